@@ -1,0 +1,6 @@
+//! The test server as a real process, from the outside.
+#![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
+
+mod answers;
+mod lifecycle;
+mod process;
