@@ -37,8 +37,8 @@
 //!   to stderr, and nothing is counted.
 //! - Every answer carries a `Content-Length` of the bytes that follow. An answer to `HEAD`, and one
 //!   with status 204 or 304, therefore says `Content-Length: 0`.
-//! - It never closes a connection: `Connection: close` and HTTP/1.0 are answered as keep-alive.
-//!   Clients that wait for the close need their own (`ab` without `-k` does close by itself).
+//! - It never closes a connection: `Connection: close` is answered as keep-alive, and so is HTTP/1.0,
+//!   with the header that says so. A client that waits for the close waits for ever: `ab` needs `-k`.
 //! - No chunked request bodies: the chunks would be parsed as requests. No `100 Continue`.
 //! - Pipelined requests of one read are answered together by one write, after the delay of the last.
 //! - While a socket is not writable, answers wait in memory; a connection keeps its largest buffer.

@@ -15,6 +15,7 @@ use crate::query::{self, Plan, QueryError, Weighted};
 
 const TEXT: &str = "Content-Type: text/plain";
 const JSON: &str = "Content-Type: application/json";
+const KEEP_ALIVE: &str = "Connection: keep-alive";
 
 /// Makes a [`Service`] for each connection.
 #[derive(Debug)]
@@ -67,6 +68,10 @@ impl Drop for Service {
 
 impl HttpService for Service {
     fn call(&mut self, request: Request, response: &mut Response) -> io::Result<()> {
+        if request.version() == 0 {
+            // Without it a client of HTTP/1.0, such as `ab -k`, waits for a close that never comes.
+            response.header(KEEP_ALIVE);
+        }
         if request.path() == "/" && request.method() == "GET" && has_no_body(&request) {
             self.shard().count_plain();
             response.header(TEXT).body(PLAIN_BODY);

@@ -141,6 +141,21 @@ fn head_has_no_body_and_the_connection_goes_on() {
 }
 
 #[test]
+fn http_1_0_is_told_that_the_connection_stays_open() {
+    let server = Running::start();
+    let mut connection = server.connect();
+    for _ in 0..2 {
+        let reply = connection.ask("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n");
+        assert!(
+            reply.head.contains("\r\nConnection: keep-alive\r\n"),
+            "{}",
+            reply.head
+        );
+    }
+    assert!(!connection.ask(PLAIN).head.contains("keep-alive"));
+}
+
+#[test]
 fn bodies_that_cannot_be_read_are_refused() {
     let server = Running::start();
     let reply = server
