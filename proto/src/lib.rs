@@ -1,1 +1,37 @@
-//! Placeholder.
+//! What the nodes of dlts share: the messages, the bus, and the mathematics of results.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | [`message`] | the five messages of the bus, one a [`topic`] |
+//! | [`codec`] | their JSON, encoded exactly and decoded liberally |
+//! | [`workload`] | what load a test puts on its target: raw parameters, and their validated form |
+//! | [`histogram`] | the one shape of latency histograms, and its V2-deflate form on the wire |
+//! | [`summary`] | the pure fold from reports to a result: merge, statistics, accounting, verdict |
+//! | [`bus`] | the one place that names `rdkafka` |
+//! | [`clock`] | the monotonic and the wall clock, and the anchor between them |
+//! | [`log`] | one JSON object a line on standard output |
+//!
+//! Everything but [`bus`], [`clock`] and [`log`] is pure: no I/O, and time is an argument.
+//!
+//! # Invariants
+//! - No wire JSON is written or read outside this crate, and no `rdkafka` is named outside [`bus`]
+//!   and the `broker` binary.
+//! - This crate depends on no other crate of the workspace.
+//! - No percentile is ever merged: histograms are, by adding.
+//! - Inside, time is integer nanoseconds of the monotonic clock. Milliseconds and seconds exist only
+//!   in what people and other implementations read and write.
+
+#![forbid(unsafe_code)]
+
+pub mod bus;
+pub mod clock;
+pub mod codec;
+pub mod histogram;
+pub mod id;
+mod lenient;
+pub mod log;
+pub mod message;
+pub mod summary;
+pub mod topic;
+pub mod units;
+pub mod workload;

@@ -1,0 +1,59 @@
+//! The bus: the one place that names `rdkafka`.
+//!
+//! Every consumer is assigned partition 0 of its topics, without a consumer group: every driver
+//! must see every config and trigger, and the orchestrator keeps its offsets in its own store, in
+//! the transaction that keeps what it read. Clients must be made before any thread is pinned,
+//! since librdkafka's threads inherit the affinity mask of the thread that makes them.
+
+mod admin;
+mod health;
+mod publisher;
+mod settings;
+mod subscriber;
+
+pub use admin::{Cluster, ensure_topics, inspect};
+pub use health::Health;
+pub use publisher::{Delivery, Publisher};
+pub use settings::{BusSettings, parse_property};
+pub use subscriber::{Event, Record, StartAt, Subscriber};
+
+use rdkafka::error::KafkaError;
+use thiserror::Error;
+
+/// What can go wrong between a node and the broker.
+#[derive(Debug, Error)]
+pub enum BusError {
+    /// A property that this build or this program does not take.
+    #[error("the Kafka property {name} is not taken: {remedy}")]
+    Property {
+        /// The property.
+        name: String,
+        /// What to do instead.
+        remedy: String,
+    },
+    /// No bootstrap address, or one without a port.
+    #[error("{0:?} is no broker address; write host:port, several separated by commas")]
+    Address(String),
+    /// The local send queue is full: the broker has been away for long.
+    #[error("the send queue to the broker is full; the message is kept and sent again")]
+    QueueFull,
+    /// The broker does not answer.
+    #[error("no broker answers at {brokers}: {reason}; is it running, and is the address right?")]
+    Unreachable {
+        /// Where it was looked for.
+        brokers: String,
+        /// The last thing heard.
+        reason: String,
+    },
+    /// Topics are missing and could not be made.
+    #[error("the topics {topics} are missing and could not be made: {reason}")]
+    Topics {
+        /// Their names.
+        topics: String,
+        /// Why.
+        reason: String,
+    },
+    /// Anything else that librdkafka says.
+    #[error("Kafka: {0}")]
+    Kafka(#[from] KafkaError),
+}

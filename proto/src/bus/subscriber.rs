@@ -1,0 +1,135 @@
+//! Reading messages.
+
+use std::time::Duration;
+
+use rdkafka::Message as _;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::health::{Context, Health};
+use super::{BusError, BusSettings};
+use crate::topic::Topic;
+
+impl ConsumerContext for Context {}
+
+/// Where to begin in a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartAt {
+    /// At the oldest message that the broker keeps.
+    Beginning,
+    /// After the newest.
+    End,
+    /// This many messages before the end, or at the oldest.
+    Tail(i64),
+    /// At this offset, which the broker must have or be about to have.
+    Offset(i64),
+}
+
+impl From<StartAt> for Offset {
+    fn from(start: StartAt) -> Self {
+        match start {
+            StartAt::Beginning => Self::Beginning,
+            StartAt::End => Self::End,
+            StartAt::Tail(count) => Self::OffsetTail(count),
+            StartAt::Offset(offset) => Self::Offset(offset),
+        }
+    }
+}
+
+/// A message as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its topic.
+    pub topic: Topic,
+    /// Its place in the topic.
+    pub offset: i64,
+    /// When its sender made it, ms since 1970 in the sender's clock (or when the broker got it,
+    /// where the topic is configured so); `None` for ancient brokers.
+    pub timestamp_ms: Option<i64>,
+    /// Its bytes.
+    pub payload: Vec<u8>,
+}
+
+/// What a poll brings.
+#[derive(Debug)]
+pub enum Event {
+    /// A message.
+    Record(Record),
+    /// The broker does not have the offset that was to be read next: its log was cut or lost.
+    OffsetLost,
+    /// The client reports trouble; it goes on trying by itself.
+    Trouble(String),
+}
+
+/// A consumer of whole topics, without a group.
+pub struct Subscriber {
+    consumer: BaseConsumer<Context>,
+}
+
+impl Subscriber {
+    /// Makes the client and assigns it partition 0 of each topic; it connects in the background.
+    ///
+    /// # Errors
+    /// [`BusError::Kafka`] for properties that librdkafka does not know.
+    pub fn new(settings: &BusSettings, topics: &[(Topic, StartAt)]) -> Result<Self, BusError> {
+        let consumer: BaseConsumer<Context> = settings
+            .consumer()
+            .create_with_context(Context::default())?;
+        let subscriber = Self { consumer };
+        subscriber.assign(topics)?;
+        Ok(subscriber)
+    }
+
+    /// Starts anew at other places.
+    ///
+    /// # Errors
+    /// [`BusError::Kafka`] when librdkafka refuses.
+    pub fn assign(&self, topics: &[(Topic, StartAt)]) -> Result<(), BusError> {
+        let mut list = TopicPartitionList::new();
+        for (topic, start) in topics {
+            list.add_partition_offset(topic.name(), 0, (*start).into())?;
+        }
+        Ok(self.consumer.assign(&list)?)
+    }
+
+    /// Waits for the next event, for `timeout` at most.
+    pub fn poll(&self, timeout: Duration) -> Option<Event> {
+        match self.consumer.poll(timeout)? {
+            Ok(message) => {
+                self.health().is_up_again();
+                let record = Record {
+                    topic: Topic::from_name(message.topic())?,
+                    offset: message.offset(),
+                    timestamp_ms: message.timestamp().to_millis(),
+                    payload: message.payload().unwrap_or_default().to_vec(),
+                };
+                Some(Event::Record(record))
+            }
+            Err(error) => Some(trouble(&error)),
+        }
+    }
+
+    /// The offsets of the oldest message that the broker keeps and of the next one to come.
+    ///
+    /// # Errors
+    /// [`BusError::Kafka`] when the broker does not answer within `timeout`.
+    pub fn bounds(&self, topic: Topic, timeout: Duration) -> Result<(i64, i64), BusError> {
+        Ok(self.consumer.fetch_watermarks(topic.name(), 0, timeout)?)
+    }
+
+    /// How the client fares.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.consumer.context().health.clone()
+    }
+}
+
+fn trouble(error: &KafkaError) -> Event {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::OffsetOutOfRange | RDKafkaErrorCode::AutoOffsetReset) => {
+            Event::OffsetLost
+        }
+        _ => Event::Trouble(error.to_string()),
+    }
+}

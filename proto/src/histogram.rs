@@ -1,0 +1,308 @@
+//! The latency histograms: one shape everywhere, so that they merge by adding.
+//!
+//! Values are integer nanoseconds from 1 ns to 1 hour with 3 significant digits. On the wire they
+//! are `HdrHistogram` V2-deflate in base64, which the implementations of other languages read.
+//! Percentiles are never merged: histograms are, per core to per node to per test.
+
+use std::io::Read;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use flate2::read::ZlibDecoder;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+mod sparse;
+
+pub use sparse::{Sparse, SparseLatencies};
+
+/// Smallest value that is told apart, ns.
+pub const LOWEST_NS: u64 = 1;
+/// Largest value, ns; larger ones are clamped to it and counted.
+pub const HIGHEST_NS: u64 = 3_600_000_000_000;
+/// Significant decimal digits that a bucket keeps.
+pub const SIGNIFICANT_DIGITS: u8 = 3;
+
+/// Largest encoded histogram that is inflated, in bytes of V2 payload. A full one of ours has
+/// about 34 000 buckets of at most 9 bytes.
+const INFLATED_LEN_MAX: u64 = 1 << 20;
+const V2_HEADER_LEN: usize = 40;
+const COMPRESSED_HEADER_LEN: usize = 8;
+const V2_COMPRESSED_COOKIE: u32 = 0x1c84_9314;
+
+/// An encoded histogram that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum HistogramError {
+    /// Not base64.
+    #[error("a histogram is not base64: {0}")]
+    Base64(String),
+    /// Not V2-deflate, truncated, or too large.
+    #[error("a histogram is not HdrHistogram V2-deflate: {0}")]
+    Format(String),
+    /// Of bounds or digits that ours cannot take.
+    #[error(
+        "a histogram counts {low} to {high} with {digits} digits; at most {SIGNIFICANT_DIGITS} digits up to {HIGHEST_NS} are merged"
+    )]
+    Shape {
+        /// Its smallest value.
+        low: u64,
+        /// Its largest value.
+        high: u64,
+        /// Its significant digits.
+        digits: u32,
+    },
+}
+
+/// An empty histogram of our shape (about 270 KB).
+#[must_use]
+pub fn new() -> Histogram<u64> {
+    Histogram::new_with_bounds(LOWEST_NS, HIGHEST_NS, SIGNIFICANT_DIGITS)
+        .expect("invariant: the constant bounds are valid")
+}
+
+/// The histogram as base64 of its V2-deflate form.
+#[must_use]
+pub fn encode(histogram: &Histogram<u64>) -> String {
+    let mut bytes = Vec::new();
+    V2DeflateSerializer::new()
+        .serialize(histogram, &mut bytes)
+        .expect("invariant: writing to a Vec cannot fail and counts stay below 2^63");
+    BASE64.encode(bytes)
+}
+
+/// Reads what [`encode`] or another implementation of V2-deflate wrote.
+///
+/// # Errors
+/// [`HistogramError`] when the text is not such a histogram, or one that would take more memory
+/// than ours do. Hostile bytes never panic and never allocate more than a few MiB.
+pub fn decode(text: &str) -> Result<Histogram<u64>, HistogramError> {
+    let bytes = BASE64
+        .decode(text)
+        .map_err(|e| HistogramError::Base64(e.to_string()))?;
+    let inflated = inflate(&bytes)?;
+    check_header(&inflated)?;
+    Deserializer::new()
+        .deserialize(&mut inflated.as_slice())
+        .map_err(|e| HistogramError::Format(e.to_string()))
+}
+
+fn inflate(bytes: &[u8]) -> Result<Vec<u8>, HistogramError> {
+    let format = |text: &str| HistogramError::Format(text.to_owned());
+    let header = bytes
+        .get(..4)
+        .ok_or_else(|| format("shorter than its cookie"))?;
+    if header != V2_COMPRESSED_COOKIE.to_be_bytes() {
+        return Err(format("the cookie is another one"));
+    }
+    let body = bytes
+        .get(COMPRESSED_HEADER_LEN..)
+        .ok_or_else(|| format("no body"))?;
+    let mut inflated = Vec::new();
+    ZlibDecoder::new(body)
+        .take(INFLATED_LEN_MAX + 1)
+        .read_to_end(&mut inflated)
+        .map_err(|e| HistogramError::Format(e.to_string()))?;
+    if inflated.len() as u64 > INFLATED_LEN_MAX {
+        return Err(format("more than 1 MiB when inflated"));
+    }
+    Ok(inflated)
+}
+
+/// Checks the header before the deserializer believes it and allocates what it says.
+fn check_header(inflated: &[u8]) -> Result<(), HistogramError> {
+    if inflated.len() < V2_HEADER_LEN {
+        return Err(HistogramError::Format("shorter than its header".into()));
+    }
+    let word = |at: usize| {
+        inflated[at..at + 4]
+            .iter()
+            .fold(0_u32, |n, b| n << 8 | u32::from(*b))
+    };
+    let long = |at: usize| u64::from(word(at)) << 32 | u64::from(word(at + 4));
+    if word(4) as usize > inflated.len() - V2_HEADER_LEN {
+        return Err(HistogramError::Format("its payload is cut off".into()));
+    }
+    let (digits, low, high) = (word(12), long(16), long(24));
+    if digits > u32::from(SIGNIFICANT_DIGITS) || low == 0 || high < low || high > HIGHEST_NS {
+        return Err(HistogramError::Shape { low, high, digits });
+    }
+    Ok(())
+}
+
+/// The four histograms that every core, node and test has, in nanoseconds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Latencies {
+    /// Response time of answers below 400: end − intended start. The reported latency.
+    pub response: Histogram<u64>,
+    /// Service time of the same answers: end − actual start.
+    pub service: Histogram<u64>,
+    /// Release lag of everything sent: actual − intended start.
+    pub release_lag: Histogram<u64>,
+    /// Response time of what ended in an error.
+    pub error: Histogram<u64>,
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Latencies {
+    /// Four empty histograms.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            response: new(),
+            service: new(),
+            release_lag: new(),
+            error: new(),
+        }
+    }
+
+    /// Adds another core's, interval's or node's samples.
+    ///
+    /// # Panics
+    /// Never: all histograms of this crate have the same bounds.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, theirs) in [
+            (&mut self.response, &other.response),
+            (&mut self.service, &other.service),
+            (&mut self.release_lag, &other.release_lag),
+            (&mut self.error, &other.error),
+        ] {
+            mine.add(theirs)
+                .expect("invariant: a decoded histogram has no higher bound than ours");
+        }
+    }
+
+    /// Empties all four.
+    pub fn clear(&mut self) {
+        self.response.clear();
+        self.service.clear();
+        self.release_lag.clear();
+        self.error.clear();
+    }
+}
+
+/// The wire form of [`Latencies`]; an absent field is an empty histogram.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LatenciesWire {
+    /// Response times.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub response_ns: String,
+    /// Service times.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub service_ns: String,
+    /// Release lags.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub release_lag_ns: String,
+    /// Response times of errors.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub error_ns: String,
+}
+
+impl From<&Latencies> for LatenciesWire {
+    fn from(latencies: &Latencies) -> Self {
+        let text = |h: &Histogram<u64>| {
+            if h.is_empty() {
+                String::new()
+            } else {
+                encode(h)
+            }
+        };
+        Self {
+            response_ns: text(&latencies.response),
+            service_ns: text(&latencies.service),
+            release_lag_ns: text(&latencies.release_lag),
+            error_ns: text(&latencies.error),
+        }
+    }
+}
+
+impl TryFrom<&LatenciesWire> for Latencies {
+    type Error = HistogramError;
+
+    fn try_from(wire: &LatenciesWire) -> Result<Self, HistogramError> {
+        let read = |text: &str| {
+            if text.is_empty() {
+                Ok(new())
+            } else {
+                decode(text)
+            }
+        };
+        Ok(Self {
+            response: read(&wire.response_ns)?,
+            service: read(&wire.service_ns)?,
+            release_lag: read(&wire.release_lag_ns)?,
+            error: read(&wire.error_ns)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(samples: &[u64]) -> Histogram<u64> {
+        let mut histogram = new();
+        for sample in samples {
+            histogram.saturating_record(*sample);
+        }
+        histogram
+    }
+
+    proptest! {
+        #[test]
+        fn encode_then_decode_is_the_identity(samples in prop::collection::vec(1..HIGHEST_NS, 0..300)) {
+            let histogram = of(&samples);
+            prop_assert_eq!(decode(&encode(&histogram)).unwrap(), histogram);
+        }
+
+        #[test]
+        fn hostile_text_never_panics(text in ".{0,200}") {
+            let _ = decode(&text);
+        }
+
+        #[test]
+        fn a_flipped_byte_is_an_error_or_another_histogram(at in 0_usize..200, to: u8) {
+            let mut bytes = BASE64.decode(encode(&of(&[5, 700, 90_000, 1_000_000_000]))).unwrap();
+            let at = at % bytes.len();
+            bytes[at] = to;
+            let _ = decode(&BASE64.encode(bytes));
+        }
+
+        #[test]
+        fn hostile_headers_are_refused_before_they_allocate(header in prop::collection::vec(any::<u8>(), 36)) {
+            let mut payload = vec![0x1c, 0x84, 0x93, 0x13];
+            payload.extend(header);
+            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut encoder, &payload).unwrap();
+            let body = encoder.finish().unwrap();
+            let mut bytes = V2_COMPRESSED_COOKIE.to_be_bytes().to_vec();
+            bytes.extend(u32::try_from(body.len()).unwrap().to_be_bytes());
+            bytes.extend(body);
+            let _ = decode(&BASE64.encode(bytes));
+        }
+    }
+
+    #[test]
+    fn a_histogram_of_more_digits_is_refused_in_words() {
+        let mut fine = Histogram::<u64>::new_with_bounds(1, HIGHEST_NS, 4).unwrap();
+        fine.saturating_record(17);
+        let error = decode(&encode(&fine)).unwrap_err();
+        assert_eq!(
+            error,
+            HistogramError::Shape {
+                low: 1,
+                high: HIGHEST_NS,
+                digits: 4
+            }
+        );
+    }
+}

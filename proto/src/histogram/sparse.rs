@@ -1,0 +1,198 @@
+//! A histogram as its non-empty buckets, for keeping many: a thousand nodes with four histograms
+//! each would take a gigabyte as arrays, and a few dozen megabytes like this.
+
+use hdrhistogram::Histogram;
+
+use super::{Latencies, new};
+
+/// The non-empty buckets of a histogram of our shape, in rising order of value.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sparse {
+    /// (lowest equivalent value of the bucket, its count).
+    buckets: Vec<(u64, u64)>,
+}
+
+impl Sparse {
+    /// Number of samples.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.buckets
+            .iter()
+            .fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+
+    /// Whether there is no sample.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.buckets.is_empty()
+    }
+
+    /// Adds another histogram's samples.
+    pub fn add(&mut self, other: &Self) {
+        let mut merged = Vec::with_capacity(self.buckets.len() + other.buckets.len());
+        let mut mine = self.buckets.iter().copied().peekable();
+        let mut theirs = other.buckets.iter().copied().peekable();
+        loop {
+            let next = match (mine.peek(), theirs.peek()) {
+                (Some((a, _)), Some((b, _))) if a < b => mine.next(),
+                (Some((a, _)), Some((b, _))) if a > b => theirs.next(),
+                (Some(_), Some(_)) => mine
+                    .next()
+                    .zip(theirs.next())
+                    .map(|((value, n), (_, more))| (value, n.saturating_add(more))),
+                _ => mine.next().or_else(|| theirs.next()),
+            };
+            match next {
+                Some(bucket) => merged.push(bucket),
+                None => break,
+            }
+        }
+        self.buckets = merged;
+    }
+
+    /// The value in ns that the share `quantile` (0 to 1) of the samples does not exceed, as
+    /// `Histogram::value_at_quantile` gives it; `None` without samples.
+    #[must_use]
+    pub fn value_at_quantile(&self, quantile: f64) -> Option<u64> {
+        let (highest, _) = self.buckets.last()?;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // within 0..=len
+        let rank = ((quantile * self.len() as f64).ceil() as u64).max(1);
+        let mut seen = 0_u64;
+        let reaches = |(_, count): &&(u64, u64)| {
+            seen = seen.saturating_add(*count);
+            seen >= rank
+        };
+        let value = self
+            .buckets
+            .iter()
+            .find(reaches)
+            .map_or(*highest, |(value, _)| *value);
+        Some(highest_equivalent(value))
+    }
+
+    /// Adds these samples to a full histogram.
+    pub fn add_to(&self, histogram: &mut Histogram<u64>) {
+        for (value, count) in &self.buckets {
+            histogram.saturating_record_n(*value, *count);
+        }
+    }
+
+    /// The same samples as a full histogram.
+    #[must_use]
+    pub fn to_histogram(&self) -> Histogram<u64> {
+        let mut histogram = new();
+        self.add_to(&mut histogram);
+        histogram
+    }
+}
+
+impl From<&Histogram<u64>> for Sparse {
+    fn from(histogram: &Histogram<u64>) -> Self {
+        let bucket = |at: hdrhistogram::iterators::IterationValue<u64>| {
+            (
+                histogram.lowest_equivalent(at.value_iterated_to()),
+                at.count_at_value(),
+            )
+        };
+        Self {
+            buckets: histogram.iter_recorded().map(bucket).collect(),
+        }
+    }
+}
+
+/// The largest value in the bucket that begins at `lowest`, for histograms of our shape: buckets
+/// are 1 ns wide up to 2048, then double in width with each power of two.
+fn highest_equivalent(lowest: u64) -> u64 {
+    let width = 1
+        << (lowest | SUB_BUCKET_MASK)
+            .ilog2()
+            .saturating_sub(SUB_BUCKET_MASK.ilog2());
+    lowest + (width - 1)
+}
+
+/// 3 significant digits need 2048 sub-buckets.
+const SUB_BUCKET_MASK: u64 = 2047;
+
+/// The sparse form of [`Latencies`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SparseLatencies {
+    /// Response times.
+    pub response: Sparse,
+    /// Service times.
+    pub service: Sparse,
+    /// Release lags.
+    pub release_lag: Sparse,
+    /// Response times of errors.
+    pub error: Sparse,
+}
+
+impl SparseLatencies {
+    /// Adds another's samples.
+    pub fn add(&mut self, other: &Self) {
+        self.response.add(&other.response);
+        self.service.add(&other.service);
+        self.release_lag.add(&other.release_lag);
+        self.error.add(&other.error);
+    }
+
+    /// Adds these samples to full histograms.
+    pub fn add_to(&self, latencies: &mut Latencies) {
+        self.response.add_to(&mut latencies.response);
+        self.service.add_to(&mut latencies.service);
+        self.release_lag.add_to(&mut latencies.release_lag);
+        self.error.add_to(&mut latencies.error);
+    }
+}
+
+impl From<&Latencies> for SparseLatencies {
+    fn from(latencies: &Latencies) -> Self {
+        Self {
+            response: Sparse::from(&latencies.response),
+            service: Sparse::from(&latencies.service),
+            release_lag: Sparse::from(&latencies.release_lag),
+            error: Sparse::from(&latencies.error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::histogram::HIGHEST_NS;
+
+    fn full(samples: &[u64]) -> Histogram<u64> {
+        let mut histogram = new();
+        samples
+            .iter()
+            .for_each(|sample| histogram.saturating_record(*sample));
+        histogram
+    }
+
+    proptest! {
+        #[test]
+        fn merging_parts_equals_recording_all(
+            one in prop::collection::vec(1..HIGHEST_NS, 0..200),
+            other in prop::collection::vec(1..HIGHEST_NS, 0..200),
+        ) {
+            let mut sparse = Sparse::from(&full(&one));
+            sparse.add(&Sparse::from(&full(&other)));
+            let all: Vec<u64> = one.iter().chain(&other).copied().collect();
+            prop_assert_eq!(&sparse, &Sparse::from(&full(&all)));
+            // Not `==` on histograms: min and max there are exact values, not buckets.
+            prop_assert_eq!(&Sparse::from(&sparse.to_histogram()), &sparse);
+            prop_assert_eq!(sparse.len(), all.len() as u64);
+        }
+
+        #[test]
+        fn quantiles_are_those_of_the_full_histogram(
+            samples in prop::collection::vec(prop_oneof![1..5000_u64, 1..HIGHEST_NS], 1..200),
+            quantile in 0.0..=1.0_f64,
+        ) {
+            let histogram = full(&samples);
+            let expected = histogram.highest_equivalent(histogram.value_at_quantile(quantile));
+            prop_assert_eq!(Sparse::from(&histogram).value_at_quantile(quantile), Some(expected));
+        }
+    }
+}

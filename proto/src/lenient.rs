@@ -1,0 +1,221 @@
+//! Liberal decoding: other implementations of the same messages write numbers as strings, booleans
+//! as `"YES"`, and leave fields out.
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
+
+/// Largest magnitude up to which a float is taken for a whole number (2^53).
+const EXACT_FLOAT_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// A non-negative whole number, written as a number or as its decimal string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Whole(pub(crate) u64);
+
+/// Any finite number, written as a number or as its decimal string.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Number(pub(crate) f64);
+
+/// A truth value, written as a boolean, as 0 or 1, or as `YES`/`NO` and the like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Truth(pub(crate) bool);
+
+/// A text, written as a string or as a number (ids and timestamps of other implementations).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Text(pub(crate) String);
+
+struct WholeVisitor;
+struct NumberVisitor;
+struct TruthVisitor;
+struct TextVisitor;
+
+impl Visitor<'_> for WholeVisitor {
+    type Value = Whole;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number from 0 up")
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Whole, E> {
+        Ok(Whole(value))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Whole, E> {
+        u64::try_from(value)
+            .map(Whole)
+            .map_err(|_| E::invalid_value(Unexpected::Signed(value), &self))
+    }
+
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // guarded by the range
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Whole, E> {
+        if value.fract() == 0.0 && (0.0..=EXACT_FLOAT_MAX).contains(&value) {
+            Ok(Whole(value as u64))
+        } else {
+            Err(E::invalid_value(Unexpected::Float(value), &self))
+        }
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Whole, E> {
+        let text = text.trim();
+        if let Ok(value) = text.parse() {
+            return Ok(Whole(value));
+        }
+        match text.parse::<f64>() {
+            Ok(number) => self.visit_f64(number),
+            Err(_) => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
+    }
+}
+
+impl Visitor<'_> for NumberVisitor {
+    type Value = Number;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number")
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Number, E> {
+        Ok(Number(value as f64))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Number, E> {
+        Ok(Number(value as f64))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Number, E> {
+        if value.is_finite() {
+            Ok(Number(value))
+        } else {
+            Err(E::invalid_value(Unexpected::Float(value), &self))
+        }
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Number, E> {
+        match text.trim().parse::<f64>() {
+            Ok(value) if value.is_finite() => Ok(Number(value)),
+            _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
+    }
+}
+
+impl Visitor<'_> for TruthVisitor {
+    type Value = Truth;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("true or false, YES or NO, 1 or 0")
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Truth, E> {
+        Ok(Truth(value))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Truth, E> {
+        match value {
+            0 => Ok(Truth(false)),
+            1 => Ok(Truth(true)),
+            _ => Err(E::invalid_value(Unexpected::Unsigned(value), &self)),
+        }
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Truth, E> {
+        self.visit_u64(u64::try_from(value).unwrap_or(u64::MAX))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Truth, E> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "yes" | "true" | "1" | "on" => Ok(Truth(true)),
+            "no" | "false" | "0" | "off" => Ok(Truth(false)),
+            _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
+    }
+}
+
+impl Visitor<'_> for TextVisitor {
+    type Value = Text;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
+        Ok(Text(text.to_owned()))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Text, E> {
+        Ok(Text(value.to_string()))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Text, E> {
+        Ok(Text(value.to_string()))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Text, E> {
+        Ok(Text(value.to_string()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WholeVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NumberVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Truth {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TruthVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+impl From<Whole> for u64 {
+    fn from(whole: Whole) -> Self {
+        whole.0
+    }
+}
+
+impl From<Number> for f64 {
+    fn from(number: Number) -> Self {
+        number.0
+    }
+}
+
+impl From<Truth> for bool {
+    fn from(truth: Truth) -> Self {
+        truth.0
+    }
+}
+
+impl From<Text> for String {
+    fn from(text: Text) -> Self {
+        text.0
+    }
+}
+
+/// For `#[serde(deserialize_with)]`: a value in its liberal form `L`, kept as `T`.
+pub(crate) fn one<'de, D, L, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    L: Deserialize<'de> + Into<T>,
+{
+    L::deserialize(deserializer).map(Into::into)
+}
+
+/// For `#[serde(default, deserialize_with)]`: as [`one`], where absent and `null` mean `None`.
+pub(crate) fn option<'de, D, L, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    L: Deserialize<'de> + Into<T>,
+{
+    Option::<L>::deserialize(deserializer).map(|value| value.map(Into::into))
+}

@@ -1,0 +1,48 @@
+//! The five messages of the bus, one a topic.
+//!
+//! Names and fields are those of the project's reference; ours come after them, so that nodes
+//! written by others to the same reference work with our nodes. Decoding is liberal: unknown fields are
+//! ignored, numbers may be strings, absent optional fields take their stated default.
+
+mod heartbeat;
+mod metrics;
+mod register;
+mod test_config;
+mod trigger;
+
+pub use heartbeat::{ClockEcho, ClockProbe, Heartbeat, NodeState, Role};
+pub use metrics::{Connections, Health, LatencyFigures, Metrics, Outcome, Report};
+pub use register::{REGISTER_TYPE, Register};
+pub use test_config::{DEFAULT_BURST, DEFAULT_COUNT, TestConfig};
+pub use trigger::{ClockOffset, Trigger, TriggerKind};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::topic::Topic;
+
+/// A message of the bus.
+pub trait Message: Serialize + DeserializeOwned {
+    /// The topic that carries it.
+    const TOPIC: Topic;
+}
+
+impl Message for Register {
+    const TOPIC: Topic = Topic::Register;
+}
+
+impl Message for TestConfig {
+    const TOPIC: Topic = Topic::TestConfig;
+}
+
+impl Message for Trigger {
+    const TOPIC: Topic = Topic::Trigger;
+}
+
+impl Message for Metrics {
+    const TOPIC: Topic = Topic::Metrics;
+}
+
+impl Message for Heartbeat {
+    const TOPIC: Topic = Topic::Heartbeat;
+}

@@ -1,0 +1,106 @@
+//! Every node says that it lives, and the orchestrator measures the drivers' clocks by it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::lenient::{self, Text, Truth};
+
+/// Who sends a heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// A driver; also the meaning of an absent role.
+    #[default]
+    Driver,
+    /// The orchestrator.
+    Orchestrator,
+    /// Some other tool.
+    #[serde(other)]
+    Other,
+}
+
+/// What a driver is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeState {
+    /// Waiting for a test.
+    Idle,
+    /// Opening connections and rendering buffers for `test_id`.
+    Preparing,
+    /// Ready for `test_id`: connections open, buffers rendered.
+    Ready,
+    /// Got the trigger of `test_id` and waits for its start instant.
+    Armed,
+    /// Sending the load of `test_id`.
+    Running,
+    /// Sent everything of `test_id`, waiting for the last answers.
+    Draining,
+    /// Could not prepare `test_id`; the heartbeat's `reason` says why.
+    Failed,
+    /// A state of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// The orchestrator's question in a heartbeat: what time is it at your end?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockProbe {
+    /// Number of the probe; later probes have larger ones.
+    pub probe_id: u64,
+    /// The orchestrator's wall clock when it sent the probe, ns since 1970.
+    pub sent_unix_ns: u64,
+}
+
+/// A driver's answer to a [`ClockProbe`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockEcho {
+    /// Number of the probe that this answers.
+    pub probe_id: u64,
+    /// The orchestrator's clock when it sent the probe, as it stood in the probe.
+    pub sent_unix_ns: u64,
+    /// The driver's wall clock when it read the probe.
+    pub received_unix_ns: u64,
+    /// The driver's wall clock when it sent this echo.
+    pub echoed_unix_ns: u64,
+}
+
+/// `heartbeat`: once a second, and at once when a node's state changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The sender.
+    #[serde(deserialize_with = "lenient::one::<_, Text, _>")]
+    pub node_id: String,
+    /// Always true; `"YES"` on the wire.
+    #[serde(
+        serialize_with = "yes",
+        deserialize_with = "lenient::one::<_, Truth, _>"
+    )]
+    pub heartbeat: bool,
+    /// The sender's wall clock in ms since 1970, as text since other implementations write other
+    /// forms; informative.
+    #[serde(default, deserialize_with = "lenient::option::<_, Text, _>")]
+    pub timestamp: Option<String>,
+    /// Who sends it; absent means a driver.
+    #[serde(default)]
+    pub role: Role,
+    /// What the driver does; absent for other implementations, which count as always ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<NodeState>,
+    /// The test that `state` is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_id: Option<String>,
+    /// Why `state` is [`NodeState::Failed`], or another remark for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The orchestrator's clock probe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<ClockProbe>,
+    /// A driver's echo of the latest probe that it read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub echo: Option<ClockEcho>,
+}
+
+/// A flag that is only ever true, as the reference writes it.
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it with a reference
+pub(super) fn yes<S: serde::Serializer>(flag: &bool, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(if *flag { "YES" } else { "NO" })
+}

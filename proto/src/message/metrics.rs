@@ -1,0 +1,291 @@
+//! What a driver measured.
+
+use serde::{Deserialize, Serialize};
+
+use crate::histogram::{Latencies, LatenciesWire};
+use crate::lenient::{self, Number, Text};
+use crate::message::ClockOffset;
+use crate::summary::{Counters, SecondRow};
+
+/// The reference's latency figures in ms, cumulative for the node and the test; 0 without samples.
+/// For people and other implementations: nothing of ours is ever computed from them.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct LatencyFigures {
+    /// Arithmetic mean.
+    #[serde(default, deserialize_with = "lenient::one::<_, Number, _>")]
+    pub mean_latency: f64,
+    /// p50.
+    #[serde(default, deserialize_with = "lenient::one::<_, Number, _>")]
+    pub median_latency: f64,
+    /// Smallest.
+    #[serde(default, deserialize_with = "lenient::one::<_, Number, _>")]
+    pub min_latency: f64,
+    /// Largest.
+    #[serde(default, deserialize_with = "lenient::one::<_, Number, _>")]
+    pub max_latency: f64,
+    /// Most frequent; absent in other implementations.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Number, _>"
+    )]
+    pub mode_latency: Option<f64>,
+}
+
+/// How a node's part of a test ended; in its last report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Everything planned was sent or shed, and answered or given up.
+    Done,
+    /// Stopped by a STOP trigger.
+    Aborted,
+    /// Could not go on; [`Report::reason`] says why.
+    Failed,
+    /// The trigger came more than 10 s late.
+    Missed,
+}
+
+/// What the driver observed of itself in the interval (cumulative in the last report: worst or
+/// summed over the run). The verdict is computed from it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Health {
+    /// Lowest idle share (0 to 1) of the cores that it loads from; absent when it is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_idle_min: Option<f64>,
+    /// Highest share (0 to 1) of time that the hypervisor took from one of these cores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_steal_max: Option<f64>,
+    /// Longest time that an executor did not come back to its ring while it had work, ns.
+    pub stall_max_ns: u64,
+    /// Times that a socket could not be had for lack of file descriptors.
+    pub descriptors_exhausted: u64,
+    /// Times that a connection could not be made for lack of ephemeral ports.
+    pub ports_exhausted: u64,
+    /// Log lines and intervals that were dropped because a queue was full.
+    pub dropped: u64,
+}
+
+impl Health {
+    /// Adds another interval or core: worst of the shares and stalls, sum of the counts.
+    pub fn absorb(&mut self, other: &Self) {
+        self.cpu_idle_min = merge(self.cpu_idle_min, other.cpu_idle_min, f64::min);
+        self.cpu_steal_max = merge(self.cpu_steal_max, other.cpu_steal_max, f64::max);
+        self.stall_max_ns = self.stall_max_ns.max(other.stall_max_ns);
+        self.descriptors_exhausted += other.descriptors_exhausted;
+        self.ports_exhausted += other.ports_exhausted;
+        self.dropped += other.dropped;
+    }
+}
+
+fn merge(one: Option<f64>, other: Option<f64>, worse: fn(f64, f64) -> f64) -> Option<f64> {
+    match (one, other) {
+        (Some(a), Some(b)) => Some(worse(a, b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// How evenly the answers were spread over the connections; in the last report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Connections {
+    /// Connections of the node.
+    pub count: u64,
+    /// Fewest answers on one connection.
+    pub answers_min: u64,
+    /// Median of the answers a connection.
+    pub answers_median: u64,
+    /// Most answers on one connection.
+    pub answers_max: u64,
+    /// Connections that never got an answer.
+    pub never_served: u64,
+}
+
+/// Our part of a metrics message: what can be merged exactly.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// First interval that this report covers, counted from 0.
+    pub sequence_first: u64,
+    /// Last interval that it covers. Larger than `sequence_first` when reports that could not be
+    /// sent in time were merged.
+    pub sequence: u64,
+    /// The node's last report: counters, histograms and health are those of the whole run, which
+    /// heals any gap; `seconds` is empty. The last interval comes in a report of its own before it.
+    pub last: bool,
+    /// Start of the interval, ns since the start of the run (0 in the last report).
+    pub interval_start_ns: u64,
+    /// End of the interval, ns since the start of the run.
+    pub interval_end_ns: u64,
+    /// What happened in the interval.
+    pub counters: Counters,
+    /// The counts of each second in the interval; exact also when reports were merged.
+    pub seconds: Vec<SecondRow>,
+    /// Actual first send minus the common start, ns, in this node's clock after correction.
+    pub first_send_ns: Option<i64>,
+    /// The clock offset that the node was told, if any.
+    pub clock: Option<ClockOffset>,
+    /// The driver's own condition.
+    pub health: Health,
+    /// Spread over the connections; in the last report.
+    pub connections: Option<Connections>,
+    /// How it ended; in the last report.
+    pub outcome: Option<Outcome>,
+    /// Why it failed or what else people should know.
+    pub reason: Option<String>,
+    /// The samples.
+    pub latencies: Latencies,
+}
+
+/// `metrics`: a node's report on a test, one a second while it runs and one at its end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Wire", into = "Wire")]
+pub struct Metrics {
+    /// The driver.
+    pub node_id: String,
+    /// The test.
+    pub test_id: String,
+    /// Unique id of the report; absent in some implementations.
+    pub report_id: Option<String>,
+    /// The reference's figures.
+    pub metrics: LatencyFigures,
+    /// Our part; `None` for other implementations, whose figures are shown but not merged.
+    pub report: Option<Report>,
+}
+
+impl Metrics {
+    /// The message without its histograms, as it is logged.
+    #[must_use]
+    pub fn without_histograms(&self) -> impl Serialize {
+        let mut wire = Wire::from(self.clone());
+        wire.latencies = None;
+        wire
+    }
+}
+
+/// The wire form: flat, every addition optional.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Wire {
+    #[serde(deserialize_with = "lenient::one::<_, Text, _>")]
+    node_id: String,
+    #[serde(deserialize_with = "lenient::one::<_, Text, _>")]
+    test_id: String,
+    #[serde(default, deserialize_with = "lenient::option::<_, Text, _>")]
+    report_id: Option<String>,
+    metrics: LatencyFigures,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sequence_first: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sequence: Option<u64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    last: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    interval_start_ns: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    interval_end_ns: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    counters: Option<Counters>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    seconds: Vec<SecondRow>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first_send_ns: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    clock: Option<ClockOffset>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    health: Option<Health>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    connections: Option<Connections>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outcome: Option<Outcome>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    latencies: Option<LatenciesWire>,
+}
+
+impl From<Metrics> for Wire {
+    fn from(message: Metrics) -> Self {
+        let bare = Self {
+            node_id: message.node_id,
+            test_id: message.test_id,
+            report_id: message.report_id,
+            metrics: message.metrics,
+            sequence_first: None,
+            sequence: None,
+            last: false,
+            interval_start_ns: None,
+            interval_end_ns: None,
+            counters: None,
+            seconds: Vec::new(),
+            first_send_ns: None,
+            clock: None,
+            health: None,
+            connections: None,
+            outcome: None,
+            reason: None,
+            latencies: None,
+        };
+        let Some(report) = message.report else {
+            return bare;
+        };
+        Self {
+            sequence_first: Some(report.sequence_first),
+            sequence: Some(report.sequence),
+            last: report.last,
+            interval_start_ns: Some(report.interval_start_ns),
+            interval_end_ns: Some(report.interval_end_ns),
+            counters: Some(report.counters),
+            seconds: report.seconds,
+            first_send_ns: report.first_send_ns,
+            clock: report.clock,
+            health: Some(report.health),
+            connections: report.connections,
+            outcome: report.outcome,
+            reason: report.reason,
+            latencies: Some(LatenciesWire::from(&report.latencies)),
+            ..bare
+        }
+    }
+}
+
+impl TryFrom<Wire> for Metrics {
+    type Error = String;
+
+    fn try_from(wire: Wire) -> Result<Self, String> {
+        let report = match (wire.sequence, wire.counters) {
+            (None, _) => None,
+            (Some(_), None) => return Err("a report with a sequence but without counters".into()),
+            (Some(sequence), Some(counters)) => {
+                let sequence_first = wire.sequence_first.unwrap_or(sequence);
+                if sequence_first > sequence {
+                    return Err(format!(
+                        "sequence_first {sequence_first} > sequence {sequence}"
+                    ));
+                }
+                let latencies = wire.latencies.unwrap_or_default();
+                Some(Report {
+                    sequence_first,
+                    sequence,
+                    last: wire.last,
+                    interval_start_ns: wire.interval_start_ns.unwrap_or(0),
+                    interval_end_ns: wire.interval_end_ns.unwrap_or(0),
+                    counters,
+                    seconds: wire.seconds,
+                    first_send_ns: wire.first_send_ns,
+                    clock: wire.clock,
+                    health: wire.health.unwrap_or_default(),
+                    connections: wire.connections,
+                    outcome: wire.outcome,
+                    reason: wire.reason,
+                    latencies: Latencies::try_from(&latencies).map_err(|e| e.to_string())?,
+                })
+            }
+        };
+        Ok(Self {
+            node_id: wire.node_id,
+            test_id: wire.test_id,
+            report_id: wire.report_id,
+            metrics: wire.metrics,
+            report,
+        })
+    }
+}

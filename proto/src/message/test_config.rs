@@ -1,0 +1,52 @@
+//! What a test is.
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::lenient::{self, Number, Text, Whole};
+use crate::workload::{Params, TestType};
+
+/// Requests of a driver when the config names no count (the reference's default).
+pub const DEFAULT_COUNT: u64 = 500;
+/// Requests of a tsunami's load when the config names no burst (the reference's meaning).
+pub const DEFAULT_BURST: u64 = 1;
+
+/// `test_config`: one test. [`crate::workload::Workload`] is its validated form.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TestConfig {
+    /// The test.
+    #[serde(deserialize_with = "lenient::one::<_, Text, _>")]
+    pub test_id: String,
+    /// Closed or open loop.
+    pub test_type: TestType,
+    /// Seconds between the starts of subsequent loads; a whole number is written as an integer.
+    #[serde(
+        default,
+        serialize_with = "whole_as_integer",
+        deserialize_with = "lenient::one::<_, Number, _>"
+    )]
+    pub test_message_delay: f64,
+    /// Requests of each driver. 0 together with a duration or stages means no limit by count.
+    #[serde(
+        default = "default_count",
+        deserialize_with = "lenient::one::<_, Whole, _>"
+    )]
+    pub message_count_per_driver: u64,
+    /// Everything else; ours.
+    #[serde(flatten)]
+    pub params: Params,
+}
+
+fn default_count() -> u64 {
+    DEFAULT_COUNT
+}
+
+/// Strict decoders of other implementations take `2` for an integer but not `2.0`.
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it with a reference
+#[allow(clippy::cast_possible_truncation)] // guarded by the range
+fn whole_as_integer<S: Serializer>(seconds: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    if seconds.fract() == 0.0 && seconds.abs() < 1e15 {
+        serializer.serialize_i64(*seconds as i64)
+    } else {
+        serializer.serialize_f64(*seconds)
+    }
+}

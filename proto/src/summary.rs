@@ -1,0 +1,30 @@
+//! What the numbers mean: pure merge, statistics, accounting, thresholds and verdict, used by the
+//! orchestrator for a cluster and by the driver for a run on its own. No I/O, no clock.
+//!
+//! The fold is [`Summary`]: it takes the nodes' reports in any order, any number of times, and
+//! gives a [`TestResult`] at any moment. Two rules carry everything:
+//!
+//! - Counts and histograms add; percentiles never do. Whatever is shown is computed from the
+//!   merged histogram at the moment of asking.
+//! - A report covers a range of a node's sequence numbers. A range that is already covered is a
+//!   duplicate and changes nothing; a range that never came is a gap and is named.
+
+mod counters;
+mod fold;
+mod ranges;
+mod result;
+mod series;
+mod statistics;
+mod threshold;
+mod verdict;
+
+pub use counters::{Counters, ErrorCounters, Imbalance, SecondRow};
+pub use fold::{Absorbed, NodeSummary, Summary, Totals};
+pub use result::{
+    Accounting, Bytes, Context, Coverage, CurvePoint, MissingReports, NodeResult, Tally,
+    TestResult, curve,
+};
+pub use series::{SeriesRow, downsample};
+pub use statistics::Statistics;
+pub use threshold::{Threshold, ThresholdResult};
+pub use verdict::{Judgement, Verdict};

@@ -1,0 +1,343 @@
+//! Counts of requests, and the identities that must hold between them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Errors of requests that were sent, by kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ErrorCounters {
+    /// The kernel refused to take the request's bytes.
+    pub write: u64,
+    /// The connection ended or failed before the answer was complete.
+    pub read: u64,
+    /// No complete answer within the timeout.
+    pub timeout: u64,
+    /// A complete answer with a status of 400 or more.
+    pub status: u64,
+    /// An answer that is not HTTP/1.x.
+    pub malformed: u64,
+}
+
+impl ErrorCounters {
+    /// All kinds together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        [
+            self.write,
+            self.read,
+            self.timeout,
+            self.status,
+            self.malformed,
+        ]
+        .iter()
+        .fold(0, |sum, n| sum.saturating_add(*n))
+    }
+
+    /// Adds another core's, interval's or node's counts.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, theirs) in [
+            (&mut self.write, other.write),
+            (&mut self.read, other.read),
+            (&mut self.timeout, other.timeout),
+            (&mut self.status, other.status),
+            (&mut self.malformed, other.malformed),
+        ] {
+            *mine = mine.saturating_add(theirs);
+        }
+    }
+}
+
+/// What happened to the requests of a core, a node or a test, in an interval or in all.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counters {
+    /// Requests that were to be sent. A limit by count is counted in the first interval; a load
+    /// limited by time plans what it offers.
+    pub planned: u64,
+    /// Requests whose intended start has come.
+    pub offered: u64,
+    /// Requests of which the first byte was handed to the kernel.
+    pub sent: u64,
+    /// Complete answers of any status.
+    pub completed: u64,
+    /// Complete answers with a status below 400.
+    pub ok: u64,
+    /// Requests given up unsent because their deadline had passed.
+    pub shed: u64,
+    /// Requests never sent because the load ended early; known at its end.
+    pub not_sent: u64,
+    /// Requests in flight when the load was stopped.
+    pub aborted: u64,
+    /// Requests of the warm-up, which nothing else counts.
+    pub warmup_sent: u64,
+    /// Failed attempts to connect; outside the identities.
+    pub connect_errors: u64,
+    /// Sent requests that ended in an error.
+    pub errors: ErrorCounters,
+    /// Bytes of requests handed to the kernel.
+    pub bytes_sent: u64,
+    /// Bytes of answers.
+    pub bytes_received: u64,
+    /// Samples outside 1 ns to 1 h, recorded at the bound.
+    pub clamped: u64,
+    /// Complete answers by status code.
+    #[serde(with = "status_codes")]
+    pub status_codes: BTreeMap<u16, u64>,
+}
+
+/// An identity of the accounting that does not hold: a bug, or a node that did not report its end.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Imbalance {
+    /// planned = sent + shed + `not_sent`.
+    #[error("planned {planned} is not sent {sent} + shed {shed} + not_sent {not_sent}")]
+    Planned {
+        /// See [`Counters::planned`].
+        planned: u64,
+        /// See [`Counters::sent`].
+        sent: u64,
+        /// See [`Counters::shed`].
+        shed: u64,
+        /// See [`Counters::not_sent`].
+        not_sent: u64,
+    },
+    /// sent = ok + errors + aborted.
+    #[error("sent {sent} is not ok {ok} + errors {errors} + aborted {aborted}")]
+    Sent {
+        /// See [`Counters::sent`].
+        sent: u64,
+        /// See [`Counters::ok`].
+        ok: u64,
+        /// [`ErrorCounters::total`].
+        errors: u64,
+        /// See [`Counters::aborted`].
+        aborted: u64,
+    },
+    /// completed = ok + errors of status.
+    #[error("completed {completed} is not ok {ok} + status errors {status}")]
+    Completed {
+        /// See [`Counters::completed`].
+        completed: u64,
+        /// See [`Counters::ok`].
+        ok: u64,
+        /// See [`ErrorCounters::status`].
+        status: u64,
+    },
+}
+
+impl Counters {
+    /// Adds another core's, interval's or node's counts.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, theirs) in [
+            (&mut self.planned, other.planned),
+            (&mut self.offered, other.offered),
+            (&mut self.sent, other.sent),
+            (&mut self.completed, other.completed),
+            (&mut self.ok, other.ok),
+            (&mut self.shed, other.shed),
+            (&mut self.not_sent, other.not_sent),
+            (&mut self.aborted, other.aborted),
+            (&mut self.warmup_sent, other.warmup_sent),
+            (&mut self.connect_errors, other.connect_errors),
+            (&mut self.bytes_sent, other.bytes_sent),
+            (&mut self.bytes_received, other.bytes_received),
+            (&mut self.clamped, other.clamped),
+        ] {
+            *mine = mine.saturating_add(theirs);
+        }
+        self.errors.add(&other.errors);
+        for (code, count) in &other.status_codes {
+            let mine = self.status_codes.entry(*code).or_default();
+            *mine = mine.saturating_add(*count);
+        }
+    }
+
+    /// Checks the identities that hold at the end of every run.
+    ///
+    /// # Errors
+    /// The first [`Imbalance`].
+    pub fn check(&self) -> Result<(), Imbalance> {
+        let Self {
+            planned,
+            sent,
+            shed,
+            not_sent,
+            ok,
+            aborted,
+            completed,
+            ..
+        } = *self;
+        let errors = self.errors.total();
+        if planned != sent.saturating_add(shed).saturating_add(not_sent) {
+            return Err(Imbalance::Planned {
+                planned,
+                sent,
+                shed,
+                not_sent,
+            });
+        }
+        if sent != ok.saturating_add(errors).saturating_add(aborted) {
+            return Err(Imbalance::Sent {
+                sent,
+                ok,
+                errors,
+                aborted,
+            });
+        }
+        let status = self.errors.status;
+        if completed != ok.saturating_add(status) {
+            return Err(Imbalance::Completed {
+                completed,
+                ok,
+                status,
+            });
+        }
+        Ok(())
+    }
+
+    /// Errors as a share of what was sent, 0 to 1; 0 when nothing was sent.
+    #[must_use]
+    pub fn error_rate(&self) -> f64 {
+        share(self.errors.total(), self.sent)
+    }
+
+    /// Shed requests as a share of what was offered, 0 to 1; 0 when nothing was offered.
+    #[must_use]
+    pub fn shed_rate(&self) -> f64 {
+        share(self.shed, self.offered)
+    }
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 / whole as f64
+    }
+}
+
+/// The counts of one second of a run, each in the second in which it happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SecondRow {
+    /// The second, counted from the start of the run.
+    pub second: u64,
+    /// Intended starts.
+    pub offered: u64,
+    /// Actual starts.
+    pub sent: u64,
+    /// Complete answers of any status.
+    pub completed: u64,
+    /// Complete answers with a status below 400.
+    pub ok: u64,
+    /// Errors of every kind.
+    pub errors: u64,
+    /// Given up unsent.
+    pub shed: u64,
+}
+
+impl SecondRow {
+    /// Adds another row's counts; the second stays.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, theirs) in [
+            (&mut self.offered, other.offered),
+            (&mut self.sent, other.sent),
+            (&mut self.completed, other.completed),
+            (&mut self.ok, other.ok),
+            (&mut self.errors, other.errors),
+            (&mut self.shed, other.shed),
+        ] {
+            *mine = mine.saturating_add(theirs);
+        }
+    }
+}
+
+/// Status codes are keys of a JSON object, that is text.
+mod status_codes {
+    use std::collections::BTreeMap;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        codes: &BTreeMap<u16, u64>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(codes.iter().map(|(code, count)| (code.to_string(), count)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<u16, u64>, D::Error> {
+        let texts = BTreeMap::<String, u64>::deserialize(deserializer)?;
+        let code = |(text, count): (String, u64)| {
+            let code = text
+                .parse()
+                .map_err(|_| Error::custom(format!("{text:?} is no status")))?;
+            Ok((code, count))
+        };
+        texts.into_iter().map(code).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_identities_are_checked_one_by_one() {
+        let good = Counters {
+            planned: 10,
+            sent: 8,
+            shed: 1,
+            not_sent: 1,
+            ok: 4,
+            completed: 5,
+            aborted: 1,
+            errors: ErrorCounters {
+                status: 1,
+                read: 2,
+                ..ErrorCounters::default()
+            },
+            ..Counters::default()
+        };
+        assert_eq!(good.check(), Ok(()));
+        let lost = Counters {
+            not_sent: 0,
+            ..good.clone()
+        };
+        assert!(matches!(
+            lost.check(),
+            Err(Imbalance::Planned { planned: 10, .. })
+        ));
+        let lost = Counters {
+            aborted: 0,
+            ..good.clone()
+        };
+        assert!(matches!(lost.check(), Err(Imbalance::Sent { sent: 8, .. })));
+        let lost = Counters {
+            completed: 4,
+            ..good
+        };
+        assert!(matches!(
+            lost.check(),
+            Err(Imbalance::Completed { completed: 4, .. })
+        ));
+    }
+
+    #[test]
+    fn status_codes_are_text_keys_on_the_wire() {
+        let counters = Counters {
+            status_codes: BTreeMap::from([(200, 7), (503, 1)]),
+            ..Counters::default()
+        };
+        let mut bytes = crate::codec::encode(&counters);
+        assert!(String::from_utf8_lossy(&bytes).contains(r#""status_codes":{"200":7,"503":1}"#));
+        assert_eq!(
+            crate::codec::decode::<Counters>(&mut bytes).unwrap(),
+            counters
+        );
+    }
+}

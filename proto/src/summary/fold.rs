@@ -1,0 +1,154 @@
+//! The fold itself: reports in, totals out.
+
+use std::collections::BTreeMap;
+
+use super::ranges::Ranges;
+use super::series::{Series, SeriesRow};
+use super::{Counters, SecondRow};
+use crate::histogram::SparseLatencies;
+use crate::message::{ClockOffset, Connections, Health, LatencyFigures, Metrics, Outcome, Report};
+
+/// What a message did to the summary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absorbed {
+    /// It was counted.
+    New,
+    /// All or part of it had been counted before; nothing changed.
+    Duplicate,
+    /// It came from another implementation: its figures are shown, nothing is merged.
+    Foreign,
+}
+
+/// Counts and samples of a node.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Totals {
+    /// The counts.
+    pub counters: Counters,
+    /// The samples.
+    pub latencies: SparseLatencies,
+    /// The driver's own condition.
+    pub health: Health,
+    /// End of the latest interval, ns since the start of the run.
+    pub end_ns: u64,
+}
+
+impl Totals {
+    fn absorb(&mut self, report: &Report) {
+        self.counters.add(&report.counters);
+        self.latencies
+            .add(&SparseLatencies::from(&report.latencies));
+        self.health.absorb(&report.health);
+        self.end_ns = self.end_ns.max(report.interval_end_ns);
+    }
+}
+
+/// What one node reported on one test.
+#[derive(Debug, Clone, Default)]
+pub struct NodeSummary {
+    seen: Ranges,
+    intervals: Totals,
+    last: Option<Totals>,
+    /// Actual first send minus the common start, ns.
+    pub first_send_ns: Option<i64>,
+    /// The clock offset that the node was told.
+    pub clock: Option<ClockOffset>,
+    /// Spread over the connections.
+    pub connections: Option<Connections>,
+    /// How the node's part ended.
+    pub outcome: Option<Outcome>,
+    /// Why it failed, or another remark.
+    pub reason: Option<String>,
+    /// The latest figures of a node of another implementation.
+    pub foreign: Option<LatencyFigures>,
+    /// The latest second's counts, for a live rate.
+    pub latest: Option<SecondRow>,
+}
+
+impl NodeSummary {
+    /// The node's totals: those of its last report if it came, else the sum of its intervals.
+    #[must_use]
+    pub fn totals(&self) -> &Totals {
+        self.last.as_ref().unwrap_or(&self.intervals)
+    }
+
+    /// Whether the node has sent its last report.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// Sequence numbers that never came, as inclusive ranges. The last report heals the totals,
+    /// but the series of seconds keeps the gap.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<(u64, u64)> {
+        self.seen.gaps()
+    }
+
+    fn absorb(&mut self, report: &Report) -> Absorbed {
+        if !self.seen.insert(report.sequence_first, report.sequence) {
+            return Absorbed::Duplicate;
+        }
+        if report.last {
+            let mut totals = Totals::default();
+            totals.absorb(report);
+            self.last = Some(totals);
+            self.outcome = report.outcome;
+            self.connections = report.connections;
+        } else {
+            self.intervals.absorb(report);
+        }
+        self.first_send_ns = self.first_send_ns.or(report.first_send_ns);
+        self.clock = report.clock.or(self.clock);
+        self.reason = report.reason.clone().or_else(|| self.reason.take());
+        let newest = report.seconds.iter().max_by_key(|row| row.second).copied();
+        if newest.map(|row| row.second) > self.latest.map(|row| row.second) {
+            self.latest = newest;
+        }
+        Absorbed::New
+    }
+}
+
+/// Everything reported on one test. The order and the number of times in which messages are
+/// absorbed make no difference.
+#[derive(Debug, Clone, Default)]
+pub struct Summary {
+    nodes: BTreeMap<String, NodeSummary>,
+    series: Series,
+}
+
+impl Summary {
+    /// Takes in one message; its `test_id` is the caller's to check.
+    pub fn absorb(&mut self, message: &Metrics) -> Absorbed {
+        let node = self.nodes.entry(message.node_id.clone()).or_default();
+        let Some(report) = &message.report else {
+            node.foreign = Some(message.metrics);
+            return Absorbed::Foreign;
+        };
+        let absorbed = node.absorb(report);
+        if absorbed == Absorbed::New && !report.last {
+            self.series.add(report);
+        }
+        absorbed
+    }
+
+    /// The nodes that reported, by id.
+    #[must_use]
+    pub fn nodes(&self) -> &BTreeMap<String, NodeSummary> {
+        &self.nodes
+    }
+
+    /// One node.
+    #[must_use]
+    pub fn node(&self, node_id: &str) -> Option<&NodeSummary> {
+        self.nodes.get(node_id)
+    }
+
+    /// The seconds of the run from `first` on, over all nodes.
+    #[must_use]
+    pub fn series(&self, first: u64) -> Vec<SeriesRow> {
+        self.series.rows(first)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! Order, repetition and grouping make no difference; gaps are named.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::histogram::{self, Latencies, Sparse};
+use crate::summary::Context;
+
+/// One node's interval with these response times, all sent and answered in it.
+fn interval(node: &str, sequence: u64, samples: &[u64]) -> Metrics {
+    let n = samples.len() as u64;
+    let mut latencies = Latencies::new();
+    samples
+        .iter()
+        .for_each(|sample| latencies.response.saturating_record(*sample));
+    let row = SecondRow {
+        second: sequence,
+        sent: n,
+        ok: n,
+        completed: n,
+        offered: n,
+        ..SecondRow::default()
+    };
+    let counters = Counters {
+        planned: n,
+        offered: n,
+        sent: n,
+        ok: n,
+        completed: n,
+        ..Counters::default()
+    };
+    Metrics {
+        node_id: node.into(),
+        test_id: "t".into(),
+        report_id: Some(format!("{node}-{sequence}")),
+        metrics: LatencyFigures::default(),
+        report: Some(Report {
+            sequence_first: sequence,
+            sequence,
+            last: false,
+            interval_start_ns: sequence * 1_000_000_000,
+            interval_end_ns: (sequence + 1) * 1_000_000_000,
+            counters,
+            seconds: vec![row],
+            first_send_ns: Some(0),
+            clock: None,
+            health: Health::default(),
+            connections: None,
+            outcome: None,
+            reason: None,
+            latencies,
+        }),
+    }
+}
+
+fn last(node: &str, sequence: u64, samples: &[u64]) -> Metrics {
+    let mut message = interval(node, sequence, samples);
+    let report = message.report.as_mut().unwrap();
+    report.last = true;
+    report.seconds.clear();
+    report.outcome = Some(Outcome::Done);
+    message
+}
+
+fn context(expected: &[String]) -> Context<'_> {
+    Context {
+        test_id: "t",
+        test_type: "AVALANCHE",
+        state: "done",
+        closed_loop: true,
+        ended: true,
+        planned_per_driver: None,
+        expected,
+        thresholds: &[],
+        series_from: 0,
+    }
+}
+
+proptest! {
+    #[test]
+    fn merged_reports_equal_one_recording(
+        groups in prop::collection::vec(
+            (0_usize..4, prop::collection::vec(1..histogram::HIGHEST_NS, 0..50)), 1..20),
+        order in any::<prop::sample::Index>(),
+        repeats in 1_usize..3,
+    ) {
+        let mut sequences = [0_u64; 4];
+        let mut whole = histogram::new();
+        let mut messages: Vec<Metrics> = groups.iter().map(|(node, samples)| {
+            samples.iter().for_each(|sample| whole.saturating_record(*sample));
+            let message = interval(&format!("n{node}"), sequences[*node], samples);
+            sequences[*node] += 1;
+            message
+        }).collect();
+        let by = order.index(messages.len());
+        messages.rotate_left(by);
+        let mut summary = Summary::default();
+        for _ in 0..repeats {
+            messages.iter().for_each(|message| { summary.absorb(message); });
+        }
+        prop_assert_eq!(Sparse::from(&summary.merged().response), Sparse::from(&whole));
+        let result = summary.result(&context(&[]));
+        prop_assert_eq!(result.tally.ok, whole.len());
+        prop_assert_eq!(result.series.iter().map(|row| row.counts.ok).sum::<u64>(), whole.len());
+        prop_assert_eq!(result.coverage.reports_missing, 0);
+    }
+}
+
+#[test]
+fn a_gap_is_named_and_the_last_report_heals_the_totals() {
+    let mut summary = Summary::default();
+    summary.absorb(&interval("n", 0, &[5]));
+    summary.absorb(&interval("n", 3, &[7]));
+    let expected = ["n".to_owned()];
+    let result = summary.result(&context(&expected));
+    assert_eq!(result.coverage.reports_missing, 2);
+    assert_eq!(
+        (
+            result.coverage.missing[0].first,
+            result.coverage.missing[0].last
+        ),
+        (1, 2)
+    );
+    assert_eq!(result.tally.ok, 2);
+    assert!(!result.is_complete());
+    assert!(
+        result
+            .verdict
+            .reasons
+            .iter()
+            .any(|r| r.contains("2 reports")),
+        "{:?}",
+        result.verdict
+    );
+
+    summary.absorb(&last("n", 4, &[5, 5, 6, 7]));
+    let result = summary.result(&context(&expected));
+    assert_eq!(result.tally.ok, 4);
+    assert!(result.coverage.missing[0].healed);
+    assert!(result.is_complete());
+    assert_eq!(
+        summary.absorb(&interval("n", 1, &[5])),
+        Absorbed::New,
+        "a late one fills the gap"
+    );
+    assert_eq!(
+        summary.result(&context(&expected)).tally.ok,
+        4,
+        "without counting twice"
+    );
+    assert_eq!(
+        summary.result(&context(&expected)).coverage.reports_missing,
+        1
+    );
+}
+
+#[test]
+fn a_lost_node_is_named_and_what_it_reported_stays() {
+    let mut summary = Summary::default();
+    summary.absorb(&interval("lost", 0, &[5, 6]));
+    summary.absorb(&last("whole", 0, &[5]));
+    let expected = ["lost".to_owned(), "whole".to_owned(), "silent".to_owned()];
+    let result = summary.result(&Context {
+        planned_per_driver: Some(2),
+        ..context(&expected)
+    });
+    assert_eq!(result.coverage.nodes_expected, 3);
+    assert_eq!(result.coverage.nodes_reporting, 2);
+    assert_eq!(result.coverage.unfinished_nodes, ["lost", "silent"]);
+    assert_eq!(result.tally.planned, 6);
+    assert_eq!(result.tally.ok, 3);
+    assert_eq!(result.coverage.planned_share, Some(0.5));
+    assert!(!result.is_complete());
+}
+
+#[test]
+fn a_foreign_node_is_shown_but_not_merged() {
+    let figures = LatencyFigures {
+        mean_latency: 3.0,
+        ..LatencyFigures::default()
+    };
+    let message = Metrics {
+        node_id: "other".into(),
+        test_id: "t".into(),
+        report_id: None,
+        metrics: figures,
+        report: None,
+    };
+    let mut summary = Summary::default();
+    assert_eq!(summary.absorb(&message), Absorbed::Foreign);
+    let expected = ["other".to_owned()];
+    let result = summary.result(&Context {
+        planned_per_driver: Some(500),
+        ..context(&expected)
+    });
+    assert_eq!(result.coverage.unmerged_nodes, ["other"]);
+    assert!(result.coverage.unfinished_nodes.is_empty());
+    assert_eq!(result.nodes[0].foreign, Some(figures));
+    assert_eq!(result.metrics.mean, None);
+}

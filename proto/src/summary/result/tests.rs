@@ -1,0 +1,57 @@
+//! The curve, the skew, and the frozen shape of the JSON.
+
+use serde_json::Value;
+
+use super::*;
+use crate::histogram;
+
+#[test]
+fn the_curve_rises_from_the_smallest_to_the_largest() {
+    let mut response = histogram::new();
+    (1..=1000_u64).for_each(|ms| response.saturating_record(ms * 1_000_000));
+    let points = curve(&response, &histogram::new());
+    let values: Vec<f64> = points
+        .iter()
+        .filter_map(|point| point.response_ms)
+        .collect();
+    assert!(values.is_sorted());
+    assert!((values[0] - 1.0).abs() < 0.01 && (values[values.len() - 1] - 1000.0).abs() < 1.0);
+    assert!(points.iter().all(|point| point.service_ms.is_none()));
+    assert!(
+        points
+            .iter()
+            .any(|point| (point.quantile - 0.5).abs() < 1e-9)
+    );
+}
+
+#[test]
+fn the_json_has_the_fields_of_the_contract() {
+    let context = Context {
+        test_id: "t",
+        test_type: "TSUNAMI",
+        state: "running",
+        closed_loop: false,
+        ended: false,
+        planned_per_driver: Some(5),
+        expected: &[],
+        thresholds: &[],
+        series_from: 0,
+    };
+    let json = serde_json::to_value(Summary::default().result(&context)).unwrap();
+    let fields = "test_id test_type state planned sent completed ok shed not_sent aborted errors \
+        connect_errors requests_per_second coverage metrics service release_lag status_codes bytes \
+        start_skew_ms verdict nodes series";
+    for field in fields.split_whitespace() {
+        assert!(json.get(field).is_some(), "{field} is missing");
+    }
+    for field in ["write", "read", "timeout", "status", "malformed"] {
+        assert_eq!(json["errors"][field], 0);
+    }
+    assert_eq!(
+        json["metrics"]["p99_latency"],
+        Value::Null,
+        "no samples, no number"
+    );
+    assert_eq!(json["verdict"]["verdict"], "valid");
+    assert!(json["verdict"]["reasons"].is_array());
+}

@@ -1,0 +1,192 @@
+//! A run second by second, over all nodes, in bounded memory.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::SecondRow;
+use crate::histogram::Sparse;
+use crate::message::Report;
+
+/// Seconds that keep their samples, counted back from the newest. Reports that come later than
+/// this (the drivers queue 120) still add their counts to older seconds, but no samples.
+const OPEN_SECONDS: usize = 900;
+/// Seconds that are kept at all; a run of seven days has 604 800.
+const SECONDS_MAX: usize = 700_000;
+
+/// The figures of one second, in ms; `None` without samples.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct SeriesRow {
+    /// The counts.
+    #[serde(flatten)]
+    pub counts: SecondRow,
+    /// Response time, p50.
+    pub p50: Option<f64>,
+    /// Response time, p99.
+    pub p99: Option<f64>,
+    /// Response time, p99.9.
+    pub p99_9: Option<f64>,
+    /// Response time, largest.
+    pub max: Option<f64>,
+    /// Service time, p50.
+    pub service_p50: Option<f64>,
+    /// Service time, p99.
+    pub service_p99: Option<f64>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Second {
+    counts: SecondRow,
+    samples: Samples,
+}
+
+#[derive(Debug, Clone)]
+enum Samples {
+    Open { response: Sparse, service: Sparse },
+    Closed(SeriesRow),
+}
+
+impl Default for Samples {
+    fn default() -> Self {
+        Self::Open {
+            response: Sparse::default(),
+            service: Sparse::default(),
+        }
+    }
+}
+
+/// The fold of all nodes' reports by second.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Series {
+    seconds: BTreeMap<u64, Second>,
+}
+
+impl Series {
+    /// Adds one interval report. Its counts go to their seconds; its samples to the last of them,
+    /// which is the only one unless reports were merged.
+    pub(crate) fn add(&mut self, report: &Report) {
+        for row in &report.seconds {
+            let second = self.seconds.entry(row.second).or_default();
+            second.counts.second = row.second;
+            second.counts.add(row);
+        }
+        let last = report.seconds.iter().map(|row| row.second).max();
+        let Some(second) = last.and_then(|second| self.seconds.get_mut(&second)) else {
+            return;
+        };
+        if let Samples::Open { response, service } = &mut second.samples {
+            response.add(&Sparse::from(&report.latencies.response));
+            service.add(&Sparse::from(&report.latencies.service));
+        }
+        self.close_old();
+    }
+
+    fn close_old(&mut self) {
+        let surplus = self.seconds.len().saturating_sub(OPEN_SECONDS);
+        for second in self.seconds.values_mut().take(surplus).rev() {
+            match second.samples {
+                Samples::Closed(_) => break,
+                Samples::Open { .. } => second.samples = Samples::Closed(second.row()),
+            }
+        }
+        while self.seconds.len() > SECONDS_MAX {
+            self.seconds.pop_first();
+        }
+    }
+
+    /// All seconds from `first` on, in order.
+    pub(crate) fn rows(&self, first: u64) -> Vec<SeriesRow> {
+        self.seconds
+            .range(first..)
+            .map(|(_, second)| second.row())
+            .collect()
+    }
+}
+
+impl Second {
+    fn row(&self) -> SeriesRow {
+        match &self.samples {
+            Samples::Closed(row) => SeriesRow {
+                counts: self.counts,
+                ..*row
+            },
+            Samples::Open { response, service } => {
+                let response_ms = |q| ms(response.value_at_quantile(q));
+                let service_ms = |q| ms(service.value_at_quantile(q));
+                SeriesRow {
+                    counts: self.counts,
+                    p50: response_ms(0.5),
+                    p99: response_ms(0.99),
+                    p99_9: response_ms(0.999),
+                    max: response_ms(1.0),
+                    service_p50: service_ms(0.5),
+                    service_p99: service_ms(0.99),
+                }
+            }
+        }
+    }
+}
+
+fn ms(ns: Option<u64>) -> Option<f64> {
+    ns.map(crate::units::ns_to_ms)
+}
+
+/// At most `points` rows for a picture: neighbours are joined, their counts added, and of their
+/// figures the worst is kept, so that a peak never disappears. The counts of a joined row are those
+/// of its whole span, which ends where the next row's second begins.
+#[must_use]
+pub fn downsample(rows: &[SeriesRow], points: usize) -> Vec<SeriesRow> {
+    let span = rows.len().div_ceil(points.max(1)).max(1);
+    rows.chunks(span)
+        .filter_map(|chunk| chunk.iter().copied().reduce(join))
+        .collect()
+}
+
+fn join(mut one: SeriesRow, other: SeriesRow) -> SeriesRow {
+    one.counts.add(&other.counts);
+    for (mine, theirs) in [
+        (&mut one.p50, other.p50),
+        (&mut one.p99, other.p99),
+        (&mut one.p99_9, other.p99_9),
+        (&mut one.max, other.max),
+        (&mut one.service_p50, other.service_p50),
+        (&mut one.service_p99, other.service_p99),
+    ] {
+        *mine = match (*mine, theirs) {
+            (Some(a), Some(b)) => Some(a.max(b)),
+            (a, b) => a.or(b),
+        };
+    }
+    one
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(second: u64, sent: u64, p99: Option<f64>) -> SeriesRow {
+        let counts = SecondRow {
+            second,
+            sent,
+            ..SecondRow::default()
+        };
+        SeriesRow {
+            counts,
+            p99,
+            ..SeriesRow::default()
+        }
+    }
+
+    #[test]
+    fn a_downsampled_series_keeps_every_count_and_every_peak() {
+        let rows: Vec<SeriesRow> = (0..1000)
+            .map(|s| row(s, 10, if s == 617 { Some(900.0) } else { Some(1.0) }))
+            .collect();
+        let few = downsample(&rows, 60);
+        assert!(few.len() <= 60, "{}", few.len());
+        assert_eq!(few.iter().map(|row| row.counts.sent).sum::<u64>(), 10_000);
+        assert!(few.iter().any(|row| row.p99 == Some(900.0)));
+        assert_eq!(downsample(&rows[..5], 60), rows[..5]);
+        assert!(downsample(&[], 60).is_empty());
+    }
+}

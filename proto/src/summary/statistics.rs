@@ -1,0 +1,115 @@
+//! The figures of one histogram.
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+/// Latency figures in ms, computed from one (merged) histogram; `None` without samples.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Statistics {
+    /// Smallest.
+    #[serde(rename = "min_latency")]
+    pub min: Option<f64>,
+    /// Largest.
+    #[serde(rename = "max_latency")]
+    pub max: Option<f64>,
+    /// Arithmetic mean.
+    #[serde(rename = "mean_latency")]
+    pub mean: Option<f64>,
+    /// p50.
+    #[serde(rename = "median_latency")]
+    pub median: Option<f64>,
+    /// Middle of the fullest bucket, the lowest on a tie.
+    #[serde(rename = "mode_latency")]
+    pub mode: Option<f64>,
+    /// Standard deviation of the population.
+    #[serde(rename = "stddev_latency")]
+    pub stddev: Option<f64>,
+    /// 50 % are at most this.
+    #[serde(rename = "p50_latency")]
+    pub p50: Option<f64>,
+    /// 90 % are at most this.
+    #[serde(rename = "p90_latency")]
+    pub p90: Option<f64>,
+    /// 95 % are at most this.
+    #[serde(rename = "p95_latency")]
+    pub p95: Option<f64>,
+    /// 99 % are at most this.
+    #[serde(rename = "p99_latency")]
+    pub p99: Option<f64>,
+    /// 99.9 % are at most this.
+    #[serde(rename = "p99_9_latency")]
+    pub p99_9: Option<f64>,
+    /// 99.99 % are at most this.
+    #[serde(rename = "p99_99_latency")]
+    pub p99_99: Option<f64>,
+}
+
+impl Statistics {
+    /// The figures of a histogram in ns.
+    #[must_use]
+    pub fn of(histogram: &Histogram<u64>) -> Self {
+        if histogram.is_empty() {
+            return Self::default();
+        }
+        let ms = |ns: f64| Some(ns / 1e6);
+        let quantile = |q: f64| ms(histogram.value_at_quantile(q) as f64);
+        Self {
+            min: ms(histogram.min() as f64),
+            max: ms(histogram.max() as f64),
+            mean: ms(histogram.mean()),
+            median: quantile(0.5),
+            mode: ms(mode(histogram) as f64),
+            stddev: ms(histogram.stdev()),
+            p50: quantile(0.5),
+            p90: quantile(0.9),
+            p95: quantile(0.95),
+            p99: quantile(0.99),
+            p99_9: quantile(0.999),
+            p99_99: quantile(0.9999),
+        }
+    }
+}
+
+/// The median-equivalent value of the fullest bucket, the lowest on a tie.
+fn mode(histogram: &Histogram<u64>) -> u64 {
+    let fullest = histogram.iter_recorded().fold((0, 0), |best, bucket| {
+        if bucket.count_at_value() > best.1 {
+            (bucket.value_iterated_to(), bucket.count_at_value())
+        } else {
+            best
+        }
+    });
+    histogram.median_equivalent(fullest.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::histogram;
+
+    #[test]
+    fn the_figures_of_known_samples() {
+        let mut samples = histogram::new();
+        for ms in [1_u64, 2, 2, 3, 3, 92] {
+            samples.saturating_record(ms * 1_000_000);
+        }
+        let figures = Statistics::of(&samples);
+        let close = |figure: Option<f64>, ms: f64| {
+            let figure = figure.unwrap();
+            assert!((figure - ms).abs() <= ms * 0.001, "{figure} is not {ms}");
+        };
+        close(figures.min, 1.0);
+        close(figures.max, 92.0);
+        close(figures.mean, 103.0 / 6.0);
+        close(figures.median, 2.0);
+        close(figures.mode, 2.0);
+        close(figures.p99, 92.0);
+    }
+
+    #[test]
+    fn without_samples_there_are_no_figures() {
+        assert_eq!(Statistics::of(&histogram::new()), Statistics::default());
+        let json = serde_json::to_value(Statistics::default()).unwrap();
+        assert_eq!(json["p99_9_latency"], serde_json::Value::Null);
+    }
+}

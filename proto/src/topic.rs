@@ -1,0 +1,53 @@
+//! The five topics of the bus.
+
+use std::fmt;
+
+/// A topic of the bus. Each has exactly one partition, so that its messages have one order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Topic {
+    /// Drivers announce themselves: [`crate::message::Register`].
+    Register,
+    /// The orchestrator publishes what a test is: [`crate::message::TestConfig`].
+    TestConfig,
+    /// The orchestrator starts or stops a test: [`crate::message::Trigger`].
+    Trigger,
+    /// Drivers report once a second: [`crate::message::Metrics`].
+    Metrics,
+    /// Every node says that it lives: [`crate::message::Heartbeat`].
+    Heartbeat,
+}
+
+impl Topic {
+    /// Every topic, in the order of a test's life.
+    pub const ALL: [Self; 5] = [
+        Self::Register,
+        Self::TestConfig,
+        Self::Trigger,
+        Self::Metrics,
+        Self::Heartbeat,
+    ];
+
+    /// The name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Register => "register",
+            Self::TestConfig => "test_config",
+            Self::Trigger => "trigger",
+            Self::Metrics => "metrics",
+            Self::Heartbeat => "heartbeat",
+        }
+    }
+
+    /// The topic of that name, if it is one of ours.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|topic| topic.name() == name)
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,155 @@
+//! What load a test puts on its target: the raw parameters as people and messages write them
+//! ([`Params`]), and the validated form that everything runs on ([`Workload`]).
+
+mod params;
+mod rate;
+mod target;
+mod validate;
+
+pub use params::{InvalidParam, Params};
+pub use rate::{Rate, RateSpec, Stage};
+pub use target::{Target, is_loopback};
+pub use validate::{
+    BODY_LEN_MAX, CONNECTIONS_MAX, Defaults, HEADERS_MAX, PIPELINE_MAX, REQUESTS_MAX,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::message::TestConfig;
+use crate::summary::Threshold;
+use crate::units;
+
+/// The two kinds of test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum TestType {
+    /// Closed loop: every connection sends its next request when the last answer is complete.
+    #[serde(alias = "avalanche", alias = "Avalanche")]
+    Avalanche,
+    /// Open loop: loads start on a fixed grid, whatever the answers do.
+    #[serde(alias = "tsunami", alias = "Tsunami")]
+    Tsunami,
+}
+
+impl TestType {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Avalanche => "AVALANCHE",
+            Self::Tsunami => "TSUNAMI",
+        }
+    }
+}
+
+/// When requests are intended to start.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Arrival {
+    /// When a connection becomes free.
+    ClosedLoop,
+    /// Loads of `burst` requests, `gap_ns` between their starts.
+    Bursts {
+        /// Between the starts of subsequent loads, ns; at least 1.
+        gap_ns: u64,
+        /// Requests of a load; at least 1.
+        burst: u32,
+    },
+    /// A constant rate.
+    Rate(Rate),
+    /// Linear pieces, one after another; the rate is linear in time within each.
+    Stages(Vec<Stage>),
+}
+
+impl Arrival {
+    /// Whether requests wait for answers.
+    #[must_use]
+    pub fn is_closed_loop(&self) -> bool {
+        matches!(self, Self::ClosedLoop)
+    }
+}
+
+/// Where a driver's part of a test ends: at whichever comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// Requests of each driver.
+    pub requests: Option<u64>,
+    /// Time in which requests are intended to start, ns, without the warm-up.
+    pub duration_ns: Option<u64>,
+}
+
+/// The request that is sent, the same each time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// An HTTP method, as it is written.
+    pub method: String,
+    /// Header fields besides those that the engine writes (`Host`, `Content-Length`).
+    pub headers: Vec<(String, String)>,
+    /// The body; empty for none.
+    pub body: Vec<u8>,
+}
+
+/// One driver's load, validated. Made by [`Workload::from_params`] or [`Workload::from_config`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Workload {
+    /// The kind of test.
+    pub test_type: TestType,
+    /// The web server under load.
+    pub target: Target,
+    /// Connections of each driver.
+    pub connections: u32,
+    /// Requests in flight on one connection, at most.
+    pub pipeline: u32,
+    /// When requests start.
+    pub arrival: Arrival,
+    /// When the load ends.
+    pub limit: Limit,
+    /// From the actual send of a request to the end of its answer, ns.
+    pub timeout_ns: u64,
+    /// From the intended send: a request that cannot be sent by then is shed, ns.
+    pub deadline_ns: Option<u64>,
+    /// Load before the measured load that no number counts, ns.
+    pub warmup_ns: u64,
+    /// Whether node i of n starts i/n of a gap later, so that the nodes do not fire in lockstep.
+    pub phase: bool,
+    /// The request.
+    pub request: Request,
+    /// What the merged result must satisfy.
+    pub thresholds: Vec<Threshold>,
+}
+
+impl Workload {
+    /// Requests that each driver is going to offer, if that is known before the run.
+    #[must_use]
+    pub fn planned_per_driver(&self) -> Option<u64> {
+        match self.limit {
+            Limit {
+                requests: Some(requests),
+                duration_ns: None,
+            } => Some(requests),
+            _ => None,
+        }
+    }
+
+    /// Seconds between loads, as the reference's `test_message_delay` has it; 0 for the rest.
+    #[must_use]
+    pub fn delay_s(&self) -> f64 {
+        match self.arrival {
+            Arrival::Bursts { gap_ns, .. } => units::ns_to_seconds(gap_ns),
+            _ => 0.0,
+        }
+    }
+
+    /// The message that carries this workload.
+    #[must_use]
+    pub fn to_config(&self, test_id: &str) -> TestConfig {
+        let mut params = self.to_params();
+        let count = params.requests.take();
+        TestConfig {
+            test_id: test_id.to_owned(),
+            test_type: self.test_type,
+            test_message_delay: self.delay_s(),
+            message_count_per_driver: count.unwrap_or(0),
+            params,
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! The parameters of a test as people, queries and messages write them: all optional, numbers also
+//! as text. [`crate::workload::Workload::from_params`] checks them.
+
+use std::fmt;
+
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use super::{RateSpec, Stage};
+use crate::lenient::{self, Number, Text, Truth, Whole};
+
+/// A parameter that is unknown, of the wrong type, or out of its range.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{name}: {problem}")]
+pub struct InvalidParam {
+    /// The parameter.
+    pub name: String,
+    /// The value, and what is allowed.
+    pub problem: String,
+}
+
+impl InvalidParam {
+    pub(super) fn new(name: &str, problem: impl fmt::Display) -> Self {
+        Self {
+            name: name.to_owned(),
+            problem: problem.to_string(),
+        }
+    }
+}
+
+/// Optional parameters of a test. Field names are those of REST and of the wire.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Params {
+    /// URL of the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Requests of each driver (REST only; `message_count_per_driver` on the wire).
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Whole, _>"
+    )]
+    pub requests: Option<u64>,
+    /// Connections of each driver.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Whole, _>"
+    )]
+    pub connections: Option<u64>,
+    /// Requests of one load of a tsunami.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Whole, _>"
+    )]
+    pub burst: Option<u64>,
+    /// Requests a second of each driver: makes it an open loop of that rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<RateSpec>,
+    /// Rates over time.
+    #[serde(skip_serializing_if = "Option::is_none", with = "stages")]
+    pub stages: Option<Vec<Stage>>,
+    /// HTTP method.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Header fields: an object, a list of `Name: value`, or such lines in one text.
+    #[serde(skip_serializing_if = "Option::is_none", with = "headers")]
+    pub headers: Option<Vec<(String, String)>>,
+    /// Body as text.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Text, _>"
+    )]
+    pub body: Option<String>,
+    /// Body as base64, for bytes that are no text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_base64: Option<String>,
+    /// From the actual send to the end of the answer.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Number, _>"
+    )]
+    pub timeout_ms: Option<f64>,
+    /// From the intended send to the actual one; a request past it is shed.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Number, _>"
+    )]
+    pub deadline_ms: Option<f64>,
+    /// Length of the load.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Number, _>"
+    )]
+    pub duration_s: Option<f64>,
+    /// Load before the measured one.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Number, _>"
+    )]
+    pub warmup_s: Option<f64>,
+    /// Requests in flight on one connection.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Whole, _>"
+    )]
+    pub pipeline: Option<u64>,
+    /// Whether node i of n starts i/n of a gap later.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Truth, _>"
+    )]
+    pub phase: Option<bool>,
+    /// What the merged result must satisfy, such as `p99<250ms`: a list, or one text with commas.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "list_of_text"
+    )]
+    pub threshold: Option<Vec<String>>,
+}
+
+impl Params {
+    /// Every field's name, in the order of the documentation.
+    pub const NAMES: [&'static str; 18] = [
+        "target",
+        "requests",
+        "connections",
+        "burst",
+        "rate",
+        "ramp",
+        "stages",
+        "method",
+        "headers",
+        "body",
+        "body_base64",
+        "timeout_ms",
+        "deadline_ms",
+        "duration_s",
+        "warmup_s",
+        "pipeline",
+        "phase",
+        "threshold",
+    ];
+
+    /// Builds parameters from named values, as a query or a JSON body has them. `ramp` is another
+    /// name for a `rate` of the form `from:to`.
+    ///
+    /// # Errors
+    /// [`InvalidParam`] naming the first value that is unknown or of the wrong type.
+    pub fn from_values(values: Map<String, Value>) -> Result<Self, InvalidParam> {
+        let mut all = Map::new();
+        for (name, value) in values {
+            let field = if name == "ramp" {
+                "rate"
+            } else {
+                name.as_str()
+            };
+            if !Self::NAMES.contains(&field) {
+                let known = Self::NAMES.join(", ");
+                return Err(InvalidParam::new(
+                    &name,
+                    format!("no such parameter; known: {known}"),
+                ));
+            }
+            let single = Map::from_iter([(field.to_owned(), value.clone())]);
+            serde_json::from_value::<Self>(Value::Object(single))
+                .map_err(|error| InvalidParam::new(&name, error))?;
+            if all.insert(field.to_owned(), value).is_some() {
+                return Err(InvalidParam::new(
+                    &name,
+                    "given twice (ramp is another name of rate)",
+                ));
+            }
+        }
+        serde_json::from_value(Value::Object(all)).map_err(|e| InvalidParam::new("parameters", e))
+    }
+}
+
+/// Header fields as an object on the wire; repeated names as a list of lines.
+mod headers {
+    use super::{
+        Deserializer, MapAccess, SeqAccess, Serialize, Serializer, Text, Visitor, de, fmt,
+    };
+
+    type Headers = Vec<(String, String)>;
+
+    #[allow(clippy::ref_option)] // serde calls it with a reference to the field
+    pub(super) fn serialize<S: Serializer>(
+        headers: &Option<Headers>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let headers = headers.as_deref().unwrap_or_default();
+        let repeats = |(at, (name, _)): (usize, &(String, String))| {
+            headers[..at].iter().any(|(earlier, _)| earlier == name)
+        };
+        if headers.iter().enumerate().any(repeats) {
+            let lines: Vec<String> = headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {value}"))
+                .collect();
+            lines.serialize(serializer)
+        } else {
+            serializer.collect_map(headers.iter().map(|(name, value)| (name, value)))
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Headers>, D::Error> {
+        deserializer.deserialize_any(HeadersVisitor).map(Some)
+    }
+
+    struct HeadersVisitor;
+
+    impl<'de> Visitor<'de> for HeadersVisitor {
+        type Value = Headers;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("header fields: an object, or \"Name: value\" lines")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Headers, E> {
+            text.lines()
+                .filter(|line| !line.trim().is_empty())
+                .map(field)
+                .collect()
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut lines: A) -> Result<Headers, A::Error> {
+            let mut headers = Headers::new();
+            while let Some(line) = lines.next_element::<String>()? {
+                headers.push(field(&line)?);
+            }
+            Ok(headers)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Headers, A::Error> {
+            let mut headers = Headers::new();
+            while let Some((name, value)) = fields.next_entry::<String, Text>()? {
+                headers.push((name, value.0));
+            }
+            Ok(headers)
+        }
+    }
+
+    fn field<E: de::Error>(line: &str) -> Result<(String, String), E> {
+        let (name, value) = line
+            .split_once(':')
+            .ok_or_else(|| E::custom(format!("{line:?} is no header field; write Name: value")))?;
+        Ok((name.trim().to_owned(), value.trim().to_owned()))
+    }
+}
+
+/// Stages as a list of `from:to@duration`, or as one text with commas.
+mod stages {
+    use super::{Deserializer, Serialize, Serializer, Stage, de, list_of_text};
+
+    #[allow(clippy::ref_option)] // serde calls it with a reference to the field
+    pub(super) fn serialize<S: Serializer>(
+        stages: &Option<Vec<Stage>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let texts: Vec<String> = stages.iter().flatten().map(Stage::to_string).collect();
+        texts.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Vec<Stage>>, D::Error> {
+        let Some(texts) = list_of_text(deserializer)? else {
+            return Ok(None);
+        };
+        let stages: Result<Vec<Stage>, String> = texts.iter().map(|text| text.parse()).collect();
+        stages.map(Some).map_err(de::Error::custom)
+    }
+}
+
+/// A list of texts, or one text with commas.
+fn list_of_text<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Vec<String>>, D::Error> {
+    struct ListVisitor;
+    impl<'de> Visitor<'de> for ListVisitor {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of texts, or one text with commas")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<String>, E> {
+            let parts = text
+                .split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty());
+            Ok(parts.map(str::to_owned).collect())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut texts: A) -> Result<Vec<String>, A::Error> {
+            let mut list = Vec::new();
+            while let Some(text) = texts.next_element()? {
+                list.push(text);
+            }
+            Ok(list)
+        }
+    }
+    d.deserialize_any(ListVisitor).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn from(values: Value) -> Result<Params, InvalidParam> {
+        match values {
+            Value::Object(values) => Params::from_values(values),
+            other => panic!("not an object: {other}"),
+        }
+    }
+
+    #[test]
+    fn values_may_be_text_or_typed() {
+        let typed = from(json!({"requests": 10, "rate": 2.5, "phase": true,
+            "headers": {"A": "1"}, "threshold": ["p99<5ms"], "stages": ["1:2@3s"]}));
+        let text = from(json!({"requests": "10", "rate": "2.5", "phase": "yes",
+            "headers": "A: 1", "threshold": "p99<5ms", "stages": "1:2@3s"}));
+        assert_eq!(typed.unwrap(), text.unwrap());
+    }
+
+    #[test]
+    fn errors_name_the_parameter_and_the_value() {
+        for (values, name, word) in [
+            (json!({"requests": "many"}), "requests", "many"),
+            (json!({"requests": -1}), "requests", "-1"),
+            (json!({"requests": 1.5}), "requests", "1.5"),
+            (json!({"rat": 5}), "rat", "known: target, requests"),
+            (json!({"rate": "5:x"}), "rate", "0.001 to 10000000"),
+            (json!({"ramp": "1:2", "rate": 3}), "rate", "twice"),
+            (json!({"headers": "no colon"}), "headers", "Name: value"),
+            (json!({"stages": "5"}), "stages", "rate@duration"),
+            (json!({"phase": "maybe"}), "phase", "maybe"),
+        ] {
+            let error = from(values.clone()).unwrap_err();
+            assert_eq!(error.name, name, "{values}");
+            assert!(error.problem.contains(word), "{values}: {error}");
+        }
+    }
+
+    #[test]
+    fn repeated_headers_survive_the_wire() {
+        let params = Params {
+            headers: Some(vec![("A".into(), "1".into()), ("A".into(), "2".into())]),
+            ..Params::default()
+        };
+        let text = serde_json::to_string(&params).unwrap();
+        assert_eq!(serde_json::from_str::<Params>(&text).unwrap(), params);
+    }
+}

@@ -1,0 +1,165 @@
+//! The web server under load, from its URL.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use http::Uri;
+use http::uri::Scheme;
+
+/// Longest URL that is taken, in bytes.
+const URL_LEN_MAX: usize = 8192;
+
+/// A parsed `http://host[:port]/path?query`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// Host name or address, without the brackets of IPv6.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Path and query as they go into the request line, from the first `/`.
+    pub path: String,
+    /// What the `Host` header says.
+    pub authority: String,
+}
+
+impl Target {
+    /// Parses a URL.
+    ///
+    /// # Errors
+    /// Says in words what is wrong: not a URL, `https` (not built yet), no host, user information,
+    /// port 0.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        if url.len() > URL_LEN_MAX {
+            return Err(format!(
+                "the URL has {} bytes; at most {URL_LEN_MAX} are taken",
+                url.len()
+            ));
+        }
+        let uri: Uri = url
+            .parse()
+            .map_err(|e| format!("{url:?} is no URL ({e}); {SHAPE}"))?;
+        match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTP => {}
+            Some(scheme) if *scheme == Scheme::HTTPS => {
+                return Err(format!("{url:?}: https is not built yet; {SHAPE}"));
+            }
+            _ => return Err(format!("{url:?} does not start with http://; {SHAPE}")),
+        }
+        let authority = uri
+            .authority()
+            .ok_or_else(|| format!("{url:?} names no host; {SHAPE}"))?;
+        if authority.as_str().contains('@') {
+            return Err(format!(
+                "{url:?} carries a user name; send an Authorization header instead"
+            ));
+        }
+        let port_text = authority.as_str().rsplit_once(':').map(|(_, port)| port);
+        let port = authority.port_u16().unwrap_or(80);
+        let unread =
+            port_text.is_some_and(|text| !text.ends_with(']') && authority.port_u16().is_none());
+        if port == 0 || unread {
+            return Err(format!("{url:?} has no valid port; 1 to 65535"));
+        }
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let path = if path.starts_with('/') {
+            path.to_owned()
+        } else {
+            format!("/{path}")
+        };
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        Ok(Self {
+            host,
+            port,
+            path,
+            authority: authority.as_str().to_owned(),
+        })
+    }
+
+    /// Whether the host is this machine's loopback.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(&self.host)
+    }
+}
+
+const SHAPE: &str = "a target is written http://host[:port]/path";
+
+/// Whether a host, by its name or address, is loopback.
+#[must_use]
+pub fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.authority, self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let target = Target::parse("http://127.0.0.1:8000").unwrap();
+        assert_eq!(
+            (target.host.as_str(), target.port, target.path.as_str()),
+            ("127.0.0.1", 8000, "/")
+        );
+        let target = Target::parse("http://[::1]:81/a/b?delay=5ms&size=1k").unwrap();
+        assert_eq!((target.host.as_str(), target.port), ("::1", 81));
+        assert_eq!(target.path, "/a/b?delay=5ms&size=1k");
+        assert_eq!(target.authority, "[::1]:81");
+        let target = Target::parse("http://example.org?x=1").unwrap();
+        assert_eq!((target.port, target.path.as_str()), (80, "/?x=1"));
+        assert_eq!(target.to_string(), "http://example.org/?x=1");
+    }
+
+    #[test]
+    fn other_targets_are_refused_in_words() {
+        for (url, word) in [
+            ("https://localhost/", "not built yet"),
+            ("ftp://localhost/", "http://"),
+            ("localhost:8000", "http://"),
+            ("/path", "http://"),
+            ("http://", "URL"),
+            ("http://me:pass@localhost/", "user name"),
+            ("http://localhost:0/", "port"),
+            ("http://localhost:99999/", "port"),
+            ("http://local host/", "URL"),
+            ("", "URL"),
+        ] {
+            let error = Target::parse(url).unwrap_err();
+            assert!(error.contains(word), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_recognised_in_every_spelling() {
+        for host in [
+            "127.0.0.1",
+            "127.8.9.1",
+            "::1",
+            "LocalHost",
+            "::ffff:127.0.0.1",
+        ] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "10.0.0.1",
+            "example.org",
+            "localhost.example.org",
+            "0.0.0.0",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! From raw parameters to a [`Workload`]: everything that can be checked is checked here, once,
+//! for REST, for the command line and for messages alike.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::{HeaderName, HeaderValue, Method};
+
+use super::{
+    Arrival, InvalidParam, Limit, Params, RateSpec, Request, Stage, Target, TestType, Workload,
+};
+use crate::message::{DEFAULT_BURST, TestConfig};
+use crate::summary::Threshold;
+use crate::units;
+
+/// Most requests of one driver in one test.
+pub const REQUESTS_MAX: u64 = 1_000_000_000_000;
+/// Most connections of one driver: as many as its ephemeral ports allow to one target address.
+pub const CONNECTIONS_MAX: u32 = 50_000;
+/// Most requests in flight on one connection.
+pub const PIPELINE_MAX: u32 = 1024;
+/// Most requests of one load of a tsunami.
+const BURST_MAX: u32 = 1_000_000;
+/// Most header fields of the request.
+pub const HEADERS_MAX: usize = 64;
+/// Most bytes of all header fields together.
+const HEADERS_LEN_MAX: usize = 32 << 10;
+/// Most bytes of the body; a config must fit into one Kafka message of the default 1 MiB.
+pub const BODY_LEN_MAX: usize = 512 << 10;
+/// Most stages of a schedule.
+const STAGES_MAX: usize = 1000;
+/// Longest gap between loads, s.
+const GAP_S_MAX: f64 = 3600.0;
+/// Longest timeout and deadline, ms.
+const TIMEOUT_MS_MAX: f64 = 3_600_000.0;
+/// Longest load, s.
+const DURATION_S_MAX: f64 = 604_800.0;
+/// Longest warm-up, s.
+const WARMUP_S_MAX: f64 = 3600.0;
+/// Connections of a tsunami that follow from its burst.
+const BURST_CONNECTIONS: RangeInclusive<u64> = 64..=1024;
+
+/// What is taken where a parameter is absent.
+#[derive(Debug, Clone)]
+pub struct Defaults {
+    /// URL of the target.
+    pub target: String,
+    /// Requests of each driver, unless a duration or stages end the load.
+    pub requests: u64,
+    /// Requests of one load.
+    pub burst: u64,
+}
+
+impl Defaults {
+    /// Those of `POST /avalanche` and `POST /tsunami`.
+    #[must_use]
+    pub fn of_rest(test_type: TestType, target: &str) -> Self {
+        let (requests, burst) = match test_type {
+            TestType::Avalanche => (100_000, 1),
+            TestType::Tsunami => (500, 100),
+        };
+        Self {
+            target: target.to_owned(),
+            requests,
+            burst,
+        }
+    }
+}
+
+type Checked<T> = Result<T, InvalidParam>;
+
+impl Workload {
+    /// Checks the parameters of a test. `gap_s` is the time between loads of a tsunami; an
+    /// avalanche ignores it.
+    ///
+    /// # Errors
+    /// [`InvalidParam`] with the name, the value and the allowed range of the first that is wrong.
+    pub fn from_params(
+        test_type: TestType,
+        gap_s: f64,
+        params: &Params,
+        defaults: &Defaults,
+    ) -> Checked<Self> {
+        let arrival = arrival(test_type, gap_s, params, defaults)?;
+        let url = params.target.as_deref().unwrap_or(&defaults.target);
+        let workload = Self {
+            test_type,
+            target: Target::parse(url).map_err(|e| InvalidParam::new("target", e))?,
+            connections: connections(&arrival, params)?,
+            pipeline: count("pipeline", params.pipeline.unwrap_or(1), 1..=PIPELINE_MAX)?,
+            limit: limit(&arrival, params, defaults)?,
+            timeout_ns: ms("timeout_ms", params.timeout_ms.unwrap_or(30_000.0))?,
+            deadline_ns: params
+                .deadline_ms
+                .map(|v| ms("deadline_ms", v))
+                .transpose()?,
+            warmup_ns: warmup(params)?,
+            phase: params.phase.unwrap_or(false),
+            request: request(params)?,
+            thresholds: thresholds(params)?,
+            arrival,
+        };
+        Ok(workload)
+    }
+
+    /// Checks a config from the wire, with the reference's defaults where it is silent.
+    ///
+    /// # Errors
+    /// [`InvalidParam`] as [`Self::from_params`].
+    pub fn from_config(config: &TestConfig, default_target: &str) -> Checked<Self> {
+        let count = config.message_count_per_driver;
+        let timed = config.params.duration_s.is_some() || config.params.stages.is_some();
+        let mut params = config.params.clone();
+        params.requests = if count == 0 && timed {
+            None
+        } else {
+            Some(count)
+        };
+        let defaults = Defaults {
+            target: default_target.to_owned(),
+            requests: count,
+            burst: DEFAULT_BURST,
+        };
+        Self::from_params(
+            config.test_type,
+            config.test_message_delay,
+            &params,
+            &defaults,
+        )
+    }
+
+    /// The parameters that give this workload again, every default written out.
+    #[must_use]
+    pub fn to_params(&self) -> Params {
+        let text = std::str::from_utf8(&self.request.body);
+        let body_base64 = text.is_err().then(|| BASE64.encode(&self.request.body));
+        let (burst, rate, stages) = match &self.arrival {
+            Arrival::ClosedLoop => (None, None, None),
+            Arrival::Bursts { burst, .. } => (Some(u64::from(*burst)), None, None),
+            Arrival::Rate(rate) => (None, Some(RateSpec::Constant(*rate)), None),
+            Arrival::Stages(stages) => (None, None, Some(stages.clone())),
+        };
+        let thresholds: Vec<String> = self.thresholds.iter().map(Threshold::to_string).collect();
+        Params {
+            target: Some(self.target.to_string()),
+            requests: self.limit.requests,
+            connections: Some(u64::from(self.connections)),
+            burst,
+            rate,
+            stages,
+            method: Some(self.request.method.clone()),
+            headers: some_unless_empty(self.request.headers.clone()),
+            body: text.ok().filter(|text| !text.is_empty()).map(str::to_owned),
+            body_base64,
+            timeout_ms: Some(units::ns_to_ms(self.timeout_ns)),
+            deadline_ms: self.deadline_ns.map(units::ns_to_ms),
+            duration_s: self.limit.duration_ns.map(units::ns_to_seconds),
+            warmup_s: (self.warmup_ns > 0).then(|| units::ns_to_seconds(self.warmup_ns)),
+            pipeline: Some(u64::from(self.pipeline)),
+            phase: self.phase.then_some(true),
+            threshold: some_unless_empty(thresholds),
+        }
+    }
+}
+
+fn some_unless_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
+    if list.is_empty() { None } else { Some(list) }
+}
+
+fn arrival(kind: TestType, gap_s: f64, params: &Params, defaults: &Defaults) -> Checked<Arrival> {
+    if params.rate.is_some() && params.stages.is_some() {
+        return Err(InvalidParam::new(
+            "stages",
+            "given together with rate; give one of them",
+        ));
+    }
+    if let Some(stages) = &params.stages {
+        return staged(stages);
+    }
+    match params.rate {
+        Some(RateSpec::Constant(rate)) => return Ok(Arrival::Rate(rate)),
+        Some(RateSpec::Ramp(from, to)) => {
+            let problem = "a ramp needs duration_s, the time that it takes";
+            let seconds = params
+                .duration_s
+                .ok_or_else(|| InvalidParam::new("rate", problem))?;
+            let duration_ns = seconds_up_to("duration_s", seconds, DURATION_S_MAX)?;
+            return Ok(Arrival::Stages(vec![Stage {
+                from,
+                to,
+                duration_ns,
+            }]));
+        }
+        None => {}
+    }
+    if kind == TestType::Avalanche {
+        return Ok(Arrival::ClosedLoop);
+    }
+    let gap_ns = seconds_up_to("seconds", gap_s, GAP_S_MAX)?;
+    let burst = count(
+        "burst",
+        params.burst.unwrap_or(defaults.burst),
+        1..=BURST_MAX,
+    )?;
+    Ok(Arrival::Bursts { gap_ns, burst })
+}
+
+fn staged(stages: &[Stage]) -> Checked<Arrival> {
+    if stages.is_empty() || stages.len() > STAGES_MAX {
+        return Err(range(
+            "stages",
+            format!("{} stages", stages.len()),
+            1,
+            STAGES_MAX,
+        ));
+    }
+    let total = stages
+        .iter()
+        .fold(0_u64, |sum, stage| sum.saturating_add(stage.duration_ns));
+    let seconds = units::ns_to_seconds(total);
+    if seconds > DURATION_S_MAX {
+        return Err(range(
+            "stages",
+            format!("{seconds} s in all"),
+            0,
+            DURATION_S_MAX,
+        ));
+    }
+    Ok(Arrival::Stages(stages.to_vec()))
+}
+
+fn limit(arrival: &Arrival, params: &Params, defaults: &Defaults) -> Checked<Limit> {
+    let seconds = params
+        .duration_s
+        .map(|s| seconds_up_to("duration_s", s, DURATION_S_MAX));
+    let staged = match arrival {
+        Arrival::Stages(stages) => Some(stages.iter().map(|stage| stage.duration_ns).sum()),
+        _ => None,
+    };
+    let duration_ns = match (seconds.transpose()?, staged) {
+        (Some(given), Some(staged)) => Some(given.min(staged)),
+        (given, staged) => given.or(staged),
+    };
+    let requests = match (params.requests, duration_ns) {
+        (None, Some(_)) => None,
+        (given, _) => Some(given.unwrap_or(defaults.requests)),
+    };
+    match requests {
+        Some(requests) if !(1..=REQUESTS_MAX).contains(&requests) => {
+            Err(range("requests", requests, 1, REQUESTS_MAX))
+        }
+        requests => Ok(Limit {
+            requests,
+            duration_ns,
+        }),
+    }
+}
+
+fn connections(arrival: &Arrival, params: &Params) -> Checked<u32> {
+    let default = match arrival {
+        Arrival::Bursts { burst, .. } => {
+            u64::from(*burst).clamp(*BURST_CONNECTIONS.start(), *BURST_CONNECTIONS.end())
+        }
+        _ => *BURST_CONNECTIONS.start(),
+    };
+    count(
+        "connections",
+        params.connections.unwrap_or(default),
+        1..=CONNECTIONS_MAX,
+    )
+}
+
+fn warmup(params: &Params) -> Checked<u64> {
+    match params.warmup_s {
+        None => Ok(0),
+        Some(0.0) => Ok(0),
+        Some(seconds) => seconds_up_to("warmup_s", seconds, WARMUP_S_MAX),
+    }
+}
+
+fn thresholds(params: &Params) -> Checked<Vec<Threshold>> {
+    let texts = params.threshold.iter().flatten();
+    texts
+        .map(|text| text.parse().map_err(|e| InvalidParam::new("threshold", e)))
+        .collect()
+}
+
+fn request(params: &Params) -> Checked<Request> {
+    let method = params.method.clone().unwrap_or_else(|| "GET".to_owned());
+    if method == "CONNECT" || Method::from_bytes(method.as_bytes()).is_err() {
+        let problem = format!("{method:?} is no method to load with; GET, POST, PUT and the like");
+        return Err(InvalidParam::new("method", problem));
+    }
+    let headers = params.headers.clone().unwrap_or_default();
+    check_headers(&headers)?;
+    Ok(Request {
+        method,
+        headers,
+        body: body(params)?,
+    })
+}
+
+fn body(params: &Params) -> Checked<Vec<u8>> {
+    let body = match (&params.body, &params.body_base64) {
+        (Some(_), Some(_)) => {
+            return Err(InvalidParam::new(
+                "body_base64",
+                "given together with body; give one",
+            ));
+        }
+        (Some(text), None) => text.clone().into_bytes(),
+        (None, Some(text)) => BASE64
+            .decode(text)
+            .map_err(|e| InvalidParam::new("body_base64", e))?,
+        (None, None) => Vec::new(),
+    };
+    if body.len() > BODY_LEN_MAX {
+        return Err(range(
+            "body",
+            format!("{} bytes", body.len()),
+            0,
+            BODY_LEN_MAX,
+        ));
+    }
+    Ok(body)
+}
+
+/// Refuses what would break the framing of requests, or smuggle a second one into the first.
+fn check_headers(headers: &[(String, String)]) -> Checked<()> {
+    let refuse = |problem: String| Err(InvalidParam::new("headers", problem));
+    if headers.len() > HEADERS_MAX {
+        return Err(range(
+            "headers",
+            format!("{} fields", headers.len()),
+            0,
+            HEADERS_MAX,
+        ));
+    }
+    let len: usize = headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 4)
+        .sum();
+    if len > HEADERS_LEN_MAX {
+        return Err(range("headers", format!("{len} bytes"), 0, HEADERS_LEN_MAX));
+    }
+    for (name, value) in headers {
+        if HeaderName::from_bytes(name.as_bytes()).is_err() {
+            return refuse(format!(
+                "{name:?} is no name of a header field (RFC 9110, 5.6.2)"
+            ));
+        }
+        if HeaderValue::from_str(value).is_err() {
+            return refuse(format!(
+                "the value of {name} has characters that no header may have"
+            ));
+        }
+        if ["content-length", "transfer-encoding"].contains(&name.to_ascii_lowercase().as_str()) {
+            return refuse(format!(
+                "{name} is written by the driver, which frames the requests"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn count(name: &str, value: u64, allowed: RangeInclusive<u32>) -> Checked<u32> {
+    match u32::try_from(value) {
+        Ok(small) if allowed.contains(&small) => Ok(small),
+        _ => Err(range(name, value, allowed.start(), allowed.end())),
+    }
+}
+
+fn ms(name: &str, value: f64) -> Checked<u64> {
+    let ns = units::ms_to_ns(value).filter(|ns| *ns > 0 && value <= TIMEOUT_MS_MAX);
+    ns.ok_or_else(|| {
+        InvalidParam::new(
+            name,
+            format!("{value} is not more than 0 and at most {TIMEOUT_MS_MAX}"),
+        )
+    })
+}
+
+fn seconds_up_to(name: &str, value: f64, max: f64) -> Checked<u64> {
+    let ns = units::seconds_to_ns(value).filter(|ns| *ns > 0 && value <= max);
+    ns.ok_or_else(|| {
+        InvalidParam::new(
+            name,
+            format!("{value} is not more than 0 and at most {max} seconds"),
+        )
+    })
+}
+
+fn range(name: &str, value: impl Display, min: impl Display, max: impl Display) -> InvalidParam {
+    InvalidParam::new(name, format!("{value} is not within {min} to {max}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! Ranges, defaults, and the way of a workload over the wire.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::codec;
+use crate::workload::Rate;
+
+const TARGET: &str = "http://127.0.0.1:8000/";
+
+fn check(kind: TestType, gap_s: f64, values: Value) -> Checked<Workload> {
+    let Value::Object(values) = values else {
+        panic!("not an object")
+    };
+    let params = Params::from_values(values)?;
+    Workload::from_params(kind, gap_s, &params, &Defaults::of_rest(kind, TARGET))
+}
+
+fn avalanche(values: Value) -> Checked<Workload> {
+    check(TestType::Avalanche, 0.0, values)
+}
+
+#[test]
+fn the_defaults_are_those_of_the_contract() {
+    let workload = avalanche(json!({})).unwrap();
+    assert_eq!(
+        workload.limit,
+        Limit {
+            requests: Some(100_000),
+            duration_ns: None
+        }
+    );
+    assert_eq!((workload.connections, workload.pipeline), (64, 1));
+    assert_eq!(workload.timeout_ns, 30_000_000_000);
+    assert_eq!(workload.arrival, Arrival::ClosedLoop);
+    let workload = check(TestType::Tsunami, 2.0, json!({})).unwrap();
+    assert_eq!(workload.limit.requests, Some(500));
+    assert_eq!(
+        workload.arrival,
+        Arrival::Bursts {
+            gap_ns: 2_000_000_000,
+            burst: 100
+        }
+    );
+    assert_eq!(workload.connections, 100);
+    let wide = check(TestType::Tsunami, 2.0, json!({"burst": 5000})).unwrap();
+    assert_eq!(wide.connections, 1024);
+    let narrow = check(TestType::Tsunami, 2.0, json!({"burst": 1})).unwrap();
+    assert_eq!(narrow.connections, 64);
+}
+
+#[test]
+fn a_rate_makes_an_open_loop_of_either_kind() {
+    let rate = Arrival::Rate(Rate::from_milli(2_500).unwrap());
+    assert_eq!(avalanche(json!({"rate": 2.5})).unwrap().arrival, rate);
+    assert_eq!(
+        check(TestType::Tsunami, 1.0, json!({"rate": "2.5"}))
+            .unwrap()
+            .arrival,
+        rate
+    );
+    let ramp = avalanche(json!({"ramp": "10:20", "duration_s": 3})).unwrap();
+    assert!(matches!(&ramp.arrival, Arrival::Stages(s) if s[0].duration_ns == 3_000_000_000));
+    assert_eq!(
+        ramp.limit,
+        Limit {
+            requests: None,
+            duration_ns: Some(3_000_000_000)
+        }
+    );
+}
+
+#[test]
+fn what_is_out_of_range_is_named_with_its_range() {
+    for (values, name, word) in [
+        (json!({"requests": 0}), "requests", "1 to 1000000000000"),
+        (json!({"connections": 0}), "connections", "1 to 50000"),
+        (
+            json!({"connections": 1_000_000}),
+            "connections",
+            "1 to 50000",
+        ),
+        (json!({"pipeline": 0}), "pipeline", "1 to 1024"),
+        (json!({"timeout_ms": 0}), "timeout_ms", "3600000"),
+        (json!({"deadline_ms": -5}), "deadline_ms", "-5"),
+        (json!({"duration_s": 1e9}), "duration_s", "604800"),
+        (json!({"warmup_s": -1}), "warmup_s", "3600"),
+        (json!({"target": "https://x/"}), "target", "https"),
+        (json!({"method": "GET / HTTP/1.1\r\nX:"}), "method", "GET"),
+        (json!({"method": "CONNECT"}), "method", "CONNECT"),
+        (
+            json!({"headers": {"A\r\nB": "1"}}),
+            "headers",
+            "header field",
+        ),
+        (
+            json!({"headers": {"A": "1\r\nB: 2"}}),
+            "headers",
+            "characters",
+        ),
+        (
+            json!({"headers": {"Content-Length": "3"}}),
+            "headers",
+            "driver",
+        ),
+        (
+            json!({"headers": {"transfer-encoding": "chunked"}}),
+            "headers",
+            "driver",
+        ),
+        (
+            json!({"body": "a", "body_base64": "YQ=="}),
+            "body_base64",
+            "together",
+        ),
+        (json!({"body_base64": "%"}), "body_base64", ""),
+        (
+            json!({"body": "x".repeat(BODY_LEN_MAX + 1)}),
+            "body",
+            "524288",
+        ),
+        (json!({"rate": "1:2"}), "rate", "duration_s"),
+        (json!({"rate": 1, "stages": "1@1s"}), "stages", "rate"),
+        (json!({"threshold": "p99"}), "threshold", "p99"),
+    ] {
+        let error = avalanche(values.clone()).unwrap_err();
+        assert_eq!(error.name, name, "{values}");
+        assert!(error.problem.contains(word), "{values}: {error}");
+    }
+    for gap_s in [0.0, -1.0, 3601.0, f64::NAN, f64::INFINITY] {
+        let error = check(TestType::Tsunami, gap_s, json!({})).unwrap_err();
+        assert_eq!(error.name, "seconds", "{gap_s}");
+    }
+}
+
+#[test]
+fn a_config_without_our_fields_takes_the_references_defaults() {
+    let mut bytes = br#"{"test_id":"a","test_type":"TSUNAMI","test_message_delay":"5"}"#.to_vec();
+    let config: TestConfig = codec::decode(&mut bytes).unwrap();
+    let workload = Workload::from_config(&config, TARGET).unwrap();
+    assert_eq!(workload.limit.requests, Some(500));
+    assert_eq!(
+        workload.arrival,
+        Arrival::Bursts {
+            gap_ns: 5_000_000_000,
+            burst: 1
+        }
+    );
+    assert_eq!(workload.target.to_string(), TARGET);
+}
+
+#[test]
+fn a_config_with_count_zero_and_no_duration_is_refused() {
+    let mut bytes =
+        br#"{"test_id":"a","test_type":"AVALANCHE","message_count_per_driver":0}"#.to_vec();
+    let config: TestConfig = codec::decode(&mut bytes).unwrap();
+    assert_eq!(
+        Workload::from_config(&config, TARGET).unwrap_err().name,
+        "requests"
+    );
+}
+
+fn any_workload() -> impl Strategy<Value = Workload> {
+    let arrival = prop_oneof![
+        Just(json!({})),
+        (1_u32..1000).prop_map(|burst| json!({"burst": burst})),
+        (1_u32..10_000_000).prop_map(|milli| json!({"rate": f64::from(milli) / 1000.0})),
+        (1_u32..1000, 1_u32..1000, 1_u32..99)
+            .prop_map(|(a, b, s)| { json!({"stages": format!("{a}:{b}@{s}s,{b}@{s}ms")}) }),
+    ];
+    let body = prop::collection::vec(any::<u8>(), 0..40);
+    (
+        arrival,
+        any::<bool>(),
+        1_u64..3_600_000,
+        1_u64..50_000,
+        body,
+    )
+        .prop_map(|(mut values, tsunami, gap_ms, connections, body)| {
+            let kind = if tsunami {
+                TestType::Tsunami
+            } else {
+                TestType::Avalanche
+            };
+            if let Value::Object(values) = &mut values {
+                values.insert("connections".into(), connections.into());
+                values.insert("body_base64".into(), BASE64.encode(body).into());
+                values.insert("headers".into(), json!(["A: 1", "B: 2", "A: 3"]));
+                values.insert("threshold".into(), "p99<250ms,error_rate<0.1%".into());
+                values.insert("deadline_ms".into(), json!(gap_ms));
+                values.insert("phase".into(), tsunami.into());
+            }
+            check(kind, units::ns_to_seconds(gap_ms * 1_000_000), values).unwrap()
+        })
+}
+
+proptest! {
+    #[test]
+    fn a_workload_survives_the_wire(workload in any_workload()) {
+        let config = workload.to_config("XVlBzgbaiCMRAjWwhTHc");
+        let decoded: TestConfig = codec::decode(&mut codec::encode(&config)).unwrap();
+        prop_assert_eq!(&decoded, &config);
+        prop_assert_eq!(Workload::from_config(&decoded, "http://unused/").unwrap(), workload);
+    }
+}
