@@ -6,12 +6,14 @@
 //! since librdkafka's threads inherit the affinity mask of the thread that makes them.
 
 mod admin;
+mod embedded;
 mod health;
 mod publisher;
 mod settings;
 mod subscriber;
 
 pub use admin::{Cluster, ensure_topics, inspect};
+pub use embedded::EmbeddedBroker;
 pub use health::Health;
 pub use publisher::{Delivery, Publisher};
 pub use settings::{BusSettings, parse_property};
