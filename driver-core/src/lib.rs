@@ -1,1 +1,22 @@
-//! Placeholder.
+//! The driver: an HTTP load engine on pinned cores, and the process around it.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | [`http`] | the request, rendered once; the incremental reader of answers |
+//! | [`schedule`] | when each request is intended to start: a pure function of its index |
+//! | [`plan`] | a node's share of a test, and each core's share of that |
+//! | [`ring`] | the submission ring of one core; with `affinity` the only place near `unsafe` |
+//! | [`engine`] | the loop of one core |
+//! | [`recorder`] | what a core measures, handed over once a second |
+//! | [`load`] | one load on all cores: prepare, start, stop, join |
+
+#![deny(unsafe_code)]
+
+pub mod affinity;
+pub mod engine;
+pub mod http;
+pub mod load;
+pub mod plan;
+pub mod recorder;
+pub mod ring;
+pub mod schedule;

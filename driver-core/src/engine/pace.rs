@@ -1,0 +1,103 @@
+//! How long to sleep and when to spin.
+//!
+//! A sleep in the ring ends late by tens of microseconds (the timer's interrupt, the wake-up, the
+//! way back), so the engine sleeps until a little before the next intended send and spins the rest.
+//! The timer slack of its thread is 1 ns. While it spins it still works off answers, unless the
+//! send is so near that this would delay it.
+
+use std::io;
+use std::time::Duration;
+
+use proto::clock::monotonic_ns;
+
+use super::{Engine, Turn};
+use crate::recorder::CoreHealth;
+
+/// From here on the engine spins towards an intended send.
+const SPIN_NS: u64 = 60_000;
+/// Nearer than this to a send, answers wait.
+const RESERVE_NS: u64 = 3_000;
+/// Nearer than this to a send, other tasks of the executor wait.
+const COURTESY_NS: u64 = 500_000;
+/// Longest that other tasks of the executor wait while sends follow each other closely.
+const COURTESY_EVERY_NS: u64 = 500_000_000;
+/// Longest sleep, ns; there is always a timer before, but none has to be relied on.
+const SLEEP_MAX_NS: u64 = 1_000_000_000;
+
+/// What the engine knows of its own punctuality.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// When it last came back from the ring.
+    looked_ns: u64,
+    spinning: bool,
+    gave_way_ns: u64,
+}
+
+impl Pace {
+    pub(super) fn new(now_ns: u64) -> Self {
+        Self {
+            looked_ns: now_ns,
+            spinning: false,
+            gave_way_ns: now_ns,
+        }
+    }
+
+    /// A turn begins: what passed since the last look was a stall, whoever caused it.
+    pub(super) fn look(&mut self, now_ns: u64, health: &mut CoreHealth) {
+        let passed = now_ns.saturating_sub(self.looked_ns);
+        health.stall_max_ns = health.stall_max_ns.max(passed);
+        if self.spinning {
+            health.spin_ns += passed;
+        }
+        self.looked_ns = now_ns;
+    }
+}
+
+impl Engine {
+    /// Hands what is queued to the kernel, and sleeps or spins as the next send allows.
+    pub(super) fn rest(&mut self, now_ns: u64) -> io::Result<Turn> {
+        let ahead_ns = self.next_send_ns().saturating_sub(now_ns);
+        self.pace.spinning = ahead_ns <= SPIN_NS;
+        if self.pace.spinning {
+            if self.ring.has_queued() || (ahead_ns > RESERVE_NS && self.ring.has_news()) {
+                self.ring.submit()?;
+            } else {
+                std::hint::spin_loop();
+            }
+        } else {
+            self.sleep(now_ns, ahead_ns - SPIN_NS)?;
+        }
+        Ok(self.courtesy(now_ns, ahead_ns))
+    }
+
+    fn sleep(&mut self, now_ns: u64, ahead_ns: u64) -> io::Result<()> {
+        let chore_ns = self.next_chore_ns().saturating_sub(now_ns);
+        let limit_ns = ahead_ns.min(chore_ns).min(SLEEP_MAX_NS);
+        if limit_ns == 0 {
+            return self.ring.submit();
+        }
+        self.ring.submit_and_wait(Duration::from_nanos(limit_ns))?;
+        let woke_ns = monotonic_ns();
+        let late_ns = woke_ns.saturating_sub(now_ns + limit_ns);
+        self.tape.health.stall_max_ns = self.tape.health.stall_max_ns.max(late_ns);
+        self.pace.looked_ns = woke_ns;
+        Ok(())
+    }
+
+    /// When to look up besides sends: at a second's end, timers, the end of a phase.
+    fn next_chore_ns(&self) -> u64 {
+        self.tape
+            .boundary_ns
+            .min(self.wheel.next_ns())
+            .min(self.load.next_chore_ns(&self.limits))
+    }
+
+    fn courtesy(&mut self, now_ns: u64, ahead_ns: u64) -> Turn {
+        let waited_ns = now_ns.saturating_sub(self.pace.gave_way_ns);
+        if ahead_ns < COURTESY_NS && waited_ns < COURTESY_EVERY_NS {
+            return Turn::Spinning;
+        }
+        self.pace.gave_way_ns = now_ns;
+        Turn::Relaxed
+    }
+}

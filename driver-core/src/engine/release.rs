@@ -1,0 +1,468 @@
+//! What is to be sent now, and when the load is over.
+
+use proto::units::{NS_PER_MS, NS_PER_S};
+
+use super::connection::Flight;
+use super::{Engine, Limits, Tape};
+use crate::plan::{OpenLoop, Plan, Share};
+use crate::recorder::{Loss, Recorder};
+
+/// How long requests in flight are waited for after a stop, ns.
+const STOP_GRACE_NS: u64 = 100 * NS_PER_MS;
+/// A load without any connection fails after that long, ns.
+const TARGET_LOST_NS: u64 = 30 * NS_PER_S;
+
+/// Where a core is in the load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Connections are being opened, or open; the start is not known yet.
+    Ready,
+    /// The load starts at that instant.
+    Armed { start_ns: u64 },
+    /// Sending, unmeasured, until that instant.
+    WarmUp { until_ns: u64 },
+    /// Sending.
+    Running,
+    /// Nothing more is sent; what is in flight is waited for, at most until that instant.
+    Draining { until_ns: u64 },
+    /// Nothing is in flight any more.
+    Over,
+}
+
+/// The load of one core.
+pub(super) struct Load {
+    pub phase: Phase,
+    kind: Kind,
+    /// Start of the phase that sends.
+    origin_ns: u64,
+    /// Since when no core has had a connection.
+    lost_since_ns: Option<u64>,
+    /// Requests of this core that were planned from the start.
+    planned: u64,
+    stopping: bool,
+}
+
+enum Kind {
+    /// What is left of the lease; without a count there is no end to it.
+    Closed {
+        leased: u64,
+        counted: bool,
+    },
+    Open(Box<Open>),
+}
+
+/// An open loop: two cursors go through the plan, since what was offered may have to wait.
+struct Open {
+    measured: OpenLoop,
+    current: OpenLoop,
+    /// Requests whose intended start has come.
+    offered: u64,
+    /// Requests that were sent or shed.
+    released: u64,
+    /// When request `offered` is intended; `u64::MAX` after the last.
+    next_ns: u64,
+    /// When the last of those offered was intended.
+    last_ns: u64,
+}
+
+impl Open {
+    fn new(measured: OpenLoop) -> Self {
+        let current = measured.clone();
+        Self {
+            measured,
+            current,
+            offered: 0,
+            released: 0,
+            next_ns: 0,
+            last_ns: 0,
+        }
+    }
+
+    fn begin(&mut self, current: OpenLoop, origin_ns: u64) {
+        (self.current, self.offered, self.released) = (current, 0, 0);
+        (self.next_ns, self.last_ns) = (self.instant_ns(0, origin_ns), origin_ns);
+    }
+
+    fn instant_ns(&self, nth: u64, origin_ns: u64) -> u64 {
+        let intended_ns = self.current.intended_ns(nth);
+        intended_ns.map_or(u64::MAX, |intended_ns| {
+            origin_ns.saturating_add(intended_ns)
+        })
+    }
+
+    /// Moves the first cursor up to now; returns how many requests that offered.
+    fn offer(&mut self, now_ns: u64, origin_ns: u64) -> u64 {
+        let before = self.offered;
+        while self.next_ns <= now_ns {
+            self.last_ns = self.next_ns;
+            self.offered += 1;
+            self.next_ns = self.instant_ns(self.offered, origin_ns);
+        }
+        self.offered - before
+    }
+
+    fn backlog(&self) -> u64 {
+        self.offered - self.released
+    }
+}
+
+impl Load {
+    /// The load of `share`; what is planned goes into the first interval's counts.
+    pub(super) fn new(plan: &Plan, share: &Share, recorder: &mut Recorder) -> Self {
+        let (kind, mut planned) = match &share.open_loop {
+            Some(open_loop) => (
+                Kind::Open(Box::new(Open::new(open_loop.clone()))),
+                open_loop.count(),
+            ),
+            None => {
+                let requests = plan.workload().limit.requests;
+                let common = if share.core == 0 {
+                    requests.unwrap_or(0)
+                } else {
+                    0
+                };
+                (
+                    Kind::Closed {
+                        leased: 0,
+                        counted: requests.is_some(),
+                    },
+                    common,
+                )
+            }
+        };
+        if plan.planned().is_none() {
+            planned = 0;
+        }
+        recorder.counts.planned = planned;
+        let (phase, origin_ns) = (Phase::Ready, 0);
+        Self {
+            phase,
+            kind,
+            origin_ns,
+            lost_since_ns: None,
+            planned,
+            stopping: false,
+        }
+    }
+
+    fn measured(&self) -> bool {
+        self.phase == Phase::Running
+    }
+
+    /// When something besides a send is to be done.
+    pub(super) fn next_chore_ns(&self, limits: &Limits) -> u64 {
+        let end_ns = match self.phase {
+            Phase::Draining { until_ns } => until_ns,
+            Phase::Running => self.end_ns(limits),
+            _ => u64::MAX,
+        };
+        end_ns.min(self.next_shed_ns(limits))
+    }
+
+    /// When a load that sends has to stop, whatever is left.
+    fn end_ns(&self, limits: &Limits) -> u64 {
+        match &self.kind {
+            Kind::Closed { .. } => limits
+                .duration_ns
+                .map_or(u64::MAX, |ns| self.origin_ns.saturating_add(ns)),
+            // The backlog after the last intended start gets as much time as an answer would.
+            Kind::Open(open) if open.next_ns == u64::MAX => {
+                open.last_ns.saturating_add(limits.timeout_ns)
+            }
+            Kind::Open(_) => u64::MAX,
+        }
+    }
+
+    /// When the request that has waited longest is past its deadline.
+    fn next_shed_ns(&self, limits: &Limits) -> u64 {
+        match (&self.kind, limits.deadline_ns) {
+            (Kind::Open(open), Some(deadline_ns)) if open.backlog() > 0 => open
+                .instant_ns(open.released, self.origin_ns)
+                .saturating_add(deadline_ns)
+                .saturating_add(1),
+            _ => u64::MAX,
+        }
+    }
+}
+
+impl Engine {
+    /// The instant that must be met exactly: the start, or the next intended send.
+    pub(super) fn next_send_ns(&self) -> u64 {
+        let next_ns = match &self.load.kind {
+            Kind::Open(open) => open.next_ns,
+            Kind::Closed { .. } => u64::MAX,
+        };
+        match self.load.phase {
+            Phase::Armed { start_ns } => start_ns,
+            Phase::WarmUp { until_ns } => until_ns.min(next_ns),
+            Phase::Running => next_ns,
+            Phase::Ready | Phase::Draining { .. } | Phase::Over => u64::MAX,
+        }
+    }
+
+    /// What the control side and the clock ask for.
+    pub(super) fn obey(&mut self, now_ns: u64) {
+        if self.shared.stopped() && !self.load.stopping {
+            self.load.stopping = true;
+            self.load.phase = Phase::Draining {
+                until_ns: now_ns + STOP_GRACE_NS,
+            };
+        }
+        if self.load.phase == Phase::Ready
+            && let Some(start_ns) = self.shared.started()
+        {
+            self.load.phase = Phase::Armed { start_ns };
+        }
+        match self.load.phase {
+            Phase::Armed { start_ns } if now_ns >= start_ns => self.begin(start_ns),
+            Phase::WarmUp { until_ns } if now_ns >= until_ns => self.begin_measured(until_ns),
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, start_ns: u64) {
+        if self.limits.warmup_ns == 0 {
+            return self.begin_measured(start_ns);
+        }
+        let until_ns = start_ns.saturating_add(self.limits.warmup_ns);
+        self.load.phase = Phase::WarmUp { until_ns };
+        self.load.origin_ns = start_ns;
+        if let Kind::Open(open) = &mut self.load.kind {
+            open.begin(open.measured.warm_up(), start_ns);
+        }
+    }
+
+    fn begin_measured(&mut self, origin_ns: u64) {
+        self.load.phase = Phase::Running;
+        self.load.origin_ns = origin_ns;
+        self.tape.begin(origin_ns);
+        if let Kind::Open(open) = &mut self.load.kind {
+            open.begin(open.measured.clone(), origin_ns);
+        }
+    }
+
+    /// Assigns what is due to free connections.
+    pub(super) fn release(&mut self, now_ns: u64) {
+        match (self.load.phase, &self.load.kind) {
+            (Phase::Running | Phase::WarmUp { .. }, Kind::Closed { .. }) => {
+                self.release_closed(now_ns)
+            }
+            (Phase::Running | Phase::WarmUp { .. }, Kind::Open(_)) => self.release_open(now_ns),
+            (Phase::Draining { until_ns }, _) => self.drain(now_ns, until_ns),
+            _ => {}
+        }
+    }
+
+    /// Every free connection gets its next requests.
+    fn release_closed(&mut self, now_ns: u64) {
+        if self.load.measured() && now_ns >= self.load.end_ns(&self.limits) {
+            return self.begin_draining();
+        }
+        while let Some(slot) = self.ready.front().copied() {
+            let connection = &self.connections[slot as usize];
+            let room = (self.limits.pipeline - connection.in_flight).min(self.limits.copies);
+            let intended_ns = connection.free_since_ns.max(self.load.origin_ns);
+            let count = self.lease(room);
+            if count == 0 {
+                return self.begin_draining();
+            }
+            if self.load.measured() {
+                self.count_offered(u64::from(count));
+            }
+            self.take_ready();
+            self.assign(slot, intended_ns, now_ns, count);
+        }
+    }
+
+    /// Up to `room` requests of the common count.
+    fn lease(&mut self, room: u32) -> u32 {
+        let measured = self.load.measured();
+        let Kind::Closed {
+            leased,
+            counted: true,
+        } = &mut self.load.kind
+        else {
+            return room;
+        };
+        if !measured {
+            return room;
+        }
+        if *leased == 0 {
+            *leased = self.shared.lease();
+        }
+        let count = u64::from(room).min(*leased);
+        *leased -= count;
+        u32::try_from(count).expect("invariant: at most room")
+    }
+
+    /// Everything due is offered; what finds a connection is sent, what is past its deadline shed.
+    fn release_open(&mut self, now_ns: u64) {
+        let (origin_ns, measured) = (self.load.origin_ns, self.load.measured());
+        let Kind::Open(open) = &mut self.load.kind else {
+            return;
+        };
+        let offered = open.offer(now_ns, origin_ns);
+        if measured && offered > 0 {
+            self.count_offered(offered);
+        }
+        while let Some((intended_ns, shed)) = self.next_of_backlog(now_ns) {
+            if !shed {
+                let Some(slot) = self.take_ready() else { break };
+                self.assign(slot, intended_ns, now_ns, 1);
+            } else if measured {
+                self.tape.recorder.counts.shed += 1;
+            }
+            let Kind::Open(open) = &mut self.load.kind else {
+                return;
+            };
+            open.released += 1;
+        }
+        self.end_open(now_ns);
+    }
+
+    /// The intended start of the request that has waited longest, and whether it is to be shed.
+    fn next_of_backlog(&self, now_ns: u64) -> Option<(u64, bool)> {
+        let Kind::Open(open) = &self.load.kind else {
+            return None;
+        };
+        if open.backlog() == 0 {
+            return None;
+        }
+        let intended_ns = open.instant_ns(open.released, self.load.origin_ns);
+        let past = |deadline_ns| now_ns > intended_ns.saturating_add(deadline_ns);
+        Some((intended_ns, self.limits.deadline_ns.is_some_and(past)))
+    }
+
+    fn end_open(&mut self, now_ns: u64) {
+        let Kind::Open(open) = &self.load.kind else {
+            return;
+        };
+        let exhausted = open.next_ns == u64::MAX;
+        let done = exhausted && open.backlog() == 0;
+        if self.load.measured() && (done || now_ns >= self.load.end_ns(&self.limits)) {
+            self.begin_draining();
+        }
+    }
+
+    fn count_offered(&mut self, requests: u64) {
+        self.tape.recorder.counts.offered += requests;
+        if !self.limits.planned {
+            self.load.planned += requests;
+            self.tape.recorder.counts.planned += requests;
+        }
+    }
+
+    /// The connection that has been free longest.
+    fn take_ready(&mut self) -> Option<u32> {
+        let slot = self.ready.pop_front()?;
+        self.connections[slot as usize].queued = false;
+        Some(slot)
+    }
+
+    fn assign(&mut self, slot: u32, intended_ns: u64, now_ns: u64, count: u32) {
+        let measured = self.load.measured();
+        let connection = &mut self.connections[slot as usize];
+        if connection.unsent == 0 {
+            self.touched.push(slot);
+        }
+        connection.assign(Flight {
+            intended_ns,
+            sent_ns: now_ns,
+            count,
+            measured,
+        });
+        let more = connection.unsent < self.limits.copies;
+        self.flying += u64::from(count);
+        if more {
+            self.enqueue(slot);
+        }
+        note_sent(&mut self.tape, measured, intended_ns, now_ns, count);
+    }
+
+    /// Puts a connection that can take a request at the end of the queue.
+    pub(super) fn enqueue(&mut self, slot: u32) {
+        let connection = &mut self.connections[slot as usize];
+        if !connection.queued && connection.can_take(self.limits.pipeline) {
+            connection.queued = true;
+            self.ready.push_back(slot);
+        }
+    }
+
+    /// Removes a connection that has ended from the queue. Rare, so a pass over it will do.
+    pub(super) fn dequeue(&mut self, slot: u32) {
+        if std::mem::take(&mut self.connections[slot as usize].queued) {
+            self.ready.retain(|queued| *queued != slot);
+        }
+    }
+
+    /// Sends nothing more; requests in flight are bounded by their own timeout.
+    fn begin_draining(&mut self) {
+        self.load.phase = Phase::Draining { until_ns: u64::MAX };
+    }
+
+    fn drain(&mut self, now_ns: u64, until_ns: u64) {
+        if self.flying > 0 && now_ns >= until_ns {
+            for slot in 0..self.connections.len() {
+                self.lose(slot, Loss::Aborted, now_ns);
+            }
+        }
+        if self.flying == 0 {
+            self.load.phase = Phase::Over;
+        }
+    }
+
+    /// Whether no connection is needed any more.
+    pub(super) fn is_ending(&self) -> bool {
+        matches!(self.load.phase, Phase::Draining { .. } | Phase::Over)
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.load.phase == Phase::Over
+    }
+
+    /// Ends the load as failed when no core has had a connection for long.
+    pub(super) fn check_target(&mut self, now_ns: u64) {
+        if self.shared.live() > 0 || self.load.phase == Phase::Ready {
+            self.load.lost_since_ns = None;
+            return;
+        }
+        let since_ns = *self.load.lost_since_ns.get_or_insert(now_ns);
+        if now_ns.saturating_sub(since_ns) >= TARGET_LOST_NS {
+            let why = self
+                .connect_error
+                .as_deref()
+                .unwrap_or("it closes every connection");
+            self.shared
+                .fail(format!("no connection to {} for 30 s ({why})", self.target));
+        }
+    }
+
+    /// What was planned and neither sent nor shed was not sent.
+    pub(super) fn settle_accounts(&mut self) {
+        let counts = &mut self.tape.recorder.counts;
+        match &self.load.kind {
+            Kind::Closed { leased, counted } => {
+                self.shared.give_back(*leased);
+                let left = self.shared.leave();
+                if *counted && self.limits.planned {
+                    counts.not_sent += left.unwrap_or(0);
+                }
+            }
+            Kind::Open(open) => {
+                let _ = self.shared.leave();
+                let began = self.load.origin_ns > 0 && self.tape.boundary_ns != u64::MAX;
+                let released = if began { open.released } else { 0 };
+                counts.not_sent += self.load.planned - released;
+            }
+        }
+    }
+}
+
+fn note_sent(tape: &mut Tape, measured: bool, intended_ns: u64, now_ns: u64, count: u32) {
+    if measured {
+        tape.note_send(now_ns);
+        tape.recorder.sent(intended_ns, now_ns, count);
+    } else {
+        tape.recorder.counts.warmup_sent += u64::from(count);
+    }
+}

@@ -1,0 +1,169 @@
+//! What the cores of a node share, and how the control side steers them: a handful of atomics and
+//! a bell for each core. Nothing of it is touched once a request, except the common count of a
+//! closed loop, which cores lease in chunks.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use crate::ring::Wake;
+
+/// Not started yet.
+const NEVER: u64 = u64::MAX;
+/// Most requests that a core takes from the common count at once.
+const LEASE_MAX: u64 = 1024;
+
+/// Steers the cores of one load.
+#[derive(Debug)]
+pub struct Shared {
+    start_ns: AtomicU64,
+    stop: AtomicBool,
+    /// Requests of a closed loop that no core has leased yet.
+    remaining: AtomicU64,
+    /// Connections that are open, over all cores.
+    live: AtomicUsize,
+    cores: u64,
+    cores_left: AtomicUsize,
+    failed: Mutex<Option<String>>,
+    bells: Vec<Wake>,
+}
+
+impl Shared {
+    /// For as many cores as there are bells, and a closed loop of `requests` (if it is one).
+    #[must_use]
+    pub fn new(bells: Vec<Wake>, requests: u64) -> Self {
+        Self {
+            start_ns: AtomicU64::new(NEVER),
+            stop: AtomicBool::new(false),
+            remaining: AtomicU64::new(requests),
+            live: AtomicUsize::new(0),
+            cores: bells.len() as u64,
+            cores_left: AtomicUsize::new(bells.len()),
+            failed: Mutex::new(None),
+            bells,
+        }
+    }
+
+    /// The bell of a core.
+    #[must_use]
+    pub fn bell(&self, core: usize) -> &Wake {
+        &self.bells[core]
+    }
+
+    /// Sets the start instant, ns of the monotonic clock. The first call counts.
+    pub fn start(&self, start_ns: u64) {
+        let start_ns = start_ns.min(NEVER - 1);
+        let _ =
+            self.start_ns
+                .compare_exchange(NEVER, start_ns, Ordering::Release, Ordering::Relaxed);
+        self.ring_all();
+    }
+
+    /// The start instant, once it is set.
+    #[must_use]
+    pub fn started(&self) -> Option<u64> {
+        Some(self.start_ns.load(Ordering::Acquire)).filter(|start_ns| *start_ns != NEVER)
+    }
+
+    /// Ends the load at once.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.ring_all();
+    }
+
+    /// Whether the load was told to end.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Ends the load as failed. The first reason counts.
+    pub fn fail(&self, reason: String) {
+        if let Ok(mut failed) = self.failed.lock() {
+            failed.get_or_insert(reason);
+        }
+        self.stop();
+    }
+
+    /// Why the load failed, if it did.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.failed.lock().ok().and_then(|failed| failed.clone())
+    }
+
+    /// Takes a chunk of the common count: large while much is left, small towards the end, so that
+    /// the cores finish together.
+    #[must_use]
+    pub fn lease(&self) -> u64 {
+        let chunk = |remaining: u64| {
+            (remaining / (8 * self.cores))
+                .clamp(1, LEASE_MAX)
+                .min(remaining)
+        };
+        let update =
+            self.remaining
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |remaining| {
+                    (remaining > 0).then(|| remaining - chunk(remaining))
+                });
+        update.map_or(0, chunk)
+    }
+
+    /// Gives back what was leased and not sent.
+    pub fn give_back(&self, requests: u64) {
+        self.remaining.fetch_add(requests, Ordering::Relaxed);
+    }
+
+    /// One core has ended and given back its lease. The last one is told how much nobody sent.
+    #[must_use]
+    pub fn leave(&self) -> Option<u64> {
+        let last = self.cores_left.fetch_sub(1, Ordering::AcqRel) == 1;
+        last.then(|| self.remaining.load(Ordering::Relaxed))
+    }
+
+    /// A connection was opened.
+    pub fn opened(&self) {
+        self.live.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection was closed.
+    pub fn closed(&self) {
+        self.live.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Connections that are open, over all cores.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    fn ring_all(&self) {
+        for bell in &self.bells {
+            bell.ring();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leases_add_up_to_the_count() {
+        let bells = (0..3).map(|_| Wake::new().unwrap()).collect();
+        let shared = Shared::new(bells, 100_003);
+        let leases: Vec<u64> = std::iter::repeat_with(|| shared.lease())
+            .take_while(|n| *n > 0)
+            .collect();
+        assert_eq!(leases.iter().sum::<u64>(), 100_003);
+        assert!(leases.iter().all(|lease| *lease <= LEASE_MAX));
+        assert_eq!(leases.last(), Some(&1));
+    }
+
+    #[test]
+    fn the_first_start_counts() {
+        let shared = Shared::new(vec![Wake::new().unwrap()], 0);
+        assert_eq!(shared.started(), None);
+        shared.start(17);
+        shared.start(18);
+        assert_eq!(shared.started(), Some(17));
+    }
+}

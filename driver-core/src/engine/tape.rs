@@ -1,0 +1,137 @@
+//! A core's recorder and its change of reels: at each second's end the full one is handed over and
+//! an empty one goes on.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+use proto::units::NS_PER_S;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::recorder::{CoreHealth, CoreInterval, Recorder};
+
+/// Empty recorders in waiting. With the one in use, so many are in circulation a core.
+const SPARES: usize = 3;
+/// How long the last interval may take to be handed over.
+const LAST_HAND_OVER: Duration = Duration::from_secs(10);
+
+/// The recording side of a core.
+#[derive(Debug)]
+pub(super) struct Tape {
+    core: usize,
+    /// Where the engine records.
+    pub recorder: Box<Recorder>,
+    /// The core's condition in this interval.
+    pub health: CoreHealth,
+    home: Sender<Box<Recorder>>,
+    spares: Receiver<Box<Recorder>>,
+    out: Sender<CoreInterval>,
+    /// Handed over late, since the channel was full. Holds spares, so it is bounded by them.
+    pending: VecDeque<CoreInterval>,
+    /// Start of the measured run.
+    origin_ns: Option<u64>,
+    second: u64,
+    interval_start_ns: u64,
+    first_send_ns: Option<i64>,
+    cpu_ns: u64,
+    /// End of the current interval.
+    pub boundary_ns: u64,
+}
+
+impl Tape {
+    pub(super) fn new(core: usize, out: Sender<CoreInterval>) -> Self {
+        let (home, spares) = crossbeam_channel::bounded(SPARES + 1);
+        for _ in 0..SPARES {
+            let _ = home.try_send(Box::new(Recorder::new()));
+        }
+        Self {
+            core,
+            recorder: Box::new(Recorder::new()),
+            health: CoreHealth::default(),
+            home,
+            spares,
+            out,
+            pending: VecDeque::with_capacity(SPARES),
+            origin_ns: None,
+            second: 0,
+            interval_start_ns: 0,
+            first_send_ns: None,
+            cpu_ns: 0,
+            boundary_ns: u64::MAX,
+        }
+    }
+
+    /// The measured run starts.
+    pub(super) fn begin(&mut self, origin_ns: u64) {
+        self.origin_ns = Some(origin_ns);
+        self.boundary_ns = origin_ns.saturating_add(NS_PER_S);
+        self.cpu_ns = thread_cpu_ns();
+        self.health = CoreHealth::default();
+    }
+
+    /// Something was sent.
+    pub(super) fn note_send(&mut self, now_ns: u64) {
+        if self.first_send_ns.is_none() {
+            let after = i128::from(now_ns) - i128::from(self.origin_ns.unwrap_or(now_ns));
+            self.first_send_ns = i64::try_from(after).ok();
+        }
+    }
+
+    /// The second has ended: hands the recorder over. Without an empty one in waiting, the interval
+    /// is made longer by a second instead.
+    pub(super) fn turn_over(&mut self, now_ns: u64) {
+        let origin_ns = self.origin_ns.unwrap_or(now_ns);
+        let passed = now_ns.saturating_sub(origin_ns);
+        self.boundary_ns = origin_ns + (passed / NS_PER_S + 1) * NS_PER_S;
+        self.send_pending();
+        if let Ok(empty) = self.spares.try_recv() {
+            let interval = self.close(passed, empty);
+            self.second = passed / NS_PER_S;
+            self.pending.push_back(interval);
+            self.send_pending();
+        }
+    }
+
+    /// The load has ended: hands over what is left, with the answers of each connection.
+    pub(super) fn finish(&mut self, now_ns: u64, answers: Vec<u64>) {
+        let passed = now_ns.saturating_sub(self.origin_ns.unwrap_or(now_ns));
+        let mut interval = self.close(passed, Box::new(Recorder::new()));
+        interval.last = true;
+        interval.answers = answers;
+        self.pending.push_back(interval);
+        for interval in self.pending.drain(..) {
+            // Whoever does not take the last interval for so long is not there any more.
+            let _ = self.out.send_timeout(interval, LAST_HAND_OVER);
+        }
+    }
+
+    fn close(&mut self, end_ns: u64, empty: Box<Recorder>) -> CoreInterval {
+        let full = std::mem::replace(&mut self.recorder, empty);
+        let cpu_ns = thread_cpu_ns();
+        let mut interval = CoreInterval::new(self.core, full, self.home.clone());
+        interval.second = self.second;
+        interval.start_ns = self.interval_start_ns;
+        interval.end_ns = end_ns;
+        interval.first_send_ns = self.first_send_ns;
+        interval.health = std::mem::take(&mut self.health);
+        interval.health.cpu_ns = cpu_ns.saturating_sub(self.cpu_ns);
+        (self.cpu_ns, self.interval_start_ns) = (cpu_ns, end_ns);
+        interval
+    }
+
+    fn send_pending(&mut self) {
+        while let Some(interval) = self.pending.pop_front() {
+            if let Err(TrySendError::Full(interval)) = self.out.try_send(interval) {
+                self.pending.push_front(interval);
+                return;
+            }
+        }
+    }
+}
+
+/// CPU time of this thread, ns.
+fn thread_cpu_ns() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let part = |value: i64| u64::try_from(value).unwrap_or(0);
+    part(time.tv_sec) * NS_PER_S + part(time.tv_nsec)
+}

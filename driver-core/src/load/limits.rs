@@ -1,0 +1,82 @@
+//! What can be known to fail before a load starts: names, descriptors, ports.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::PrepareError;
+use crate::plan::Plan;
+
+/// Descriptors that a process and each executor use besides the connections.
+const DESCRIPTORS_PROCESS: u64 = 64;
+const DESCRIPTORS_CORE: u64 = 24;
+const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
+
+/// Resolves the target once; during the load nothing asks the resolver.
+pub(super) fn resolve(plan: &Plan) -> Result<SocketAddr, PrepareError> {
+    let target = &plan.workload().target;
+    let fail = |reason: String| PrepareError::Resolve {
+        host: target.host.clone(),
+        reason,
+    };
+    let mut found = (target.host.as_str(), target.port)
+        .to_socket_addrs()
+        .map_err(|e| fail(e.to_string()))?;
+    found
+        .next()
+        .ok_or_else(|| fail("it has no address".to_owned()))
+}
+
+/// Checks that there are descriptors and ports for the plan, raising the soft limit where it helps.
+pub(super) fn check(plan: &Plan, cores: usize) -> Result<(), PrepareError> {
+    let wanted = plan.workload().connections;
+    let needed = u64::from(wanted) + DESCRIPTORS_PROCESS + DESCRIPTORS_CORE * cores as u64;
+    let limit = raise_descriptor_limit();
+    if needed > limit {
+        return Err(PrepareError::Descriptors {
+            wanted,
+            needed,
+            limit,
+        });
+    }
+    match std::fs::read_to_string(PORT_RANGE)
+        .ok()
+        .and_then(|text| ports(&text))
+    {
+        Some(ports) if wanted > ports => Err(PrepareError::Ports { wanted, ports }),
+        _ => Ok(()),
+    }
+}
+
+/// Ports in a range as the kernel writes it.
+fn ports(text: &str) -> Option<u32> {
+    let mut bounds = text.split_ascii_whitespace().map(str::parse::<u32>);
+    let (low, high) = (bounds.next()?.ok()?, bounds.next()?.ok()?);
+    high.checked_sub(low)?.checked_add(1)
+}
+
+/// Raises the soft limit of file descriptors to the hard one; returns the limit now in force.
+#[must_use]
+pub fn raise_descriptor_limit() -> u64 {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    );
+    let limit = if raised.is_ok() { maximum } else { current };
+    limit.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_range_is_counted() {
+        assert_eq!(ports("32768\t60999\n"), Some(28_232));
+        assert_eq!(ports("nonsense"), None);
+    }
+}

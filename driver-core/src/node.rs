@@ -1,0 +1,439 @@
+//! The driver's control state machine: what a node does about the messages that it reads. Pure:
+//! events in, actions out, time is an argument.
+//!
+//! A node works on one test at a time. A config makes it prepare that test (connections open,
+//! buffers rendered) and be ready; a trigger that lists it arms it; the start instant runs it. A
+//! config for another test, while nothing is armed or running, makes it prepare that one instead.
+//! What it prepared is let go when no trigger comes for [`READY_NS_MAX`]: connections to somebody's
+//! server are not held for ever. A trigger for a test that it knows but has not prepared makes it
+//! prepare and start late, which the release lag then shows.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use proto::message::{
+    ClockEcho, ClockOffset, ClockProbe, Heartbeat, NodeState, Role, TestConfig, Trigger,
+    TriggerKind,
+};
+
+/// Configs that a node keeps; the oldest is forgotten first.
+pub const CONFIGS_MAX: usize = 64;
+/// A trigger that is later than this after its start instant is not followed any more, ns.
+pub const LATE_NS_MAX: u64 = 10_000_000_000;
+/// How long a node stays ready without a trigger, ns.
+pub const READY_NS_MAX: u64 = 60_000_000_000;
+/// Tests whose end is remembered, so that a trigger that comes twice does not start them again.
+const ENDED_MAX: usize = 256;
+
+/// What happens to a node.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A test was published.
+    Config(TestConfig),
+    /// A test is to start or to stop.
+    Trigger(Trigger),
+    /// The orchestrator's heartbeat with a probe, and this node's wall clock when it was read.
+    Probe {
+        /// The question.
+        probe: ClockProbe,
+        /// When it was read, ns since 1970.
+        received_unix_ns: u64,
+    },
+    /// The load of this test is prepared.
+    Prepared {
+        /// The test.
+        test_id: String,
+    },
+    /// The load of this test cannot be prepared.
+    PrepareFailed {
+        /// The test.
+        test_id: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The start instant has come and the load is under way.
+    Started {
+        /// The test.
+        test_id: String,
+    },
+    /// Everything of this test was sent.
+    Draining {
+        /// The test.
+        test_id: String,
+    },
+    /// The load of this test is over and its last report is in the outbox.
+    Ended {
+        /// The test.
+        test_id: String,
+    },
+    /// Time passes.
+    Tick,
+}
+
+/// What a node is to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Open connections and render buffers for this test.
+    Prepare(Box<TestConfig>),
+    /// Let go of what was prepared, without a report.
+    Release {
+        /// The test.
+        test_id: String,
+    },
+    /// Start the prepared load.
+    Start(Start),
+    /// Stop the load: it drains and reports.
+    Stop {
+        /// The test.
+        test_id: String,
+    },
+    /// Report that the test was not run, and why.
+    ReportUnrun {
+        /// The test.
+        test_id: String,
+        /// Whether the trigger was too late, rather than the preparation impossible or stopped.
+        cause: Unrun,
+        /// For people.
+        reason: String,
+    },
+    /// Send a heartbeat now: the state changed.
+    Heartbeat,
+}
+
+/// Why a participant ran nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unrun {
+    /// The trigger came more than [`LATE_NS_MAX`] after the start instant.
+    Missed,
+    /// The load could not be prepared.
+    Failed,
+    /// Stopped before it was prepared.
+    Aborted,
+}
+
+/// When and as whom to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// The test.
+    pub test_id: String,
+    /// The common start in this node's wall clock, ns since 1970; `None` for at once.
+    pub at_unix_ns: Option<u64>,
+    /// This node's place among the participants, from 0.
+    pub index: u32,
+    /// Number of participants.
+    pub count: u32,
+    /// This node's clock offset as the orchestrator measured it.
+    pub clock: Option<ClockOffset>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum State {
+    Idle,
+    Preparing { test_id: String, then: Option<Start> },
+    Ready { test_id: String, since_ns: u64 },
+    Active { test_id: String, phase: NodeState },
+    Failed { test_id: String, reason: String, since_ns: u64 },
+}
+
+/// One driver.
+#[derive(Debug)]
+pub struct Node {
+    node_id: String,
+    state: State,
+    configs: BTreeMap<String, TestConfig>,
+    order: VecDeque<String>,
+    ended: VecDeque<String>,
+    latest_probe: Option<(ClockProbe, u64)>,
+}
+
+impl Node {
+    /// A node that waits for its first test.
+    #[must_use]
+    pub fn new(node_id: &str) -> Self {
+        Self {
+            node_id: node_id.to_owned(),
+            state: State::Idle,
+            configs: BTreeMap::new(),
+            order: VecDeque::new(),
+            ended: VecDeque::new(),
+            latest_probe: None,
+        }
+    }
+
+    /// Keeps a config without preparing it: one that was published before this driver came up.
+    pub fn remember(&mut self, config: TestConfig) {
+        let test_id = config.test_id.clone();
+        if self.configs.insert(test_id.clone(), config).is_none() {
+            self.order.push_back(test_id);
+        }
+        while self.order.len() > CONFIGS_MAX {
+            if let Some(oldest) = self.order.pop_front() {
+                self.configs.remove(&oldest);
+            }
+        }
+    }
+
+    /// Takes one event at these instants of the monotonic and the wall clock.
+    pub fn apply(&mut self, event: Event, now_ns: u64, now_unix_ns: u64) -> Vec<Action> {
+        match event {
+            Event::Config(config) => self.configured(config, now_ns),
+            Event::Trigger(trigger) => self.triggered(&trigger, now_unix_ns),
+            Event::Probe { probe, received_unix_ns } => {
+                self.latest_probe = Some((probe, received_unix_ns));
+                Vec::new()
+            }
+            Event::Prepared { test_id } => self.prepared(&test_id, now_ns),
+            Event::PrepareFailed { test_id, reason } => self.failed(test_id, reason, now_ns),
+            Event::Started { test_id } => self.advance(&test_id, NodeState::Running),
+            Event::Draining { test_id } => self.advance(&test_id, NodeState::Draining),
+            Event::Ended { test_id } => self.ended(&test_id),
+            Event::Tick => self.expire(now_ns),
+        }
+    }
+
+    /// The heartbeat that describes the node now.
+    #[must_use]
+    pub fn heartbeat(&self, now_unix_ns: u64) -> Heartbeat {
+        let (state, test_id, reason) = match &self.state {
+            State::Idle => (NodeState::Idle, None, None),
+            State::Preparing { test_id, .. } => (NodeState::Preparing, Some(test_id), None),
+            State::Ready { test_id, .. } => (NodeState::Ready, Some(test_id), None),
+            State::Active { test_id, phase } => (*phase, Some(test_id), None),
+            State::Failed { test_id, reason, .. } => {
+                (NodeState::Failed, Some(test_id), Some(reason.clone()))
+            }
+        };
+        let echo = self.latest_probe.map(|(probe, received_unix_ns)| ClockEcho {
+            probe_id: probe.probe_id,
+            sent_unix_ns: probe.sent_unix_ns,
+            received_unix_ns,
+            echoed_unix_ns: now_unix_ns,
+        });
+        Heartbeat {
+            node_id: self.node_id.clone(),
+            heartbeat: true,
+            timestamp: Some((now_unix_ns / 1_000_000).to_string()),
+            role: Role::Driver,
+            state: Some(state),
+            test_id: test_id.cloned(),
+            reason,
+            probe: None,
+            echo,
+        }
+    }
+
+    fn configured(&mut self, config: TestConfig, now_ns: u64) -> Vec<Action> {
+        let test_id = config.test_id.clone();
+        self.remember(config);
+        if self.is_over(&test_id) {
+            return Vec::new();
+        }
+        match &mut self.state {
+            State::Active { .. } | State::Preparing { then: Some(_), .. } => Vec::new(),
+            State::Preparing { test_id: current, .. } if *current == test_id => Vec::new(),
+            // Asked again for what is ready: the wait for its trigger begins anew.
+            State::Ready { test_id: current, since_ns } if *current == test_id => {
+                *since_ns = now_ns;
+                vec![Action::Heartbeat]
+            }
+            _ => self.prepare(test_id, None),
+        }
+    }
+
+    fn prepare(&mut self, test_id: String, then: Option<Start>) -> Vec<Action> {
+        let Some(config) = self.configs.get(&test_id).cloned() else { return Vec::new() };
+        let mut actions = self.release();
+        self.state = State::Preparing { test_id, then };
+        actions.extend([Action::Prepare(Box::new(config)), Action::Heartbeat]);
+        actions
+    }
+
+    /// Lets go of a prepared load, or of one in preparation.
+    fn release(&mut self) -> Vec<Action> {
+        match std::mem::replace(&mut self.state, State::Idle) {
+            State::Ready { test_id, .. } | State::Preparing { test_id, .. } => {
+                vec![Action::Release { test_id }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn triggered(&mut self, trigger: &Trigger, now_unix_ns: u64) -> Vec<Action> {
+        match trigger.trigger {
+            TriggerKind::Stop => self.stopped(&trigger.test_id),
+            TriggerKind::Start => match self.place(trigger) {
+                Some(start) => self.start(start, now_unix_ns),
+                None => Vec::new(),
+            },
+        }
+    }
+
+    /// This node's part in a start, if it has one: it knows the test, is listed where there is a
+    /// list, and has neither run it nor is running anything.
+    fn place(&self, trigger: &Trigger) -> Option<Start> {
+        let test_id = &trigger.test_id;
+        let busy = matches!(
+            self.state,
+            State::Active { .. } | State::Preparing { then: Some(_), .. }
+        );
+        if busy || self.is_over(test_id) || !self.configs.contains_key(test_id) {
+            return None;
+        }
+        let (index, count) = match &trigger.participants {
+            None => (0, 1),
+            Some(list) => (list.iter().position(|id| *id == self.node_id)?, list.len()),
+        };
+        let clock = trigger.clock_offsets.get(&self.node_id).copied();
+        let shift_ns = clock.map_or(0, ClockOffset::applied_ns);
+        Some(Start {
+            test_id: test_id.clone(),
+            at_unix_ns: trigger.start_at_unix_ns.map(|at| at.saturating_add_signed(shift_ns)),
+            index: u32::try_from(index).ok()?,
+            count: u32::try_from(count).ok()?,
+            clock,
+        })
+    }
+
+    fn start(&mut self, start: Start, now_unix_ns: u64) -> Vec<Action> {
+        let late_ns = start.at_unix_ns.map_or(0, |at| now_unix_ns.saturating_sub(at));
+        if late_ns > LATE_NS_MAX {
+            let reason = format!("the trigger came {} ms late", late_ns / 1_000_000);
+            return self.unrun(start.test_id, Unrun::Missed, reason);
+        }
+        match &mut self.state {
+            State::Ready { test_id, .. } if *test_id == start.test_id => self.arm(start),
+            State::Preparing { test_id, then } if *test_id == start.test_id => {
+                *then = Some(start);
+                Vec::new()
+            }
+            State::Failed { test_id, reason, .. } if *test_id == start.test_id => {
+                let reason = reason.clone();
+                self.unrun(start.test_id, Unrun::Failed, reason)
+            }
+            _ => self.prepare(start.test_id.clone(), Some(start)),
+        }
+    }
+
+    fn arm(&mut self, start: Start) -> Vec<Action> {
+        self.state =
+            State::Active { test_id: start.test_id.clone(), phase: NodeState::Armed };
+        vec![Action::Start(start), Action::Heartbeat]
+    }
+
+    /// Ends a test that this node did not run, with a report so that nobody waits for it.
+    fn unrun(&mut self, test_id: String, cause: Unrun, reason: String) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.current() == Some(&test_id) {
+            actions = self.release();
+        }
+        self.remember_end(&test_id);
+        actions.extend([Action::ReportUnrun { test_id, cause, reason }, Action::Heartbeat]);
+        actions
+    }
+
+    fn stopped(&mut self, test_id: &str) -> Vec<Action> {
+        if self.current().map(String::as_str) != Some(test_id) {
+            return Vec::new();
+        }
+        match &self.state {
+            State::Active { .. } => vec![Action::Stop { test_id: test_id.to_owned() }],
+            State::Preparing { then: Some(_), .. } => {
+                let reason = "stopped before it was prepared".to_owned();
+                self.unrun(test_id.to_owned(), Unrun::Aborted, reason)
+            }
+            _ => {
+                self.remember_end(test_id);
+                let mut actions = self.release();
+                actions.push(Action::Heartbeat);
+                actions
+            }
+        }
+    }
+
+    fn prepared(&mut self, test_id: &str, now_ns: u64) -> Vec<Action> {
+        match &mut self.state {
+            State::Preparing { test_id: current, then } if current == test_id => {
+                match then.take() {
+                    Some(start) => self.arm(start),
+                    None => {
+                        let test_id = test_id.to_owned();
+                        self.state = State::Ready { test_id, since_ns: now_ns };
+                        vec![Action::Heartbeat]
+                    }
+                }
+            }
+            // Prepared for nothing: another test came in between.
+            _ => vec![Action::Release { test_id: test_id.to_owned() }],
+        }
+    }
+
+    fn failed(&mut self, test_id: String, reason: String, now_ns: u64) -> Vec<Action> {
+        match &self.state {
+            State::Preparing { test_id: current, then } if *current == test_id => {
+                if then.is_some() {
+                    self.state = State::Idle;
+                    return self.unrun(test_id, Unrun::Failed, reason);
+                }
+                self.state = State::Failed { test_id, reason, since_ns: now_ns };
+                vec![Action::Heartbeat]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn advance(&mut self, test_id: &str, to: NodeState) -> Vec<Action> {
+        match &mut self.state {
+            State::Active { test_id: current, phase } if current == test_id && *phase != to => {
+                *phase = to;
+                vec![Action::Heartbeat]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn ended(&mut self, test_id: &str) -> Vec<Action> {
+        if !matches!(&self.state, State::Active { test_id: current, .. } if current == test_id) {
+            return Vec::new();
+        }
+        self.remember_end(test_id);
+        self.state = State::Idle;
+        vec![Action::Heartbeat]
+    }
+
+    /// Lets go of what nobody triggered.
+    fn expire(&mut self, now_ns: u64) -> Vec<Action> {
+        let since_ns = match &self.state {
+            State::Ready { since_ns, .. } | State::Failed { since_ns, .. } => *since_ns,
+            _ => return Vec::new(),
+        };
+        if now_ns.saturating_sub(since_ns) < READY_NS_MAX {
+            return Vec::new();
+        }
+        let mut actions = self.release();
+        actions.push(Action::Heartbeat);
+        actions
+    }
+
+    fn current(&self) -> Option<&String> {
+        match &self.state {
+            State::Idle => None,
+            State::Preparing { test_id, .. }
+            | State::Ready { test_id, .. }
+            | State::Active { test_id, .. }
+            | State::Failed { test_id, .. } => Some(test_id),
+        }
+    }
+
+    fn is_over(&self, test_id: &str) -> bool {
+        self.ended.iter().any(|ended| ended == test_id)
+    }
+
+    fn remember_end(&mut self, test_id: &str) {
+        self.ended.push_back(test_id.to_owned());
+        if self.ended.len() > ENDED_MAX {
+            self.ended.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

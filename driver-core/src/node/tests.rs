@@ -1,0 +1,248 @@
+//! The life of a node, message by message.
+
+use proptest::prelude::*;
+use proto::message::TriggerKind;
+use proto::workload::{Params, TestType};
+
+use super::*;
+
+const SECOND: u64 = 1_000_000_000;
+
+fn config(test_id: &str) -> TestConfig {
+    TestConfig {
+        test_id: test_id.into(),
+        test_type: TestType::Avalanche,
+        test_message_delay: 0.0,
+        message_count_per_driver: 10,
+        params: Params::default(),
+    }
+}
+
+fn trigger(test_id: &str, kind: TriggerKind, participants: Option<&[&str]>) -> Event {
+    Event::Trigger(Trigger {
+        test_id: test_id.into(),
+        trigger: kind,
+        start_at_unix_ns: Some(100 * SECOND),
+        participants: participants.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect()),
+        clock_offsets: BTreeMap::new(),
+    })
+}
+
+fn start(test_id: &str) -> Event {
+    trigger(test_id, TriggerKind::Start, Some(&["other", "me"]))
+}
+
+fn stop(test_id: &str) -> Event {
+    trigger(test_id, TriggerKind::Stop, None)
+}
+
+fn id(test_id: &str) -> String {
+    test_id.to_owned()
+}
+
+/// A node, and the wall clock at 99 s.
+fn me() -> Node {
+    Node::new("me")
+}
+
+fn apply(node: &mut Node, event: Event) -> Vec<Action> {
+    node.apply(event, 0, 99 * SECOND)
+}
+
+fn state(node: &Node) -> NodeState {
+    node.heartbeat(0).state.unwrap()
+}
+
+#[test]
+fn a_run_from_config_to_end() {
+    let mut node = me();
+    let actions = apply(&mut node, Event::Config(config("a")));
+    assert_eq!(actions, [Action::Prepare(Box::new(config("a"))), Action::Heartbeat]);
+    assert_eq!(state(&node), NodeState::Preparing);
+    assert_eq!(apply(&mut node, Event::Prepared { test_id: id("a") }), [Action::Heartbeat]);
+    assert_eq!(state(&node), NodeState::Ready);
+    let actions = apply(&mut node, start("a"));
+    let Action::Start(begin) = &actions[0] else { panic!("{actions:?}") };
+    assert_eq!((begin.index, begin.count, begin.at_unix_ns), (1, 2, Some(100 * SECOND)));
+    assert_eq!(state(&node), NodeState::Armed);
+    assert_eq!(apply(&mut node, start("a")), [], "a doubled trigger changes nothing");
+    apply(&mut node, Event::Started { test_id: id("a") });
+    assert_eq!(state(&node), NodeState::Running);
+    assert_eq!(apply(&mut node, Event::Config(config("b"))), [], "not while a run goes on");
+    apply(&mut node, Event::Ended { test_id: id("a") });
+    assert_eq!(state(&node), NodeState::Idle);
+    assert_eq!(apply(&mut node, start("a")), [], "a late trigger does not start it again");
+    assert_eq!(apply(&mut node, Event::Config(config("a"))), [], "nor a late config");
+    let actions = apply(&mut node, start("b"));
+    assert_eq!(actions[0], Action::Prepare(Box::new(config("b"))), "b was remembered");
+}
+
+#[test]
+fn only_the_listed_start_and_without_a_list_all_who_know_the_test() {
+    let mut node = me();
+    node.remember(config("a"));
+    assert_eq!(apply(&mut node, trigger("a", TriggerKind::Start, Some(&["other"]))), []);
+    assert_eq!(apply(&mut node, trigger("unknown", TriggerKind::Start, None)), []);
+    let actions = apply(&mut node, trigger("a", TriggerKind::Start, None));
+    assert_eq!(actions[0], Action::Prepare(Box::new(config("a"))));
+    let actions = apply(&mut node, Event::Prepared { test_id: id("a") });
+    assert!(matches!(actions[0], Action::Start(_)), "prepared for a trigger that came before");
+}
+
+#[test]
+fn a_trigger_more_than_ten_seconds_late_is_missed() {
+    let mut node = me();
+    apply(&mut node, Event::Config(config("a")));
+    apply(&mut node, Event::Prepared { test_id: id("a") });
+    let actions = node.apply(start("a"), 0, 111 * SECOND);
+    assert!(matches!(&actions[0], Action::Release { .. }), "{actions:?}");
+    assert!(
+        matches!(&actions[1], Action::ReportUnrun { cause: Unrun::Missed, reason, .. }
+            if reason.contains("11000 ms")),
+        "{actions:?}"
+    );
+    assert_eq!(state(&node), NodeState::Idle);
+}
+
+#[test]
+fn a_failure_to_prepare_is_told_and_reported_when_triggered() {
+    let mut node = me();
+    apply(&mut node, Event::Config(config("a")));
+    let failure = Event::PrepareFailed { test_id: id("a"), reason: id("refused") };
+    apply(&mut node, failure.clone());
+    assert_eq!(node.heartbeat(0).reason.as_deref(), Some("refused"));
+    let actions = apply(&mut node, start("a"));
+    assert!(matches!(&actions[0], Action::ReportUnrun { cause: Unrun::Failed, .. }), "{actions:?}");
+    assert_eq!(state(&node), NodeState::Idle);
+}
+
+#[test]
+fn a_stop_ends_every_state() {
+    let mut node = me();
+    assert_eq!(apply(&mut node, stop("a")), [], "nothing to stop");
+    apply(&mut node, Event::Config(config("a")));
+    apply(&mut node, Event::Prepared { test_id: id("a") });
+    let actions = apply(&mut node, stop("a"));
+    assert_eq!(actions, [Action::Release { test_id: id("a") }, Action::Heartbeat]);
+    assert_eq!(apply(&mut node, start("a")), [], "a stopped test does not start");
+
+    apply(&mut node, Event::Config(config("b")));
+    apply(&mut node, start("b"));
+    let actions = apply(&mut node, stop("b"));
+    assert!(
+        actions.iter().any(|a| matches!(a, Action::ReportUnrun { cause: Unrun::Aborted, .. })),
+        "{actions:?}"
+    );
+    apply(&mut node, Event::Config(config("c")));
+    apply(&mut node, Event::Prepared { test_id: id("c") });
+    apply(&mut node, start("c"));
+    assert_eq!(apply(&mut node, stop("c")), [Action::Stop { test_id: id("c") }]);
+}
+
+#[test]
+fn what_nobody_triggers_is_let_go() {
+    let mut node = me();
+    apply(&mut node, Event::Config(config("a")));
+    apply(&mut node, Event::Prepared { test_id: id("a") });
+    assert_eq!(node.apply(Event::Tick, READY_NS_MAX - 1, 0), []);
+    let actions = node.apply(Event::Tick, READY_NS_MAX, 0);
+    assert_eq!(actions, [Action::Release { test_id: id("a") }, Action::Heartbeat]);
+    let actions = apply(&mut node, Event::Config(config("a")));
+    assert!(matches!(actions[0], Action::Prepare(_)), "asked again, it prepares again");
+}
+
+#[test]
+fn a_known_clock_offset_moves_the_start() {
+    let mut node = me();
+    apply(&mut node, Event::Config(config("a")));
+    apply(&mut node, Event::Prepared { test_id: id("a") });
+    let mut message = start("a");
+    if let Event::Trigger(trigger) = &mut message {
+        let clock = ClockOffset { offset_ns: -2_000, uncertainty_ns: 100 };
+        trigger.clock_offsets.insert(id("me"), clock);
+    }
+    let actions = apply(&mut node, message);
+    let Action::Start(begin) = &actions[0] else { panic!("{actions:?}") };
+    assert_eq!(begin.at_unix_ns, Some(100 * SECOND - 2_000));
+}
+
+#[test]
+fn heartbeats_echo_the_latest_probe() {
+    let mut node = me();
+    let probe = ClockProbe { probe_id: 7, sent_unix_ns: 11 };
+    apply(&mut node, Event::Probe { probe, received_unix_ns: 22 });
+    let echo = node.heartbeat(33).echo.unwrap();
+    assert_eq!((echo.probe_id, echo.sent_unix_ns), (7, 11));
+    assert_eq!((echo.received_unix_ns, echo.echoed_unix_ns), (22, 33));
+}
+
+#[test]
+fn old_configs_are_forgotten() {
+    let mut node = me();
+    (0..=CONFIGS_MAX).for_each(|n| node.remember(config(&n.to_string())));
+    assert_eq!(node.configs.len(), CONFIGS_MAX);
+    assert!(!node.configs.contains_key("0"));
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let test = prop::sample::select(vec!["a", "b", "c"]);
+    (test, 0_u8..9).prop_map(|(test, kind)| match kind {
+        0 => Event::Config(config(test)),
+        1 => start(test),
+        2 => stop(test),
+        3 => Event::Prepared { test_id: id(test) },
+        4 => Event::PrepareFailed { test_id: id(test), reason: id("no") },
+        5 => Event::Started { test_id: id(test) },
+        6 => Event::Draining { test_id: id(test) },
+        7 => Event::Ended { test_id: id(test) },
+        _ => Event::Tick,
+    })
+}
+
+proptest! {
+    /// Whatever comes in whatever order: loads are prepared, started and let go one at a time.
+    #[test]
+    fn at_most_one_load_is_held(events in prop::collection::vec(any_event(), 0..60)) {
+        let mut node = me();
+        let mut held: Option<String> = None;
+        let mut started: Vec<String> = Vec::new();
+        for (n, event) in events.into_iter().enumerate() {
+            // The outside tells only of loads that it was asked for.
+            let told = match &event {
+                Event::Prepared { test_id } | Event::PrepareFailed { test_id, .. }
+                | Event::Started { test_id } | Event::Draining { test_id }
+                | Event::Ended { test_id } => held.as_ref() == Some(test_id),
+                _ => true,
+            };
+            if !told { continue; }
+            let gone = match &event {
+                Event::PrepareFailed { .. } => true,
+                Event::Ended { test_id } => started.contains(test_id),
+                _ => false,
+            };
+            if matches!(event, Event::PrepareFailed { ref test_id, .. } if started.contains(test_id)) {
+                continue;
+            }
+            if gone { held = None; }
+            for action in node.apply(event, n as u64 * SECOND, 99 * SECOND) {
+                match action {
+                    Action::Prepare(config) => {
+                        prop_assert_eq!(&held, &None);
+                        held = Some(config.test_id);
+                    }
+                    Action::Release { test_id } => {
+                        prop_assert!(held.is_none() || held == Some(test_id));
+                        held = None;
+                    }
+                    Action::Start(start) => {
+                        prop_assert_eq!(held.as_ref(), Some(&start.test_id));
+                        prop_assert!(!started.contains(&start.test_id), "started twice");
+                        started.push(start.test_id);
+                    }
+                    Action::Stop { test_id } => prop_assert!(started.contains(&test_id)),
+                    Action::ReportUnrun { .. } | Action::Heartbeat => {}
+                }
+            }
+        }
+    }
+}

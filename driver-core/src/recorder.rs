@@ -1,0 +1,311 @@
+//! What a core measures: plain counters and four histograms, written by one thread and handed over
+//! whole once a second. Recording a request allocates nothing, takes no lock and sends no message.
+
+use std::collections::BTreeMap;
+
+use crossbeam_channel::Sender;
+use hdrhistogram::Histogram;
+use proto::histogram::{HIGHEST_NS, LOWEST_NS, Latencies};
+use proto::summary::{Counters, ErrorCounters};
+
+/// Status codes have three digits.
+const STATUSES: usize = 1000;
+
+/// Counters and histograms of one core in one interval.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    /// The counts, without the status codes.
+    pub counts: Counts,
+    /// The samples.
+    pub latencies: Latencies,
+    statuses: Box<[u32; STATUSES]>,
+}
+
+/// The flat form of [`Counters`] that the hot path adds to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// See [`Counters::planned`].
+    pub planned: u64,
+    /// See [`Counters::offered`].
+    pub offered: u64,
+    /// See [`Counters::sent`].
+    pub sent: u64,
+    /// See [`Counters::completed`].
+    pub completed: u64,
+    /// See [`Counters::ok`].
+    pub ok: u64,
+    /// See [`Counters::shed`].
+    pub shed: u64,
+    /// See [`Counters::not_sent`].
+    pub not_sent: u64,
+    /// See [`Counters::aborted`].
+    pub aborted: u64,
+    /// See [`Counters::warmup_sent`].
+    pub warmup_sent: u64,
+    /// See [`Counters::connect_errors`].
+    pub connect_errors: u64,
+    /// See [`Counters::errors`].
+    pub errors: ErrorCounters,
+    /// See [`Counters::bytes_sent`].
+    pub bytes_sent: u64,
+    /// See [`Counters::bytes_received`].
+    pub bytes_received: u64,
+    /// See [`Counters::clamped`].
+    pub clamped: u64,
+}
+
+/// Why a request that was sent has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// The kernel refused its bytes.
+    Write,
+    /// The connection ended before the answer was complete.
+    Read,
+    /// No complete answer within the timeout.
+    Timeout,
+    /// What came is no HTTP answer.
+    Malformed,
+    /// The load was stopped while it was in flight.
+    Aborted,
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Recorder {
+    /// An empty recorder (about 1.1 MB, most of it untouched until samples spread over it).
+    #[must_use]
+    pub fn new() -> Self {
+        let (counts, latencies) = (Counts::default(), Latencies::new());
+        Self {
+            counts,
+            latencies,
+            statuses: Box::new([0; STATUSES]),
+        }
+    }
+
+    /// `count` requests, intended and actually sent at these instants.
+    #[inline]
+    pub fn sent(&mut self, intended_ns: u64, actual_ns: u64, count: u32) {
+        self.counts.sent += u64::from(count);
+        let lag = actual_ns.saturating_sub(intended_ns);
+        record(
+            &mut self.latencies.release_lag,
+            &mut self.counts.clamped,
+            lag,
+            count,
+        );
+    }
+
+    /// `count` complete answers of one status to requests of the same instants.
+    #[inline]
+    pub fn answered(&mut self, status: u16, instants: Instants, count: u32) {
+        self.counts.completed += u64::from(count);
+        self.statuses[usize::from(status) % STATUSES] += count;
+        let Self {
+            counts, latencies, ..
+        } = self;
+        if status >= 400 {
+            counts.errors.status += u64::from(count);
+            record(
+                &mut latencies.error,
+                &mut counts.clamped,
+                instants.response_ns(),
+                count,
+            );
+        } else {
+            counts.ok += u64::from(count);
+            record(
+                &mut latencies.response,
+                &mut counts.clamped,
+                instants.response_ns(),
+                count,
+            );
+            record(
+                &mut latencies.service,
+                &mut counts.clamped,
+                instants.service_ns(),
+                count,
+            );
+        }
+    }
+
+    /// `count` requests that were sent and got no answer.
+    pub fn lost(&mut self, loss: Loss, instants: Instants, count: u32) {
+        let errors = &mut self.counts.errors;
+        let counter = match loss {
+            Loss::Write => &mut errors.write,
+            Loss::Read => &mut errors.read,
+            Loss::Timeout => &mut errors.timeout,
+            Loss::Malformed => &mut errors.malformed,
+            Loss::Aborted => &mut self.counts.aborted,
+        };
+        *counter += u64::from(count);
+        if loss != Loss::Aborted {
+            let Self {
+                counts, latencies, ..
+            } = self;
+            record(
+                &mut latencies.error,
+                &mut counts.clamped,
+                instants.response_ns(),
+                count,
+            );
+        }
+    }
+
+    /// The counters in the form that travels and is added up.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let c = &self.counts;
+        Counters {
+            planned: c.planned,
+            offered: c.offered,
+            sent: c.sent,
+            completed: c.completed,
+            ok: c.ok,
+            shed: c.shed,
+            not_sent: c.not_sent,
+            aborted: c.aborted,
+            warmup_sent: c.warmup_sent,
+            connect_errors: c.connect_errors,
+            errors: c.errors,
+            bytes_sent: c.bytes_sent,
+            bytes_received: c.bytes_received,
+            clamped: c.clamped,
+            status_codes: self.status_codes(),
+        }
+    }
+
+    fn status_codes(&self) -> BTreeMap<u16, u64> {
+        let counted = self
+            .statuses
+            .iter()
+            .zip(0_u16..)
+            .filter(|(count, _)| **count > 0);
+        counted
+            .map(|(count, code)| (code, u64::from(*count)))
+            .collect()
+    }
+
+    /// Empties it, which costs a pass over a megabyte: not for the core that records.
+    pub fn clear(&mut self) {
+        self.counts = Counts::default();
+        self.latencies.clear();
+        self.statuses.fill(0);
+    }
+}
+
+/// The three instants of a request, ns of the monotonic clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Instants {
+    /// When it was to be sent.
+    pub intended_ns: u64,
+    /// When it was handed to the kernel.
+    pub sent_ns: u64,
+    /// When it was over.
+    pub end_ns: u64,
+}
+
+impl Instants {
+    fn response_ns(self) -> u64 {
+        self.end_ns.saturating_sub(self.intended_ns)
+    }
+
+    fn service_ns(self) -> u64 {
+        self.end_ns.saturating_sub(self.sent_ns)
+    }
+}
+
+/// Records a value within the histogram's bounds. Zero is a clock tick that did not pass, not an
+/// outlier, so only values above the highest count as clamped.
+#[inline]
+fn record(histogram: &mut Histogram<u64>, clamped: &mut u64, value: u64, count: u32) {
+    if value > HIGHEST_NS {
+        *clamped += u64::from(count);
+    }
+    let value = value.clamp(LOWEST_NS, HIGHEST_NS);
+    let _ = histogram.record_n(value, u64::from(count));
+}
+
+/// What one core did in one interval, as it is handed over.
+#[derive(Debug)]
+pub struct CoreInterval {
+    /// The core's number within the node.
+    pub core: usize,
+    /// The interval's second, counted from the start of the measured run.
+    pub second: u64,
+    /// Start, ns since the start of the measured run.
+    pub start_ns: u64,
+    /// End, ns since the start of the measured run. More than a second after the start when the
+    /// core was held up, or when nobody gave it an empty recorder in time.
+    pub end_ns: u64,
+    /// Actual first send minus the start of the measured run, once there was one.
+    pub first_send_ns: Option<i64>,
+    /// The core's own condition.
+    pub health: CoreHealth,
+    /// Whether this is the core's last interval.
+    pub last: bool,
+    /// Answers on each connection over the whole run; only in the last interval.
+    pub answers: Vec<u64>,
+    recorder: Option<Box<Recorder>>,
+    home: Sender<Box<Recorder>>,
+}
+
+/// The condition of a core in an interval.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CoreHealth {
+    /// CPU time of the core's thread, ns.
+    pub cpu_ns: u64,
+    /// Of that, spent spinning towards an intended send, ns.
+    pub spin_ns: u64,
+    /// Longest time between two looks at the ring that was not spent asleep in it, ns.
+    pub stall_max_ns: u64,
+    /// Times that no descriptor was left for a socket.
+    pub descriptors_exhausted: u64,
+    /// Times that no ephemeral port was left for a connection.
+    pub ports_exhausted: u64,
+}
+
+impl CoreInterval {
+    /// Wraps a recorder that goes back through `home` when the interval is dropped.
+    #[must_use]
+    pub fn new(core: usize, recorder: Box<Recorder>, home: Sender<Box<Recorder>>) -> Self {
+        Self {
+            core,
+            second: 0,
+            start_ns: 0,
+            end_ns: 0,
+            first_send_ns: None,
+            health: CoreHealth::default(),
+            last: false,
+            answers: Vec::new(),
+            recorder: Some(recorder),
+            home,
+        }
+    }
+
+    /// What was recorded.
+    ///
+    /// # Panics
+    /// Never: the recorder is there until the interval is dropped.
+    #[must_use]
+    pub fn recorder(&self) -> &Recorder {
+        self.recorder
+            .as_ref()
+            .expect("invariant: taken only by drop")
+    }
+}
+
+impl Drop for CoreInterval {
+    /// Clears the recorder here, off the core, and sends it back to be used again.
+    fn drop(&mut self) {
+        if let Some(mut recorder) = self.recorder.take() {
+            recorder.clear();
+            let _ = self.home.try_send(recorder);
+        }
+    }
+}
