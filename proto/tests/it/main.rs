@@ -1,0 +1,5 @@
+//! The crate from the outside: the messages on the wire, and the bus against the embedded broker.
+#![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
+
+mod broker_process;
+mod embedded_broker;
