@@ -205,13 +205,13 @@ pub struct LatenciesWire {
     pub error_ns: String,
 }
 
-impl From<&Latencies> for LatenciesWire {
-    fn from(latencies: &Latencies) -> Self {
-        let text = |h: &Histogram<u64>| {
-            if h.is_empty() {
+impl From<&SparseLatencies> for LatenciesWire {
+    fn from(latencies: &SparseLatencies) -> Self {
+        let text = |samples: &Sparse| {
+            if samples.is_empty() {
                 String::new()
             } else {
-                encode(h)
+                encode(&samples.to_histogram())
             }
         };
         Self {
@@ -223,16 +223,15 @@ impl From<&Latencies> for LatenciesWire {
     }
 }
 
-impl TryFrom<&LatenciesWire> for Latencies {
+impl TryFrom<&LatenciesWire> for SparseLatencies {
     type Error = HistogramError;
 
     fn try_from(wire: &LatenciesWire) -> Result<Self, HistogramError> {
         let read = |text: &str| {
             if text.is_empty() {
-                Ok(new())
-            } else {
-                decode(text)
+                return Ok(Sparse::default());
             }
+            decode(text).map(|histogram| Sparse::from(&histogram))
         };
         Ok(Self {
             response: read(&wire.response_ns)?,

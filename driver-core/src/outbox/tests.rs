@@ -1,7 +1,7 @@
 //! Nothing is lost, whatever the broker does.
 
 use proptest::prelude::*;
-use proto::histogram::Latencies;
+use proto::histogram::{Latencies, SparseLatencies};
 use proto::message::{Health, LatencyFigures, Report};
 use proto::summary::{Counters, SecondRow, Summary};
 
@@ -29,7 +29,7 @@ fn report(sequence: u64, last: bool) -> Metrics {
             connections: None,
             outcome: None,
             reason: None,
-            latencies,
+            latencies: SparseLatencies::from(&latencies),
         }),
     }
 }

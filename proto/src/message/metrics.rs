@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::histogram::{Latencies, LatenciesWire};
+use crate::histogram::{LatenciesWire, SparseLatencies};
 use crate::lenient::{self, Number, Text};
 use crate::message::ClockOffset;
 use crate::summary::{Counters, SecondRow};
@@ -132,8 +132,34 @@ pub struct Report {
     pub outcome: Option<Outcome>,
     /// Why it failed or what else people should know.
     pub reason: Option<String>,
-    /// The samples.
-    pub latencies: Latencies,
+    /// The samples; sparse, since reports wait in queues and a thousand nodes send them.
+    pub latencies: SparseLatencies,
+}
+
+impl Report {
+    /// Appends the report of the interval that follows. Nothing is lost by it: counts add,
+    /// histograms add, every second keeps its row. Only reports that nobody else may have read yet
+    /// may be merged, since a reader counts a range of sequence numbers once or not at all.
+    ///
+    /// # Panics
+    /// Unless `next` follows directly, and neither is a last report, which is of another kind.
+    pub fn append(&mut self, next: &Self) {
+        assert_eq!(
+            self.sequence + 1,
+            next.sequence_first,
+            "only neighbours are merged"
+        );
+        assert!(!self.last && !next.last, "a last report is cumulative");
+        self.sequence = next.sequence;
+        self.interval_end_ns = next.interval_end_ns;
+        self.counters.add(&next.counters);
+        self.seconds.extend(&next.seconds);
+        self.first_send_ns = self.first_send_ns.or(next.first_send_ns);
+        self.clock = next.clock.or(self.clock);
+        self.health.absorb(&next.health);
+        self.reason = next.reason.clone().or_else(|| self.reason.take());
+        self.latencies.add(&next.latencies);
+    }
 }
 
 /// `metrics`: a node's report on a test, one a second while it runs and one at its end.
@@ -276,7 +302,7 @@ impl TryFrom<Wire> for Metrics {
                     connections: wire.connections,
                     outcome: wire.outcome,
                     reason: wire.reason,
-                    latencies: Latencies::try_from(&latencies).map_err(|e| e.to_string())?,
+                    latencies: SparseLatencies::try_from(&latencies).map_err(|e| e.to_string())?,
                 })
             }
         };

@@ -75,8 +75,8 @@ impl Series {
             return;
         };
         if let Samples::Open { response, service } = &mut second.samples {
-            response.add(&Sparse::from(&report.latencies.response));
-            service.add(&Sparse::from(&report.latencies.service));
+            response.add(&report.latencies.response);
+            service.add(&report.latencies.service);
         }
         self.close_old();
     }

@@ -48,7 +48,7 @@ fn interval(node: &str, sequence: u64, samples: &[u64]) -> Metrics {
             connections: None,
             outcome: None,
             reason: None,
-            latencies,
+            latencies: SparseLatencies::from(&latencies),
         }),
     }
 }
@@ -103,6 +103,36 @@ proptest! {
         prop_assert_eq!(result.tally.ok, whole.len());
         prop_assert_eq!(result.series.iter().map(|row| row.counts.ok).sum::<u64>(), whole.len());
         prop_assert_eq!(result.coverage.reports_missing, 0);
+    }
+}
+
+proptest! {
+    #[test]
+    fn reports_merged_by_the_driver_change_no_total(
+        intervals in prop::collection::vec(
+            prop::collection::vec(1..histogram::HIGHEST_NS, 0..20), 2..8),
+        merged in 1_usize..7,
+    ) {
+        let messages: Vec<Metrics> =
+            (0..).zip(&intervals).map(|(at, samples)| interval("n", at, samples)).collect();
+        let merged = merged.min(messages.len() - 1);
+        let mut head = messages[0].clone();
+        for next in &messages[1..=merged] {
+            head.report.as_mut().unwrap().append(next.report.as_ref().unwrap());
+        }
+        let (mut one, mut other) = (Summary::default(), Summary::default());
+        messages.iter().for_each(|message| { one.absorb(message); });
+        other.absorb(&head);
+        messages[merged + 1..].iter().for_each(|message| { other.absorb(message); });
+        let expected = ["n".to_owned()];
+        let (one, other) = (one.result(&context(&expected)), other.result(&context(&expected)));
+        let counts = |result: &crate::summary::TestResult| -> Vec<SecondRow> {
+            result.series.iter().map(|row| row.counts).collect()
+        };
+        prop_assert_eq!(counts(&one), counts(&other));
+        prop_assert_eq!(one.metrics, other.metrics);
+        prop_assert_eq!(one.tally, other.tally);
+        prop_assert_eq!(one.coverage, other.coverage);
     }
 }
 
