@@ -35,8 +35,7 @@ pub struct Totals {
 impl Totals {
     fn absorb(&mut self, report: &Report) {
         self.counters.add(&report.counters);
-        self.latencies
-            .add(&SparseLatencies::from(&report.latencies));
+        self.latencies.add(&report.latencies);
         self.health.absorb(&report.health);
         self.end_ns = self.end_ns.max(report.interval_end_ns);
     }
