@@ -1,6 +1,60 @@
 //! Which cores this process may use, and pinning a thread to one of them.
 
 use core_affinity::CoreId;
+use thiserror::Error;
+
+/// A list of CPUs that cannot be followed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidCores {
+    /// It is no list.
+    #[error("{0:?} is no list of CPUs; write numbers and ranges such as 0,2 or 1-3")]
+    Syntax(String),
+    /// It names a CPU that the affinity mask of this process does not have.
+    #[error("CPU {cpu} is not one that this process may use; allowed: {allowed:?}")]
+    NotAllowed {
+        /// The CPU.
+        cpu: usize,
+        /// Those of the mask.
+        allowed: Vec<usize>,
+    },
+}
+
+/// The CPUs that a list such as `0,2` or `1-3` names, or all that this process may use without one.
+///
+/// # Errors
+/// [`InvalidCores`] when it is no list, or names a CPU beyond the mask.
+pub fn choose(list: Option<&str>) -> Result<Vec<usize>, InvalidCores> {
+    let allowed = allowed();
+    match list {
+        None => Ok(allowed),
+        Some(list) => within(parse(list)?, allowed),
+    }
+}
+
+fn within(cpus: Vec<usize>, allowed: Vec<usize>) -> Result<Vec<usize>, InvalidCores> {
+    match cpus.iter().find(|cpu| !allowed.contains(cpu)) {
+        Some(cpu) => Err(InvalidCores::NotAllowed { cpu: *cpu, allowed }),
+        None => Ok(cpus),
+    }
+}
+
+/// Numbers and ranges, sorted, each once. No machine has more CPUs than a range may span.
+fn parse(list: &str) -> Result<Vec<usize>, InvalidCores> {
+    let refuse = || InvalidCores::Syntax(list.to_owned());
+    let number = |text: &str| text.trim().parse::<u16>().map(usize::from).map_err(|_| refuse());
+    let mut cpus = Vec::new();
+    for part in list.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last {
+            return Err(refuse());
+        }
+        cpus.extend(first..=last);
+    }
+    cpus.sort_unstable();
+    cpus.dedup();
+    Ok(cpus)
+}
 
 /// The CPUs that this process may run on, by number: the mask, not the count of the machine.
 #[must_use]
@@ -30,6 +84,17 @@ pub fn sharpen_timers() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_of_cpus_are_read_and_held_against_the_mask() {
+        assert_eq!(parse("0,2"), Ok(vec![0, 2]));
+        assert_eq!(parse("3, 1-2,2"), Ok(vec![1, 2, 3]));
+        for bad in ["", "x", "2-1", "1-", "-1", "0;1", "99999"] {
+            assert_eq!(parse(bad), Err(InvalidCores::Syntax(bad.to_owned())));
+        }
+        let beyond = InvalidCores::NotAllowed { cpu: 7, allowed: vec![0, 1] };
+        assert_eq!(within(vec![0, 7], vec![0, 1]), Err(beyond));
+    }
 
     #[test]
     fn this_process_may_use_some_cpu_and_be_pinned_to_it() {

@@ -9,14 +9,26 @@
 //! | [`engine`] | the loop of one core |
 //! | [`recorder`] | what a core measures, handed over once a second |
 //! | [`load`] | one load on all cores: prepare, start, stop, join |
+//! | [`collector`] | from cores to the node: reports a second, and the last one |
+//! | [`core_log`] | the per-core metric logs |
+//! | [`cpu`] | whether the CPUs were ours |
+//! | [`local`] | `driver run`: one node without a broker |
 
 #![deny(unsafe_code)]
 
 pub mod affinity;
+pub mod agent;
+pub mod collector;
+pub mod core_log;
+pub mod cpu;
 pub mod engine;
 pub mod http;
 pub mod load;
+pub mod local;
+pub mod node;
+pub mod outbox;
 pub mod plan;
 pub mod recorder;
 pub mod ring;
 pub mod schedule;
+pub mod session;

@@ -172,6 +172,12 @@ impl Node {
         }
     }
 
+    /// A config that this node keeps.
+    #[must_use]
+    pub fn config(&self, test_id: &str) -> Option<&TestConfig> {
+        self.configs.get(test_id)
+    }
+
     /// Takes one event at these instants of the monotonic and the wall clock.
     pub fn apply(&mut self, event: Event, now_ns: u64, now_unix_ns: u64) -> Vec<Action> {
         match event {

@@ -1,2 +1,37 @@
-//! Placeholder.
-fn main() {}
+//! The driver process: takes part in a cluster, or with `driver run URL` loads from this machine
+//! alone.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use driver_core::agent::{self, AgentOptions};
+use driver_core::local::{self, RunArgs};
+
+/// Distributed HTTP load tester: the driver.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    agent: AgentOptions,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(Box<RunArgs>),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        Some(Command::Run(args)) => local::run(&args),
+        None => match agent::run(&cli.agent) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}

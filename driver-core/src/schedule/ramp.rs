@@ -9,11 +9,12 @@ use proto::workload::{Rate, Stage};
 
 /// Units of area in one request.
 const AREA_OF_REQUEST: u128 = 2_000_000_000_000;
-/// Longest stage, ns: a day. With the fastest rate, all products below fit 127 bits.
-const STAGE_NS_MAX: u64 = 86_400 * 1_000_000_000;
+/// Longest piece, ns: a day. With the fastest rate, all products below fit 127 bits. Longer stages
+/// are cut into days, between which the rate is rounded to a thousandth of a request a second.
+const PIECE_NS_MAX: u64 = 86_400 * 1_000_000_000;
 
 const _: () = {
-    let (rate, duration) = (Rate::MILLI_MAX as u128, STAGE_NS_MAX as u128);
+    let (rate, duration) = (Rate::MILLI_MAX as u128, PIECE_NS_MAX as u128);
     assert!(2 * rate * duration < i128::MAX as u128 / duration);
 };
 
@@ -37,21 +38,15 @@ impl Ramps {
     pub(super) fn new(stages: &[Stage]) -> Self {
         let (mut start_ns, mut area_before) = (0_u64, 0_u128);
         let mut pieces = Vec::with_capacity(stages.len());
-        for stage in stages {
-            assert!(
-                stage.duration_ns <= STAGE_NS_MAX,
-                "a stage of {} ns",
-                stage.duration_ns
-            );
-            let (from, to) = (stage.from.milli(), stage.to.milli());
+        for (from, to, duration_ns) in stages.iter().flat_map(days) {
             let piece = Piece {
                 start_ns,
-                duration_ns: stage.duration_ns,
+                duration_ns,
                 from,
                 to,
                 area_before,
             };
-            start_ns = start_ns.saturating_add(stage.duration_ns);
+            start_ns = start_ns.saturating_add(duration_ns);
             area_before += piece.area();
             pieces.push(piece);
         }
@@ -75,6 +70,25 @@ impl Ramps {
         let wanted = area - piece.area_before;
         (wanted < piece.area()).then(|| piece.start_ns + piece.time_of(wanted))
     }
+}
+
+/// A stage cut into pieces of at most [`PIECE_NS_MAX`]: their rates at start and end, and lengths.
+fn days(stage: &Stage) -> impl Iterator<Item = (u64, u64, u64)> {
+    let Stage {
+        from,
+        to,
+        duration_ns,
+    } = *stage;
+    let rate_at = move |at_ns: u64| {
+        let (from, to) = (i128::from(from.milli()), i128::from(to.milli()));
+        let rate = from + (to - from) * i128::from(at_ns) / i128::from(duration_ns.max(1));
+        u64::try_from(rate).expect("invariant: between two rates")
+    };
+    (0..duration_ns.div_ceil(PIECE_NS_MAX)).map(move |day| {
+        let start_ns = day * PIECE_NS_MAX;
+        let end_ns = duration_ns.min(start_ns + PIECE_NS_MAX);
+        (rate_at(start_ns), rate_at(end_ns), end_ns - start_ns)
+    })
 }
 
 impl Piece {

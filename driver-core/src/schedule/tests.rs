@@ -95,6 +95,16 @@ fn constant_stages_are_the_constant_rate() {
 }
 
 #[test]
+fn a_week_at_the_fastest_rate_is_still_exact() {
+    let week = 7 * 86_400 * S;
+    let schedule = stages(&[(Rate::MILLI_MAX, Rate::MILLI_MAX, week)]);
+    assert_eq!(schedule.count_within(u64::MAX), week / 100);
+    assert_eq!(schedule.intended_ns(week / 100 - 1), Some(week - 100));
+    let ramp = stages(&[(1, Rate::MILLI_MAX, week)]);
+    assert!(ramp.count_within(u64::MAX).abs_diff(week / 200) < 1_000_000);
+}
+
+#[test]
 fn staggered_nodes_divide_the_gap() {
     let schedule = Schedule::new(&Arrival::Bursts {
         gap_ns: S,

@@ -1,0 +1,147 @@
+//! The driver process: the control state machine, wired to the bus and to the engine.
+//!
+//! Three kinds of threads, and messages between them through one bounded queue:
+//!
+//! - the **control** thread (the caller of [`run`]) owns the [`Node`], the outbox and the producer;
+//! - the **reader** thread polls the consumer and passes messages on;
+//! - a **session** thread a test prepares the load, starts it, and turns what its cores measured
+//!   into reports ([`session`]).
+//!
+//! The Kafka clients are made first, before anything is pinned: their threads inherit the mask.
+
+mod bootstrap;
+mod control;
+mod link;
+mod session;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+use proto::bus::{self, BusError};
+use proto::workload::Target;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use thiserror::Error;
+
+use crate::affinity;
+
+/// Where the driver finds the broker and its cores.
+#[derive(Debug, Clone, Args)]
+pub struct AgentOptions {
+    /// Broker address, host:port, several separated by commas; learned from the orchestrator when
+    /// only that is given
+    #[arg(long, env = "BROKER_IP", value_name = "HOST:PORT")]
+    pub kafka: Option<String>,
+    /// Any librdkafka property, name=value; may be repeated
+    #[arg(long = "kafka-property", value_name = "NAME=VALUE", value_parser = bus::parse_property)]
+    pub kafka_properties: Vec<(String, String)>,
+    /// Orchestrator address, host:port; asked for the broker when --kafka is not given
+    #[arg(long, env = "ORCHESTRATOR", value_name = "HOST:PORT")]
+    pub orchestrator: Option<String>,
+    /// Unique id of this driver; generated when not given
+    #[arg(long, env = "NODE_ID", value_name = "ID", value_parser = node_id)]
+    pub node_id: Option<String>,
+    /// CPUs to load from, such as 0,2 or 1-3; all that the process may use when not given
+    #[arg(long, env = "CORES", value_name = "LIST")]
+    pub cores: Option<String>,
+    /// Folder of the per-core metric logs
+    #[arg(long, env = "LOGS", value_name = "DIR", default_value = "logs")]
+    pub logs: PathBuf,
+    /// Target of tests that name none
+    #[arg(long, env = "TARGET", value_name = "URL", default_value = "http://127.0.0.1:8000/")]
+    pub target: String,
+    /// Target beyond loopback that this driver may load, host or host:port; may be repeated
+    #[arg(long = "allow-target", env = "ALLOW_TARGET", value_name = "HOST[:PORT]",
+          value_delimiter = ',')]
+    pub allow_targets: Vec<String>,
+}
+
+/// Why the driver cannot work.
+#[derive(Debug, Error)]
+pub enum AgentError {
+    /// Neither a broker nor an orchestrator was named.
+    #[error("no broker: give --kafka host:port, or --orchestrator host:port to learn it from there")]
+    NoBroker,
+    /// The list of cores is no list, or names one that this process may not use.
+    #[error("--cores {0}")]
+    Cores(#[from] affinity::InvalidCores),
+    /// The settings of the bus.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// A thread or signal handler could not be set up.
+    #[error("the driver cannot be set up: {0}")]
+    System(#[from] std::io::Error),
+}
+
+fn node_id(text: &str) -> Result<String, String> {
+    if proto::id::is_acceptable(text) && !text.contains(['/', '\\']) && !text.starts_with('.') {
+        return Ok(text.to_owned());
+    }
+    Err("an id names a folder of logs: 1 to 256 printable characters without slashes".to_owned())
+}
+
+/// Runs the driver until SIGTERM or SIGINT. A run in progress is then stopped and reported first.
+///
+/// # Errors
+/// [`AgentError`] for what makes working impossible; a broker that is away is not such a thing.
+pub fn run(options: &AgentOptions) -> Result<(), AgentError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    let cpus = affinity::choose(options.cores.as_deref())?;
+    let node_id = options.node_id.clone().unwrap_or_else(proto::id::new_node_id);
+    let Some(settings) = bootstrap::settings(options, &node_id, &stop)? else { return Ok(()) };
+    let link = link::Link::open(&settings, &node_id, &stop)?;
+    control::Control::new(options, &node_id, cpus, link).run(|| stop.load(Ordering::Relaxed));
+    Ok(())
+}
+
+/// Whether a target may be loaded: loopback always, others only when they were allowed by name.
+/// Checked here although the orchestrator checks too: whoever can write to the broker could ask.
+fn is_allowed(target: &Target, allowed: &[String]) -> bool {
+    let names = |allowed: &str| {
+        let (host, port) = split_port(allowed);
+        host.eq_ignore_ascii_case(&target.host) && port.is_none_or(|port| port == target.port)
+    };
+    target.is_loopback() || allowed.iter().any(|allowed| names(allowed.trim()))
+}
+
+/// Splits `host`, `host:port`, `[v6]:port` and a bare IPv6 address.
+fn split_port(text: &str) -> (&str, Option<u16>) {
+    if text.parse::<IpAddr>().is_ok() {
+        return (text, None);
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if port.parse::<u16>().is_ok() => (host, port.parse().ok()),
+        _ => (text, None),
+    };
+    (host.trim_start_matches('[').trim_end_matches(']'), port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_and_named_targets_are_allowed() {
+        let target = |url: &str| Target::parse(url).unwrap();
+        let allowed = ["10.0.0.1".to_owned(), "web:8080".to_owned(), "[fd00::1]:80".to_owned()];
+        for url in ["http://localhost:1/", "http://10.0.0.1:5/", "http://WEB:8080/", "http://[fd00::1]/"] {
+            assert!(is_allowed(&target(url), &allowed), "{url}");
+        }
+        for url in ["http://10.0.0.2/", "http://web:81/", "http://[fd00::2]/", "http://localhost.evil/"] {
+            assert!(!is_allowed(&target(url), &allowed), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_node_id_is_safe_as_a_folder() {
+        assert!(node_id("driver-1").is_ok());
+        for bad in ["", "..", "a/b", "a\\b", "a\nb"] {
+            assert!(node_id(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! The control thread: it owns the node, the outbox and the producer, and does what they ask.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::RecvTimeoutError;
+use proto::bus::BusError;
+use proto::message::{
+    Health, Heartbeat, LatencyFigures, Metrics, Outcome, REGISTER_TYPE, Register, Report,
+    TestConfig,
+};
+use proto::summary::Counters;
+use proto::workload::Workload;
+use proto::{clock, id, log};
+use serde_json::json;
+
+use super::AgentOptions;
+use super::link::{Inbound, Link};
+use super::session::{Begin, Session, SessionEvent, Settings};
+use crate::node::{Action, Event, Node, Unrun};
+use crate::outbox::Outbox;
+
+/// Between two heartbeats, ns.
+const HEARTBEAT_NS: u64 = 1_000_000_000;
+/// Longest sleep of the loop; deliveries are looked for that often.
+const NAP: Duration = Duration::from_millis(20);
+/// How long a driver that is told to end waits for its last reports to leave.
+const FAREWELL_NS: u64 = 5_000_000_000;
+/// Tokens of the producer that are no report's: heartbeat and register. Reports count from 1.
+const TOKEN_HEARTBEAT: u64 = u64::MAX;
+const TOKEN_REGISTER: u64 = u64::MAX - 1;
+
+pub(super) struct Control {
+    link: Link,
+    node: Node,
+    node_id: String,
+    outbox: Outbox,
+    settings: Arc<Settings>,
+    session: Option<(String, Session)>,
+    register: Register,
+    registered: bool,
+    register_in_flight: bool,
+    /// At most one heartbeat is on its way, so that a broker that is away is not flooded with
+    /// stale ones when it comes back.
+    heartbeat_in_flight: bool,
+    heartbeat_wanted: bool,
+    next_heartbeat_ns: u64,
+    /// Other orchestrators' heartbeats tell of a restart, after which a driver registers again.
+    orchestrator: Option<String>,
+}
+
+impl Control {
+    pub(super) fn new(options: &AgentOptions, node_id: &str, cpus: Vec<usize>, link: Link) -> Self {
+        let register = register(node_id, &cpus);
+        let settings = Settings {
+            cpus,
+            logs: options.logs.join(node_id),
+            default_target: options.target.clone(),
+            allow_targets: options.allow_targets.clone(),
+        };
+        Self {
+            link,
+            node: Node::new(node_id),
+            node_id: node_id.to_owned(),
+            outbox: Outbox::default(),
+            settings: Arc::new(settings),
+            session: None,
+            register,
+            registered: false,
+            register_in_flight: false,
+            heartbeat_in_flight: false,
+            heartbeat_wanted: true,
+            next_heartbeat_ns: 0,
+            orchestrator: None,
+        }
+    }
+
+    /// Runs until `stopped`, then stops the load in progress and sees its reports off.
+    pub(super) fn run(mut self, stopped: impl Fn() -> bool) {
+        let cpus = &self.settings.cpus;
+        let version = env!("CARGO_PKG_VERSION");
+        log::info("driver_up", json!({"node_id": self.node_id, "cpus": cpus, "version": version}));
+        if cpus.len() == 1 {
+            let remedy = "give --cores with several, or more drivers, for more load";
+            log::info("one_core", json!({"cpu": cpus[0], "remedy": remedy}));
+        }
+        while !stopped() {
+            self.turn();
+        }
+        if let Some((_, session)) = &self.session {
+            session.stop();
+        }
+        let until_ns = clock::monotonic_ns() + FAREWELL_NS;
+        while (self.session.is_some() || !self.outbox.is_empty())
+            && clock::monotonic_ns() < until_ns
+        {
+            self.turn();
+        }
+        log::info("driver_down", json!({"node_id": self.node_id, "unsent": self.outbox.len()}));
+    }
+
+    /// Waits for something to do, and does everything that there is to do.
+    fn turn(&mut self) {
+        match self.link.inbound.recv_timeout(NAP) {
+            Ok(first) => {
+                self.take(first);
+                while let Ok(next) = self.link.inbound.try_recv() {
+                    self.take(next);
+                }
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+        self.apply(Event::Tick);
+        self.beat();
+        self.send();
+    }
+
+    fn take(&mut self, inbound: Inbound) {
+        match inbound {
+            Inbound::Config { config, old: true } => self.node.remember(*config),
+            Inbound::Config { config, old: false } => {
+                log::message(&config);
+                self.apply(Event::Config(*config));
+            }
+            Inbound::Trigger(trigger) => {
+                log::message(&trigger);
+                self.apply(Event::Trigger(trigger));
+            }
+            Inbound::Heartbeat { heartbeat, received_unix_ns } => {
+                self.greet(&heartbeat);
+                if let Some(probe) = heartbeat.probe {
+                    self.apply(Event::Probe { probe, received_unix_ns });
+                }
+            }
+            Inbound::Session(event) => self.session_event(event),
+        }
+    }
+
+    /// Registers again with an orchestrator that was not there before.
+    fn greet(&mut self, heartbeat: &Heartbeat) {
+        if self.orchestrator.as_ref() != Some(&heartbeat.node_id) {
+            self.registered &= self.orchestrator.is_none();
+            self.orchestrator = Some(heartbeat.node_id.clone());
+        }
+    }
+
+    fn session_event(&mut self, event: SessionEvent) {
+        match event {
+            SessionEvent::Prepared { test_id, stopper } => {
+                if let Some((_, session)) = self.session.as_mut().filter(|(id, _)| *id == test_id) {
+                    session.is_prepared(stopper);
+                    self.apply(Event::Prepared { test_id });
+                }
+            }
+            SessionEvent::Failed { test_id, reason } => {
+                if self.session.as_ref().is_some_and(|(id, _)| *id == test_id) {
+                    self.session = None;
+                    log::error("prepare_failed", json!({"test_id": test_id, "reason": reason}));
+                    self.apply(Event::PrepareFailed { test_id, reason });
+                }
+            }
+            SessionEvent::Started { test_id } => self.apply(Event::Started { test_id }),
+            SessionEvent::Report { test_id, report, figures } => {
+                self.report(&test_id, *report, figures);
+            }
+            SessionEvent::Ended { test_id } => {
+                self.session = None;
+                self.apply(Event::Ended { test_id });
+            }
+        }
+    }
+
+    fn apply(&mut self, event: Event) {
+        for action in self.node.apply(event, clock::monotonic_ns(), clock::unix_ns()) {
+            self.act(action);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Prepare(config) => self.prepare(&config),
+            Action::Release { .. } => self.session = None,
+            Action::Start(start) => {
+                let begin = Begin {
+                    at_unix_ns: start.at_unix_ns,
+                    index: start.index,
+                    count: start.count,
+                    clock: start.clock,
+                };
+                if let Some((_, session)) = &self.session {
+                    session.start(begin);
+                }
+            }
+            Action::Stop { .. } => {
+                if let Some((_, session)) = &self.session {
+                    session.stop();
+                }
+            }
+            Action::ReportUnrun { test_id, cause, reason } => self.unrun(&test_id, cause, reason),
+            Action::Heartbeat => self.heartbeat_wanted = true,
+        }
+    }
+
+    fn prepare(&mut self, config: &TestConfig) {
+        let test_id = config.test_id.clone();
+        match Session::prepare(config, &self.settings, self.link.sender.clone()) {
+            Ok(session) => self.session = Some((test_id, session)),
+            Err(error) => {
+                let reason = format!("no thread for the test: {error}");
+                self.apply(Event::PrepareFailed { test_id, reason });
+            }
+        }
+    }
+
+    /// Puts a report into the outbox and into the log.
+    fn report(&mut self, test_id: &str, report: Report, figures: LatencyFigures) {
+        let message = Metrics {
+            node_id: self.node_id.clone(),
+            test_id: test_id.to_owned(),
+            report_id: Some(id::new_report_id()),
+            metrics: figures,
+            report: Some(report),
+        };
+        log::message(&message.without_histograms());
+        self.outbox.push(message);
+    }
+
+    /// The last report of a test that this node did not run.
+    fn unrun(&mut self, test_id: &str, cause: Unrun, reason: String) {
+        let planned = self
+            .node
+            .config(test_id)
+            .and_then(|config| Workload::from_config(config, &self.settings.default_target).ok())
+            .and_then(|workload| workload.planned_per_driver())
+            .unwrap_or(0);
+        let outcome = match cause {
+            Unrun::Missed => Outcome::Missed,
+            Unrun::Failed => Outcome::Failed,
+            Unrun::Aborted => Outcome::Aborted,
+        };
+        let report = Report {
+            sequence_first: 0,
+            sequence: 0,
+            last: true,
+            interval_start_ns: 0,
+            interval_end_ns: 0,
+            counters: Counters { planned, not_sent: planned, ..Counters::default() },
+            seconds: Vec::new(),
+            first_send_ns: None,
+            clock: None,
+            health: Health::default(),
+            connections: None,
+            outcome: Some(outcome),
+            reason: Some(reason),
+            latencies: proto::histogram::SparseLatencies::default(),
+        };
+        self.report(test_id, report, LatencyFigures::default());
+    }
+
+    /// Sends a heartbeat when one is due or the state changed.
+    fn beat(&mut self) {
+        let now_ns = clock::monotonic_ns();
+        let due = now_ns >= self.next_heartbeat_ns;
+        if !(due || self.heartbeat_wanted) || self.heartbeat_in_flight {
+            return;
+        }
+        let heartbeat = self.node.heartbeat(clock::unix_ns());
+        match self.link.publisher.publish(&self.node_id, &heartbeat, TOKEN_HEARTBEAT) {
+            Ok(()) => {
+                self.heartbeat_in_flight = true;
+                self.heartbeat_wanted = false;
+                self.next_heartbeat_ns = now_ns + HEARTBEAT_NS;
+            }
+            Err(error) => self.trouble("heartbeat", &error),
+        }
+    }
+
+    /// Hands over what waits, and learns what became of what was handed over.
+    fn send(&mut self) {
+        if !self.registered && !self.register_in_flight {
+            match self.link.publisher.publish(&self.node_id, &self.register, TOKEN_REGISTER) {
+                Ok(()) => self.register_in_flight = true,
+                Err(error) => self.trouble("register", &error),
+            }
+        }
+        while let Some((token, message)) = self.outbox.hand_over() {
+            let taken = self.link.publisher.publish(&self.node_id, message, token);
+            if let Err(error) = taken {
+                self.outbox.take_back(token);
+                self.trouble("metrics", &error);
+                break;
+            }
+        }
+        for delivery in self.link.publisher.poll(Duration::ZERO) {
+            let arrived = delivery.error.is_none();
+            match delivery.token {
+                TOKEN_HEARTBEAT => self.heartbeat_in_flight = false,
+                TOKEN_REGISTER => {
+                    self.register_in_flight = false;
+                    self.registered = arrived;
+                    if arrived {
+                        log::message(&self.register);
+                    }
+                }
+                token => self.outbox.delivered(token, arrived),
+            }
+        }
+    }
+
+    fn trouble(&self, what: &str, error: &BusError) {
+        if !matches!(error, BusError::QueueFull) {
+            log::warn("unsent", json!({"message": what, "reason": error.to_string()}));
+        }
+    }
+}
+
+fn register(node_id: &str, cpus: &[usize]) -> Register {
+    let uname = rustix::system::uname();
+    let hostname = uname.nodename().to_string_lossy().into_owned();
+    Register {
+        node_id: node_id.to_owned(),
+        node_ip: format!("{hostname}:0"),
+        message_type: REGISTER_TYPE.to_owned(),
+        version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        cores: Some(cpus.len() as u64),
+        hostname: Some(hostname),
+    }
+}

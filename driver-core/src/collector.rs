@@ -1,0 +1,287 @@
+//! From cores to the node: merges what each core did in a second into the node's report of that
+//! second, and into the cumulative one at the end. Pure: intervals in, reports out.
+
+use std::collections::BTreeMap;
+
+use proto::histogram::{Latencies, SparseLatencies};
+use proto::message::{Connections, Health, LatencyFigures, Outcome, Report};
+use proto::summary::{Counters, SecondRow, Statistics};
+
+use crate::recorder::{CoreHealth, CoreInterval};
+
+/// A core that is so many seconds ahead of another is not waited with any longer.
+const LEAD_MAX: u64 = 2;
+
+/// Merges the intervals of a node's cores.
+#[derive(Debug)]
+pub struct Collector {
+    cores: Vec<Progress>,
+    pending: Sum,
+    rows: BTreeMap<u64, SecondRow>,
+    total: Sum,
+    sequence: u64,
+    first_send_ns: Option<i64>,
+    answers: Vec<u64>,
+}
+
+/// How far a core has reported.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    /// Seconds handed over, counted from 1; 0 for none.
+    seconds: u64,
+    ended: bool,
+}
+
+/// What is summed up, over an interval or the whole run.
+#[derive(Debug, Default)]
+struct Sum {
+    counters: Counters,
+    latencies: Latencies,
+    health: Health,
+    start_ns: u64,
+    end_ns: u64,
+}
+
+impl Sum {
+    fn add(&mut self, interval: &CoreInterval) {
+        self.counters.add(&interval.recorder().counters());
+        self.latencies.add(&interval.recorder().latencies);
+        self.health.absorb(&health(&interval.health));
+        self.end_ns = self.end_ns.max(interval.end_ns);
+    }
+
+    fn restart(&mut self) {
+        self.counters = Counters::default();
+        self.latencies.clear();
+        self.health = Health::default();
+        self.start_ns = self.end_ns;
+    }
+}
+
+impl Collector {
+    /// For a load on so many cores.
+    #[must_use]
+    pub fn new(cores: usize) -> Self {
+        Self {
+            cores: vec![Progress::default(); cores],
+            pending: Sum::default(),
+            rows: BTreeMap::new(),
+            total: Sum::default(),
+            sequence: 0,
+            first_send_ns: None,
+            answers: Vec::new(),
+        }
+    }
+
+    /// Takes what a core did. Returns the node's report when this completes a second of it: when
+    /// every core that still runs has handed over as much, or one is far ahead of the others.
+    ///
+    /// # Panics
+    /// When the interval is of a core that the load does not have.
+    pub fn absorb(&mut self, interval: &CoreInterval) -> Option<Report> {
+        self.pending.add(interval);
+        self.total.add(interval);
+        self.row(interval);
+        self.first_send_ns = match (self.first_send_ns, interval.first_send_ns) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        self.answers.extend(&interval.answers);
+        let progress = &mut self.cores[interval.core];
+        *progress = Progress {
+            seconds: interval.second + 1,
+            ended: interval.last,
+        };
+        self.is_due().then(|| self.report())
+    }
+
+    /// Adds what the node observed of its machine in the interval that is going on.
+    pub fn observe(&mut self, health: &Health) {
+        self.pending.health.absorb(health);
+        self.total.health.absorb(health);
+    }
+
+    /// Whether every core has handed over its last interval.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.cores.iter().all(|core| core.ended)
+    }
+
+    /// The counts so far, of the whole run.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.total.counters
+    }
+
+    /// The reference's latency figures, of the whole run so far.
+    #[must_use]
+    pub fn figures(&self) -> LatencyFigures {
+        let statistics = Statistics::of(&self.total.latencies.response);
+        LatencyFigures {
+            mean_latency: statistics.mean.unwrap_or(0.0),
+            median_latency: statistics.median.unwrap_or(0.0),
+            min_latency: statistics.min.unwrap_or(0.0),
+            max_latency: statistics.max.unwrap_or(0.0),
+            mode_latency: statistics.mode,
+        }
+    }
+
+    /// What is still pending when no core hands over any more, unless nothing is.
+    pub fn flush(&mut self) -> Option<Report> {
+        (!self.rows.is_empty()).then(|| self.report())
+    }
+
+    /// The node's last report: cumulative, with how it ended. Call it after [`Self::flush`].
+    pub fn last(&mut self, outcome: Outcome, reason: Option<String>) -> Report {
+        self.answers.sort_unstable();
+        let connections = connections(&self.answers);
+        Report {
+            last: true,
+            connections: Some(connections),
+            outcome: Some(outcome),
+            reason,
+            ..self.of(&self.total, Vec::new())
+        }
+    }
+
+    fn row(&mut self, interval: &CoreInterval) {
+        let counts = &interval.recorder().counts;
+        let row = SecondRow {
+            second: interval.second,
+            offered: counts.offered,
+            sent: counts.sent,
+            completed: counts.completed,
+            ok: counts.ok,
+            errors: counts.errors.total(),
+            shed: counts.shed,
+        };
+        let empty = SecondRow {
+            second: row.second,
+            ..SecondRow::default()
+        };
+        self.rows.entry(row.second).or_insert(empty).add(&row);
+    }
+
+    fn is_due(&self) -> bool {
+        let running = || self.cores.iter().filter(|core| !core.ended);
+        let furthest = self
+            .cores
+            .iter()
+            .map(|core| core.seconds)
+            .max()
+            .unwrap_or(0);
+        let last = running().map(|core| core.seconds).min().unwrap_or(u64::MAX);
+        last >= furthest || furthest - last > LEAD_MAX
+    }
+
+    fn report(&mut self) -> Report {
+        let rows = std::mem::take(&mut self.rows);
+        let report = self.of(&self.pending, rows.into_values().collect());
+        self.sequence += 1;
+        self.pending.restart();
+        report
+    }
+
+    fn of(&self, sum: &Sum, seconds: Vec<SecondRow>) -> Report {
+        Report {
+            sequence_first: self.sequence,
+            sequence: self.sequence,
+            last: false,
+            interval_start_ns: sum.start_ns,
+            interval_end_ns: sum.end_ns,
+            counters: sum.counters.clone(),
+            seconds,
+            first_send_ns: self.first_send_ns,
+            clock: None,
+            health: sum.health,
+            connections: None,
+            outcome: None,
+            reason: None,
+            latencies: SparseLatencies::from(&sum.latencies),
+        }
+    }
+}
+
+fn health(core: &CoreHealth) -> Health {
+    Health {
+        stall_max_ns: core.stall_max_ns,
+        descriptors_exhausted: core.descriptors_exhausted,
+        ports_exhausted: core.ports_exhausted,
+        ..Health::default()
+    }
+}
+
+/// The spread of answers over connections; `answers` is sorted.
+fn connections(answers: &[u64]) -> Connections {
+    Connections {
+        count: answers.len() as u64,
+        answers_min: answers.first().copied().unwrap_or(0),
+        answers_median: answers.get(answers.len() / 2).copied().unwrap_or(0),
+        answers_max: answers.last().copied().unwrap_or(0),
+        never_served: answers.iter().take_while(|count| **count == 0).count() as u64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recorder::{Instants, Recorder};
+
+    fn interval(core: usize, second: u64, answers: u32, last: bool) -> CoreInterval {
+        let mut recorder = Box::new(Recorder::new());
+        recorder.counts.planned = u64::from(answers);
+        recorder.sent(1_000, 1_500, answers);
+        let instants = Instants {
+            intended_ns: 1_000,
+            sent_ns: 1_500,
+            end_ns: 3_000,
+        };
+        recorder.answered(200, instants, answers);
+        let (home, _) = crossbeam_channel::bounded(1);
+        let mut interval = CoreInterval::new(core, recorder, home);
+        (interval.second, interval.last) = (second, last);
+        (interval.start_ns, interval.end_ns) = (second * 1_000, (second + 1) * 1_000);
+        interval.answers = if last {
+            vec![u64::from(answers), 0]
+        } else {
+            Vec::new()
+        };
+        interval
+    }
+
+    #[test]
+    fn a_second_is_reported_when_every_core_has_handed_it_over() {
+        let mut collector = Collector::new(2);
+        assert!(collector.absorb(&interval(0, 0, 5, false)).is_none());
+        let report = collector.absorb(&interval(1, 0, 7, false)).unwrap();
+        assert_eq!(
+            (report.sequence, report.counters.ok, report.seconds.len()),
+            (0, 12, 1)
+        );
+        assert_eq!(report.seconds[0].sent, 12);
+        // Core 1 ends in the next second; core 0 goes on alone.
+        assert!(collector.absorb(&interval(1, 1, 1, true)).is_none());
+        assert!(collector.absorb(&interval(0, 1, 1, false)).is_some());
+        let report = collector.absorb(&interval(0, 2, 3, true)).unwrap();
+        assert_eq!((report.sequence, report.seconds[0].second), (2, 2));
+        assert!(collector.is_complete() && collector.flush().is_none());
+        let last = collector.last(Outcome::Done, None);
+        assert_eq!(
+            (last.sequence, last.counters.ok, last.counters.check()),
+            (3, 17, Ok(()))
+        );
+        assert_eq!(last.connections.unwrap().never_served, 2);
+    }
+
+    #[test]
+    fn a_core_that_stands_still_does_not_hold_the_others_up() {
+        let mut collector = Collector::new(2);
+        let reports = (0..3)
+            .filter_map(|s| collector.absorb(&interval(0, s, 1, false)))
+            .count();
+        assert_eq!(reports, 1);
+        let late = collector.absorb(&interval(1, 2, 9, false)).unwrap();
+        assert_eq!(late.seconds.len(), 1);
+        assert_eq!(collector.counters().ok, 12);
+    }
+}

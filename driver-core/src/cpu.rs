@@ -1,0 +1,122 @@
+//! What the machine did with the CPUs that the load runs on, from `/proc/stat`: whether they were
+//! busy with something, and whether a hypervisor took them away.
+
+use proto::message::Health;
+
+use crate::recorder::CoreHealth;
+
+const STAT: &str = "/proc/stat";
+
+/// Watches a set of CPUs.
+#[derive(Debug)]
+pub struct CpuWatch {
+    cpus: Vec<usize>,
+    before: Vec<Option<Ticks>>,
+}
+
+/// Ticks of one CPU since boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Ticks {
+    idle: u64,
+    steal: u64,
+    total: u64,
+}
+
+impl CpuWatch {
+    /// Begins to watch; the first sample is of the time from here on.
+    #[must_use]
+    pub fn new(cpus: &[usize]) -> Self {
+        Self {
+            cpus: cpus.to_vec(),
+            before: read(cpus),
+        }
+    }
+
+    /// Idle and steal since the last sample, worst over the CPUs. `cores` says how much of each
+    /// CPU's time its engine spent spinning, which is idle time that it had to spare.
+    pub fn sample(&mut self, spin_shares: &[f64]) -> Health {
+        let now = read(&self.cpus);
+        let mut worst = Health::default();
+        for (core, (before, after)) in self.before.iter().zip(&now).enumerate() {
+            let spin = spin_shares.get(core).copied().unwrap_or(0.0);
+            if let (Some(before), Some(after)) = (before, after) {
+                worst.absorb(&shares(*before, *after, spin));
+            }
+        }
+        self.before = now;
+        worst
+    }
+}
+
+/// Share of an interval of `wall_ns` that a core spent spinning.
+#[must_use]
+pub fn spin_share(health: &CoreHealth, wall_ns: u64) -> f64 {
+    health.spin_ns as f64 / wall_ns.max(1) as f64
+}
+
+fn shares(before: Ticks, after: Ticks, spin: f64) -> Health {
+    let total = after.total.saturating_sub(before.total);
+    if total == 0 {
+        return Health::default();
+    }
+    let share = |before: u64, after: u64| after.saturating_sub(before) as f64 / total as f64;
+    Health {
+        cpu_idle_min: Some((share(before.idle, after.idle) + spin).min(1.0)),
+        cpu_steal_max: Some(share(before.steal, after.steal)),
+        ..Health::default()
+    }
+}
+
+fn read(cpus: &[usize]) -> Vec<Option<Ticks>> {
+    let text = std::fs::read_to_string(STAT).unwrap_or_default();
+    cpus.iter().map(|cpu| parse(&text, *cpu)).collect()
+}
+
+/// `cpuN user nice system idle iowait irq softirq steal guest guest_nice`; the guests' time is in
+/// the user's already.
+fn parse(stat: &str, cpu: usize) -> Option<Ticks> {
+    let name = format!("cpu{cpu}");
+    let line = stat
+        .lines()
+        .find(|line| line.split_ascii_whitespace().next() == Some(&name))?;
+    let fields = line
+        .split_ascii_whitespace()
+        .skip(1)
+        .take(8)
+        .map(str::parse);
+    let fields: Vec<u64> = fields.collect::<Result<_, _>>().ok()?;
+    let at = |index: usize| fields.get(index).copied().unwrap_or(0);
+    Some(Ticks {
+        idle: at(3) + at(4),
+        steal: at(7),
+        total: fields.iter().sum(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEFORE: &str = "cpu  9 9 9 9\ncpu0 100 0 50 800 50 0 0 0 0 0\ncpu10 1 1 1 1 1 1 1 1";
+
+    #[test]
+    fn the_shares_of_an_interval_are_those_of_its_ticks() {
+        let before = parse(BEFORE, 0).unwrap();
+        let after = parse("cpu0 150 0 70 810 60 0 5 5 0 0", 0).unwrap();
+        let health = shares(before, after, 0.25);
+        assert_eq!(
+            (health.cpu_idle_min, health.cpu_steal_max),
+            (Some(0.45), Some(0.05))
+        );
+    }
+
+    #[test]
+    fn a_cpu_that_is_not_listed_has_no_shares() {
+        assert_eq!(parse(BEFORE, 1), None);
+        assert_eq!(parse(BEFORE, 10).unwrap().total, 8);
+        assert_eq!(
+            shares(Ticks::default(), Ticks::default(), 0.0),
+            Health::default()
+        );
+    }
+}

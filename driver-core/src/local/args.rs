@@ -1,0 +1,258 @@
+//! The command line of `driver run`. What a value may be is checked by `proto::workload`, so that a
+//! local run, the API and the wire agree.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+use proto::units::{ns_to_ms, ns_to_seconds, parse_duration_ns};
+use proto::workload::{Defaults, Params, RateSpec, Stage, TestType, Workload};
+
+/// How long a load without any limit lasts.
+const DEFAULT_DURATION_S: f64 = 10.0;
+
+/// Load a web server from this machine.
+///
+/// Without --rate, --gap or --stages the load is a closed loop: every connection sends its next
+/// request when the last answer is complete. With one of them it is an open loop: requests start on
+/// their schedule whatever the answers do, and latency counts from the intended start. All figures
+/// are totals of this process. Durations are written like 250ms, 1.5s, 2m; a bare number is seconds.
+///
+/// Exit codes: 0 ok, 1 error, 2 usage, 3 a threshold is breached, 4 the result is invalid or
+/// incomplete, 130 interrupted.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// The target, http://host[:port]/path
+    #[arg(value_hint = ValueHint::Url)]
+    pub url: String,
+    /// Connections [default: 64; with --gap, up to 1024 as --burst needs]
+    #[arg(short, long, value_name = "N")]
+    pub connections: Option<u64>,
+    /// Requests to send
+    #[arg(short = 'n', long, value_name = "N")]
+    pub requests: Option<u64>,
+    /// Length of the load [default: 10s, unless --requests is given]
+    #[arg(short, long, value_name = "TIME", value_parser = parse_duration_ns)]
+    pub duration: Option<u64>,
+    /// Requests a second, or a ramp as FROM:TO over the duration
+    #[arg(short, long, value_name = "RATE", conflicts_with_all = ["gap", "stages"])]
+    pub rate: Option<RateSpec>,
+    /// Time between the starts of subsequent loads of --burst requests
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_ns, conflicts_with = "stages")]
+    pub gap: Option<u64>,
+    /// Requests of one load
+    #[arg(long, value_name = "N", requires = "gap")]
+    pub burst: Option<u64>,
+    /// Rates over time, such as 100:1000@30s,1000@2m
+    #[arg(long, value_name = "STAGE,…", value_delimiter = ',')]
+    pub stages: Vec<Stage>,
+    /// Requests in flight on one connection
+    #[arg(short, long, value_name = "N")]
+    pub pipeline: Option<u64>,
+    /// CPU cores to load from [default: all that this process may use]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub cores: Option<u16>,
+    /// CPUs to load from, by number, instead of --cores
+    #[arg(
+        long,
+        value_name = "CPU,…",
+        value_delimiter = ',',
+        conflicts_with = "cores"
+    )]
+    pub cpus: Vec<usize>,
+    /// HTTP method [default: GET, or POST with a body]
+    #[arg(short = 'X', long, value_name = "METHOD")]
+    pub method: Option<String>,
+    /// A header field, such as 'Accept: text/html'; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    pub headers: Vec<(String, String)>,
+    /// The body
+    #[arg(long, value_name = "TEXT")]
+    pub body: Option<String>,
+    /// A file with the body
+    #[arg(long, value_name = "FILE", conflicts_with = "body")]
+    pub body_file: Option<PathBuf>,
+    /// From the actual send to the end of the answer [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_ns)]
+    pub timeout: Option<u64>,
+    /// From the intended send: a request that cannot be sent by then is shed
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_ns)]
+    pub deadline: Option<u64>,
+    /// Load before the measured one, of which nothing is counted
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_ns)]
+    pub warmup: Option<u64>,
+    /// What the result must satisfy, such as 'p99<250ms' or 'error_rate<0.1%'; may be repeated
+    #[arg(long, value_name = "CONDITION")]
+    pub threshold: Vec<String>,
+    /// Print the result as JSON, in the shape of the orchestrator's GET /metrics/{id}
+    #[arg(long)]
+    pub json: bool,
+    /// Write core-N.hlog and core-N.jsonl, a line a second, into this directory
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub logs: Option<PathBuf>,
+}
+
+impl RunArgs {
+    /// The workload that the arguments describe.
+    ///
+    /// # Errors
+    /// In words: which argument is wrong, and what is allowed.
+    pub fn workload(&self) -> Result<Workload, String> {
+        let kind = if self.gap.is_some() {
+            TestType::Tsunami
+        } else {
+            TestType::Avalanche
+        };
+        let body = self.body()?;
+        let unlimited =
+            self.requests.is_none() && self.duration.is_none() && self.stages.is_empty();
+        let mut params = Params {
+            target: Some(self.url.clone()),
+            requests: self.requests,
+            connections: self.connections,
+            burst: self.burst,
+            rate: self.rate,
+            stages: (!self.stages.is_empty()).then(|| self.stages.clone()),
+            method: self
+                .method
+                .clone()
+                .or_else(|| body.as_ref().map(|_| "POST".to_owned())),
+            headers: (!self.headers.is_empty()).then(|| self.headers.clone()),
+            timeout_ms: self.timeout.map(ns_to_ms),
+            deadline_ms: self.deadline.map(ns_to_ms),
+            duration_s: self.duration.map(ns_to_seconds),
+            warmup_s: self.warmup.map(ns_to_seconds),
+            pipeline: self.pipeline,
+            threshold: (!self.threshold.is_empty()).then(|| self.threshold.clone()),
+            ..Params::default()
+        };
+        if unlimited {
+            params.duration_s = Some(DEFAULT_DURATION_S);
+        }
+        let gap_s = self.gap.map_or(1.0, ns_to_seconds);
+        let defaults = Defaults {
+            burst: 1,
+            ..Defaults::of_rest(kind, &self.url)
+        };
+        let mut workload = Workload::from_params(kind, gap_s, &params, &defaults)
+            .map_err(|error| error.to_string())?;
+        // A body of any bytes and length: only on the wire does it have to fit a message.
+        workload.request.body = body.unwrap_or_default();
+        Ok(workload)
+    }
+
+    fn body(&self) -> Result<Option<Vec<u8>>, String> {
+        match &self.body_file {
+            Some(path) => std::fs::read(path)
+                .map(Some)
+                .map_err(|error| format!("body-file: {} cannot be read: {error}", path.display())),
+            None => Ok(self.body.as_ref().map(|text| text.clone().into_bytes())),
+        }
+    }
+
+    /// The CPUs to load from, of those that are allowed.
+    #[must_use]
+    pub fn cpus(&self, allowed: &[usize]) -> Vec<usize> {
+        if !self.cpus.is_empty() {
+            return self.cpus.clone();
+        }
+        let count = self.cores.map_or(allowed.len(), usize::from);
+        let cpus: Vec<usize> = allowed.iter().copied().take(count).collect();
+        if cpus.is_empty() { vec![0] } else { cpus }
+    }
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once(':')
+        .ok_or_else(|| format!("{text:?} has no colon: write 'Name: value'"))?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use proto::workload::{Arrival, Limit};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        run: RunArgs,
+    }
+
+    fn workload(args: &[&str]) -> Result<Workload, String> {
+        let args = ["driver", "http://127.0.0.1:8000/"].iter().chain(args);
+        Cli::try_parse_from(args)
+            .map_err(|error| error.to_string())?
+            .run
+            .workload()
+    }
+
+    #[test]
+    fn without_a_limit_a_load_lasts_ten_seconds() {
+        let load = workload(&[]).unwrap();
+        assert_eq!(load.arrival, Arrival::ClosedLoop);
+        assert_eq!(
+            load.limit,
+            Limit {
+                requests: None,
+                duration_ns: Some(10_000_000_000)
+            }
+        );
+        let counted = workload(&["-n", "5"]).unwrap();
+        assert_eq!(
+            counted.limit,
+            Limit {
+                requests: Some(5),
+                duration_ns: None
+            }
+        );
+    }
+
+    #[test]
+    fn rates_gaps_and_stages_make_open_loops() {
+        assert!(matches!(
+            workload(&["--rate", "1.5"]).unwrap().arrival,
+            Arrival::Rate(_)
+        ));
+        let ramp = workload(&["--rate", "1:9", "-d", "3s"]).unwrap().arrival;
+        assert!(matches!(ramp, Arrival::Stages(stages) if stages.len() == 1));
+        let stages = workload(&["--stages", "1@1s,1:5@2s"]).unwrap().arrival;
+        assert!(matches!(stages, Arrival::Stages(stages) if stages.len() == 2));
+        let bursts = workload(&["--gap", "250ms", "--burst", "7", "-n", "70"])
+            .unwrap()
+            .arrival;
+        assert_eq!(
+            bursts,
+            Arrival::Bursts {
+                gap_ns: 250_000_000,
+                burst: 7
+            }
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (args, word) in [
+            (vec!["--rate", "1", "--gap", "1s"], "--gap"),
+            (vec!["--connections", "0"], "1 to 50000"),
+            (vec!["--header", "nonsense"], "colon"),
+            (vec!["--duration", "soon"], "duration"),
+            (vec!["--body-file", "/nowhere"], "/nowhere"),
+        ] {
+            let error = workload(&args).unwrap_err();
+            assert!(error.contains(word), "{args:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_body_makes_a_post() {
+        let load = workload(&["--body", "a=b", "-H", "X-A: 1"]).unwrap();
+        assert_eq!(
+            (load.request.method.as_str(), load.request.body.as_slice()),
+            ("POST", &b"a=b"[..])
+        );
+        assert_eq!(load.request.headers, [("X-A".to_owned(), "1".to_owned())]);
+    }
+}

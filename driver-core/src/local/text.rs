@@ -1,0 +1,143 @@
+//! The result of a run as people read it.
+
+use std::fmt::Write;
+
+use proto::summary::{Statistics, TestResult};
+use proto::units::format_ns;
+use proto::workload::{Arrival, Workload};
+
+use crate::load::Load;
+
+/// One line on what is about to run, and on what.
+pub(super) fn banner(workload: &Workload, load: &Load, cpus: &[usize]) -> String {
+    let shape = match &workload.arrival {
+        Arrival::ClosedLoop => "closed loop".to_owned(),
+        Arrival::Bursts { gap_ns, burst } => format!("{burst} every {}", format_ns(*gap_ns)),
+        Arrival::Rate(rate) => format!("{rate} requests/s"),
+        Arrival::Stages(stages) => format!("{} stages", stages.len()),
+    };
+    let cpus: Vec<String> = cpus
+        .iter()
+        .take(load.cores())
+        .map(ToString::to_string)
+        .collect();
+    let ring = load
+        .ring_features()
+        .map_or_else(|| "none".to_owned(), |f| f.to_string());
+    format!(
+        "{} {}: {shape}, {} connections, CPU {}, io_uring {ring}",
+        workload.request.method,
+        workload.target,
+        load.connections_open(),
+        cpus.join(",")
+    )
+}
+
+/// The whole result in a screen of text.
+pub(super) fn summary(result: &TestResult) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = counts(&mut out, result);
+    let _ = latencies(&mut out, result);
+    let _ = judgement(&mut out, result);
+    out
+}
+
+fn counts(out: &mut String, result: &TestResult) -> std::fmt::Result {
+    let t = &result.tally;
+    let rate = t.requests_per_second.unwrap_or(0.0);
+    writeln!(
+        out,
+        "\n{} in {:.2} s: {rate:.1} ok/s",
+        result.state, t.elapsed_s
+    )?;
+    writeln!(
+        out,
+        "  planned {}  sent {}  completed {}  ok {}",
+        t.planned, t.sent, t.completed, t.ok
+    )?;
+    writeln!(
+        out,
+        "  shed {}  not sent {}  aborted {}",
+        t.shed, t.not_sent, t.aborted
+    )?;
+    let e = &t.errors;
+    writeln!(
+        out,
+        "  errors: write {}  read {}  timeout {}  status {}  malformed {}  (connect {})",
+        e.write, e.read, e.timeout, e.status, e.malformed, t.connect_errors
+    )?;
+    if t.warmup_sent > 0 {
+        writeln!(
+            out,
+            "  warm-up, counted nowhere else: {} sent",
+            t.warmup_sent
+        )?;
+    }
+    let codes: Vec<String> = t
+        .status_codes
+        .iter()
+        .map(|(c, n)| format!("{c}: {n}"))
+        .collect();
+    let (sent, received) = (megabytes(t.bytes.sent), megabytes(t.bytes.received));
+    writeln!(
+        out,
+        "  status {}  bytes sent {sent}, received {received}",
+        codes.join("  ")
+    )?;
+    if let Some(c) = result.nodes.first().and_then(|node| node.connections) {
+        let (min, median, max) = (c.answers_min, c.answers_median, c.answers_max);
+        let never = c.never_served;
+        writeln!(
+            out,
+            "  answers a connection: min {min}  median {median}  max {max}  never served {never}"
+        )?;
+    }
+    Ok(())
+}
+
+fn latencies(out: &mut String, result: &TestResult) -> std::fmt::Result {
+    writeln!(
+        out,
+        "\n  {:<13}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}",
+        "ms", "min", "mean", "p50", "p90", "p99", "p99.9", "max"
+    )?;
+    row(out, "response", &result.metrics)?;
+    row(out, "service", &result.service)?;
+    row(out, "release lag", &result.release_lag)?;
+    row(out, "errors", &result.error_latency)
+}
+
+fn row(out: &mut String, name: &str, s: &Statistics) -> std::fmt::Result {
+    if s.max.is_none() {
+        return Ok(());
+    }
+    write!(out, "  {name:<13}")?;
+    for value in [s.min, s.mean, s.p50, s.p90, s.p99, s.p99_9, s.max] {
+        write!(out, "{:>10.3}", value.unwrap_or(f64::NAN))?;
+    }
+    writeln!(out)
+}
+
+fn judgement(out: &mut String, result: &TestResult) -> std::fmt::Result {
+    writeln!(out, "\nverdict: {}", result.verdict.verdict)?;
+    for reason in &result.verdict.reasons {
+        writeln!(out, "  {reason}")?;
+    }
+    for threshold in &result.thresholds {
+        let word = if threshold.pass { "pass" } else { "FAIL" };
+        let observed = threshold
+            .observed
+            .map_or_else(|| "no samples".to_owned(), |v| format!("{v:.3}"));
+        writeln!(
+            out,
+            "threshold {}: {word} ({observed})",
+            threshold.threshold
+        )?;
+    }
+    Ok(())
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}

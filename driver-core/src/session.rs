@@ -1,0 +1,118 @@
+//! From the start of a load to its last report: reads what the cores hand over, keeps their logs,
+//! watches their CPUs, and passes the node's reports on. The same for a driver in a cluster and
+//! for a run on its own.
+
+use std::path::PathBuf;
+
+use crossbeam_channel::Receiver;
+use proto::message::{ClockOffset, Health, LatencyFigures, Outcome, Report};
+
+use crate::collector::Collector;
+use crate::core_log::CoreLog;
+use crate::cpu::{CpuWatch, spin_share};
+use crate::load::Load;
+use crate::recorder::CoreInterval;
+
+/// What a session needs to know besides the load.
+#[derive(Debug, Clone, Default)]
+pub struct SessionOptions {
+    /// The test.
+    pub test_id: String,
+    /// CPUs of the cores, in their order.
+    pub cpus: Vec<usize>,
+    /// Folder of the per-core logs; `None` for none.
+    pub logs: Option<PathBuf>,
+    /// The start in the node's wall clock, ns since 1970, for the logs.
+    pub start_unix_ns: u64,
+    /// The node's clock offset, as it was told.
+    pub clock: Option<ClockOffset>,
+}
+
+/// Follows a load that has been started until its end. `on_report` gets every interval's report
+/// and the last one, each with the reference's figures of the run so far.
+pub fn follow(
+    options: SessionOptions,
+    load: Load,
+    intervals: &Receiver<CoreInterval>,
+    mut on_report: impl FnMut(Report, LatencyFigures),
+) {
+    let mut session = Session::new(options, load.cores());
+    // Ends when every core has dropped its sender, that is when every core has ended.
+    for interval in intervals {
+        if let Some(report) = session.absorb(&interval) {
+            on_report(report, session.collector.figures());
+        }
+    }
+    if let Some(report) = session.collector.flush() {
+        on_report(session.stamped(report), session.collector.figures());
+    }
+    let outcome = load.join();
+    let how = match (&outcome.failed, outcome.stopped) {
+        (Some(_), _) => Outcome::Failed,
+        (None, true) => Outcome::Aborted,
+        (None, false) => Outcome::Done,
+    };
+    let last = session.collector.last(how, outcome.failed);
+    on_report(session.stamped(last), session.collector.figures());
+}
+
+struct Session {
+    options: SessionOptions,
+    collector: Collector,
+    watch: CpuWatch,
+    /// Seconds of which the CPUs were sampled.
+    watched: u64,
+    spin_shares: Vec<f64>,
+    logs: Vec<CoreLog>,
+}
+
+impl Session {
+    fn new(options: SessionOptions, cores: usize) -> Self {
+        let mut collector = Collector::new(cores);
+        let cpus: Vec<usize> = options.cpus.iter().copied().take(cores).collect();
+        let logs = open_logs(&options, cores).unwrap_or_else(|error| {
+            proto::log::warn("logs_unwritable", serde_json::json!({"reason": error.to_string()}));
+            collector.observe(&Health { dropped: 1, ..Health::default() });
+            Vec::new()
+        });
+        let watch = CpuWatch::new(&cpus);
+        Self { options, collector, watch, watched: 0, spin_shares: vec![0.0; cores], logs }
+    }
+
+    fn absorb(&mut self, interval: &CoreInterval) -> Option<Report> {
+        let wall_ns = interval.end_ns.saturating_sub(interval.start_ns);
+        self.spin_shares[interval.core] = spin_share(&interval.health, wall_ns);
+        self.log(interval);
+        // Once a second, with the first core that hands it over.
+        if interval.second >= self.watched {
+            self.watched = interval.second + 1;
+            let machine = self.watch.sample(&self.spin_shares);
+            self.collector.observe(&machine);
+        }
+        let report = self.collector.absorb(interval)?;
+        Some(self.stamped(report))
+    }
+
+    /// A line that cannot be written is counted, not waited for.
+    fn log(&mut self, interval: &CoreInterval) {
+        let Some(log) = self.logs.get_mut(interval.core) else { return };
+        if log.write(&self.options.test_id, interval).is_err() {
+            self.collector.observe(&Health { dropped: 1, ..Health::default() });
+        }
+    }
+
+    /// Adds what the node was told of its clock.
+    fn stamped(&self, report: Report) -> Report {
+        Report { clock: self.options.clock, ..report }
+    }
+}
+
+fn open_logs(options: &SessionOptions, cores: usize) -> std::io::Result<Vec<CoreLog>> {
+    let Some(directory) = &options.logs else { return Ok(Vec::new()) };
+    let open = |core| {
+        let mut log = CoreLog::open(directory, core)?;
+        log.begin(&options.test_id, options.start_unix_ns)?;
+        Ok(log)
+    };
+    (0..cores).map(open).collect()
+}
