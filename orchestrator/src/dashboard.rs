@@ -1,0 +1,95 @@
+//! The dashboard: a page of plain HTML, CSS and JS modules, embedded in the binary.
+//!
+//! No build step, no CDN, nothing inline: the policy of [`CONTENT_SECURITY_POLICY`] is strict, and
+//! the page works without a network beyond the orchestrator. It uses the REST API and nothing else.
+//!
+//! All assets but the page itself live below `/assets/<version>/`, where the version is a hash of
+//! their contents. Browsers may keep them for ever, and modules import each other by relative
+//! paths, so that one page never mixes the modules of two versions.
+
+use std::fmt::Write;
+use std::sync::LazyLock;
+
+#[cfg(test)]
+mod tests;
+
+/// What the page may do: load from its own origin only; no inline script or style, no frames.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; \
+    style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'none'; \
+    base-uri 'none'; frame-ancestors 'none'";
+
+/// Where the versioned assets live.
+const PREFIX: &str = "/assets/";
+/// Stands in the page for the version.
+const VERSION_MARK: &str = "{{version}}";
+
+/// A file of the dashboard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asset {
+    /// The value of `Content-Type`.
+    pub content_type: &'static str,
+    /// The contents.
+    pub body: &'static [u8],
+    /// Whether the path holds these contents for ever, so that browsers may keep them.
+    pub immutable: bool,
+}
+
+/// A file as it stands in the source, by its name.
+type File = (&'static str, &'static str);
+
+macro_rules! files {
+    ($($name:literal),+ $(,)?) => {
+        [$(($name, include_str!(concat!("dashboard/", $name)))),+]
+    };
+}
+
+const PAGE: &str = include_str!("dashboard/index.html");
+const FILES: [File; 3] = files!["style.css", "theme.js", "app.js"];
+
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let mut text = String::new();
+    let contents = FILES.iter().map(|(_, body)| *body).chain([PAGE]);
+    write!(text, "{:016x}", contents.fold(FNV_OFFSET, fnv1a)).expect("invariant: String grows");
+    text
+});
+
+static PAGE_OF_VERSION: LazyLock<String> = LazyLock::new(|| PAGE.replace(VERSION_MARK, &VERSION));
+
+/// The asset at a path of the URL, without its query; `/` is the page.
+#[must_use]
+pub fn asset(path: &str) -> Option<Asset> {
+    if path == "/" {
+        return Some(Asset {
+            content_type: content_type("index.html"),
+            body: PAGE_OF_VERSION.as_bytes(),
+            immutable: false,
+        });
+    }
+    let (version, name) = path.strip_prefix(PREFIX)?.split_once('/')?;
+    let (name, body) = FILES.iter().find(|(known, _)| *known == name)?;
+    (version == VERSION.as_str()).then(|| Asset {
+        content_type: content_type(name),
+        body: body.as_bytes(),
+        immutable: true,
+    })
+}
+
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "html" => "text/html; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "svg" => "image/svg+xml",
+        _ => "application/octet-stream",
+    }
+}
+
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0100_0000_01b3;
+
+/// FNV-1a, continued from `hash`: tells versions apart, defends against nothing.
+fn fnv1a(hash: u64, text: &str) -> u64 {
+    text.bytes().fold(hash, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME)
+    })
+}

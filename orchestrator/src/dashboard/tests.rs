@@ -1,0 +1,75 @@
+//! What must hold of the assets as they stand in the source; behaviour is tested in a browser.
+
+use super::*;
+
+/// The whole page, as it crosses the network.
+const BYTES_MAX: usize = 150_000;
+
+#[test]
+fn every_asset_that_the_page_names_exists() {
+    let page = asset("/").unwrap();
+    assert!(!page.immutable);
+    let text = std::str::from_utf8(page.body).unwrap();
+    let mut paths = text.split('"').filter(|part| part.starts_with(PREFIX));
+    assert!(paths.all(|path| asset(path).is_some_and(|asset| asset.immutable)));
+    assert!(!text.contains(VERSION_MARK));
+}
+
+#[test]
+fn every_module_that_a_module_imports_exists() {
+    for (name, body) in FILES {
+        let imports = body.lines().filter_map(|line| line.split_once("from \"./"));
+        for (_, rest) in imports {
+            let imported = rest.split('"').next().unwrap();
+            let path = format!("{PREFIX}{}/{imported}", VERSION.as_str());
+            assert!(asset(&path).is_some(), "{name} imports {imported}");
+        }
+    }
+}
+
+#[test]
+fn paths_beyond_the_list_are_refused() {
+    for path in [
+        "",
+        "/x",
+        "/assets/",
+        "/assets/0/app.js",
+        "/assets/../app.js",
+        "//",
+    ] {
+        assert_eq!(asset(path), None, "{path}");
+    }
+    let version = VERSION.as_str();
+    assert_eq!(asset(&format!("/assets/{version}/../app.js")), None);
+}
+
+#[test]
+fn the_page_is_light() {
+    let bytes: usize = FILES.iter().map(|(_, body)| body.len()).sum::<usize>() + PAGE.len();
+    assert!(bytes <= BYTES_MAX, "{bytes} bytes");
+}
+
+#[test]
+fn nothing_is_inline_nothing_is_foreign_and_text_stays_text() {
+    assert!(!PAGE.contains("<style") && !PAGE.contains("style=") && !PAGE.contains(" on"));
+    assert!(
+        PAGE.split("<script")
+            .skip(1)
+            .all(|tag| tag.contains(" src=\"/assets/"))
+    );
+    let forbidden = [
+        "innerHTML",
+        "outerHTML =",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+        "new Function",
+        "https://",
+        "setAttribute(\"style\"",
+    ];
+    for (name, body) in FILES {
+        for word in forbidden {
+            assert!(!body.contains(word), "{name} contains {word}");
+        }
+    }
+}
