@@ -1,5 +1,10 @@
 //! The crate from the outside: the messages on the wire, and the bus against the embedded broker.
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
+mod arbitrary;
 mod broker_process;
 mod embedded_broker;
+mod examples;
+mod golden;
+mod other_implementations;
+mod round_trip;

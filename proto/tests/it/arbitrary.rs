@@ -1,0 +1,351 @@
+//! Arbitrary messages, every field drawn from its whole range.
+
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proto::histogram::{self, Latencies};
+use proto::message::{
+    ClockEcho, ClockOffset, ClockProbe, Connections, Health, Heartbeat, LatencyFigures, Metrics,
+    NodeState, Outcome, Register, Report, Role, TestConfig, Trigger, TriggerKind,
+};
+use proto::summary::{Counters, ErrorCounters, SecondRow};
+use proto::workload::{Params, Rate, RateSpec, Stage, TestType};
+
+/// Any text: quotes, control characters, emoji.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        ".{0,12}",
+        "[a-zA-Z]{20}",
+        any::<String>().prop_map(|s| s.chars().take(8).collect())
+    ]
+}
+
+fn count() -> impl Strategy<Value = u64> {
+    prop_oneof![0..1000_u64, any::<u64>()]
+}
+
+/// A finite number such as clients and configs hold.
+fn number() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        (0..100_000_u32).prop_map(f64::from),
+        0.0..1e6_f64,
+        Just(0.1),
+        Just(1e-9),
+        any::<f64>().prop_filter("JSON has no infinity", |n| n.is_finite()),
+    ]
+}
+
+pub(crate) fn register() -> impl Strategy<Value = Register> {
+    let ours = (option::of(text()), option::of(count()), option::of(text()));
+    (text(), text(), text(), ours).prop_map(
+        |(node_id, node_ip, message_type, (version, cores, hostname))| Register {
+            node_id,
+            node_ip,
+            message_type,
+            version,
+            cores,
+            hostname,
+        },
+    )
+}
+
+fn rate() -> impl Strategy<Value = Rate> {
+    (Rate::MILLI_MIN..=Rate::MILLI_MAX).prop_map(|milli| Rate::from_milli(milli).unwrap())
+}
+
+fn rate_spec() -> impl Strategy<Value = RateSpec> {
+    prop_oneof![
+        rate().prop_map(RateSpec::Constant),
+        (rate(), rate()).prop_map(|(from, to)| RateSpec::Ramp(from, to)),
+    ]
+}
+
+fn stage() -> impl Strategy<Value = Stage> {
+    (rate(), rate(), 1..9_000_000_000_000_u64).prop_map(|(from, to, duration_ns)| Stage {
+        from,
+        to,
+        duration_ns,
+    })
+}
+
+/// Header fields as they come out of validation: trimmed.
+fn headers() -> impl Strategy<Value = Vec<(String, String)>> {
+    vec(("[A-Za-z-]{1,8}", "([!-~]([ -~]{0,8}[!-~])?)?"), 0..4)
+}
+
+fn params() -> impl Strategy<Value = Params> {
+    let load = (
+        option::of(text()),
+        option::of(count()),
+        option::of(count()),
+        option::of(count()),
+        option::of(rate_spec()),
+        option::of(vec(stage(), 0..3)),
+    );
+    let request = (
+        option::of(text()),
+        option::of(headers()),
+        option::of(text()),
+        option::of(text()),
+    );
+    let limits = (
+        option::of(number()),
+        option::of(number()),
+        option::of(number()),
+        option::of(number()),
+    );
+    let rest = (
+        option::of(count()),
+        option::of(any::<bool>()),
+        option::of(vec(text(), 0..3)),
+    );
+    (load, request, limits, rest).prop_map(|(load, request, limits, rest)| Params {
+        target: load.0,
+        requests: load.1,
+        connections: load.2,
+        burst: load.3,
+        rate: load.4,
+        stages: load.5,
+        method: request.0,
+        headers: request.1,
+        body: request.2,
+        body_base64: request.3,
+        timeout_ms: limits.0,
+        deadline_ms: limits.1,
+        duration_s: limits.2,
+        warmup_s: limits.3,
+        pipeline: rest.0,
+        phase: rest.1,
+        threshold: rest.2,
+    })
+}
+
+pub(crate) fn test_config() -> impl Strategy<Value = TestConfig> {
+    let test_type = select(vec![TestType::Avalanche, TestType::Tsunami]);
+    (text(), test_type, number(), count(), params()).prop_map(
+        |(test_id, test_type, test_message_delay, message_count_per_driver, params)| TestConfig {
+            test_id,
+            test_type,
+            test_message_delay,
+            message_count_per_driver,
+            params,
+        },
+    )
+}
+
+fn clock_offset() -> impl Strategy<Value = ClockOffset> {
+    (any::<i64>(), any::<u64>()).prop_map(|(offset_ns, uncertainty_ns)| ClockOffset {
+        offset_ns,
+        uncertainty_ns,
+    })
+}
+
+pub(crate) fn trigger() -> impl Strategy<Value = Trigger> {
+    (
+        text(),
+        select(vec![TriggerKind::Start, TriggerKind::Stop]),
+        option::of(any::<u64>()),
+        option::of(vec(text(), 0..5)),
+        btree_map(text(), clock_offset(), 0..4),
+    )
+        .prop_map(
+            |(test_id, trigger, start, participants, clock_offsets)| Trigger {
+                test_id,
+                trigger,
+                start_at_unix_ns: start,
+                participants,
+                clock_offsets,
+            },
+        )
+}
+
+fn state() -> impl Strategy<Value = NodeState> {
+    select(vec![
+        NodeState::Idle,
+        NodeState::Preparing,
+        NodeState::Ready,
+        NodeState::Armed,
+        NodeState::Running,
+        NodeState::Draining,
+        NodeState::Failed,
+    ])
+}
+
+pub(crate) fn heartbeat() -> impl Strategy<Value = Heartbeat> {
+    let about = (
+        select(vec![Role::Driver, Role::Orchestrator]),
+        option::of(state()),
+        option::of(text()),
+        option::of(text()),
+    );
+    let clocks = (
+        option::of(any::<(u64, u64)>()),
+        option::of(any::<(u64, u64, u64, u64)>()),
+    );
+    (text(), any::<bool>(), option::of(text()), about, clocks).prop_map(
+        |(node_id, heartbeat, timestamp, (role, state, test_id, reason), (probe, echo))| {
+            Heartbeat {
+                node_id,
+                heartbeat,
+                timestamp,
+                role,
+                state,
+                test_id,
+                reason,
+                probe: probe.map(|(probe_id, sent_unix_ns)| ClockProbe {
+                    probe_id,
+                    sent_unix_ns,
+                }),
+                echo: echo.map(|(probe_id, sent, received, echoed)| ClockEcho {
+                    probe_id,
+                    sent_unix_ns: sent,
+                    received_unix_ns: received,
+                    echoed_unix_ns: echoed,
+                }),
+            }
+        },
+    )
+}
+
+fn counters() -> impl Strategy<Value = Counters> {
+    let codes = btree_map(100..600_u16, count(), 0..4);
+    (vec(count(), 13), vec(count(), 5), codes).prop_map(|(n, e, status_codes)| Counters {
+        planned: n[0],
+        offered: n[1],
+        sent: n[2],
+        completed: n[3],
+        ok: n[4],
+        shed: n[5],
+        not_sent: n[6],
+        aborted: n[7],
+        warmup_sent: n[8],
+        connect_errors: n[9],
+        bytes_sent: n[10],
+        bytes_received: n[11],
+        clamped: n[12],
+        errors: ErrorCounters {
+            write: e[0],
+            read: e[1],
+            timeout: e[2],
+            status: e[3],
+            malformed: e[4],
+        },
+        status_codes,
+    })
+}
+
+fn second() -> impl Strategy<Value = SecondRow> {
+    vec(count(), 7).prop_map(|n| SecondRow {
+        second: n[0],
+        offered: n[1],
+        sent: n[2],
+        completed: n[3],
+        ok: n[4],
+        errors: n[5],
+        shed: n[6],
+    })
+}
+
+fn health() -> impl Strategy<Value = Health> {
+    let shares = (option::of(0.0..=1.0_f64), option::of(0.0..=1.0_f64));
+    (shares, vec(count(), 4)).prop_map(|((idle, steal), n)| Health {
+        cpu_idle_min: idle,
+        cpu_steal_max: steal,
+        stall_max_ns: n[0],
+        descriptors_exhausted: n[1],
+        ports_exhausted: n[2],
+        dropped: n[3],
+    })
+}
+
+fn latencies() -> impl Strategy<Value = Latencies> {
+    let samples = || vec(1..=histogram::HIGHEST_NS, 0..20);
+    (samples(), samples(), samples(), samples()).prop_map(|(response, service, lag, error)| {
+        let mut latencies = Latencies::new();
+        for (histogram, samples) in [
+            (&mut latencies.response, response),
+            (&mut latencies.service, service),
+            (&mut latencies.release_lag, lag),
+            (&mut latencies.error, error),
+        ] {
+            for sample in samples {
+                histogram.record(sample).unwrap();
+            }
+        }
+        latencies
+    })
+}
+
+fn connections() -> impl Strategy<Value = Connections> {
+    vec(count(), 5).prop_map(|n| Connections {
+        count: n[0],
+        answers_min: n[1],
+        answers_median: n[2],
+        answers_max: n[3],
+        never_served: n[4],
+    })
+}
+
+fn report() -> impl Strategy<Value = Report> {
+    let outcomes = vec![
+        Outcome::Done,
+        Outcome::Aborted,
+        Outcome::Failed,
+        Outcome::Missed,
+    ];
+    let span = (0..1000_u64, 0..1000_u64, any::<bool>(), count(), count());
+    let counts = (counters(), vec(second(), 0..3));
+    let clocks = (option::of(any::<i64>()), option::of(clock_offset()));
+    let end = (
+        health(),
+        option::of(connections()),
+        option::of(select(outcomes)),
+        option::of(text()),
+    );
+    (span, counts, clocks, end, latencies()).prop_map(|(span, counts, clocks, end, latencies)| {
+        Report {
+            sequence_first: span.0,
+            sequence: span.0 + span.1,
+            last: span.2,
+            interval_start_ns: span.3,
+            interval_end_ns: span.4,
+            counters: counts.0,
+            seconds: counts.1,
+            first_send_ns: clocks.0,
+            clock: clocks.1,
+            health: end.0,
+            connections: end.1,
+            outcome: end.2,
+            reason: end.3,
+            latencies: (&latencies).into(),
+        }
+    })
+}
+
+fn figures() -> impl Strategy<Value = LatencyFigures> {
+    (vec(number(), 4), option::of(number())).prop_map(|(n, mode_latency)| LatencyFigures {
+        mean_latency: n[0],
+        median_latency: n[1],
+        min_latency: n[2],
+        max_latency: n[3],
+        mode_latency,
+    })
+}
+
+pub(crate) fn metrics() -> impl Strategy<Value = Metrics> {
+    (
+        text(),
+        text(),
+        option::of(text()),
+        figures(),
+        option::of(report()),
+    )
+        .prop_map(|(node_id, test_id, report_id, metrics, report)| Metrics {
+            node_id,
+            test_id,
+            report_id,
+            metrics,
+            report,
+        })
+}
