@@ -204,45 +204,65 @@ proptest! {
     #[test]
     fn at_most_one_load_is_held(events in prop::collection::vec(any_event(), 0..60)) {
         let mut node = me();
-        let mut held: Option<String> = None;
-        let mut started: Vec<String> = Vec::new();
+        let mut engine = Engine::default();
         for (n, event) in events.into_iter().enumerate() {
-            // The outside tells only of loads that it was asked for.
-            let told = match &event {
-                Event::Prepared { test_id } | Event::PrepareFailed { test_id, .. }
-                | Event::Started { test_id } | Event::Draining { test_id }
-                | Event::Ended { test_id } => held.as_ref() == Some(test_id),
-                _ => true,
-            };
-            if !told { continue; }
-            let gone = match &event {
-                Event::PrepareFailed { .. } => true,
-                Event::Ended { test_id } => started.contains(test_id),
-                _ => false,
-            };
-            if matches!(event, Event::PrepareFailed { ref test_id, .. } if started.contains(test_id)) {
+            if !engine.may_tell(&event) {
                 continue;
             }
-            if gone { held = None; }
             for action in node.apply(event, n as u64 * SECOND, 99 * SECOND) {
-                match action {
-                    Action::Prepare(config) => {
-                        prop_assert_eq!(&held, &None);
-                        held = Some(config.test_id);
-                    }
-                    Action::Release { test_id } => {
-                        prop_assert!(held.is_none() || held == Some(test_id));
-                        held = None;
-                    }
-                    Action::Start(start) => {
-                        prop_assert_eq!(held.as_ref(), Some(&start.test_id));
-                        prop_assert!(!started.contains(&start.test_id), "started twice");
-                        started.push(start.test_id);
-                    }
-                    Action::Stop { test_id } => prop_assert!(started.contains(&test_id)),
-                    Action::ReportUnrun { .. } | Action::Heartbeat => {}
-                }
+                engine.obey(action)?;
             }
         }
+    }
+}
+
+/// What the node believes of the engine: it tells only of the load that it was asked for.
+#[derive(Default)]
+struct Engine {
+    held: Option<String>,
+    prepared: bool,
+    started: Vec<String>,
+}
+
+impl Engine {
+    fn may_tell(&mut self, event: &Event) -> bool {
+        let holds = |test_id: &String| self.held.as_ref() == Some(test_id);
+        match event {
+            Event::Prepared { test_id } => {
+                let may = holds(test_id) && !self.prepared;
+                self.prepared |= may;
+                may
+            }
+            Event::PrepareFailed { test_id, .. } => {
+                let may = holds(test_id) && !self.prepared;
+                self.held = self.held.take().filter(|_| !may);
+                may
+            }
+            Event::Started { test_id } | Event::Draining { test_id } => holds(test_id),
+            Event::Ended { test_id } => {
+                let may = holds(test_id) && self.started.contains(test_id);
+                self.held = self.held.take().filter(|_| !may);
+                may
+            }
+            _ => true,
+        }
+    }
+
+    fn obey(&mut self, action: Action) -> Result<(), TestCaseError> {
+        match action {
+            Action::Prepare(config) => {
+                prop_assert_eq!(&self.held, &None);
+                (self.held, self.prepared) = (Some(config.test_id), false);
+            }
+            Action::Release { test_id } => prop_assert_eq!(self.held.take(), Some(test_id)),
+            Action::Start(start) => {
+                prop_assert!(self.prepared && self.held.as_ref() == Some(&start.test_id));
+                prop_assert!(!self.started.contains(&start.test_id), "started twice");
+                self.started.push(start.test_id);
+            }
+            Action::Stop { test_id } => prop_assert!(self.started.contains(&test_id)),
+            Action::ReportUnrun { .. } | Action::Heartbeat => {}
+        }
+        Ok(())
     }
 }
