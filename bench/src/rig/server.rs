@@ -1,0 +1,212 @@
+//! A server that a scenario has started: its address, its count, its CPU time, its end.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::{Error, Observed};
+use crate::machine;
+
+/// Which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// `bench target`: spins, stamps arrivals, counts exactly
+    Stamping,
+    /// `testserver`: the default target of dlts
+    Testserver,
+    /// nginx with `return 200`; counts nothing
+    Nginx,
+}
+
+/// A running server; ended when dropped.
+#[derive(Debug)]
+pub struct Server {
+    kind: Kind,
+    child: Child,
+    address: String,
+}
+
+impl Kind {
+    /// The name in tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stamping => "stamping target",
+            Self::Testserver => "testserver",
+            Self::Nginx => "nginx",
+        }
+    }
+}
+
+impl Server {
+    pub(super) fn start(kind: Kind, core: usize, scratch: &Path) -> Result<Self, Error> {
+        match kind {
+            Kind::Stamping => Self::ours(kind, "bench", &["target", "--core"], core),
+            Kind::Testserver => {
+                Self::ours(kind, "testserver", &["--workers", "1", "--cores"], core)
+            }
+            Kind::Nginx => super::nginx::start(core, scratch).map(|(child, address)| Self {
+                kind,
+                child,
+                address,
+            }),
+        }
+    }
+
+    fn ours(kind: Kind, program: &str, arguments: &[&str], core: usize) -> Result<Self, Error> {
+        let path = crate::tools::locate(program).ok_or_else(|| Error::Missing {
+            program: program.to_owned(),
+            remedy: "cargo build --release --locked".to_owned(),
+        })?;
+        let failed = |message: String| Error::Start {
+            program: program.to_owned(),
+            message,
+        };
+        let mut child = Command::new(path)
+            .args(arguments)
+            .args([&core.to_string(), "--listen", "127.0.0.1:0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| failed(error.to_string()))?;
+        let address = read_address(&mut child);
+        let address = address.ok_or_else(|| {
+            let _ = child.kill();
+            let _ = child.wait();
+            failed("it printed no start line; its reason is above".to_owned())
+        })?;
+        Ok(Self {
+            kind,
+            child,
+            address,
+        })
+    }
+
+    /// Where it answers `Hello World`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// CPU seconds that it has taken.
+    #[must_use]
+    pub fn cpu_seconds(&self) -> f64 {
+        machine::cpu_seconds(self.child.id()).unwrap_or(0.0)
+    }
+
+    /// The number of requests that it has counted; 0 from a server that does not count.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn count(&self) -> Result<u64, Error> {
+        if self.kind == Kind::Nginx {
+            return Ok(0);
+        }
+        let text = self.get("/metric")?;
+        text.parse().map_err(|_| Error::Answer {
+            url: self.url(),
+            message: text,
+        })
+    }
+
+    /// The count from which a run is counted on. The stamping target starts at 0 again.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn settled_count(&self) -> Result<u64, Error> {
+        if self.kind == Kind::Stamping {
+            self.reset(None)?;
+        }
+        self.count()
+    }
+
+    /// How long the run lasted at the server, and which share of it the server was busy: from the
+    /// first arrival to the last where arrivals are stamped, else the generator's wall time and
+    /// the server's CPU time.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn window(&self, observed: &Observed) -> Result<(f64, f64), Error> {
+        if self.kind == Kind::Stamping {
+            let report = self.report()?;
+            let number = |name: &str| report[name].as_f64().unwrap_or(0.0);
+            return Ok((number("seconds"), number("busy_share")));
+        }
+        let seconds = observed.run.usage.seconds;
+        Ok((seconds, observed.server_cpu_seconds / seconds))
+    }
+
+    /// Makes the stamping target forget what it stamped, and compare with a grid from now on.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn reset(&self, rate: Option<u32>) -> Result<(), Error> {
+        let query = rate.map(|rate| format!("?rate={rate}")).unwrap_or_default();
+        self.get(&format!("/reset{query}")).map(drop)
+    }
+
+    /// What the stamping target stamped.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn report(&self) -> Result<Value, Error> {
+        let text = self.get("/report")?;
+        serde_json::from_str(&text).map_err(|error| Error::Answer {
+            url: self.url(),
+            message: error.to_string(),
+        })
+    }
+
+    /// Stops the process (it keeps its connections, but does nothing) or lets it go on.
+    pub fn freeze(&self, frozen: bool) {
+        self.signal(if frozen { Signal::STOP } else { Signal::CONT });
+    }
+
+    fn get(&self, path: &str) -> Result<String, Error> {
+        get(&format!("http://{}{path}", self.address))
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, signal);
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.freeze(false);
+        self.signal(Signal::TERM);
+        let _ = self.child.wait();
+    }
+}
+
+/// The body of an answer, whatever its status.
+pub(crate) fn get(url: &str) -> Result<String, Error> {
+    let failed = |error: ureq::Error| Error::Answer {
+        url: url.to_owned(),
+        message: error.to_string(),
+    };
+    let config = ureq::Agent::config_builder()
+        .timeout_global(Some(Duration::from_secs(10)))
+        .http_status_as_error(false)
+        .build();
+    let mut answer = ureq::Agent::new_with_config(config)
+        .get(url)
+        .call()
+        .map_err(failed)?;
+    answer.body_mut().read_to_string().map_err(failed)
+}
+
+fn read_address(child: &mut Child) -> Option<String> {
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut()?)
+        .read_line(&mut line)
+        .ok()?;
+    let started: Value = serde_json::from_str(&line).ok()?;
+    Some(started["listen"].as_str()?.to_owned())
+}

@@ -1,0 +1,376 @@
+//! The loop that never sleeps: one thread, readiness polled without waiting, one stamp a turn.
+//!
+//! All arrivals that one poll finds ready get the same stamp, taken right after the poll: they were
+//! there by then. Reading and answering come after, so that the answers do not delay the stamps of
+//! requests that came in together.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use proto::clock::monotonic_ns;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, Event, EventData, EventFlags};
+use serde_json::{Value, json};
+
+use super::grid::{self, Anchor, Grid};
+use super::request::{self, Next, Request};
+use super::stamps::Stamps;
+
+const PLAIN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nHello World";
+const PLAIN_1_0: &[u8] =
+    b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 11\r\n\r\nHello World";
+const LISTENER: u64 = u64::MAX;
+const READ_LEN: usize = 64 << 10;
+const EVENTS_LEN: usize = 1024;
+const BACKLOG: i32 = 4096;
+const NO_WAIT: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
+
+/// The server and everything that it has stamped.
+#[derive(Debug)]
+pub(super) struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    poll: std::os::fd::OwnedFd,
+    connections: Vec<Option<Connection>>,
+    free: Vec<usize>,
+    opened: u64,
+    read: Vec<u8>,
+    answers: Vec<u8>,
+    stamps: Stamps,
+    idle: Idle,
+    ended: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    stream: TcpStream,
+    /// The start of a request whose rest has not come yet.
+    partial: Vec<u8>,
+    /// Answers that the socket did not take yet.
+    unsent: Vec<u8>,
+    /// The last plain request: the same bytes again need no parsing.
+    familiar: Vec<u8>,
+    body_left: usize,
+    close: bool,
+}
+
+/// How long the loop found nothing to do, since the first arrival.
+#[derive(Debug, Default)]
+struct Idle {
+    total_ns: u64,
+    at_last_arrival_ns: u64,
+}
+
+impl Server {
+    pub(super) fn listen(address: SocketAddr, grid: Option<Grid>) -> Result<Self, super::Error> {
+        let listen_error = |source| super::Error::Listen { address, source };
+        let listener = TcpListener::bind(address).map_err(listen_error)?;
+        // The backlog of the standard library drops connections when a thousand come at once.
+        rustix::net::listen(&listener, BACKLOG).map_err(io::Error::from)?;
+        listener.set_nonblocking(true)?;
+        let poll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io::Error::from)?;
+        epoll::add(
+            &poll,
+            &listener,
+            EventData::new_u64(LISTENER),
+            EventFlags::IN,
+        )
+        .map_err(io::Error::from)?;
+        let ended = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+            signal_hook::flag::register(signal, Arc::clone(&ended))?;
+        }
+        Ok(Self {
+            address: listener.local_addr()?,
+            listener,
+            poll,
+            connections: Vec::new(),
+            free: Vec::new(),
+            opened: 0,
+            read: vec![0; READ_LEN],
+            answers: Vec::with_capacity(READ_LEN),
+            stamps: Stamps::new(grid, Anchor::Min),
+            idle: Idle::default(),
+            ended,
+        })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) fn requests(&self) -> u64 {
+        self.stamps.requests()
+    }
+
+    pub(super) fn serve(&mut self) -> io::Result<()> {
+        let mut events = Vec::with_capacity(EVENTS_LEN);
+        let mut before_ns = monotonic_ns();
+        while !self.ended.load(Ordering::Relaxed) {
+            events.clear();
+            match epoll::wait(
+                &self.poll,
+                rustix::buffer::spare_capacity(&mut events),
+                Some(&NO_WAIT),
+            ) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let now_ns = monotonic_ns();
+            if events.is_empty() {
+                self.idle.total_ns += now_ns - before_ns;
+                before_ns = now_ns;
+                continue;
+            }
+            for event in &events {
+                self.turn(event, now_ns);
+            }
+            before_ns = monotonic_ns();
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, event: &Event, now_ns: u64) {
+        let id = event.data.u64();
+        if id == LISTENER {
+            self.accept();
+            return;
+        }
+        let index = usize::try_from(id).expect("invariant: an index was given as data");
+        // A connection may have been dropped by an earlier event of the same turn.
+        let Some(mut connection) = self.connections[index].take() else {
+            return;
+        };
+        match self.advance(&mut connection, index, now_ns) {
+            Ok(true) => self.connections[index] = Some(connection),
+            Ok(false) | Err(_) => self.free.push(index),
+        }
+    }
+
+    fn accept(&mut self) {
+        while let Ok((stream, _)) = self.listener.accept() {
+            if stream
+                .set_nonblocking(true)
+                .and_then(|()| stream.set_nodelay(true))
+                .is_err()
+            {
+                continue;
+            }
+            let index = self.free.pop().unwrap_or_else(|| {
+                self.connections.push(None);
+                self.connections.len() - 1
+            });
+            let data = EventData::new_u64(index as u64);
+            if epoll::add(&self.poll, &stream, data, EventFlags::IN).is_ok() {
+                self.opened += 1;
+                self.connections[index] = Some(Connection::new(stream));
+            } else {
+                self.free.push(index);
+            }
+        }
+    }
+
+    /// Reads, stamps, answers. Says whether the connection goes on.
+    fn advance(
+        &mut self,
+        connection: &mut Connection,
+        index: usize,
+        now_ns: u64,
+    ) -> io::Result<bool> {
+        let mut read = std::mem::take(&mut self.read);
+        let outcome = match connection.stream.read(&mut read) {
+            Ok(0) => Ok(false),
+            Ok(len) => Ok(self.take_requests(connection, &read[..len], now_ns)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
+            Err(error) => Err(error),
+        };
+        self.read = read;
+        let goes_on = outcome?;
+        self.send(connection, index)?;
+        Ok(goes_on && !(connection.close && connection.unsent.is_empty()))
+    }
+
+    /// Says whether the connection can be understood.
+    fn take_requests(&mut self, connection: &mut Connection, fresh: &[u8], now_ns: u64) -> bool {
+        if connection.partial.is_empty() {
+            let Some(used) = self.take_all(connection, fresh, now_ns) else {
+                return false;
+            };
+            connection.partial.extend_from_slice(&fresh[used..]);
+            return true;
+        }
+        let mut bytes = std::mem::take(&mut connection.partial);
+        bytes.extend_from_slice(fresh);
+        let Some(used) = self.take_all(connection, &bytes, now_ns) else {
+            return false;
+        };
+        bytes.drain(..used);
+        connection.partial = bytes;
+        true
+    }
+
+    /// Takes as many requests as there are. Says how many bytes those were, `None` for nonsense.
+    fn take_all(
+        &mut self,
+        connection: &mut Connection,
+        bytes: &[u8],
+        now_ns: u64,
+    ) -> Option<usize> {
+        let mut at = 0;
+        while at < bytes.len() && !connection.close {
+            let rest = &bytes[at..];
+            if connection.body_left > 0 {
+                let body = connection.body_left.min(rest.len());
+                connection.body_left -= body;
+                at += body;
+            } else if connection.is_familiar(rest) {
+                self.stamp(now_ns);
+                self.answers.extend_from_slice(PLAIN);
+                at += connection.familiar.len();
+            } else {
+                match request::next(rest) {
+                    Next::Partial => break,
+                    Next::Invalid => return None,
+                    Next::Complete(request) => {
+                        self.answer(&request, now_ns);
+                        connection.remember(&request, rest);
+                        at += request.head_len;
+                    }
+                }
+            }
+        }
+        Some(at)
+    }
+
+    #[inline]
+    fn stamp(&mut self, now_ns: u64) {
+        if self.stamps.requests() == 0 {
+            self.idle.total_ns = 0;
+        }
+        self.stamps.arrive(now_ns);
+        self.idle.at_last_arrival_ns = self.idle.total_ns;
+    }
+
+    fn answer(&mut self, request: &Request, now_ns: u64) {
+        let (path, query) = request
+            .target
+            .split_once('?')
+            .unwrap_or((request.target, ""));
+        match path {
+            "/metric" => self.answer_text(200, &self.stamps.requests().to_string()),
+            "/report" => self.answer_text(200, &self.report().to_string()),
+            "/reset" => self.reset(query),
+            _ => {
+                self.stamp(now_ns);
+                let plain = if request.is_http_1_0 {
+                    PLAIN_1_0
+                } else {
+                    PLAIN
+                };
+                self.answers.extend_from_slice(plain);
+            }
+        }
+    }
+
+    fn reset(&mut self, query: &str) {
+        match grid::parse_query(query) {
+            Ok((grid, anchor)) => {
+                self.stamps = Stamps::new(grid, anchor);
+                self.opened = 0;
+                self.answer_text(
+                    200,
+                    &json!({ "grid_ns": grid.map(Grid::gap_ns) }).to_string(),
+                );
+            }
+            Err(error) => self.answer_text(400, &json!({ "error": error.to_string() }).to_string()),
+        }
+    }
+
+    fn report(&self) -> Value {
+        let mut report = self.stamps.report();
+        let window_ns = self.stamps.window_ns();
+        let idle_share = self.idle.at_last_arrival_ns as f64 / window_ns as f64;
+        report["busy_share"] = json!((window_ns > 0).then(|| (1.0 - idle_share).max(0.0)));
+        report["connections"] = json!(self.opened);
+        report
+    }
+
+    fn answer_text(&mut self, status: u16, text: &str) {
+        let len = text.len();
+        let head = format!("HTTP/1.1 {status} As Asked\r\nContent-Length: {len}\r\n\r\n{text}");
+        self.answers.extend_from_slice(head.as_bytes());
+    }
+
+    /// Sends the answers of this turn after what is still unsent; what the socket does not take
+    /// waits until the poll says that it is writable.
+    fn send(&mut self, connection: &mut Connection, index: usize) -> io::Result<()> {
+        let waited = !connection.unsent.is_empty();
+        if waited {
+            connection.unsent.append(&mut self.answers);
+            std::mem::swap(&mut connection.unsent, &mut self.answers);
+        }
+        let sent = write_some(&mut connection.stream, &self.answers)?;
+        connection.unsent.clear();
+        connection.unsent.extend_from_slice(&self.answers[sent..]);
+        self.answers.clear();
+        let waits = !connection.unsent.is_empty();
+        if waits != waited {
+            let flags = if waits {
+                EventFlags::IN | EventFlags::OUT
+            } else {
+                EventFlags::IN
+            };
+            let data = EventData::new_u64(index as u64);
+            epoll::modify(&self.poll, &connection.stream, data, flags)?;
+        }
+        Ok(())
+    }
+}
+
+impl Connection {
+    fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            partial: Vec::new(),
+            unsent: Vec::new(),
+            familiar: Vec::new(),
+            body_left: 0,
+            close: false,
+        }
+    }
+
+    #[inline]
+    fn is_familiar(&self, bytes: &[u8]) -> bool {
+        !self.familiar.is_empty() && bytes.starts_with(&self.familiar)
+    }
+
+    fn remember(&mut self, request: &Request, bytes: &[u8]) {
+        self.body_left = request.body_len;
+        self.close = request.close;
+        let reading = ["/metric", "/report", "/reset"]
+            .iter()
+            .any(|p| request.target.starts_with(p));
+        if !reading && !request.is_http_1_0 && !request.close && request.body_len == 0 {
+            self.familiar.clear();
+            self.familiar.extend_from_slice(&bytes[..request.head_len]);
+        }
+    }
+}
+
+fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match stream.write(&bytes[sent..]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(len) => sent += len,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sent)
+}

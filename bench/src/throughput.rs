@@ -1,0 +1,365 @@
+//! The canonical comparison: how many requests a second, and how many for a second of CPU.
+//!
+//! The requests are counted by the target, whatever the tool says. Tools alternate within each
+//! repetition, each time in another order, so that a machine that slows down slows all of them
+//! down; ratios to wrk are taken within a repetition.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::measure::Usage;
+use crate::results::{Cell, Document, Missing, SCHEMA, Sample};
+use crate::rig::{Error, Kind, Observed, Rig, Server};
+use crate::table::Column;
+use crate::tools::{self, Found, Load};
+use crate::verdict;
+
+/// The reference of the ratios.
+const REFERENCE: &str = "wrk";
+/// Seconds of the discarded run of each tool before its first repetition.
+const WARM_UP_S: u32 = 1;
+
+/// What is shown of each cell.
+pub const COLUMNS: &[Column] = &[
+    Column::spread("k req/CPU-s", "requests_per_cpu_second", 1e-3, 1),
+    Column::plain("× wrk", "requests_per_cpu_second_vs_wrk", 1.0, 2),
+    Column::spread("k req/s", "requests_per_second", 1e-3, 1),
+    Column::plain("× wrk", "requests_per_second_vs_wrk", 1.0, 2),
+    Column::plain("gen. busy %", "generator_busy_share", 100.0, 0),
+    Column::plain("target busy %", "target_busy_share", 100.0, 0),
+    Column::plain("RSS MiB", "rss_mib", 1.0, 1),
+    Column::plain("steal %", "steal_share", 100.0, 1),
+    Column::plain("others %", "foreign_share", 100.0, 1),
+];
+/// The parameters that tell cells apart.
+pub const PARAMETERS: &[&str] = &["connections", "pipeline"];
+
+/// What to compare.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct Options {
+    /// Connections of each cell
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,64,1000",
+          value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    pub connections: Vec<u32>,
+
+    /// Depth of the pipelined cell, at 64 connections; 1 leaves it out
+    #[arg(long, value_name = "N", default_value_t = 16,
+          value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub pipeline: u32,
+
+    /// The server that generators are run against
+    #[arg(long, value_enum, default_value = "stamping")]
+    pub target: Kind,
+
+    /// What all scenarios know
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Options that several scenarios have.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct Common {
+    /// Generators to compare [default: all that are found]
+    #[arg(long, value_name = "LIST", value_delimiter = ',',
+          value_parser = clap::builder::PossibleValuesParser::new(tools::names()))]
+    pub tools: Vec<String>,
+
+    /// Seconds of each run
+    #[arg(long, value_name = "N", default_value_t = 2,
+          value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub seconds: u32,
+
+    /// Repetitions of each cell
+    #[arg(long, value_name = "N", default_value_t = 5,
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub repetitions: u32,
+
+    /// Cores of the generator and the target, such as 2,3 [default: the first two allowed]
+    #[arg(long, value_name = "G,T", value_parser = parse_cores)]
+    pub cores: Option<(usize, usize)>,
+
+    /// Folder of the results files
+    #[arg(long, value_name = "DIR", default_value = "bench/results")]
+    pub results: PathBuf,
+
+    /// Exit with 4 when there are doubts
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// A combination that is measured with every tool that can do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Group {
+    connections: u32,
+    pipeline: u32,
+}
+
+/// Measures everything that was asked for.
+///
+/// # Errors
+/// When the rig cannot be set up, or no generator is there.
+pub fn run(options: &Options) -> Result<Document, Error> {
+    let rig = Rig::new(options.common.cores)?;
+    let (found, missing) = look(&options.common.tools)?;
+    let server = rig.start(options.target)?;
+    let mut cells = Vec::new();
+    for group in groups(options) {
+        cells.extend(measure_group(
+            &rig,
+            &server,
+            &found,
+            group,
+            &options.common,
+        )?);
+    }
+    let (verdict, doubts) = verdict::throughput(&cells, PARAMETERS);
+    let settings = settings(&options.common, options.target);
+    Ok(Document {
+        missing,
+        verdict,
+        doubts,
+        ..document("throughput", &rig, settings, cells)
+    })
+}
+
+/// The tools that are there, and those that are not; an error when none is.
+pub(crate) fn look(names: &[String]) -> Result<(Vec<Found>, Vec<Missing>), Error> {
+    let (found, missing) = tools::look(names);
+    if found.is_empty() {
+        let installs: Vec<&str> = missing
+            .iter()
+            .map(|missing| missing.install.as_str())
+            .collect();
+        let message = format!(
+            "no generator was found; install one: {}",
+            installs.join("; ")
+        );
+        return Err(Error::Nothing(message));
+    }
+    Ok((found, missing))
+}
+
+/// A document with the facts of here and now.
+pub(crate) fn document(
+    scenario: &str,
+    rig: &Rig,
+    settings: BTreeMap<String, serde_json::Value>,
+    cells: Vec<Cell>,
+) -> Document {
+    let (commit, modified) = crate::machine::commit();
+    Document {
+        schema: SCHEMA,
+        scenario: scenario.to_owned(),
+        date: crate::machine::date(),
+        commit,
+        modified,
+        host: rig.host.clone(),
+        settings,
+        cells,
+        missing: Vec::new(),
+        verdict: Vec::new(),
+        doubts: Vec::new(),
+    }
+}
+
+pub(crate) fn settings(common: &Common, target: Kind) -> BTreeMap<String, serde_json::Value> {
+    BTreeMap::from([
+        ("seconds".to_owned(), common.seconds.into()),
+        ("repetitions".to_owned(), common.repetitions.into()),
+        ("target".to_owned(), target.name().into()),
+    ])
+}
+
+fn groups(options: &Options) -> Vec<Group> {
+    let plain = options.connections.iter().map(|&connections| Group {
+        connections,
+        pipeline: 1,
+    });
+    let mut groups: Vec<Group> = plain.collect();
+    if options.pipeline > 1 {
+        groups.push(Group {
+            connections: 64,
+            pipeline: options.pipeline,
+        });
+    }
+    groups
+}
+
+fn measure_group(
+    rig: &Rig,
+    server: &Server,
+    found: &[Found],
+    group: Group,
+    common: &Common,
+) -> Result<Vec<Cell>, Error> {
+    let load = |seconds| Load {
+        url: server.url(),
+        connections: group.connections,
+        seconds,
+        pipeline: group.pipeline,
+        rate: None,
+        core: rig.host.generator_core,
+        scratch: rig.scratch().to_owned(),
+    };
+    let mut runners: Vec<(&Found, Cell)> = Vec::new();
+    for tool in found {
+        let (Some(warm_up), Some(command)) = (
+            tool.command(&load(WARM_UP_S)),
+            tool.command(&load(common.seconds)),
+        ) else {
+            continue;
+        };
+        rig.observe(&warm_up, WARM_UP_S, server)?;
+        runners.push((tool, new_cell(tool, group, &command)));
+    }
+    for repetition in 0..common.repetitions {
+        let count = runners.len();
+        for turn in 0..count {
+            let (tool, cell) = &mut runners[(turn + repetition as usize) % count];
+            let command = tool.command(&load(common.seconds)).unwrap_or_default();
+            let sample = measure_once(rig, server, &command, common.seconds)?;
+            report_progress(cell, repetition + 1, &sample);
+            cell.samples.push(sample);
+        }
+    }
+    let mut cells: Vec<Cell> = runners.into_iter().map(|(_, cell)| cell).collect();
+    add_ratios(&mut cells);
+    cells.iter_mut().for_each(Cell::summarise);
+    Ok(cells)
+}
+
+fn new_cell(tool: &Found, group: Group, command: &[String]) -> Cell {
+    let parameters = [
+        ("connections", f64::from(group.connections)),
+        ("pipeline", f64::from(group.pipeline)),
+    ];
+    let mut cell = Cell::new(tool.tool.name, &parameters);
+    cell.version.clone_from(&tool.version);
+    cell.command = command.join(" ");
+    cell
+}
+
+/// Runs a generator once and takes the target's word for what it did.
+pub(crate) fn measure_once(
+    rig: &Rig,
+    server: &Server,
+    command: &[String],
+    seconds: u32,
+) -> Result<Sample, Error> {
+    let before = server.settled_count()?;
+    let observed = rig.observe(command, seconds, server)?;
+    let requests = server.count()? - before;
+    let (seconds, target_busy) = server.window(&observed)?;
+    Ok(sample(&observed, requests, seconds, target_busy))
+}
+
+fn sample(observed: &Observed, requests: u64, seconds: f64, target_busy: f64) -> Sample {
+    let usage: &Usage = &observed.run.usage;
+    let requests = requests as f64;
+    let per = |amount: f64| if amount > 0.0 { requests / amount } else { 0.0 };
+    let metrics = [
+        ("requests", requests),
+        ("seconds", seconds),
+        ("wall_seconds", usage.seconds),
+        ("cpu_seconds", usage.cpu_seconds()),
+        ("user_seconds", usage.user_seconds),
+        ("rss_mib", usage.rss_mib),
+        ("requests_per_second", per(seconds)),
+        ("requests_per_cpu_second", per(usage.cpu_seconds())),
+        ("generator_busy_share", usage.cpu_seconds() / usage.seconds),
+        ("target_busy_share", target_busy),
+        ("steal_share", observed.steal_share),
+        ("foreign_share", observed.foreign_share),
+        ("failed", f64::from(u8::from(usage.code != Some(0)))),
+    ];
+    metrics
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+/// The ratio to the reference within the same repetition.
+fn add_ratios(cells: &mut [Cell]) {
+    for metric in ["requests_per_second", "requests_per_cpu_second"] {
+        let of_reference = |cell: &Cell| -> Vec<f64> {
+            cell.samples
+                .iter()
+                .map(|sample| sample.get(metric).copied().unwrap_or(0.0))
+                .collect()
+        };
+        let Some(reference) = cells
+            .iter()
+            .find(|cell| cell.subject == REFERENCE)
+            .map(of_reference)
+        else {
+            return;
+        };
+        for sample in cells
+            .iter_mut()
+            .flat_map(|cell| cell.samples.iter_mut().zip(&reference))
+        {
+            let (sample, &reference) = sample;
+            if let Some(&value) = sample.get(metric).filter(|_| reference > 0.0) {
+                sample.insert(format!("{metric}_vs_{REFERENCE}"), value / reference);
+            }
+        }
+    }
+}
+
+fn report_progress(cell: &Cell, repetition: u32, sample: &Sample) {
+    let parameter = |name| cell.parameters.get(name).copied().unwrap_or(0.0);
+    eprintln!(
+        "{:>5} connections × {:<2} {:<10} #{repetition}  {:>8.1} k req/CPU-s  {:>8.1} k req/s",
+        parameter("connections"),
+        parameter("pipeline"),
+        cell.subject,
+        sample.get("requests_per_cpu_second").unwrap_or(&0.0) / 1e3,
+        sample.get("requests_per_second").unwrap_or(&0.0) / 1e3,
+    );
+}
+
+/// Reads `G,T`.
+fn parse_cores(text: &str) -> Result<(usize, usize), String> {
+    let wrong = || format!("'{text}' is not a pair of different cores such as 2,3");
+    let (generator, target) = text.split_once(',').ok_or_else(wrong)?;
+    let pair = (
+        generator.parse().map_err(|_| wrong())?,
+        target.parse().map_err(|_| wrong())?,
+    );
+    if pair.0 == pair.1 {
+        Err(wrong())
+    } else {
+        Ok(pair)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::tests::cell;
+
+    #[test]
+    fn ratios_are_taken_within_a_repetition() {
+        let metric = "requests_per_cpu_second";
+        let mut cells = [
+            cell("dlts", metric, &[200.0, 300.0]),
+            cell("wrk", metric, &[100.0, 200.0]),
+        ];
+        add_ratios(&mut cells);
+        let ratio = |index: usize| cells[0].samples[index]["requests_per_cpu_second_vs_wrk"];
+        assert_eq!((ratio(0), ratio(1)), (2.0, 1.5));
+        let mut alone = [cell("dlts", metric, &[200.0])];
+        add_ratios(&mut alone);
+        assert_eq!(alone[0].samples[0].len(), 1);
+    }
+
+    #[test]
+    fn the_pair_of_cores_must_be_two() {
+        assert_eq!(parse_cores("2,3"), Ok((2, 3)));
+        for text in ["1,1", "1", "a,b", "1,2,3"] {
+            assert!(parse_cores(text).unwrap_err().contains("2,3"));
+        }
+    }
+}

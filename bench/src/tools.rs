@@ -1,0 +1,309 @@
+//! The generators that can be compared: where they are found, how they are told what to do, and
+//! how they are installed where they are missing.
+
+mod commands;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::results::Missing;
+
+/// What a generator shall do, with one thread on one core.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// Where to.
+    pub url: String,
+    /// Over how many connections.
+    pub connections: u32,
+    /// For how many seconds.
+    pub seconds: u32,
+    /// With how many requests under way on each connection.
+    pub pipeline: u32,
+    /// At this rate, all connections together; as fast as possible otherwise.
+    pub rate: Option<u32>,
+    /// The core, for those that pin themselves.
+    pub core: usize,
+    /// A folder for scripts that a tool needs.
+    pub scratch: PathBuf,
+}
+
+/// A kind of generator.
+#[derive(Clone, Copy, Debug)]
+pub struct Tool {
+    /// The name in tables.
+    pub name: &'static str,
+    /// The program's file name.
+    pub program: &'static str,
+    /// The command that installs it.
+    pub install: &'static str,
+    /// Whether `bench tools` can run that command: a registry has it.
+    pub registry: bool,
+    version: &'static [&'static str],
+    arguments: fn(&Load) -> Option<Vec<String>>,
+}
+
+/// A generator that was found on this machine.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// What it is.
+    pub tool: &'static Tool,
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it says of itself, its first line.
+    pub version: String,
+}
+
+/// All of them, dlts first.
+pub const TOOLS: &[Tool] = &[
+    Tool {
+        name: "dlts",
+        program: "driver",
+        install: "cargo build --release --locked",
+        registry: false,
+        version: &["--version"],
+        arguments: commands::dlts,
+    },
+    Tool {
+        name: "wrk",
+        program: "wrk",
+        install: "apt-get install -y wrk",
+        registry: true,
+        version: &["-v"],
+        arguments: commands::wrk,
+    },
+    Tool {
+        name: "h2load",
+        program: "h2load",
+        install: "apt-get install -y nghttp2-client",
+        registry: true,
+        version: &["--version"],
+        arguments: commands::h2load,
+    },
+    Tool {
+        name: "oha",
+        program: "oha",
+        install: "cargo install --locked oha",
+        registry: true,
+        version: &["--version"],
+        arguments: commands::oha,
+    },
+    Tool {
+        name: "ab",
+        program: "ab",
+        install: "apt-get install -y apache2-utils",
+        registry: true,
+        version: &["-V"],
+        arguments: commands::ab,
+    },
+    Tool {
+        name: "bombardier",
+        program: "bombardier",
+        install: "go install github.com/codesenberg/bombardier@latest",
+        registry: true,
+        version: &["--version"],
+        arguments: commands::bombardier,
+    },
+    Tool {
+        name: "k6",
+        program: "k6",
+        install: "go install go.k6.io/k6@latest",
+        registry: true,
+        version: &["version"],
+        arguments: commands::k6,
+    },
+    Tool {
+        name: "vegeta",
+        program: "vegeta",
+        install: "go install github.com/tsenart/vegeta/v12@latest",
+        registry: true,
+        version: &["--version"],
+        arguments: commands::vegeta,
+    },
+    Tool {
+        name: "gcannon",
+        program: "gcannon",
+        install: "git clone https://github.com/MDA2AV/gcannon && make -C gcannon \
+                  && install gcannon/gcannon ~/.cargo/bin/",
+        registry: false,
+        version: &["--help"],
+        arguments: commands::gcannon,
+    },
+    Tool {
+        name: "zrk",
+        program: "zrk",
+        install: "git clone https://github.com/zoxy-io/zrk && (cd zrk && zig build -Doptimize=ReleaseFast) \
+                  && install zrk/zig-out/bin/zrk ~/.cargo/bin/",
+        registry: false,
+        version: &["--version"],
+        arguments: commands::zrk,
+    },
+    Tool {
+        name: "autocannon",
+        program: "autocannon",
+        install: "npm install --global autocannon",
+        registry: true,
+        version: &["--version"],
+        arguments: commands::autocannon,
+    },
+];
+
+impl Found {
+    /// The command for a load; `None` when the tool cannot do it.
+    #[must_use]
+    pub fn command(&self, load: &Load) -> Option<Vec<String>> {
+        let mut command = vec![self.path.to_string_lossy().into_owned()];
+        command.extend((self.tool.arguments)(load)?);
+        Some(command)
+    }
+}
+
+/// The named tools, or all: those found, and those that are missing.
+#[must_use]
+pub fn look(names: &[String]) -> (Vec<Found>, Vec<Missing>) {
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    for tool in TOOLS
+        .iter()
+        .filter(|tool| names.is_empty() || names.iter().any(|n| n == tool.name))
+    {
+        match locate(tool.program) {
+            Some(path) => found.push(Found {
+                tool,
+                version: version(tool, &path),
+                path,
+            }),
+            None => {
+                missing.push(Missing {
+                    tool: tool.name.to_owned(),
+                    install: tool.install.to_owned(),
+                });
+            }
+        }
+    }
+    (found, missing)
+}
+
+/// Runs the install command of a tool that a registry has; says whether it is there afterwards.
+#[must_use]
+pub fn install(name: &str) -> bool {
+    let Some(tool) = TOOLS.iter().find(|tool| tool.name == name) else {
+        return false;
+    };
+    if !tool.registry {
+        println!("            no registry has it; the command above is for you to run");
+        return true;
+    }
+    let status = Command::new("sh").args(["-c", tool.install]).status();
+    let installed = status.is_ok_and(|status| status.success()) && locate(tool.program).is_some();
+    if !installed {
+        eprintln!("bench: {name} is still missing; its installer's reason is above");
+    }
+    installed
+}
+
+/// The names that `--tools` takes.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    TOOLS.iter().map(|tool| tool.name).collect()
+}
+
+/// Beside this program, in PATH, or where the package managers of languages put things.
+#[must_use]
+pub fn locate(program: &str) -> Option<PathBuf> {
+    let beside = std::env::current_exe().ok()?.parent()?.to_owned();
+    let home = std::env::var_os("HOME")
+        .map(PathBuf::from)
+        .unwrap_or_default();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::iter::once(beside)
+        .chain(std::env::split_paths(&path))
+        .chain([".cargo/bin", "go/bin", ".npm-global/bin"].map(|folder| home.join(folder)))
+        .map(|folder| folder.join(program))
+        .find(|file| is_executable(file))
+}
+
+fn is_executable(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.metadata()
+        .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}
+
+/// The first line that the tool prints about itself, whatever its exit code.
+fn version(tool: &Tool, path: &Path) -> String {
+    let Ok(output) = Command::new(path).args(tool.version).output() else {
+        return String::new();
+    };
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    text.lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or_default()
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(pipeline: u32, rate: Option<u32>, scratch: &Path) -> Load {
+        Load {
+            url: "http://127.0.0.1:1/".into(),
+            connections: 64,
+            seconds: 2,
+            pipeline,
+            rate,
+            core: 0,
+            scratch: scratch.to_owned(),
+        }
+    }
+
+    fn able(pipeline: u32, rate: Option<u32>) -> Vec<&'static str> {
+        let scratch = tempfile::tempdir().unwrap();
+        let load = load(pipeline, rate, scratch.path());
+        let able = |tool: &&Tool| (tool.arguments)(&load).is_some();
+        TOOLS.iter().filter(able).map(|tool| tool.name).collect()
+    }
+
+    #[test]
+    fn every_tool_can_do_the_plain_load_and_names_the_url() {
+        let scratch = tempfile::tempdir().unwrap();
+        for tool in TOOLS {
+            let arguments = (tool.arguments)(&load(1, None, scratch.path()))
+                .unwrap()
+                .join(" ");
+            let in_file = ["k6", "vegeta"].contains(&tool.name);
+            assert!(
+                in_file || arguments.contains("http://127.0.0.1:1/"),
+                "{arguments}"
+            );
+        }
+    }
+
+    #[test]
+    fn who_cannot_pipeline_or_keep_a_rate_is_left_out() {
+        assert_eq!(
+            able(16, None),
+            ["dlts", "wrk", "h2load", "gcannon", "autocannon"]
+        );
+        let paced = [
+            "dlts",
+            "h2load",
+            "oha",
+            "bombardier",
+            "k6",
+            "vegeta",
+            "zrk",
+            "autocannon",
+        ];
+        assert_eq!(able(1, Some(1000)), paced);
+    }
+
+    #[test]
+    fn what_is_missing_comes_with_the_command_that_installs_it() {
+        assert_eq!(locate("no-such-generator"), None);
+        assert!(locate("sh").is_some());
+        let (found, missing) = look(&["zrk".to_owned(), "wrk".to_owned()]);
+        assert_eq!(found.len() + missing.len(), 2);
+        assert!(missing.iter().all(|missing| !missing.install.is_empty()));
+    }
+}

@@ -1,0 +1,199 @@
+//! How each generator is told about a load. `None`: it cannot do that.
+//!
+//! One thread each: the comparison is by core. Those without an option for it run on as many
+//! threads as the pinned process may use cores, which is one.
+
+#![expect(
+    clippy::unnecessary_wraps,
+    reason = "one table holds them all, and most of them cannot do every load"
+)]
+
+use std::fs;
+use std::path::Path;
+
+use super::Load;
+
+pub(super) fn dlts(load: &Load) -> Option<Vec<String>> {
+    let mut command = words(&["run", &load.url, "--json"]);
+    option(&mut command, "--connections", load.connections);
+    option(&mut command, "--duration", format!("{}s", load.seconds));
+    option(&mut command, "--cores", load.core);
+    if load.pipeline > 1 {
+        option(&mut command, "--pipeline", load.pipeline);
+    }
+    if let Some(rate) = load.rate {
+        option(&mut command, "--rate", rate);
+    }
+    Some(command)
+}
+
+/// Pipelining by a script that hands wrk several requests as one, as its own `pipeline.lua` does.
+pub(super) fn wrk(load: &Load) -> Option<Vec<String>> {
+    const SCRIPT: &str = "\
+init = function(args)
+  local requests = {}
+  for i = 1, tonumber(args[1]) do requests[i] = wrk.format() end
+  joined = table.concat(requests)
+end
+request = function() return joined end
+";
+    unpaced(load)?;
+    let mut command = vec!["-t1".into(), format!("-c{}", load.connections)];
+    command.push(format!("-d{}s", load.seconds));
+    if load.pipeline == 1 {
+        command.push(load.url.clone());
+    } else {
+        let script = script(&load.scratch, "pipeline.lua", SCRIPT)?;
+        command.extend(words(&[
+            "-s",
+            &script,
+            &load.url,
+            "--",
+            &load.pipeline.to_string(),
+        ]));
+    }
+    Some(command)
+}
+
+/// Its rate is by connection.
+pub(super) fn h2load(load: &Load) -> Option<Vec<String>> {
+    let mut command = words(&["--h1", "-t1"]);
+    option(&mut command, "-c", load.connections);
+    option(&mut command, "-D", load.seconds);
+    option(&mut command, "-m", load.pipeline);
+    if let Some(rate) = load.rate {
+        option(
+            &mut command,
+            "--rps",
+            f64::from(rate) / f64::from(load.connections),
+        );
+    }
+    command.push(load.url.clone());
+    Some(command)
+}
+
+pub(super) fn oha(load: &Load) -> Option<Vec<String>> {
+    unpipelined(load)?;
+    let mut command = words(&["--no-tui"]);
+    option(&mut command, "-c", load.connections);
+    option(&mut command, "-z", format!("{}s", load.seconds));
+    if let Some(rate) = load.rate {
+        option(&mut command, "-q", rate);
+        command.push("--latency-correction".into());
+    }
+    command.push(load.url.clone());
+    Some(command)
+}
+
+/// `-t` implies 50000 requests at most unless `-n` comes after it.
+pub(super) fn ab(load: &Load) -> Option<Vec<String>> {
+    unpipelined(load)?;
+    unpaced(load)?;
+    let mut command = words(&["-k", "-q"]);
+    option(&mut command, "-t", load.seconds);
+    option(&mut command, "-n", 1_000_000_000);
+    option(&mut command, "-c", load.connections);
+    command.push(load.url.clone());
+    Some(command)
+}
+
+pub(super) fn bombardier(load: &Load) -> Option<Vec<String>> {
+    unpipelined(load)?;
+    let mut command = words(&["--print", "r"]);
+    option(&mut command, "-c", load.connections);
+    option(&mut command, "-d", format!("{}s", load.seconds));
+    if let Some(rate) = load.rate {
+        option(&mut command, "-r", rate);
+    }
+    command.push(load.url.clone());
+    Some(command)
+}
+
+pub(super) fn k6(load: &Load) -> Option<Vec<String>> {
+    unpipelined(load)?;
+    let (url, connections, seconds) = (&load.url, load.connections, load.seconds);
+    let scenario = match load.rate {
+        None => format!("executor: 'constant-vus', vus: {connections}, duration: '{seconds}s'"),
+        Some(rate) => format!(
+            "executor: 'constant-arrival-rate', rate: {rate}, timeUnit: '1s', \
+             duration: '{seconds}s', preAllocatedVUs: {connections}"
+        ),
+    };
+    let text = format!(
+        "import http from 'k6/http';\n\
+         export const options = {{ discardResponseBodies: true, scenarios: {{ load: {{ {scenario} }} }} }};\n\
+         export default function () {{ http.get('{url}'); }}\n"
+    );
+    let script = script(&load.scratch, "load.js", &text)?;
+    Some(words(&["run", "--quiet", "--no-usage-report", &script]))
+}
+
+pub(super) fn vegeta(load: &Load) -> Option<Vec<String>> {
+    unpipelined(load)?;
+    let targets = script(&load.scratch, "targets.txt", &format!("GET {}\n", load.url))?;
+    let mut command = words(&["attack", "-output", "/dev/null"]);
+    option(&mut command, "-targets", &targets);
+    option(&mut command, "-duration", format!("{}s", load.seconds));
+    option(&mut command, "-rate", load.rate.unwrap_or(0));
+    option(&mut command, "-workers", load.connections);
+    option(&mut command, "-max-workers", load.connections);
+    option(&mut command, "-connections", load.connections);
+    Some(command)
+}
+
+pub(super) fn gcannon(load: &Load) -> Option<Vec<String>> {
+    unpaced(load)?;
+    let mut command = words(&[&load.url, "--json", "-t", "1"]);
+    option(&mut command, "-c", load.connections);
+    option(&mut command, "-d", format!("{}s", load.seconds));
+    option(&mut command, "-p", load.pipeline);
+    Some(command)
+}
+
+pub(super) fn zrk(load: &Load) -> Option<Vec<String>> {
+    unpipelined(load)?;
+    let mut command = words(&["--plain", "--format", "json", "-t1"]);
+    command.push(format!("-c{}", load.connections));
+    command.push(format!("-d{}s", load.seconds));
+    command.push(
+        load.rate
+            .map_or_else(|| "--closed".to_owned(), |rate| format!("-R{rate}")),
+    );
+    command.push(load.url.clone());
+    Some(command)
+}
+
+pub(super) fn autocannon(load: &Load) -> Option<Vec<String>> {
+    let mut command = words(&["--json", "--no-progress"]);
+    option(&mut command, "-c", load.connections);
+    option(&mut command, "-d", load.seconds);
+    option(&mut command, "-p", load.pipeline);
+    if let Some(rate) = load.rate {
+        option(&mut command, "-R", rate);
+    }
+    command.push(load.url.clone());
+    Some(command)
+}
+
+fn unpipelined(load: &Load) -> Option<()> {
+    (load.pipeline == 1).then_some(())
+}
+
+fn unpaced(load: &Load) -> Option<()> {
+    load.rate.is_none().then_some(())
+}
+
+fn option(command: &mut Vec<String>, name: &str, value: impl std::fmt::Display) {
+    command.extend([name.to_owned(), value.to_string()]);
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
+/// Writes a file that a tool reads; `None` when the scratch folder does not take it.
+fn script(scratch: &Path, name: &str, text: &str) -> Option<String> {
+    let path = scratch.join(name);
+    fs::write(&path, text).ok()?;
+    Some(path.to_string_lossy().into_owned())
+}

@@ -1,0 +1,192 @@
+//! The stamping target as a real process: counts, stamps, framing.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const PLAIN: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nHello World";
+
+struct Target {
+    child: Child,
+    address: String,
+}
+
+impl Target {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_bench"))
+            .args(["target", "--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let started: Value = serde_json::from_str(&line).unwrap();
+        Self {
+            child,
+            address: started["listen"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+    }
+
+    fn get(&self, path: &str) -> String {
+        let url = format!("http://{}{path}", self.address);
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .build();
+        let mut answer = ureq::Agent::new_with_config(config)
+            .get(&url)
+            .call()
+            .unwrap();
+        answer.body_mut().read_to_string().unwrap()
+    }
+
+    fn report(&self) -> Value {
+        serde_json::from_str(&self.get("/report")).unwrap()
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read_answers(stream: &mut TcpStream, count: usize) {
+    let mut answers = vec![0; ANSWER.len() * count];
+    stream.read_exact(&mut answers).unwrap();
+    assert_eq!(String::from_utf8(answers).unwrap(), ANSWER.repeat(count));
+}
+
+#[test]
+fn requests_are_counted_once_each_also_pipelined_and_in_pieces() {
+    let target = Target::start(&[]);
+    let mut stream = target.connect();
+    stream.write_all(PLAIN.repeat(100).as_bytes()).unwrap();
+    read_answers(&mut stream, 100);
+    for end in 1..PLAIN.len() {
+        stream.write_all(&PLAIN.as_bytes()[..end]).unwrap();
+        stream.write_all(&PLAIN.as_bytes()[end..]).unwrap();
+        read_answers(&mut stream, 1);
+    }
+    assert_eq!(target.get("/metric"), (100 + PLAIN.len() - 1).to_string());
+}
+
+#[test]
+fn bodies_are_skipped_and_other_requests_on_the_connection_are_understood() {
+    let target = Target::start(&[]);
+    let mut stream = target.connect();
+    let body = PLAIN.repeat(3_000);
+    let post = format!(
+        "POST /x HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream
+        .write_all(format!("{PLAIN}{post}{PLAIN}{PLAIN}").as_bytes())
+        .unwrap();
+    read_answers(&mut stream, 4);
+    assert_eq!(target.get("/metric"), "4");
+}
+
+#[test]
+fn a_slow_reader_gets_every_answer() {
+    let target = Target::start(&[]);
+    let mut stream = target.connect();
+    let mut writer = stream.try_clone().unwrap();
+    let count = 100_000;
+    let sender = std::thread::spawn(move || writer.write_all(PLAIN.repeat(count).as_bytes()));
+    // Nothing is read until the target has had to keep answers back.
+    let begin = Instant::now();
+    let mut seen = target.get("/metric");
+    while begin.elapsed() < Duration::from_secs(20) {
+        let again = target.get("/metric");
+        if again == seen && seen != "0" {
+            break;
+        }
+        seen = again;
+    }
+    read_answers(&mut stream, count);
+    sender.join().unwrap().unwrap();
+    assert_eq!(target.get("/metric"), count.to_string());
+}
+
+#[test]
+fn a_client_that_wants_the_connection_closed_gets_that() {
+    let target = Target::start(&[]);
+    for request in [
+        "GET / HTTP/1.0\r\n\r\n",
+        "GET / HTTP/1.1\r\nConnection: close\r\n\r\n",
+    ] {
+        let mut stream = target.connect();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("\r\n\r\nHello World"), "{answer}");
+    }
+    let mut stream = target.connect();
+    stream.write_all(b"garbage\r\n\r\n").unwrap();
+    assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
+    assert_eq!(target.get("/metric"), "2");
+}
+
+#[test]
+fn gaps_and_lateness_are_seen_from_this_side() {
+    let target = Target::start(&["--rate", "100"]);
+    let mut stream = target.connect();
+    let begin = Instant::now();
+    for index in 0..20u32 {
+        // Every tenth request 5 ms late, on purpose.
+        let late = if index % 10 == 9 {
+            Duration::from_millis(5)
+        } else {
+            Duration::ZERO
+        };
+        let intended = Duration::from_millis(10) * index + late;
+        std::thread::sleep(intended.saturating_sub(begin.elapsed()));
+        stream.write_all(PLAIN.as_bytes()).unwrap();
+        read_answers(&mut stream, 1);
+    }
+    let report = target.report();
+    assert_eq!(report["requests"], 20);
+    assert_eq!(report["grid_ns"], 10_000_000.0);
+    let late = report["lateness"]["max_ns"].as_u64().unwrap();
+    assert!(late >= 4_900_000, "the two late ones must show: {late} ns");
+    let error = report["gap_error"]["max_ns"].as_u64().unwrap();
+    assert!(error >= 4_500_000, "{error} ns");
+    assert!(report["gap"]["p50_ns"].as_u64().unwrap() > 5_000_000);
+    assert!(report["busy_share"].as_f64().unwrap() < 0.5);
+}
+
+#[test]
+fn reset_forgets_and_sets_the_grid_or_says_why_not() {
+    let target = Target::start(&[]);
+    target.get("/");
+    assert_eq!(target.get("/reset?rate=1000"), r#"{"grid_ns":1000000.0}"#);
+    let report = target.report();
+    assert_eq!(
+        (&report["requests"], &report["grid_ns"]),
+        (&0.into(), &1_000_000.0.into())
+    );
+    assert!(
+        target
+            .get("/reset?rate=x")
+            .contains("rate 'x' is not within")
+    );
+}
