@@ -21,11 +21,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use proto::bus::{self, BusError};
+use proto::log;
 use proto::workload::Target;
+use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use thiserror::Error;
 
-use crate::affinity;
+use crate::load::{self, PrepareError};
+use crate::{affinity, check};
 
 /// Where the driver finds the broker and its cores.
 #[derive(Debug, Clone, Args)]
@@ -70,6 +73,9 @@ pub enum AgentError {
     /// The settings of the bus.
     #[error(transparent)]
     Bus(#[from] BusError),
+    /// This machine cannot run the engine.
+    #[error(transparent)]
+    Machine(#[from] PrepareError),
     /// A thread or signal handler could not be set up.
     #[error("the driver cannot be set up: {0}")]
     System(#[from] std::io::Error),
@@ -82,6 +88,19 @@ fn node_id(text: &str) -> Result<String, String> {
     Err("an id names a folder of logs: 1 to 256 printable characters without slashes".to_owned())
 }
 
+/// Whether the driver could work with these options: the cores, the ring, the executors. Prints one
+/// line of what it would use.
+///
+/// # Errors
+/// [`AgentError`], which names the remedy.
+pub fn check(options: &AgentOptions) -> Result<(), AgentError> {
+    let cpus = affinity::choose(options.cores.as_deref())?;
+    let features = check::machine(&cpus)?;
+    let ring = features.map_or_else(String::new, |features| features.to_string());
+    log::info("driver_check", json!({"cpus": cpus, "ring": ring}));
+    Ok(())
+}
+
 /// Runs the driver until SIGTERM or SIGINT. A run in progress is then stopped and reported first.
 ///
 /// # Errors
@@ -92,9 +111,18 @@ pub fn run(options: &AgentOptions) -> Result<(), AgentError> {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     let cpus = affinity::choose(options.cores.as_deref())?;
+    // The limit in force is checked against the plan when there is one.
+    let _ = load::raise_descriptor_limit();
+    let features = check::machine(&cpus)?;
     let node_id = options.node_id.clone().unwrap_or_else(proto::id::new_node_id);
     let Some(settings) = bootstrap::settings(options, &node_id, &stop)? else { return Ok(()) };
     let link = link::Link::open(&settings, &node_id, &stop)?;
+    let ring = features.map_or_else(String::new, |features| features.to_string());
+    let version = env!("CARGO_PKG_VERSION");
+    log::info(
+        "driver_up",
+        json!({"node_id": node_id, "cpus": cpus, "ring": ring, "version": version}),
+    );
     control::Control::new(options, &node_id, cpus, link).run(|| stop.load(Ordering::Relaxed));
     Ok(())
 }

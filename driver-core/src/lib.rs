@@ -9,15 +9,21 @@
 //! | [`engine`] | the loop of one core |
 //! | [`recorder`] | what a core measures, handed over once a second |
 //! | [`load`] | one load on all cores: prepare, start, stop, join |
+//! | [`check`] | whether this machine can do it at all |
 //! | [`collector`] | from cores to the node: reports a second, and the last one |
 //! | [`core_log`] | the per-core metric logs |
 //! | [`cpu`] | whether the CPUs were ours |
+//! | [`session`] | from a load's start to its last report: merge, logs, CPU watch |
 //! | [`local`] | `driver run`: one node without a broker |
+//! | [`node`] | the driver's control state machine (pure) |
+//! | [`outbox`] | reports on their way to the broker (pure) |
+//! | [`agent`] | the driver process: node, bus and sessions wired together |
 
 #![deny(unsafe_code)]
 
 pub mod affinity;
 pub mod agent;
+pub mod check;
 pub mod collector;
 pub mod core_log;
 pub mod cpu;

@@ -24,9 +24,9 @@ mod limits;
 pub use limits::raise_descriptor_limit;
 
 /// Memory that each executor registers for its own file operations, of which there are none.
-const EXECUTOR_MEMORY: usize = 64 * 1024;
+pub(crate) const EXECUTOR_MEMORY: usize = 64 * 1024;
 /// Entries of each executor's own rings.
-const EXECUTOR_RING: usize = 32;
+pub(crate) const EXECUTOR_RING: usize = 32;
 /// How long the cores may take to try all their connections.
 const PREPARE_MAX: Duration = Duration::from_secs(60);
 

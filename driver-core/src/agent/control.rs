@@ -78,8 +78,6 @@ impl Control {
     /// Runs until `stopped`, then stops the load in progress and sees its reports off.
     pub(super) fn run(mut self, stopped: impl Fn() -> bool) {
         let cpus = &self.settings.cpus;
-        let version = env!("CARGO_PKG_VERSION");
-        log::info("driver_up", json!({"node_id": self.node_id, "cpus": cpus, "version": version}));
         if cpus.len() == 1 {
             let remedy = "give --cores with several, or more drivers, for more load";
             log::info("one_core", json!({"cpu": cpus[0], "remedy": remedy}));

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use driver_core::agent::{self, AgentOptions};
+use driver_core::agent::{self, AgentError, AgentOptions};
 use driver_core::local::{self, RunArgs};
 
 /// Distributed HTTP load tester: the driver.
@@ -20,18 +20,25 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<RunArgs>),
+    /// Check whether a driver can work here: cores, io_uring, locked memory
+    Check(Box<AgentOptions>),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Some(Command::Run(args)) => local::run(&args),
-        None => match agent::run(&cli.agent) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("error: {error}");
-                ExitCode::FAILURE
-            }
-        },
+        Some(Command::Check(options)) => exit(agent::check(&options)),
+        None => exit(agent::run(&cli.agent)),
+    }
+}
+
+fn exit(outcome: Result<(), AgentError>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
