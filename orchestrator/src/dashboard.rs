@@ -44,7 +44,27 @@ macro_rules! files {
 }
 
 const PAGE: &str = include_str!("dashboard/index.html");
-const FILES: [File; 3] = files!["style.css", "theme.js", "app.js"];
+const FILES: [File; 19] = files![
+    "api.js",
+    "app.js",
+    "axis.js",
+    "chart.js",
+    "compare.js",
+    "dom.js",
+    "form.js",
+    "format.js",
+    "history.js",
+    "icon.svg",
+    "nodes.js",
+    "overview.js",
+    "parts.js",
+    "report.js",
+    "run.js",
+    "series.js",
+    "style.css",
+    "test.js",
+    "theme.js",
+];
 
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let mut text = String::new();

@@ -1,1 +1,108 @@
-"use strict";
+// The frame of the page: which view is shown, whether the orchestrator answers, the theme.
+
+import { get, onLink, poll } from "./api.js";
+import { assert, setAttribute, setText } from "./dom.js";
+import { compareView } from "./compare.js";
+import { formView } from "./form.js";
+import * as format from "./format.js";
+import { historyView } from "./history.js";
+import { nodesView } from "./nodes.js";
+import { overviewView } from "./overview.js";
+import { testView } from "./test.js";
+
+// view: (root, segments of the path, query) => { stop() }
+const VIEWS = {
+  overview: overviewView, new: formView, test: testView, tests: historyView,
+  compare: compareView, nodes: nodesView,
+};
+const THEMES = ["auto", "light", "dark"];
+const main = document.getElementById("content");
+let current = null;
+
+// "#/test/abc?x=1" -> ["test", ["abc"], query]
+function route() {
+  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+  const [name, ...segments] = path.split("/").filter(Boolean).map(decoded);
+  return [name ?? "overview", segments, new URLSearchParams(query ?? "")];
+}
+
+function decoded(segment) {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
+}
+
+function show() {
+  const [name, segments, query] = route();
+  const known = Object.hasOwn(VIEWS, name) ? name : "overview";
+  current?.stop();
+  main.replaceChildren();
+  document.title = `${known} · dlts`;
+  for (const link of document.querySelectorAll("nav [data-view]")) {
+    setAttribute(link, "aria-current", link.dataset.view === known ? "page" : null);
+  }
+  current = VIEWS[known](main, segments, query);
+  assert(typeof current.stop === "function", "a view can be stopped");
+  scrollTo(0, 0);
+}
+
+function showLink({ up, since }) {
+  const link = document.getElementById("link");
+  const outage = document.getElementById("outage");
+  setAttribute(link, "data-link", up === null ? "unknown" : up ? "up" : "down");
+  setText(link, up === null ? "connecting" : up ? "live" : "no answer");
+  if (up === true && outage.hidden === false) reloadIfNew();
+  outage.hidden = up !== false;
+  document.body.classList.toggle("stale", up === false);
+  if (up === false) {
+    const time = format.date(since).split(" ")[1];
+    setText(outage, `The orchestrator has not answered since ${time}. What you see is from then; ` +
+      "the drivers go on without it. This page tries again each second.");
+  }
+}
+
+// Whether the broker answers the orchestrator.
+function watchHealth() {
+  poll(async () => {
+    const health = await get("/healthz");
+    const broker = health.broker?.state ?? "unknown";
+    const link = document.getElementById("link");
+    const fine = ["up", "connected", "ok", "ready"].includes(broker);
+    setAttribute(link, "data-broker", broker);
+    setText(link, fine ? "live" : `broker ${broker}`);
+    return 5000;
+  });
+}
+
+// After a restart. Modules of an old version would miss what a new orchestrator says.
+async function reloadIfNew() {
+  const [script] = document.querySelectorAll('script[type="module"]');
+  try {
+    const page = await (await fetch("/", { cache: "no-store" })).text();
+    if (!page.includes(script.getAttribute("src"))) location.reload();
+  } catch {
+    // Away again; the next return asks again.
+  }
+}
+
+function setUpTheme() {
+  const button = document.getElementById("theme");
+  const showTheme = () => setText(button, `Theme: ${document.documentElement.dataset.theme ?? "auto"}`);
+  button.addEventListener("click", () => {
+    const now = document.documentElement.dataset.theme ?? "auto";
+    const next = THEMES[(THEMES.indexOf(now) + 1) % THEMES.length];
+    if (next === "auto") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = next;
+    localStorage.setItem("dlts-theme", next);
+    showTheme();
+  });
+  showTheme();
+}
+
+setUpTheme();
+onLink(showLink);
+window.addEventListener("hashchange", show);
+show();
+watchHealth();

@@ -1,0 +1,139 @@
+// The REST API, and whether it answers. The page knows nothing that does not come through here.
+
+import { assert } from "./dom.js";
+
+const GET_TIMEOUT_MS = 5_000;
+// A trigger waits for ready drivers.
+const POST_TIMEOUT_MS = 20_000;
+const TOKEN_KEY = "dlts-token";
+
+// An answer of the orchestrator that is not 2xx, in its own words.
+export class ApiError extends Error {
+  constructor(status, error, hint) {
+    super(error);
+    this.status = status;
+    this.hint = hint ?? null;
+  }
+}
+
+// No answer at all.
+export class Unreachable extends Error {}
+
+const listeners = new Set();
+let link = { up: null, since: Date.now() };
+
+// Calls back at each change between reachable and not, and once at the start.
+export function onLink(callback) {
+  listeners.add(callback);
+  callback(link);
+}
+
+function setLink(up) {
+  if (link.up === up) return;
+  link = { up, since: Date.now() };
+  for (const callback of listeners) callback(link);
+}
+
+export async function get(path) {
+  return (await request("GET", path, undefined, GET_TIMEOUT_MS)).json();
+}
+
+export async function getBlob(path) {
+  return (await request("GET", path, undefined, POST_TIMEOUT_MS)).blob();
+}
+
+export async function post(path, body) {
+  return (await request("POST", path, body, POST_TIMEOUT_MS)).json();
+}
+
+async function request(method, path, body, timeoutMs) {
+  assert(path.startsWith("/"), "a path of this origin");
+  const response = await answer(method, path, body, timeoutMs);
+  if (response.status === 401) await askToken();
+  if (response.ok) return response;
+  throw await problem(response);
+}
+
+async function answer(method, path, body, timeoutMs) {
+  const headers = {};
+  const token = storedToken();
+  if (token) headers.Authorization = `Bearer ${token}`;
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const options = { method, headers, cache: "no-store", signal: AbortSignal.timeout(timeoutMs) };
+  if (body !== undefined) options.body = JSON.stringify(body);
+  try {
+    const response = await fetch(path, options);
+    setLink(true);
+    return response;
+  } catch (error) {
+    setLink(false);
+    throw new Unreachable(String(error.message ?? error));
+  }
+}
+
+async function problem(response) {
+  let told = {};
+  try {
+    told = await response.json();
+  } catch {
+    // Not one of ours: the status must do.
+  }
+  return new ApiError(response.status, told.error ?? `status ${response.status}`, told.hint);
+}
+
+function storedToken() {
+  try {
+    return sessionStorage.getItem(TOKEN_KEY);
+  } catch {
+    return null;
+  }
+}
+
+// Resolves when a token was given. Many requests may wait for the one dialog.
+function askToken() {
+  const dialog = document.getElementById("token-dialog");
+  if (!dialog.open) dialog.showModal();
+  return new Promise((resolve) => {
+    const close = () => {
+      sessionStorage.setItem(TOKEN_KEY, document.getElementById("token").value);
+      resolve();
+    };
+    dialog.addEventListener("close", close, { once: true });
+  });
+}
+
+// Calls `step` again and again, never twice at once; it returns the ms until the next time. A page
+// that becomes visible again does not wait.
+export function poll(step) {
+  let timer = 0;
+  let stopped = false;
+  let busy = false;
+  const run = async () => {
+    if (stopped || busy) return;
+    clearTimeout(timer);
+    busy = true;
+    let delay = 1000;
+    try {
+      delay = await step();
+    } catch (error) {
+      // A refusal is told where it matters; the outage banner tells of the rest.
+      if (!(error instanceof Unreachable || error instanceof ApiError)) throw error;
+    } finally {
+      busy = false;
+      if (!stopped) timer = setTimeout(run, delay);
+    }
+  };
+  const wake = () => {
+    if (!document.hidden) run();
+  };
+  document.addEventListener("visibilitychange", wake);
+  run();
+  return {
+    now: run,
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", wake);
+    },
+  };
+}

@@ -1,0 +1,224 @@
+// The form that creates tests: #/new, or #/new?from=<id> to run one again. The orchestrator alone
+// judges the values; its words appear at the field that they name.
+
+import { get, post } from "./api.js";
+import { card, choice, h, setAttribute, setText } from "./dom.js";
+import { paramsOf } from "./run.js";
+
+// name, label, unit or note, placeholder (the default), and what restricts it
+const GROUPS = [
+  ["Load, for each driver", [
+    ["seconds", "Gap between loads", "s", "2", { only: "TSUNAMI" }],
+    ["burst", "Requests of one load", "", "100", { only: "TSUNAMI" }],
+    ["requests", "Requests", "", { AVALANCHE: "100000", TSUNAMI: "500" }, {}],
+    ["connections", "Connections", "1 to 50000", "64", {}],
+    ["duration_s", "Duration", "s; ends the load, if the count does not", "no limit", {}],
+    ["rate", "Rate", "requests/s: an open loop; from:to is a ramp over the duration", "as fast as answers come", {}],
+    ["stages", "Stages", "rate@duration or from:to@duration, with commas", "100:1000@30s, 1000@60s", {}],
+  ]],
+  ["Request", [
+    ["target", "Target", "URL", "the test server", { wide: true }],
+    ["method", "Method", "", "GET", {}],
+    ["headers", "Headers", "one a line, Name: value", "Accept: text/plain", { area: true }],
+    ["body", "Body", "text", "", { area: true }],
+  ]],
+  ["Limits and judgement", [
+    ["timeout_ms", "Timeout", "ms, from the actual send", "30000", {}],
+    ["deadline_ms", "Deadline", "ms, from the intended send; past it a request is shed", "none", {}],
+    ["warmup_s", "Warm-up", "s, not counted", "0", {}],
+    ["pipeline", "Pipeline", "requests in flight on a connection", "1", {}],
+    ["threshold", "Thresholds", "with commas", "p99<250ms, error_rate<0.1%", { wide: true }],
+  ]],
+];
+const TRUTHS = [
+  ["phase", "Shift the nodes' loads evenly over the gap"],
+  ["queue", "If another test is running, wait until it has ended"],
+];
+const FIELDS = GROUPS.flatMap(([, fields]) => fields);
+
+export function formView(root, _segments, query) {
+  const form = build();
+  root.append(h("h1", {}, "New test"), form.element);
+  const from = query.get("from");
+  if (from) prefill(form, from);
+  form.show();
+  return { stop() {} };
+}
+
+async function prefill(form, testId) {
+  try {
+    const test = await get(`/tests/${encodeURIComponent(testId)}`);
+    const params = paramsOf(test);
+    form.setType(test.test_type);
+    form.setValues({
+      ...params,
+      requests: params.message_count_per_driver || params.requests,
+      seconds: test.test_type === "TSUNAMI" ? params.test_message_delay : undefined,
+    });
+  } catch (error) {
+    form.fail(error);
+  }
+}
+
+function build() {
+  const inputs = new Map();
+  const groups = GROUPS.map(([title, fields]) =>
+    card(title, h("div", { class: "fields" }, fields.map((field) => fieldOf(field, inputs)))));
+  const truths = TRUTHS.map(([name, label]) => truthOf(name, label, inputs));
+  groups[0].append(...truths);
+  const problem = h("p", { class: "problem", role: "alert", hidden: true });
+  const command = h("code", { class: "command", "aria-label": "The same with curl" });
+  const start = h("button", { type: "submit", class: "primary", value: "start" }, "Create and start");
+  const create = h("button", { type: "submit", value: "create" }, "Create only");
+  const types = h("div", { class: "types" });
+  const element = h("form", { id: "new-test", novalidate: true, autocomplete: "off" }, types, groups,
+    problem, h("p", { class: "actions" }, start, create), command);
+  const form = { element, inputs, type: "AVALANCHE", problem, command };
+  form.setType = (type) => {
+    form.type = type;
+    types.replaceChildren(typeChoice(form), h("p", { class: "note" }, TYPE_WORDS[type]));
+    form.show();
+  };
+  form.setValues = (values) => setValues(form, values);
+  form.show = () => show(form);
+  form.fail = (error) => fail(form, error);
+  form.setType(form.type);
+  element.addEventListener("input", form.show);
+  element.addEventListener("submit", (event) => {
+    event.preventDefault();
+    submit(form, event.submitter?.value !== "create", [start, create]);
+  });
+  return form;
+}
+
+const TYPE_WORDS = {
+  AVALANCHE: "Closed loop: each connection sends its next request as soon as the last is answered.",
+  TSUNAMI: "Open loop: loads of requests leave at fixed times, whatever the answers do.",
+};
+
+function typeChoice(form) {
+  const options = [["AVALANCHE", "Avalanche"], ["TSUNAMI", "Tsunami"]];
+  return choice("Kind of test", options, form.type, form.setType);
+}
+
+function fieldOf([name, label, note, , { area, wide }], inputs) {
+  const tag = area ? "textarea" : "input";
+  const error = h("small", { class: "error", id: `error-${name}` });
+  const input = h(tag, {
+    id: `field-${name}`, name, spellcheck: "false", "aria-describedby": `note-${name} error-${name}`,
+  });
+  inputs.set(name, { input, error });
+  const caption = h("label", { for: `field-${name}` }, label, " ",
+    h("small", { id: `note-${name}` }, note));
+  return h("div", { class: area || wide ? "field wide" : "field", "data-field": name }, caption, input, error);
+}
+
+function truthOf(name, label, inputs) {
+  const input = h("input", { type: "checkbox", id: `field-${name}`, name });
+  const error = h("small", { class: "error", id: `error-${name}` });
+  inputs.set(name, { input, error });
+  return h("p", { class: "truth", "data-field": name }, input,
+    h("label", { for: `field-${name}` }, label), error);
+}
+
+const isTruth = (name) => TRUTHS.some(([truth]) => truth === name);
+
+function setValues(form, values) {
+  for (const [name, { input }] of form.inputs) {
+    if (isTruth(name)) input.checked = values[name] === true;
+    else input.value = asText(values[name]);
+  }
+  form.show();
+}
+
+function asText(value) {
+  if (value === undefined || value === null) return "";
+  if (Array.isArray(value)) return value.join(", ");
+  if (typeof value !== "object") return String(value);
+  return Object.entries(value).map(([name, text]) => `${name}: ${text}`).join("\n");
+}
+
+// What belongs to this type, its defaults, and the same test with curl.
+function show(form) {
+  for (const [name, , , placeholder, { only }] of FIELDS) {
+    const { input } = form.inputs.get(name);
+    input.closest("[data-field]").hidden = Boolean(only) && only !== form.type;
+    setAttribute(input, "placeholder", placeholder[form.type] ?? placeholder);
+  }
+  const { path, body } = request(form);
+  const quoted = JSON.stringify(body).replaceAll("'", "'\\''");
+  setText(form.command, `curl -X POST ${location.origin}${path} -d '${quoted}'`);
+}
+
+// The call that creates what the form says.
+function request(form) {
+  const body = {};
+  for (const [name, , , , { only }] of FIELDS) {
+    const text = form.inputs.get(name).input.value;
+    if (text.trim() !== "" && (!only || only === form.type) && name !== "seconds") {
+      body[name] = asValue(name, text);
+    }
+  }
+  for (const [name] of TRUTHS) {
+    if (form.inputs.get(name).input.checked) body[name] = true;
+  }
+  const seconds = form.inputs.get("seconds").input.value.trim() || "2";
+  const path = form.type === "AVALANCHE" ? "/avalanche" : `/tsunami/${encodeURIComponent(seconds)}`;
+  return { path, body };
+}
+
+const TEXTS = ["target", "method", "headers", "body", "stages", "threshold"];
+
+function asValue(name, text) {
+  const trimmed = text.trim();
+  if (TEXTS.includes(name)) return name === "body" ? text : trimmed;
+  return /^-?\d+(\.\d+)?$/.test(trimmed) ? Number(trimmed) : trimmed;
+}
+
+async function submit(form, start, buttons) {
+  clear(form);
+  buttons.forEach((button) => setAttribute(button, "disabled", true));
+  try {
+    const { path, body } = request(form);
+    const { TestId: testId } = await post(path, body);
+    if (start) await triggerOrShow(testId);
+    location.hash = `#/test/${encodeURIComponent(testId)}`;
+  } catch (error) {
+    form.fail(error);
+  } finally {
+    buttons.forEach((button) => setAttribute(button, "disabled", false));
+  }
+}
+
+// The test exists even if it cannot start: its page is the place to try again.
+async function triggerOrShow(testId) {
+  try {
+    await post(`/trigger/${encodeURIComponent(testId)}`);
+  } catch (error) {
+    const told = [error.message, error.hint].filter(Boolean).join(". ");
+    sessionStorage.setItem(`dlts-problem-${testId}`, told);
+  }
+}
+
+function clear(form) {
+  form.problem.hidden = true;
+  for (const { input, error } of form.inputs.values()) {
+    setAttribute(input, "aria-invalid", null);
+    setText(error, "");
+  }
+}
+
+// "connections: 0 is not within 1 to 50000" goes to the field connections.
+function fail(form, error) {
+  const name = error.message.split(":")[0].trim();
+  const field = form.inputs.get(name === "ramp" ? "rate" : name);
+  const told = [error.message, error.hint].filter(Boolean).join(". ");
+  if (!field) {
+    form.problem.hidden = false;
+    setText(form.problem, told);
+    return;
+  }
+  setAttribute(field.input, "aria-invalid", "true");
+  setText(field.error, told);
+  field.input.focus();
+}

@@ -1,0 +1,136 @@
+// The drivers: a row each, as part of a test and on a page of their own.
+
+import { get, poll } from "./api.js";
+import { card, h, keyed, setAttribute, setAttributes, setText } from "./dom.js";
+import * as format from "./format.js";
+import { scroll, setBadge } from "./parts.js";
+
+const ms = (field) => (node) => format.significant(node.part?.metrics?.[field]);
+const foreign = (field) => (node) => {
+  const merged = node.part?.metrics?.[field];
+  return format.significant(merged ?? node.part?.foreign?.[field]);
+};
+
+// [heading, text of a row, class, raw value as data attribute]
+const PART_COLUMNS = [
+  ["Sent", (n) => format.count(n.part?.sent), "number", ["data-sent", (n) => n.part?.sent]],
+  ["OK", (n) => format.count(n.part?.ok), "number", ["data-ok", (n) => n.part?.ok]],
+  ["Rate/s", (n) => format.count(n.part?.rate), "number", ["data-rate", (n) => n.part?.rate]],
+  ["Min", foreign("min_latency"), "number", null],
+  ["Mean", foreign("mean_latency"), "number", null],
+  ["Median", foreign("median_latency"), "number", null],
+  ["Mode", foreign("mode_latency"), "number", null],
+  ["Max", foreign("max_latency"), "number", null],
+  ["p99", ms("p99_latency"), "number", ["data-p99-ms", (n) => n.part?.metrics?.p99_latency]],
+  ["Lag p99", (n) => format.significant(n.part?.release_lag?.p99_latency), "number", null],
+];
+
+const age = (node) => (node.known ? format.duration(node.known.heartbeat_age_s) : format.NONE);
+
+const HEAD_COLUMNS = [
+  ["Heartbeat", age, "number", ["data-heartbeat-age-s", (n) => n.known?.heartbeat_age_s]],
+  ["Cores", (n) => format.count(n.known?.cores), "number", null],
+];
+
+const DETAIL_COLUMNS = [
+  ["Address", (n) => n.known?.node_IP ?? format.NONE, "", null],
+  ["Host", (n) => n.known?.hostname ?? format.NONE, "", null],
+  ["Version", (n) => n.known?.version ?? format.NONE, "", null],
+  ["Doing", (n) => n.known?.activity ?? format.NONE, "", ["data-activity", (n) => n.known?.activity]],
+  ["Clock offset", (n) => offset(n.known), "number", null],
+];
+
+function offset(known) {
+  if (typeof known?.clock_offset_ms !== "number") return format.NONE;
+  const uncertainty = format.significant(known.clock_uncertainty_ms);
+  return `${format.significant(known.clock_offset_ms)} ± ${uncertainty}\u202fms`;
+}
+
+function nodesTable(label, columns, withVerdict) {
+  const heading = ([text, , style]) => h("th", { scope: "col", class: style }, text);
+  const last = withVerdict ? [heading(["Verdict", null, ""])] : [];
+  const head = h("tr", {}, heading(["Node", null, ""]), heading(["State", null, ""]),
+    columns.map(heading), last);
+  const body = h("tbody");
+  const create = () => {
+    const cells = columns.map(([, , style]) => h("td", { class: style }));
+    const end = withVerdict ? [h("td", {}, h("span"))] : [];
+    return h("tr", {}, h("th", { scope: "row" }), h("td", {}, h("span")), cells, end);
+  };
+  const show = (row, node) => showRow(row, node, columns, withVerdict);
+  return {
+    element: scroll(label, h("table", { class: "nodes" }, h("thead", {}, head), body)),
+    update: (nodes) => keyed(body, nodes, (node) => node.id, create, show),
+  };
+}
+
+function showRow(row, node, columns, withVerdict) {
+  setAttributes(row, { "data-node-id": node.id, "data-state": node.state });
+  setText(row.children[0], node.id);
+  setAttribute(row.children[0], "title", node.id);
+  setBadge(row.children[1].firstChild, node.state);
+  columns.forEach(([, text, , raw], at) => {
+    setText(row.children[at + 2], text(node));
+    if (raw) setAttribute(row, raw[0], raw[1](node));
+  });
+  if (withVerdict) showVerdict(row.lastChild.firstChild, node);
+}
+
+function showVerdict(span, { part }) {
+  const text = part ? part.outcome && part.outcome !== "done" ? part.outcome : part.verdict.verdict : "waiting";
+  setBadge(span, text);
+  const why = [part?.reason, ...(part?.verdict?.reasons ?? [])].filter(Boolean);
+  setAttribute(span, "title", why.join("\n") || null);
+}
+
+// The nodes of a test: those that report, those that were expected, with what is known of them.
+export function testNodes() {
+  const table = nodesTable("Nodes of this test", [...HEAD_COLUMNS, ...PART_COLUMNS], true);
+  const note = h("p", { class: "note" }, "No node takes part yet.");
+  const element = card("Nodes", table.element, note);
+  function update(result, known, participants) {
+    const byId = new Map(known.map((node) => [node.node_id, node]));
+    const parts = new Map(result.nodes.map((part) => [part.node_id, part]));
+    const ids = [...new Set([...participants, ...parts.keys()])].sort();
+    const rows = ids.map((id) => ({
+      id,
+      part: parts.get(id),
+      known: byId.get(id),
+      state: byId.get(id)?.state ?? "unknown",
+    }));
+    table.update(rows);
+    note.hidden = rows.length > 0;
+    table.element.hidden = rows.length === 0;
+  }
+  return { element, update };
+}
+
+// The drivers that the orchestrator knows, with their heartbeats.
+export function allNodes() {
+  const table = nodesTable("Drivers", [...HEAD_COLUMNS, ...DETAIL_COLUMNS], false);
+  const note = h("p", { class: "note" }, "No driver has registered. Start one:");
+  const command = h("code", { class: "command" }, `driver --orchestrator ${location.host}`);
+  const element = card("Drivers", table.element, note, command);
+  function update(known) {
+    table.update(known.map((node) => ({ id: node.node_id, known: node, state: node.state })));
+    note.hidden = known.length > 0;
+    command.hidden = known.length > 0;
+    table.element.hidden = known.length === 0;
+  }
+  return { element, update };
+}
+
+// GET /nodes is a list, or an object around one.
+export async function getNodes() {
+  const answer = await get("/nodes");
+  return Array.isArray(answer) ? answer : (answer.nodes ?? []);
+}
+
+export function nodesView(root) {
+  const nodes = allNodes();
+  root.append(h("h1", {}, "Nodes"), nodes.element);
+  return poll(async () => {
+    nodes.update(await getNodes());
+    return 1000;
+  });
+}

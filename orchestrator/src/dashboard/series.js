@@ -1,0 +1,85 @@
+// The seconds of a run as they are loaded: whole and downsampled at first and now and then, only
+// what is new in between. An 8-hour run costs no more than a short one.
+
+import { assert } from "./dom.js";
+
+const POINTS = 600;
+// Reports of several nodes, and late ones, still change seconds that are this old.
+const OVERLAP_S = 12;
+const WHOLE_EVERY_MS = 60_000;
+// Longest run of silent seconds that is filled with zeros.
+const FILL_MAX = 4000;
+
+const COUNTS = ["offered", "sent", "completed", "ok", "errors", "shed"];
+
+export class Series {
+  constructor() {
+    // Each with its span, the seconds that it stands for.
+    this.rows = [];
+    this.wholeAt = -Infinity;
+  }
+
+  // What to ask for next; `whole` asks for all of it.
+  query(now, whole = false) {
+    const due = whole || now - this.wholeAt > WHOLE_EVERY_MS || this.rows.length === 0;
+    const from = due ? 0 : this.#overlapStart();
+    return { from, whole: due, text: due ? `points=${POINTS}` : `series_from=${from}` };
+  }
+
+  #overlapStart() {
+    const last = this.rows[this.rows.length - 1].second;
+    const row = this.rows.findLast((candidate) => candidate.second <= last - OVERLAP_S);
+    return row?.second ?? 0;
+  }
+
+  absorb(query, rows, now) {
+    assert(Array.isArray(rows), "a series is a list");
+    const span = query.whole ? spanOf(rows) : 1;
+    const fresh = filled(rows, span);
+    if (query.whole) {
+      this.rows = fresh;
+      this.wholeAt = now;
+    } else {
+      this.rows = this.rows.filter((row) => row.second < query.from).concat(fresh);
+    }
+  }
+
+  get last() {
+    return this.rows[this.rows.length - 1] ?? null;
+  }
+
+  seconds() {
+    return this.rows.map((row) => row.second);
+  }
+
+  // Counts as rates, figures as they are.
+  column(name) {
+    if (!COUNTS.includes(name)) return this.rows.map((row) => row[name] ?? null);
+    return this.rows.map((row) => (row[name] ?? 0) / row.span);
+  }
+}
+
+// Seconds joined into one row. Joining n seconds into at most POINTS rows leaves at least half as
+// many, so that fewer were not joined.
+export function spanOf(rows) {
+  if (rows.length < POINTS / 2) return 1;
+  let span = Infinity;
+  for (let at = 1; at < rows.length; at += 1) {
+    span = Math.min(span, rows[at].second - rows[at - 1].second);
+  }
+  return Number.isFinite(span) && span > 0 ? span : 1;
+}
+
+// Silent seconds have no row: nothing was offered, and there is nothing to draw a line over.
+function filled(rows, span) {
+  const all = [];
+  for (const row of rows) {
+    const previous = all[all.length - 1];
+    const silent = previous ? Math.round((row.second - previous.second) / span) - 1 : 0;
+    for (let step = 1; step <= Math.min(silent, FILL_MAX); step += 1) {
+      all.push({ second: previous.second + step * span, span });
+    }
+    all.push({ ...row, span });
+  }
+  return all;
+}

@@ -1,0 +1,265 @@
+// The page of one test, live or over: #/test/<id>.
+
+import { ApiError, get, getBlob, poll, post } from "./api.js";
+import { quantileAxis, timeAxis } from "./axis.js";
+import { Chart } from "./chart.js";
+import { download, h, setAttribute, setAttributes, setText } from "./dom.js";
+import * as format from "./format.js";
+import { getNodes, testNodes } from "./nodes.js";
+import * as parts from "./parts.js";
+import { standalone } from "./report.js";
+import * as run from "./run.js";
+import { Series } from "./series.js";
+
+const EXPORTS = ["json", "csv", "hlog", "hgrm"];
+// Drivers report once a second, almost together. After the first news of a second the rest of it
+// follows at once; then there is nothing new until the next.
+const SOON_MS = 120;
+const QUIET_MS = 850;
+const IDLE_MS = 500;
+const ENDED_MS = 5_000;
+
+export function testView(root, [testId]) {
+  const page = build(testId);
+  root.append(page.element);
+  tellEarlier(page, testId);
+  const state = {
+    testId, page, series: new Series(), test: null, state: null, stamp: "", news: 0, settled: false,
+  };
+  const loop = poll(() => step(state));
+  page.onCommand = async (command) => {
+    await perform(page, command, testId);
+    loop.now();
+  };
+  return {
+    stop() {
+      loop.stop();
+      page.charts.forEach((chart) => chart.stop());
+    },
+  };
+}
+
+// What the form was told when it tried to start the test that it had just created.
+function tellEarlier(page, testId) {
+  const told = sessionStorage.getItem(`dlts-problem-${testId}`);
+  if (told === null) return;
+  sessionStorage.removeItem(`dlts-problem-${testId}`);
+  page.header.problem.hidden = false;
+  setText(page.header.problem, told);
+}
+
+// Loads what may be new, shows it, and returns the ms until the next time.
+async function step(state) {
+  const { testId, page, series } = state;
+  const query = series.query(Date.now(), state.settling);
+  const path = `/metrics/${encodeURIComponent(testId)}?${query.text}`;
+  let result;
+  let nodes;
+  try {
+    [result, nodes] = await Promise.all([get(path), getNodes()]);
+    if (state.test === null || state.state !== result.state) {
+      state.test = await get(`/tests/${encodeURIComponent(testId)}`);
+    }
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return missing(page, testId, error);
+    throw error;
+  }
+  series.absorb(query, result.series, Date.now());
+  const changed = state.state !== result.state;
+  state.state = result.state;
+  // The seconds are loaded once more as a whole when the run has ended.
+  state.settling = changed && run.hasEnded(result.state);
+  page.update(state.test, result, nodes, series);
+  return state.settling ? SOON_MS : delay(state, result);
+}
+
+function delay(state, result) {
+  const stamp = `${result.elapsed_s} ${result.sent} ${result.nodes.length}`;
+  const fresh = stamp !== state.stamp;
+  const now = performance.now();
+  if (fresh) state.news = now;
+  state.stamp = stamp;
+  if (run.hasEnded(result.state)) return ENDED_MS;
+  if (document.hidden || !run.isLoading(result.state)) return IDLE_MS;
+  return fresh ? SOON_MS : Math.max(SOON_MS, QUIET_MS - (now - state.news));
+}
+
+function missing(page, testId, error) {
+  page.element.replaceChildren(
+    h("h1", {}, "No such test"),
+    h("p", { class: "problem", role: "alert" }, `${testId}: ${error.message}`),
+    h("p", {}, h("a", { href: "#/tests" }, "Look in the history")),
+  );
+  return 60_000;
+}
+
+function build(testId) {
+  const header = head(testId);
+  const linked = new Set();
+  const rates = new Chart(ratesOptions(linked));
+  const times = new Chart(timesOptions(linked));
+  const curve = new Chart(curveOptions());
+  const nodes = testNodes();
+  const configuration = parts.configuration();
+  const live = {
+    tiles: parts.tiles(), progress: parts.progressBar(), verdict: parts.verdict(),
+    outcomes: parts.outcomes(), latency: parts.latencyTable(), accounting: parts.accounting(),
+  };
+  const grid = h("div", { class: "grid" }, rates.element, times.element, curve.element,
+    live.outcomes.element);
+  const element = h("article", { id: "run", "data-test-id": testId }, header.element,
+    live.verdict.element, live.progress.element, live.tiles.element, grid, nodes.element,
+    live.latency.element, live.accounting.element, configuration.element);
+  const page = { element, header, charts: [rates, times, curve], onCommand: null, latest: null };
+  header.actions.forEach((button) =>
+    button.addEventListener("click", () => page.onCommand(button.dataset.command)));
+  page.update = (test, result, known, series) => {
+    page.latest = { test, result };
+    header.update(test, result);
+    live.tiles.update(result, run.isLoading(result.state) ? series.last : null);
+    live.progress.update(result, run.paramsOf(test));
+    for (const name of ["verdict", "outcomes", "latency", "accounting"]) live[name].update(result);
+    nodes.update(result, known, participantsOf(test));
+    configuration.update(test);
+    drawCharts(page.charts, result, series);
+    setAttributes(element, rawValues(result));
+  };
+  return page;
+}
+
+function participantsOf(test) {
+  return (test.participants ?? []).map((one) => (typeof one === "string" ? one : one.node_id));
+}
+
+function drawCharts([rates, times, curve], result, series) {
+  const xs = series.seconds();
+  const columns = (names) => Object.fromEntries(names.map((name) => [name, series.column(name)]));
+  rates.update(xs, columns(["offered", "sent", "completed", "errors"]));
+  times.update(xs, columns(["p50", "p99", "p99_9", "max"]));
+  const points = curvePoints(result);
+  curve.update(points.map((point) => point.quantile), {
+    response: points.map((point) => point.response_ms),
+    service: points.map((point) => point.service_ms),
+  });
+}
+
+// Beyond 1 - 1/n a quantile of n samples says nothing more.
+export function curvePoints(result) {
+  const samples = Math.max(result.ok, 1);
+  const points = result.curve.filter((point) => point.response_ms !== null);
+  return points.filter(({ quantile }) => quantile >= 1 || 1 - quantile >= 0.5 / samples);
+}
+
+const ratesOptions = (linked) => ({
+  title: "Requests per second",
+  axis: timeAxis,
+  format: format.compact,
+  linked,
+  lines: [
+    { key: "offered", label: "offered", style: "c-grey" },
+    { key: "sent", label: "sent", style: "c-blue" },
+    { key: "completed", label: "completed", style: "c-green" },
+    { key: "errors", label: "errors", style: "c-red" },
+  ],
+});
+
+const timesOptions = (linked) => ({
+  title: "Response time",
+  axis: timeAxis,
+  format: format.latency,
+  linked,
+  log: true,
+  lines: [
+    { key: "p50", label: "p50", style: "c-green" },
+    { key: "p99", label: "p99", style: "c-blue" },
+    { key: "p99_9", label: "p99.9", style: "c-purple" },
+    { key: "max", label: "max", style: "c-orange" },
+  ],
+});
+
+const curveOptions = () => ({
+  title: "Percentiles: response and service time",
+  axis: quantileAxis,
+  format: format.latency,
+  log: true,
+  band: ["response", "service"],
+  lines: [
+    { key: "response", label: "response", style: "c-blue" },
+    { key: "service", label: "service", style: "c-orange" },
+  ],
+});
+
+// Raw values for tests, and for people who script.
+function rawValues(result) {
+  const values = { "data-state": result.state, "data-test-type": result.test_type };
+  for (const name of ["planned", "offered", "sent", "completed", "ok", "shed", "not_sent", "aborted"]) {
+    values[`data-${name.replace("_", "-")}`] = result[name];
+  }
+  for (const figure of ["min", "mean", "p50", "p99", "p99_9", "max"]) {
+    values[`data-${figure.replace("_", "-")}-ms`] = result.metrics[`${figure}_latency`];
+  }
+  values["data-errors"] = run.errorsOf(result);
+  values["data-requests-per-second"] = result.requests_per_second;
+  values["data-elapsed-s"] = result.elapsed_s;
+  values["data-verdict"] = result.verdict.verdict;
+  return values;
+}
+
+function head(testId) {
+  const kind = h("span", { class: "kind" });
+  const badge = parts.badge("unknown");
+  const words = h("p", { class: "note" });
+  const problem = h("p", { class: "problem", role: "alert", hidden: true });
+  const again = h("a", { class: "button", href: `#/new?from=${encodeURIComponent(testId)}` }, "Run again");
+  const compare = h("a", { class: "button", href: `#/compare/${encodeURIComponent(testId)}` }, "Compare");
+  const command = (name, text, style = "") =>
+    h("button", { type: "button", class: style, "data-command": name }, text);
+  const trigger = command("trigger", "Trigger", "primary");
+  const stop = command("stop", "Stop", "danger");
+  const exports = EXPORTS.map((name) => command(`export ${name}`, name));
+  const report = command("report", "report");
+  const downloads = h("span", { class: "choice", role: "group", "aria-label": "Download" },
+    h("span", { class: "label" }, "Download"), exports, report);
+  const title = h("div", { class: "title" }, h("h1", {}, h("code", {}, testId)), kind, badge);
+  const buttons = h("div", { class: "actions", "data-live": true }, trigger, stop, again, compare, downloads);
+  const element = h("header", { class: "head" }, title, buttons, words, problem);
+  function update(test, result) {
+    setText(kind, result.test_type.toLowerCase());
+    parts.setBadge(badge, result.state);
+    const reason = test.reason ? ` ${test.reason}` : "";
+    const since = format.date(test.started_unix_ms ?? test.created_unix_ms);
+    const target = run.paramsOf(test).target ?? "the test server";
+    setText(words, `${run.STATE_WORDS[result.state] ?? result.state}${reason}\n` +
+      `${run.loadInWords(test)}; target ${target}; ${since}`);
+    trigger.hidden = run.hasEnded(result.state) || run.isLoading(result.state);
+    stop.hidden = run.hasEnded(result.state);
+    setAttribute(stop, "disabled", false);
+    document.title = `${result.state} · ${testId} · dlts`;
+  }
+  return { element, update, actions: [trigger, stop, ...exports, report], problem };
+}
+
+async function perform(page, command, testId) {
+  const { problem } = page.header;
+  problem.hidden = true;
+  const id = encodeURIComponent(testId);
+  try {
+    if (command === "trigger" || command === "stop") await post(`/${command}/${id}`);
+    else if (command === "report") saveReport(page, testId);
+    else await saveExport(id, testId, command.split(" ")[1]);
+  } catch (error) {
+    problem.hidden = false;
+    setText(problem, [error.message, error.hint].filter(Boolean).join(". "));
+  }
+}
+
+async function saveExport(id, testId, name) {
+  const blob = await getBlob(`/tests/${id}/export?format=${name}`);
+  download(`${testId}.${name}`, blob.type, blob);
+}
+
+async function saveReport(page, testId) {
+  if (page.latest === null) return;
+  page.charts.forEach((chart) => chart.draw());
+  download(`${testId}.html`, "text/html", await standalone(page.element, page.latest));
+}
