@@ -8,10 +8,12 @@ import { choice, h, setAttribute, setAttributes, setText, svg } from "./dom.js";
 
 const HEIGHT = 220;
 const MARGIN = { top: 10, right: 14, bottom: 24, left: 58 };
+const TICK_CHARACTER = 6.5;
 const KEYS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -1e9, End: 1e9 };
 
 // title; axis (see axis.js); format(value); log; lines: [{ key, label, style }], where style names a
-// class; band: two keys between which the area is filled; linked: charts that share a cursor.
+// class; band: two keys between which the area is filled; join: whether lines cross missing values;
+// linked: charts that share a cursor.
 export class Chart {
   constructor(options) {
     this.options = options;
@@ -197,21 +199,35 @@ export class Chart {
         svg("text", { x: MARGIN.left - 8, y: y + 4, class: "end" }, label),
       ];
     });
-    const columns = this.x.ticks.map((tick, at) => {
-      const x = this.#left(tick);
-      const anchor = at > 0 && x > right - 20 ? "end" : "middle";
-      return svg("text", { x, y: bottom + 17, class: anchor }, this.options.axis.tick(tick));
-    });
+    const columns = this.#columnTicks(right).map(({ x, text, anchor }) =>
+      svg("text", { x, y: bottom + 17, class: anchor }, text));
     this.grid.replaceChildren(...rows, ...columns);
   }
 
-  // Gaps stay gaps: a missing value is not drawn over.
+  // Only those whose labels do not touch each other.
+  #columnTicks(right) {
+    let free = -Infinity;
+    const placed = this.x.ticks.map((tick, at) => {
+      const text = this.options.axis.tick(tick);
+      const x = this.#left(tick);
+      const anchor = at > 0 && x > right - 20 ? "end" : "middle";
+      const width = text.length * TICK_CHARACTER;
+      const start = x - (anchor === "end" ? width : width / 2);
+      if (start < free) return null;
+      free = start + width + TICK_CHARACTER;
+      return { x, text, anchor };
+    });
+    return placed.filter((tick) => tick !== null);
+  }
+
+  // Gaps stay gaps: a missing value is not drawn over, unless the chart joins its points.
   #line(column) {
     let path = "";
     let pen = "M";
     for (let at = 0; at < this.xs.length; at += 1) {
       const value = column[at];
       if (value === null || value === undefined) {
+        if (this.options.join) continue;
         // A lone point would be invisible without a length.
         if (pen === "L" && lone(column, at - 1)) path += "h0.1";
         pen = "M";

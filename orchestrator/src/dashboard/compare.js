@@ -84,6 +84,7 @@ const options = () => ({
   axis: quantileAxis,
   format: format.latency,
   log: true,
+  join: true,
   lines: [
     { key: "base", label: "base", style: "c-grey" },
     { key: "test", label: "test", style: "c-blue" },

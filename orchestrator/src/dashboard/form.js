@@ -8,23 +8,23 @@ import { paramsOf } from "./run.js";
 // name, label, unit or note, placeholder (the default), and what restricts it
 const GROUPS = [
   ["Load, for each driver", [
-    ["seconds", "Gap between loads", "s", "2", { only: "TSUNAMI" }],
-    ["burst", "Requests of one load", "", "100", { only: "TSUNAMI" }],
-    ["requests", "Requests", "", { AVALANCHE: "100000", TSUNAMI: "500" }, {}],
+    ["seconds", "Gap between loads", "s, from start to start", "2", { only: "TSUNAMI" }],
+    ["burst", "Requests of one load", "sent at once", "100", { only: "TSUNAMI" }],
+    ["requests", "Requests", "in all", { AVALANCHE: "100000", TSUNAMI: "500" }, {}],
     ["connections", "Connections", "1 to 50000", "64", {}],
-    ["duration_s", "Duration", "s; ends the load, if the count does not", "no limit", {}],
-    ["rate", "Rate", "requests/s: an open loop; from:to is a ramp over the duration", "as fast as answers come", {}],
-    ["stages", "Stages", "rate@duration or from:to@duration, with commas", "100:1000@30s, 1000@60s", {}],
+    ["duration_s", "Duration", "s; the load ends here if it has not before", "no limit", {}],
+    ["rate", "Rate", "requests/s in an open loop; from:to is a ramp", "as fast as answers come", {}],
+    ["stages", "Stages", "rate@duration or from:to@duration, with commas", "100:1000@30s, 1000@60s", { wide: true }],
   ]],
   ["Request", [
     ["target", "Target", "URL", "the test server", { wide: true }],
-    ["method", "Method", "", "GET", {}],
+    ["method", "Method", "GET, POST, PUT …", "GET", {}],
     ["headers", "Headers", "one a line, Name: value", "Accept: text/plain", { area: true }],
     ["body", "Body", "text", "", { area: true }],
   ]],
   ["Limits and judgement", [
     ["timeout_ms", "Timeout", "ms, from the actual send", "30000", {}],
-    ["deadline_ms", "Deadline", "ms, from the intended send; past it a request is shed", "none", {}],
+    ["deadline_ms", "Deadline", "ms, from the intended send; later it is shed", "none", {}],
     ["warmup_s", "Warm-up", "s, not counted", "0", {}],
     ["pipeline", "Pipeline", "requests in flight on a connection", "1", {}],
     ["threshold", "Thresholds", "with commas", "p99<250ms, error_rate<0.1%", { wide: true }],
@@ -108,9 +108,10 @@ function fieldOf([name, label, note, , { area, wide }], inputs) {
     id: `field-${name}`, name, spellcheck: "false", "aria-describedby": `note-${name} error-${name}`,
   });
   inputs.set(name, { input, error });
-  const caption = h("label", { for: `field-${name}` }, label, " ",
-    h("small", { id: `note-${name}` }, note));
-  return h("div", { class: area || wide ? "field wide" : "field", "data-field": name }, caption, input, error);
+  const caption = h("label", { for: `field-${name}` }, label);
+  const explained = h("small", { class: "note", id: `note-${name}` }, note);
+  const style = area || wide ? "field wide" : "field";
+  return h("div", { class: style, "data-field": name }, caption, input, explained, error);
 }
 
 function truthOf(name, label, inputs) {

@@ -47,9 +47,12 @@ export function bytes(value) {
   return absent(value) ? NONE : `${compact(value)}B`;
 }
 
-// A share of 0 to 1.
+// A share of 0 to 1. What is not zero never looks like zero.
 export function percent(share, digits = 1) {
-  return absent(share) ? NONE : `${(share * 100).toFixed(digits)}${THIN}%`;
+  if (absent(share)) return NONE;
+  const least = 10 ** -digits;
+  if (share > 0 && share * 100 < least / 2) return `<${THIN}${least}${THIN}%`;
+  return `${(share * 100).toFixed(digits)}${THIN}%`;
 }
 
 // 3725 -> 1 h 02 min
@@ -83,10 +86,11 @@ export function date(unixMs) {
   return `${day} ${time}`;
 }
 
-// 0.999 -> 99.9 %
+// 0.999 -> 99.9 %, with one digit more than it has nines
 export function quantile(value) {
-  const digits = value >= 1 ? 0 : Math.max(0, Math.ceil(-Math.log10(1 - value) - 2 + 1e-9));
-  return `${(value * 100).toFixed(Math.min(digits, 5))}${THIN}%`;
+  const nines = value >= 1 ? 0 : -Math.log10(1 - value);
+  const digits = Math.min(6, Math.max(1, Math.ceil(nines - 1 - 1e-6)));
+  return `${Number((value * 100).toFixed(digits))}${THIN}%`;
 }
 
 export function plural(number, one, many = `${one}s`) {

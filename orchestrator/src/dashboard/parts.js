@@ -101,9 +101,9 @@ export function verdict() {
     const started = result.sent > 0 || run.hasEnded(result.state);
     const judged = result.verdict.verdict;
     setAttribute(element, "data-verdict", started ? judged : "none");
-    setText(name, started ? judged : "no verdict yet");
-    const soFar = run.hasEnded(result.state) ? "" : " So far.";
-    setText(words, started ? run.VERDICT_WORDS[judged] + soFar : "Nothing has been sent.");
+    const soFar = run.hasEnded(result.state) ? "" : " so far";
+    setText(name, started ? judged + soFar : "no verdict yet");
+    setText(words, started ? run.VERDICT_WORDS[judged] : "Nothing has been sent.");
     const told = started ? result.verdict.reasons : [];
     keyed(reasons, told, (reason) => reason, () => h("li"), (child, reason) => setText(child, reason));
     keyed(thresholds, result.thresholds, ({ threshold }) => threshold, () => h("li"), showThreshold);
@@ -112,9 +112,16 @@ export function verdict() {
 }
 
 function showThreshold(child, { threshold, observed, pass }) {
-  const observedText = observed === null ? "no samples" : `observed ${format.significant(observed)}`;
+  const observedText = observed === null ? "no samples" : `observed ${unitOf(threshold)(observed)}`;
   setAttributes(child, { "data-threshold": threshold, "data-pass": pass });
   setText(child, `${pass ? "✓ holds" : "✗ breached"}: ${threshold} (${observedText})`);
+}
+
+// Latencies are observed in ms, rates of errors as a share, the rest as numbers.
+function unitOf(threshold) {
+  const metric = threshold.split(/[<>]/)[0].trim();
+  if (/_rate$/.test(metric)) return (value) => format.percent(value, 3);
+  return /^(errors|ok|rps|requests_per_second)$/.test(metric) ? format.significant : format.latency;
 }
 
 // Status codes, and errors by kind, as bars.

@@ -1,5 +1,7 @@
 // What the state, the configuration and the counts of a run mean, without any drawing.
 
+import { count } from "./format.js";
+
 const ENDED = ["done", "partial", "aborted", "failed"];
 const LOADING = ["armed", "running", "draining"];
 
@@ -88,7 +90,7 @@ function durationSeconds(text) {
 export function loadInWords(test) {
   const params = paramsOf(test);
   const parts = [shape(test.test_type, params)];
-  if (params.connections) parts.push(`${params.connections} connections`);
+  if (params.connections) parts.push(`${count(params.connections)} connections`);
   if (params.pipeline > 1) parts.push(`pipeline ${params.pipeline}`);
   parts.push("on each driver");
   return parts.join(", ").replace(", on", " on");
@@ -96,7 +98,7 @@ export function loadInWords(test) {
 
 function shape(testType, params) {
   const requests = params.message_count_per_driver || params.requests;
-  const limits = [requests && `${requests} requests`, params.duration_s && `${params.duration_s} s`];
+  const limits = [requests && `${count(requests)} requests`, params.duration_s && `${params.duration_s} s`];
   const limit = limits.filter(Boolean).join(" or ");
   if (params.stages) return `open loop in stages ${[params.stages].flat().join(" ")}`;
   if (params.rate) return `open loop at ${params.rate} requests/s, ${limit}`;
