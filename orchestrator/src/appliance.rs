@@ -1,0 +1,67 @@
+//! `appliance`: starts and stops the whole of dlts on one machine, which is what `make up`,
+//! `make down`, `make status` and `make logs` call.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | [`cli`] | the command line |
+//! | [`up`] | start everything, wait until it works, or leave nothing behind |
+//! | [`down`] | end exactly what was started |
+//! | [`status`], [`logs`] | look at it |
+//! | [`broker`], [`redpanda`] | which broker, and Docker's part in it |
+//! | [`plan`], [`cores`] | what runs with which arguments on which cores (pure) |
+//! | [`preflight`] | what can be known to fail before anything is started |
+//! | [`launch`], [`log_pump`] | a process whose output is kept, within bounds, when `up` is gone |
+//! | [`process`], [`record`] | which processes are ours |
+//!
+//! # Which processes are ours
+//! A process is named by its id, the kernel's start time of that process, and the boot; all three
+//! are kept in `run/appliance.json` from the instant that it exists. A recycled process id has
+//! another start time and is never signalled. The file is written after each start, so that
+//! whatever ends `up` in the middle, `down` finds what it left.
+//!
+//! # Where output goes
+//! Standard output of each process goes through a pump, a small process of this same binary, into
+//! `logs/<name>/stdout.jsonl`. It outlives `up`, bounds the file, and ends with its process.
+//! Standard error goes straight into `logs/<name>/stderr.log`.
+
+mod answer;
+pub mod broker;
+pub mod cli;
+pub mod cores;
+pub mod down;
+pub mod failure;
+pub mod folders;
+pub mod launch;
+pub mod log_pump;
+pub mod logs;
+pub mod plan;
+pub mod preflight;
+pub mod process;
+pub mod record;
+pub mod redpanda;
+pub mod status;
+pub mod up;
+
+use std::process::ExitCode;
+
+use cli::{Cli, Command};
+
+/// Does what the command line says.
+#[must_use]
+pub fn run(cli: &Cli) -> ExitCode {
+    let folders = folders::Folders::new(&cli.dir);
+    let done = match &cli.command {
+        Command::Up(options) => up::up(&folders, options),
+        Command::Down => down::down(&folders),
+        Command::Status(options) => status::status(&folders, options),
+        Command::Logs(options) => logs::logs(&folders, options),
+        Command::LogPump(options) => log_pump::pump(options),
+    };
+    match done {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("appliance: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Redpanda by `docker compose`.
+
+use std::io;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::answer::{Answer, within};
+use super::failure::Failure;
+use super::folders::Folders;
+
+/// Where the compose file lets the host in.
+pub const ADDRESS: &str = "127.0.0.1:9093";
+/// A Docker engine that needs longer to say who it is does not work.
+const ENGINE_ANSWER_MAX: Duration = Duration::from_secs(10);
+/// Pulling the image is not counted in it, starting and becoming healthy is.
+const HEALTHY_MAX_S: &str = "120";
+
+/// Whether a Docker engine answers and knows `compose`.
+///
+/// # Errors
+/// What is missing.
+pub fn engine_answers() -> Result<(), Failure> {
+    for (arguments, tool) in [
+        (&["info"][..], "docker"),
+        (&["compose", "version"], "docker compose"),
+    ] {
+        let mut command = Command::new("docker");
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        match within(&mut command, ENGINE_ANSWER_MAX) {
+            Ok(Answer { success: true, .. }) => {}
+            Ok(answer) if tool == "docker" => {
+                return Err(Failure::NoDockerEngine {
+                    reason: answer.first_line(),
+                });
+            }
+            Ok(_) => return Err(Failure::ToolMissing { tool }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Failure::ToolMissing { tool });
+            }
+            Err(error) => {
+                return Err(Failure::NoDockerEngine {
+                    reason: error.to_string(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Starts Redpanda and waits until its health check passes. Docker's words go to the terminal.
+///
+/// # Errors
+/// [`Failure::Compose`]; what was started is taken down again.
+pub fn start(folders: &Folders) -> Result<(), Failure> {
+    let arguments = ["up", "--detach", "--wait", "--wait-timeout", HEALTHY_MAX_S];
+    if compose(folders, &arguments) {
+        return Ok(());
+    }
+    // Docker's own words say whether this too failed.
+    let _ = stop(folders);
+    Err(Failure::Compose)
+}
+
+/// Takes Redpanda down; its volume stays. Whether it could.
+#[must_use]
+pub fn stop(folders: &Folders) -> bool {
+    compose(folders, &["down", "--timeout", "20"])
+}
+
+fn compose(folders: &Folders, arguments: &[&str]) -> bool {
+    let status = Command::new("docker")
+        .arg("compose")
+        .arg("-f")
+        .arg(folders.compose_file())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .status();
+    status.is_ok_and(|status| status.success())
+}

@@ -1,0 +1,256 @@
+//! `appliance up`: everything works at its end, or nothing of it is left.
+
+use std::fs;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::broker::{self, Broker};
+use super::cli::UpOptions;
+use super::cores;
+use super::down;
+use super::failure::Failure;
+use super::folders::Folders;
+use super::launch::Launcher;
+use super::plan::{self, Program};
+use super::preflight;
+use super::record::{self, Record};
+use super::redpanda;
+use crate::client::api::Api;
+
+/// How often it is looked whether what was waited for has come.
+const LOOK: Duration = Duration::from_millis(50);
+/// Lines of standard error that are shown of a process that ended.
+const WORDS_LINES: usize = 5;
+
+/// Starts everything and waits until all drivers are up.
+///
+/// # Errors
+/// The first thing that failed, with its remedy. What was started is ended again.
+pub fn up(folders: &Folders, options: &UpOptions) -> Result<ExitCode, Failure> {
+    let _lock = folders.lock()?;
+    if let Some(record) = Record::load(folders)? {
+        if record.complete && record.ended().is_empty() {
+            println!("dlts is up; nothing was changed\n");
+            print_places(&record);
+            return Ok(ExitCode::SUCCESS);
+        }
+        clear_what_is_left(folders, &record)?;
+    }
+    let launcher = Launcher::new(folders)?;
+    preflight::check(&launcher, options)?;
+    let broker = broker::decide(&options.broker)?;
+    println!("broker: {broker}");
+    folders.make()?;
+    let mut start = Start {
+        folders,
+        options,
+        launcher,
+        record: Record {
+            boot_id: record::boot_id(),
+            broker_kind: broker.to_string(),
+            ..Record::default()
+        },
+        interrupted: interrupt_flag(),
+        deadline: Instant::now(),
+    };
+    let begin = Instant::now();
+    match start.everything(&broker) {
+        Ok(()) => {
+            println!("dlts is up after {:.1} s\n", begin.elapsed().as_secs_f64());
+            print_places(&start.record);
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(failure) => {
+            down::end_all(folders, &start.record)?;
+            Err(failure)
+        }
+    }
+}
+
+/// A record from before: of an `up` that was killed, of another boot, or of a whole of which a
+/// part has ended. Only the last is somebody's to decide upon.
+fn clear_what_is_left(folders: &Folders, record: &Record) -> Result<(), Failure> {
+    let ended = record.ended();
+    if record.complete && ended.len() < record.entries.len() {
+        let names: Vec<&str> = ended.iter().map(|entry| entry.name.as_str()).collect();
+        return Err(Failure::Degraded(format!("{} ended", names.join(", "))));
+    }
+    println!("clearing what an earlier start left behind");
+    down::end_all(folders, record)
+}
+
+fn interrupt_flag() -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // Without the handler the signal ends us at once, and `down` finds what was started.
+        let _ = signal_hook::flag::register(signal, Arc::clone(&flag));
+    }
+    flag
+}
+
+fn print_places(record: &Record) {
+    let (orchestrator, testserver) = (&record.orchestrator, &record.testserver);
+    println!("  dashboard and REST  {orchestrator}");
+    println!("  test server         {testserver}");
+    println!("  broker              {}\n", record.broker);
+    println!("Try:");
+    println!("  curl -X POST {orchestrator}avalanche         # answers {{\"TestId\":\"...\"}}");
+    println!("  curl -X POST {orchestrator}trigger/<TestId>");
+    println!("  curl {orchestrator}metrics/<TestId>");
+    println!("  target/release/client run tsunami 0.1 --burst 10");
+    println!("  make status | make logs | make down");
+}
+
+/// A start in progress.
+struct Start<'a> {
+    folders: &'a Folders,
+    options: &'a UpOptions,
+    launcher: Launcher<'a>,
+    record: Record,
+    interrupted: Arc<AtomicBool>,
+    deadline: Instant,
+}
+
+impl Start<'_> {
+    fn everything(&mut self, broker: &Broker) -> Result<(), Failure> {
+        self.start_broker(broker)?;
+        let (options, address) = (self.options, self.record.broker.clone());
+        let deal = cores::deal(&cores::allowed(), usize::from(options.drivers));
+        let testserver = plan::testserver(options, &deal);
+        let orchestrator = plan::orchestrator(options, &address);
+        let drivers = plan::drivers(options, &address, &deal);
+        self.record.testserver.clone_from(&testserver.place);
+        self.record.orchestrator.clone_from(&orchestrator.place);
+        self.start(&testserver)?;
+        self.start(&orchestrator)?;
+        for driver in &drivers {
+            self.start(driver)?;
+        }
+        self.wait_for_servers()?;
+        self.wait_for_drivers(&drivers)?;
+        self.record.complete = true;
+        self.record.save(self.folders)
+    }
+
+    fn start(&mut self, program: &Program) -> Result<(), Failure> {
+        let entry = self.launcher.start(program)?;
+        self.record.entries.push(entry);
+        self.record.save(self.folders)
+    }
+
+    fn start_broker(&mut self, broker: &Broker) -> Result<(), Failure> {
+        self.deadline = Instant::now() + Duration::from_secs(self.options.timeout);
+        match broker {
+            Broker::Running(address) => self.record.broker.clone_from(address),
+            Broker::Redpanda => {
+                self.record.redpanda = true;
+                self.record.save(self.folders)?;
+                redpanda::start(self.folders)?;
+                redpanda::ADDRESS.clone_into(&mut self.record.broker);
+            }
+            Broker::Embedded => self.start_embedded()?,
+        }
+        // Pulling an image may have taken long; the drivers get their time from here on.
+        self.deadline = Instant::now() + Duration::from_secs(self.options.timeout);
+        self.record.save(self.folders)
+    }
+
+    fn start_embedded(&mut self) -> Result<(), Failure> {
+        self.start(&plan::broker("run/broker.address"))?;
+        let file = self.folders.broker_address();
+        let address = self.wait("the broker is not ready", Some("broker"), || {
+            let address = fs::read_to_string(&file).ok()?;
+            Some(address.trim().to_owned())
+        })?;
+        if let Some(entry) = self.record.entries.last_mut() {
+            entry.place.clone_from(&address);
+        }
+        self.record.broker = address;
+        Ok(())
+    }
+
+    fn wait_for_servers(&self) -> Result<(), Failure> {
+        let servers = [
+            ("testserver", &self.record.testserver, "ping"),
+            ("orchestrator", &self.record.orchestrator, "healthz"),
+        ];
+        for (name, url, path) in servers {
+            let api = Api::new(url);
+            self.wait(&format!("the {name} does not answer"), Some(name), || {
+                api.get(path).ok()
+            })?;
+        }
+        Ok(())
+    }
+
+    fn wait_for_drivers(&self, drivers: &[Program]) -> Result<(), Failure> {
+        let api = Api::new(&self.record.orchestrator);
+        for driver in drivers {
+            let late = format!("{} is not up", driver.name);
+            self.wait(&late, Some(&driver.name), || {
+                let nodes = api.nodes().ok()?;
+                nodes
+                    .iter()
+                    .any(|node| node.node_id == driver.name && node.is_up())
+                    .then_some(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Asks `come` again and again. Any process that ends meanwhile, a signal, or the deadline
+    /// ends the waiting.
+    fn wait<T>(
+        &self,
+        late: &str,
+        who: Option<&str>,
+        come: impl Fn() -> Option<T>,
+    ) -> Result<T, Failure> {
+        loop {
+            if let Some(ended) = self.record.ended().first() {
+                return Err(self.ended(&ended.name));
+            }
+            if let Some(what) = come() {
+                return Ok(what);
+            }
+            if self.interrupted.load(Ordering::Relaxed) {
+                return Err(Failure::Interrupted);
+            }
+            if Instant::now() >= self.deadline {
+                return Err(Failure::Timeout {
+                    waited_for: late.to_owned(),
+                    seconds: self.options.timeout,
+                    words: who.map(|name| self.last_words(name)).unwrap_or_default(),
+                    logs: self.folders.logs(),
+                });
+            }
+            thread::sleep(LOOK);
+        }
+    }
+
+    fn ended(&self, name: &str) -> Failure {
+        Failure::Ended {
+            name: name.to_owned(),
+            words: self.last_words(name),
+            logs: self.folders.logs().join(name),
+        }
+    }
+
+    /// The last lines of standard error of a process, indented, from the second line on.
+    fn last_words(&self, name: &str) -> String {
+        let text = fs::read(self.folders.stderr_log(name)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .collect();
+        let last = &lines[lines.len().saturating_sub(WORDS_LINES)..];
+        last.iter()
+            .fold(String::new(), |words, line| words + "\n  " + line)
+    }
+}

@@ -1,0 +1,3 @@
+//! `client`: the terminal front end of the orchestrator's REST API.
+
+pub mod api;
