@@ -72,6 +72,9 @@ pub fn decide(choice: &BrokerChoice) -> Result<Broker, Failure> {
         BrokerChoice::Embedded => Ok(Broker::Embedded),
         // The seam for an Apache Kafka of our own: decide on it here, start it in `up`.
         BrokerChoice::Kafka => Err(Failure::KafkaNotBuilt),
+        BrokerChoice::Redpanda | BrokerChoice::Auto if redpanda::runs_already() => {
+            Ok(Broker::Running(redpanda::ADDRESS.to_owned()))
+        }
         BrokerChoice::Redpanda => redpanda::engine_answers().map(|()| Broker::Redpanda),
         BrokerChoice::Auto => Ok(match redpanda::engine_answers() {
             Ok(()) => Broker::Redpanda,

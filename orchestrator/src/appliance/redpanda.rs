@@ -1,6 +1,7 @@
 //! Redpanda by `docker compose`.
 
 use std::io;
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -51,13 +52,20 @@ pub fn engine_answers() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Starts Redpanda and waits until its health check passes. Docker's words go to the terminal.
+/// Whether somebody has started it already; then it is not ours to stop.
+#[must_use]
+pub fn runs_already() -> bool {
+    TcpStream::connect(ADDRESS).is_ok()
+}
+
+/// Starts Redpanda, waits until its health check passes, and has it make the topics. Docker's words
+/// go to the terminal.
 ///
 /// # Errors
 /// [`Failure::Compose`]; what was started is taken down again.
 pub fn start(folders: &Folders) -> Result<(), Failure> {
-    let arguments = ["up", "--detach", "--wait", "--wait-timeout", HEALTHY_MAX_S];
-    if compose(folders, &arguments) {
+    let up = ["up", "--detach", "--wait", "--wait-timeout", HEALTHY_MAX_S, "redpanda-0"];
+    if compose(folders, &up) && compose(folders, &["run", "--rm", "topics"]) {
         return Ok(());
     }
     // Docker's own words say whether this too failed.

@@ -1,0 +1,59 @@
+# Thin on purpose: each target is one line to cargo or to a binary; `appliance` and `bench` do the work.
+#
+# Variables of `make up`: DRIVERS=1..16, BROKER=host:port|embedded|redpanda, TESTSERVER_PORT, ORCHESTRATOR_PORT.
+# They reach the binaries through the environment, on either side: `DRIVERS=4 make up`, `make up DRIVERS=4`.
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BIN := $(TARGET)/release
+TLS := proto/tls,driver-core/tls,orchestrator/tls
+
+.PHONY: help build release test check fmt up down status logs nodes bench bench-tools bench-compare clean-data
+
+help: ## What there is
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
+
+build: ## All binaries, in target/release
+	$(CARGO) build --release --locked --workspace --bins
+
+release: ## The same with TLS and SASL to the broker (builds OpenSSL: needs perl)
+	$(CARGO) build --release --locked --workspace --bins --features $(TLS)
+
+test: ## All tests
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) test --locked --workspace
+
+check: ## Formatting, lints, and the rules of the code base
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) test --locked --package bench --test tidy
+
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+up: build ## Start broker, test server, orchestrator and drivers
+	@$(BIN)/appliance up
+
+down: ## End what `make up` started
+	@if [ -x $(BIN)/appliance ]; then $(BIN)/appliance down; else echo "nothing was built, so nothing is up"; fi
+
+status: ## Which processes run, and where
+	@$(BIN)/appliance status
+
+logs: ## Follow all logs, one prefix each
+	@$(BIN)/appliance logs
+
+nodes: ## Watch the drivers' heartbeats
+	@$(BIN)/client nodes
+
+bench: build ## Compare throughput with other load generators
+	@$(BIN)/bench $(ARGS)
+
+bench-tools: build ## Which of them are installed; ARGS=--install installs what registries have
+	@$(BIN)/bench tools $(ARGS)
+
+bench-compare: build ## What changed between two results: make bench-compare BASE=a.json NEW=b.json
+	@$(BIN)/bench compare $(BASE) $(NEW)
+
+clean-data: down ## Remove run/, logs/ and data/
+	rm -rf run logs data
