@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::results::Document;
 use crate::rig::Error;
+use crate::scenario::{pacing, server, stall};
 use crate::{compare, measure, output, rig, table, target, throughput, tools};
 
 /// Compares dlts with what people use, in a way that a sceptic can repeat.
@@ -30,6 +31,12 @@ Exit codes: 0 done, 1 error, 2 usage, 4 done but in doubt (with --strict, or com
 pub enum Command {
     /// Run the stamping target: spins on a core and stamps every arrival
     Target(target::Options),
+    /// Compare how evenly generators send, as the target sees it
+    Pacing(pacing::Options),
+    /// Compare what generators report when the target freezes
+    Stall(stall::Options),
+    /// Compare the test server with other minimal servers
+    Server(server::Options),
     /// Show what changed between two results files, with the noise; exits with 4 if worse
     Compare {
         /// The results file before
@@ -70,6 +77,21 @@ pub fn run(options: &Options) -> Result<Outcome, Box<dyn std::error::Error>> {
         }
         Some(Command::Target(options)) => Ok(target::run(options).map(|()| Outcome::Done)?),
         Some(Command::Exec(options)) => Ok(measure::exec(options).map(|()| Outcome::Done)?),
+        Some(Command::Pacing(options)) => Ok(publish(
+            &pacing::run(options)?,
+            &pacing::VIEW,
+            &options.common,
+        )?),
+        Some(Command::Stall(options)) => Ok(publish(
+            &stall::run(options)?,
+            &stall::VIEW,
+            &options.common,
+        )?),
+        Some(Command::Server(options)) => Ok(publish(
+            &server::run(options)?,
+            &server::VIEW,
+            &options.common,
+        )?),
         Some(Command::Compare { base, new }) => Ok(show_changes(base, new)?),
         Some(Command::Tools { install }) => Ok(show_tools(*install)),
     }

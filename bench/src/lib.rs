@@ -10,6 +10,7 @@ pub mod output;
 pub mod plot;
 pub mod results;
 pub mod rig;
+pub mod scenario;
 pub mod statistics;
 pub mod table;
 pub mod target;

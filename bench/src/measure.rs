@@ -52,6 +52,23 @@ pub struct Run {
     pub stderr: String,
 }
 
+impl Run {
+    /// How it ended, and the last thing that it said about it.
+    #[must_use]
+    pub fn failure(&self) -> String {
+        let last = self
+            .stderr
+            .lines()
+            .chain(self.stdout.lines())
+            .rfind(|line| !line.is_empty());
+        let ended = self
+            .usage
+            .code
+            .map_or("it was killed".to_owned(), |code| format!("exit {code}"));
+        format!("{ended}, {}", last.unwrap_or("without a word"))
+    }
+}
+
 /// Why a program could not be measured.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -2,6 +2,7 @@
 //! run a generator between two readings of the machine.
 
 mod nginx;
+mod node;
 mod server;
 
 use std::path::Path;

@@ -203,17 +203,7 @@ fn measure_group(
         core: rig.host.generator_core,
         scratch: rig.scratch().to_owned(),
     };
-    let mut runners: Vec<(&Found, Cell)> = Vec::new();
-    for tool in found {
-        let (Some(warm_up), Some(command)) = (
-            tool.command(&load(WARM_UP_S)),
-            tool.command(&load(common.seconds)),
-        ) else {
-            continue;
-        };
-        rig.observe(&warm_up, WARM_UP_S, server)?;
-        runners.push((tool, new_cell(tool, group, &command)));
-    }
+    let mut runners = warm_up(rig, server, found, group, load)?;
     for repetition in 0..common.repetitions {
         let count = runners.len();
         for turn in 0..count {
@@ -228,6 +218,29 @@ fn measure_group(
     add_ratios(&mut cells);
     cells.iter_mut().for_each(Cell::summarise);
     Ok(cells)
+}
+
+/// Runs every tool that can do the load once, for nothing; one that fails is named and left out.
+fn warm_up<'found>(
+    rig: &Rig,
+    server: &Server,
+    found: &'found [Found],
+    group: Group,
+    load: impl Fn(u32) -> Load,
+) -> Result<Vec<(&'found Found, Cell)>, Error> {
+    let mut runners = Vec::new();
+    for tool in found {
+        let Some(command) = tool.command(&load(WARM_UP_S)) else {
+            continue;
+        };
+        let observed = rig.observe(&command, WARM_UP_S, server)?;
+        if observed.run.usage.code == Some(0) {
+            runners.push((tool, new_cell(tool, group, &command)));
+        } else {
+            eprintln!("{} is left out: {}", tool.tool.name, observed.run.failure());
+        }
+    }
+    Ok(runners)
 }
 
 fn new_cell(tool: &Found, group: Group, command: &[String]) -> Cell {

@@ -182,6 +182,26 @@ pub fn look(names: &[String]) -> (Vec<Found>, Vec<Missing>) {
     (found, missing)
 }
 
+/// The command with what it takes to make the tool report latencies that can be read.
+#[must_use]
+pub fn reporting(name: &str, mut command: Vec<String>) -> Vec<String> {
+    match name {
+        "wrk" => command.insert(1, "--latency".to_owned()),
+        "oha" => command.extend(["--output-format".to_owned(), "json".to_owned()]),
+        "bombardier" => command.extend(["-l", "-o", "json"].map(str::to_owned)),
+        "vegeta" => {
+            let attack = command
+                .iter()
+                .filter(|word| !["-output", "/dev/null"].contains(&word.as_str()));
+            let attack = attack.map(String::as_str).collect::<Vec<_>>().join(" ");
+            let report = format!("{attack} | {} report -type=json", command[0]);
+            return vec!["sh".to_owned(), "-c".to_owned(), report];
+        }
+        _ => {}
+    }
+    command
+}
+
 /// Runs the install command of a tool that a registry has; says whether it is there afterwards.
 #[must_use]
 pub fn install(name: &str) -> bool {

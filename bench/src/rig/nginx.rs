@@ -54,6 +54,7 @@ fn configuration(address: &str, scratch: &Path) -> String {
            fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi;\n\
            scgi_temp_path {folder}/scgi;\n\
            server {{ listen {address} backlog=4096; default_type text/plain;\n\
+             location = /metric {{ stub_status; }}
              location / {{ return 200 'Hello World'; }} }}\n\
          }}\n"
     )

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -18,8 +19,10 @@ pub enum Kind {
     Stamping,
     /// `testserver`: the default target of dlts
     Testserver,
-    /// nginx with `return 200`; counts nothing
+    /// nginx with `return 200`, one process
     Nginx,
+    /// node's HTTP server
+    Node,
 }
 
 /// A running server; ended when dropped.
@@ -28,6 +31,8 @@ pub struct Server {
     kind: Kind,
     child: Child,
     address: String,
+    /// How often nginx was asked for its count; it counts that too.
+    readings: AtomicU64,
 }
 
 impl Kind {
@@ -38,6 +43,7 @@ impl Kind {
             Self::Stamping => "stamping target",
             Self::Testserver => "testserver",
             Self::Nginx => "nginx",
+            Self::Node => "node",
         }
     }
 }
@@ -49,11 +55,20 @@ impl Server {
             Kind::Testserver => {
                 Self::ours(kind, "testserver", &["--workers", "1", "--cores"], core)
             }
-            Kind::Nginx => super::nginx::start(core, scratch).map(|(child, address)| Self {
-                kind,
-                child,
-                address,
-            }),
+            Kind::Nginx => {
+                let (child, address) = super::nginx::start(core, scratch)?;
+                Ok(Self::new(kind, child, address))
+            }
+            Kind::Node => Self::introduced(kind, "node", super::node::start(core, scratch)?),
+        }
+    }
+
+    fn new(kind: Kind, child: Child, address: String) -> Self {
+        Self {
+            kind,
+            child,
+            address,
+            readings: AtomicU64::new(0),
         }
     }
 
@@ -66,23 +81,27 @@ impl Server {
             program: program.to_owned(),
             message,
         };
-        let mut child = Command::new(path)
+        let child = Command::new(path)
             .args(arguments)
             .args([&core.to_string(), "--listen", "127.0.0.1:0"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| failed(error.to_string()))?;
-        let address = read_address(&mut child);
-        let address = address.ok_or_else(|| {
-            let _ = child.kill();
-            let _ = child.wait();
-            failed("it printed no start line; its reason is above".to_owned())
-        })?;
-        Ok(Self {
-            kind,
-            child,
-            address,
+        Self::introduced(kind, program, child)
+    }
+
+    /// A server that says on its first line where it listens.
+    fn introduced(kind: Kind, program: &str, mut child: Child) -> Result<Self, Error> {
+        if let Some(address) = read_address(&mut child) {
+            return Ok(Self::new(kind, child, address));
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        let message = "it printed no start line; its reason is above".to_owned();
+        Err(Error::Start {
+            program: program.to_owned(),
+            message,
         })
     }
 
@@ -98,19 +117,25 @@ impl Server {
         machine::cpu_seconds(self.child.id()).unwrap_or(0.0)
     }
 
-    /// The number of requests that it has counted; 0 from a server that does not count.
+    /// The number of requests that it has counted, without readings like this one.
     ///
     /// # Errors
     /// When it does not answer.
     pub fn count(&self) -> Result<u64, Error> {
-        if self.kind == Kind::Nginx {
-            return Ok(0);
-        }
         let text = self.get("/metric")?;
-        text.parse().map_err(|_| Error::Answer {
+        let number = match self.kind {
+            Kind::Nginx => text.split_whitespace().nth(9),
+            _ => Some(text.as_str()),
+        };
+        let counted = number.and_then(|number| number.parse::<u64>().ok());
+        let counted = counted.ok_or_else(|| Error::Answer {
             url: self.url(),
-            message: text,
-        })
+            message: text.clone(),
+        });
+        if self.kind == Kind::Nginx {
+            self.readings.fetch_add(1, Relaxed);
+        }
+        Ok(counted? - self.readings.load(Relaxed))
     }
 
     /// The count from which a run is counted on. The stamping target starts at 0 again.

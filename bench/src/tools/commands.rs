@@ -17,7 +17,6 @@ pub(super) fn dlts(load: &Load) -> Option<Vec<String>> {
     let mut command = words(&["run", &load.url, "--json"]);
     option(&mut command, "--connections", load.connections);
     option(&mut command, "--duration", format!("{}s", load.seconds));
-    option(&mut command, "--cores", load.core);
     if load.pipeline > 1 {
         option(&mut command, "--pipeline", load.pipeline);
     }
@@ -91,7 +90,8 @@ pub(super) fn ab(load: &Load) -> Option<Vec<String>> {
     unpaced(load)?;
     let mut command = words(&["-k", "-q"]);
     option(&mut command, "-t", load.seconds);
-    option(&mut command, "-n", 1_000_000_000);
+    // It allocates 32 bytes for each of them.
+    option(&mut command, "-n", load.seconds.saturating_mul(200_000));
     option(&mut command, "-c", load.connections);
     command.push(load.url.clone());
     Some(command)

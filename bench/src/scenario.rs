@@ -1,0 +1,6 @@
+//! The scenarios beside the canonical comparison.
+
+pub mod pacing;
+pub mod reported;
+pub mod server;
+pub mod stall;
