@@ -21,8 +21,15 @@ fn report(sequence: u64, last: bool) -> Metrics {
             last,
             interval_start_ns: sequence,
             interval_end_ns: sequence + 1,
-            counters: Counters { ok: 1, ..Counters::default() },
-            seconds: vec![SecondRow { second: sequence, ok: 1, ..SecondRow::default() }],
+            counters: Counters {
+                ok: 1,
+                ..Counters::default()
+            },
+            seconds: vec![SecondRow {
+                second: sequence,
+                ok: 1,
+                ..SecondRow::default()
+            }],
             first_send_ns: None,
             clock: None,
             health: Health::default(),
@@ -66,7 +73,11 @@ fn what_was_handed_over_is_never_merged() {
     (1..500).for_each(|sequence| outbox.push(report(sequence, false)));
     let (again, message) = outbox.hand_over().unwrap();
     assert_eq!(again, token);
-    assert_eq!(message.report.as_ref().unwrap().sequence, 0, "as it was the first time");
+    assert_eq!(
+        message.report.as_ref().unwrap().sequence,
+        0,
+        "as it was the first time"
+    );
 }
 
 #[test]
@@ -78,6 +89,8 @@ fn only_so_many_are_on_their_way() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn every_report_arrives_once_whatever_fails(
         fates in prop::collection::vec(0_u8..4, 0..400),

@@ -77,6 +77,8 @@ fn context(expected: &[String]) -> Context<'_> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn merged_reports_equal_one_recording(
         groups in prop::collection::vec(
@@ -107,6 +109,8 @@ proptest! {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn reports_merged_by_the_driver_change_no_total(
         intervals in prop::collection::vec(

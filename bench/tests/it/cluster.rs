@@ -1,0 +1,206 @@
+//! A cluster of real processes for one test, in a folder of its own, gone when the test is.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+mod process;
+mod rest;
+
+pub(crate) use process::{Process, Signal, wait_for};
+pub(crate) use rest::{Answer, Rest};
+
+/// Longest wait for anything that takes about a second.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+/// Longest wait for a run of a test.
+pub(crate) const RUN: Duration = Duration::from_secs(90);
+
+/// A broker, a test server, an orchestrator and drivers.
+pub(crate) struct Cluster {
+    pub(crate) folder: TempDir,
+    pub(crate) broker: Option<Process>,
+    pub(crate) bootstrap: String,
+    pub(crate) target: Process,
+    pub(crate) orchestrator: Process,
+    pub(crate) drivers: Vec<Process>,
+    pub(crate) rest: Rest,
+}
+
+impl Cluster {
+    /// Starts everything and waits until the orchestrator sees `drivers` drivers up.
+    pub(crate) fn start(drivers: usize) -> Self {
+        let mut cluster = Self::without_drivers();
+        (0..drivers).for_each(|at| cluster.add_driver(&format!("driver-{}", at + 1)));
+        cluster.await_up(drivers);
+        cluster
+    }
+
+    /// Starts everything but drivers.
+    pub(crate) fn without_drivers() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (broker, bootstrap) = match std::env::var("BROKER") {
+            Ok(bootstrap) => (None, bootstrap),
+            Err(_) => {
+                let broker = start_broker(folder.path());
+                let bootstrap = broker.line(|line| line.strip_prefix("ready ").map(str::to_owned));
+                (Some(broker), bootstrap)
+            }
+        };
+        let target = Process::start(
+            folder.path(),
+            "testserver",
+            "target",
+            &["--listen", "127.0.0.1:0"],
+        );
+        let target_address = target.address();
+        let orchestrator = start_orchestrator(
+            folder.path(),
+            "127.0.0.1:0",
+            &bootstrap,
+            &target_address,
+            &[],
+        );
+        let rest = Rest::new(&orchestrator.address(), &target_address);
+        Self {
+            folder,
+            broker,
+            bootstrap,
+            target,
+            orchestrator,
+            drivers: Vec::new(),
+            rest,
+        }
+    }
+
+    /// Starts one more driver.
+    pub(crate) fn add_driver(&mut self, node_id: &str) {
+        let target = format!("http://{}/", self.rest.target);
+        let core = self.drivers.len() % std::thread::available_parallelism().unwrap().get();
+        let driver = Process::start(
+            self.folder.path(),
+            "driver",
+            node_id,
+            &[
+                "--kafka",
+                &self.bootstrap,
+                "--node-id",
+                node_id,
+                "--cores",
+                &core.to_string(),
+                "--target",
+                &target,
+                "--logs",
+                "logs",
+            ],
+        );
+        self.drivers.push(driver);
+    }
+
+    /// Waits until so many nodes are up.
+    pub(crate) fn await_up(&self, count: usize) {
+        wait_for(SOON, &format!("{count} drivers to be up"), || {
+            (self.nodes_in("up").len() == count).then_some(())
+        });
+    }
+
+    /// Ids of the nodes in a state.
+    pub(crate) fn nodes_in(&self, state: &str) -> Vec<String> {
+        let nodes = self.rest.get("/nodes").json;
+        let rows = nodes
+            .as_array()
+            .or_else(|| nodes["nodes"].as_array())
+            .cloned();
+        rows.unwrap_or_default()
+            .iter()
+            .filter(|node| node["state"] == state)
+            .map(|node| node["node_id"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Kills the orchestrator as `kill -9` does and starts it again at the same address.
+    pub(crate) fn restart_orchestrator(&mut self) {
+        self.orchestrator.signal(Signal::KILL);
+        self.orchestrator.await_end();
+        let (address, target) = (self.rest.orchestrator.clone(), self.rest.target.clone());
+        self.orchestrator =
+            start_orchestrator(self.folder.path(), &address, &self.bootstrap, &target, &[]);
+        self.orchestrator.address();
+    }
+
+    /// Creates a test, by the call that does it.
+    pub(crate) fn create(&self, call: &str) -> String {
+        let answer = self.rest.post(call);
+        assert_eq!(answer.status, 200, "{call}: {}", answer.json);
+        answer.json["TestId"].as_str().unwrap().to_owned()
+    }
+
+    /// Creates a test and starts it at once.
+    pub(crate) fn run(&self, call: &str) -> String {
+        let test_id = self.create(call);
+        let answer = self.rest.post(&format!("/trigger/{test_id}"));
+        assert_eq!(answer.status, 200, "trigger: {}", answer.json);
+        test_id
+    }
+
+    /// The result of a test as it stands.
+    pub(crate) fn metrics(&self, test_id: &str) -> Value {
+        self.rest.get(&format!("/metrics/{test_id}")).json
+    }
+
+    /// Waits until a test has ended, and gives its result.
+    pub(crate) fn await_end(&self, test_id: &str) -> Value {
+        let ended = ["done", "partial", "aborted", "failed"];
+        wait_for(RUN, &format!("the end of {test_id}"), || {
+            let result = self.metrics(test_id);
+            ended.contains(&result["state"].as_str()?).then_some(result)
+        })
+    }
+
+    /// Waits until a running test has sent something.
+    pub(crate) fn await_load(&self, test_id: &str) -> Value {
+        wait_for(SOON, &format!("load of {test_id}"), || {
+            let result = self.metrics(test_id);
+            (result["sent"].as_u64()? > 0).then_some(result)
+        })
+    }
+
+    /// Requests that the test server was sent.
+    pub(crate) fn seen(&self) -> u64 {
+        self.rest.target_text("/metric").trim().parse().unwrap()
+    }
+
+    /// A path in the folder of the test.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+/// Starts an embedded broker.
+pub(crate) fn start_broker(folder: &Path) -> Process {
+    Process::start(folder, "broker", "broker", &[])
+}
+
+/// Starts an orchestrator on `address`.
+pub(crate) fn start_orchestrator(
+    folder: &Path,
+    address: &str,
+    bootstrap: &str,
+    target: &str,
+    more: &[&str],
+) -> Process {
+    let target = format!("http://{target}/");
+    let mut arguments = vec![
+        "--listen",
+        address,
+        "--kafka",
+        bootstrap,
+        "--target",
+        &target,
+        "--data",
+        "data/o.sqlite",
+    ];
+    arguments.extend(more);
+    Process::start(folder, "orchestrator", "orchestrator", &arguments)
+}

@@ -1,0 +1,212 @@
+//! Processes that die, freeze and come back in the middle of a run.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::cluster::{Cluster, SOON, Signal, wait_for};
+
+fn int(value: &Value) -> u64 {
+    value
+        .as_u64()
+        .unwrap_or_else(|| panic!("{value} is no count"))
+}
+
+/// What must be in order whatever happened to the control plane.
+fn assert_whole(result: &Value, requests: u64, server_saw: u64) {
+    assert_eq!(result["state"], "done", "{}", result["verdict"]);
+    assert_eq!(int(&result["ok"]), requests, "{}", result["coverage"]);
+    assert_eq!(server_saw, requests);
+    assert_eq!(
+        result["coverage"]["reports_missing"], 0,
+        "{}",
+        result["coverage"]
+    );
+    assert_eq!(result["accounting"]["holds"], true);
+    let series = result["series"].as_array().unwrap();
+    let sent: u64 = series.iter().map(|row| int(&row["sent"])).sum();
+    assert_eq!(sent, requests, "no second was lost");
+}
+
+#[test]
+fn an_orchestrator_killed_in_mid_run_changes_nothing() {
+    let mut cluster = Cluster::start(2);
+    let test_id = cluster.run("/avalanche?rate=300&requests=1800");
+    for _ in 0..3 {
+        cluster.await_load(&test_id);
+        let pause = Duration::from_millis(fastrand::u64(50..900));
+        std::thread::sleep(pause);
+        cluster.restart_orchestrator();
+        assert_eq!(
+            cluster.metrics(&test_id)["state"],
+            "running",
+            "after {pause:?}"
+        );
+    }
+    let result = cluster.await_end(&test_id);
+    assert_whole(&result, 3600, cluster.seen());
+    let again = {
+        cluster.restart_orchestrator();
+        cluster.metrics(&test_id)
+    };
+    assert_eq!(
+        result, again,
+        "a finished result is the same after a restart"
+    );
+    cluster.await_up(2);
+}
+
+#[test]
+fn an_orchestrator_away_while_the_run_ends_reads_it_afterwards() {
+    let mut cluster = Cluster::start(2);
+    let test_id = cluster.run("/avalanche?rate=500&requests=1500");
+    cluster.await_load(&test_id);
+    cluster.orchestrator.signal(Signal::KILL);
+    cluster.orchestrator.await_end();
+    wait_for(SOON, "the drivers to finish without it", || {
+        (cluster.seen() == 3000).then_some(())
+    });
+    cluster.restart_orchestrator();
+    assert_whole(&cluster.await_end(&test_id), 3000, cluster.seen());
+}
+
+#[test]
+fn a_driver_killed_in_mid_run_leaves_a_partial_result() {
+    let mut cluster = Cluster::start(2);
+    let test_id = cluster.run("/avalanche?rate=200&requests=3000");
+    wait_for(SOON, "both to report", || {
+        (cluster.metrics(&test_id)["coverage"]["nodes_reporting"] == 2).then_some(())
+    });
+    let killed = Instant::now();
+    cluster.drivers[1].signal(Signal::KILL);
+    cluster.drivers[1].await_end();
+    wait_for(SOON, "the node to be down", || {
+        cluster
+            .nodes_in("down")
+            .contains(&"driver-2".to_owned())
+            .then_some(())
+    });
+    assert!(
+        killed.elapsed() < Duration::from_secs(13),
+        "down after {:?}",
+        killed.elapsed()
+    );
+    let result = cluster.await_end(&test_id);
+    assert_eq!(result["state"], "partial", "{}", result["verdict"]);
+    assert_eq!(result["coverage"]["unfinished_nodes"][0], "driver-2");
+    let ok = int(&result["ok"]);
+    assert!(ok > 3000, "what the lost node had reported stays: {ok}");
+    assert!(
+        ok <= cluster.seen(),
+        "and nothing that did not happen is counted"
+    );
+    cluster.add_driver("driver-3");
+    cluster.await_up(2);
+    let next = cluster.run("/avalanche?requests=100&connections=4");
+    assert_eq!(
+        int(&cluster.await_end(&next)["ok"]),
+        200,
+        "the next run has the new driver"
+    );
+}
+
+#[test]
+fn a_driver_that_freezes_is_suspect_and_counts_once_when_it_is_back() {
+    let cluster = Cluster::start(2);
+    let test_id = cluster.run("/avalanche?rate=200&requests=2400");
+    cluster.await_load(&test_id);
+    cluster.drivers[0].signal(Signal::STOP);
+    wait_for(SOON, "the node to be suspect", || {
+        cluster
+            .nodes_in("suspect")
+            .contains(&"driver-1".to_owned())
+            .then_some(())
+    });
+    cluster.drivers[0].signal(Signal::CONT);
+    cluster.await_up(2);
+    let result = cluster.await_end(&test_id);
+    assert_whole(&result, 4800, cluster.seen());
+    let lag = result["release_lag"]["max_latency"].as_f64().unwrap();
+    assert!(
+        lag > 2000.0,
+        "the freeze shows in the release lag: {lag} ms"
+    );
+    let p99 = result["metrics"]["p99_latency"].as_f64().unwrap();
+    assert!(p99 > 1000.0, "and in the response time: {p99} ms");
+}
+
+#[test]
+fn a_broker_away_in_mid_run_loses_nothing() {
+    let cluster = Cluster::start(2);
+    let Some(broker) = &cluster.broker else {
+        return;
+    };
+    let test_id = cluster.run("/avalanche?rate=200&requests=3000");
+    cluster.await_load(&test_id);
+    let before = cluster.seen();
+    broker.signal(Signal::STOP);
+    wait_for(SOON, "the load to go on", || {
+        (cluster.seen() > before + 2000).then_some(())
+    });
+    assert!(
+        cluster.nodes_in("down").is_empty(),
+        "a broker outage takes no node down"
+    );
+    broker.signal(Signal::CONT);
+    assert_whole(&cluster.await_end(&test_id), 6000, cluster.seen());
+}
+
+#[test]
+fn a_stop_ends_the_load_at_once_and_adds_up() {
+    let cluster = Cluster::start(2);
+    let test_id = cluster.run("/tsunami/2?requests=1000&burst=10");
+    cluster.await_load(&test_id);
+    let asked = Instant::now();
+    assert_eq!(cluster.rest.post(&format!("/stop/{test_id}")).status, 200);
+    let result = cluster.await_end(&test_id);
+    assert!(
+        asked.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        asked.elapsed()
+    );
+    assert_eq!(result["state"], "aborted", "{result}");
+    assert_eq!(int(&result["sent"]), cluster.seen());
+    assert_eq!(
+        int(&result["planned"]),
+        int(&result["sent"]) + int(&result["not_sent"])
+    );
+    let next = cluster.run("/avalanche?requests=100&connections=4");
+    assert_eq!(int(&cluster.await_end(&next)["ok"]), 200);
+}
+
+#[test]
+fn a_target_killed_and_restarted_costs_what_was_in_flight() {
+    let mut cluster = Cluster::start(1);
+    let test_id = cluster.run("/avalanche?rate=500&requests=3000&connections=16");
+    cluster.await_load(&test_id);
+    let address = cluster.rest.target.clone();
+    cluster.target.signal(Signal::KILL);
+    cluster.target.await_end();
+    cluster.target = crate::cluster::Process::start(
+        cluster.folder.path(),
+        "testserver",
+        "target-2",
+        &["--listen", &address],
+    );
+    let result = cluster.await_end(&test_id);
+    assert_eq!(result["state"], "done", "{}", result["verdict"]);
+    let lost = int(&result["errors"]["read"]) + int(&result["errors"]["write"]);
+    assert!(lost <= 16, "at most what was in flight: {lost}");
+    assert_eq!(int(&result["ok"]) + lost, 3000);
+}
+
+#[test]
+fn a_run_whose_nodes_all_vanish_ends() {
+    let mut cluster = Cluster::start(1);
+    let test_id = cluster.run("/avalanche?rate=100&requests=100000");
+    cluster.await_load(&test_id);
+    cluster.drivers[0].signal(Signal::KILL);
+    cluster.drivers[0].await_end();
+    let result = cluster.await_end(&test_id);
+    assert_eq!(result["state"], "partial", "{}", result["verdict"]);
+}

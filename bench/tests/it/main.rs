@@ -1,0 +1,13 @@
+//! The whole of dlts as a user has it: real processes on ports of their own, driven through REST,
+//! with the test server's own count as the truth.
+//!
+//! Tests run one at a time (`--test-threads=1`, see the Makefile): each pins load to cores, and
+//! two on the same core would measure each other. `BROKER=host:port` runs them against that broker
+//! instead of an embedded one of their own.
+
+mod cluster;
+mod faults;
+mod first_minute;
+mod interoperation;
+mod refusals;
+mod rest;

@@ -1,0 +1,118 @@
+//! The rest of the API over real runs: exports, comparison, exposition, queueing.
+
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+
+#[test]
+fn a_finished_run_is_exported_in_every_format() {
+    let cluster = Cluster::start(1);
+    let test_id = cluster.run("/avalanche?rate=200&requests=400");
+    cluster.await_end(&test_id);
+    let export = |format: &str| {
+        let answer = cluster
+            .rest
+            .get(&format!("/tests/{test_id}/export?format={format}"));
+        assert_eq!(answer.status, 200, "{format}: {}", answer.text);
+        answer.text
+    };
+    let json: Value = serde_json::from_str(&export("json")).unwrap();
+    assert_eq!(json["ok"], 400, "{json}");
+    let csv = export("csv");
+    let sent_at = csv
+        .lines()
+        .next()
+        .unwrap()
+        .split(',')
+        .position(|name| name == "sent")
+        .unwrap();
+    let sent: u64 = csv
+        .lines()
+        .skip(1)
+        .map(|line| {
+            line.split(',')
+                .nth(sent_at)
+                .unwrap()
+                .parse::<u64>()
+                .unwrap()
+        })
+        .sum();
+    assert_eq!(sent, 400, "{csv}");
+    assert!(export("hlog").starts_with("#[Histogram log format version"));
+    assert!(export("hgrm").contains("Percentile"));
+    let bad = cluster
+        .rest
+        .get(&format!("/tests/{test_id}/export?format=xml"));
+    assert_eq!(bad.status, 400, "{}", bad.text);
+}
+
+#[test]
+fn two_runs_are_compared_quantile_by_quantile() {
+    let cluster = Cluster::start(1);
+    let target = &cluster.rest.target;
+    let fast = cluster.run("/avalanche?rate=200&requests=200");
+    cluster.await_end(&fast);
+    let url = format!("http://{target}/?delay=20ms")
+        .replace('?', "%3F")
+        .replace('=', "%3D");
+    let slow = cluster.run(&format!("/avalanche?rate=200&requests=200&target={url}"));
+    cluster.await_end(&slow);
+    let answer = cluster
+        .rest
+        .get(&format!("/compare?base={fast}&test={slow}"));
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let same = cluster
+        .rest
+        .get(&format!("/compare?base={fast}&test={fast}"));
+    assert_ne!(
+        answer.json["verdict"], same.json["verdict"],
+        "{}",
+        answer.text
+    );
+    let missing = cluster
+        .rest
+        .get(&format!("/compare?base={fast}&test=unknown"));
+    assert_eq!(missing.status, 404, "{}", missing.text);
+}
+
+#[test]
+fn the_exposition_and_the_contract_are_served() {
+    let cluster = Cluster::start(1);
+    let test_id = cluster.run("/avalanche?requests=50&connections=2");
+    cluster.await_end(&test_id);
+    let exposition = cluster.rest.get("/metrics");
+    assert_eq!(exposition.status, 200);
+    assert!(exposition.text.contains("# TYPE "), "{}", exposition.text);
+    let contract = cluster.rest.get("/openapi.json").json;
+    for path in [
+        "/avalanche",
+        "/tsunami/{seconds}",
+        "/trigger/{testId}",
+        "/metrics/{testId}",
+    ] {
+        let paths = contract["paths"].as_object().unwrap();
+        let there = paths
+            .keys()
+            .any(|key| key.to_lowercase().replace("test_id", "testid") == path.to_lowercase());
+        assert!(there, "{path} is not in {:?}", paths.keys());
+    }
+    assert!(cluster.rest.get("/").text.contains("<html"));
+}
+
+#[test]
+fn a_second_run_waits_its_turn() {
+    let cluster = Cluster::start(1);
+    let first = cluster.run("/avalanche?rate=100&requests=200");
+    let second = cluster.create("/avalanche?requests=50&connections=2");
+    let refused = cluster.rest.post(&format!("/trigger/{second}"));
+    assert_eq!(refused.status, 409, "{}", refused.text);
+    assert!(
+        refused.text.contains(&first),
+        "it names the running one: {}",
+        refused.text
+    );
+    let queued = cluster.rest.post(&format!("/trigger/{second}?queue=1"));
+    assert_eq!(queued.status, 200, "{}", queued.text);
+    assert_eq!(cluster.await_end(&second)["ok"], 50);
+    assert_eq!(cluster.metrics(&first)["state"], "done");
+}
