@@ -9,11 +9,16 @@ const TOKEN_KEY = "dlts-token";
 
 // An answer of the orchestrator that is not 2xx, in its own words.
 export class ApiError extends Error {
-  constructor(status, error, hint) {
-    super(error);
+  constructor(status, told) {
+    super(told.error ?? `status ${status}`);
     this.status = status;
-    this.hint = hint ?? null;
+    this.told = told;
   }
+}
+
+// What went wrong and what to do, in the orchestrator's words.
+export function inWords(error) {
+  return [error.message, error.told?.hint].filter(Boolean).join(". ");
 }
 
 // No answer at all.
@@ -78,7 +83,7 @@ async function problem(response) {
   } catch {
     // Not one of ours: the status must do.
   }
-  return new ApiError(response.status, told.error ?? `status ${response.status}`, told.hint);
+  return new ApiError(response.status, told);
 }
 
 function storedToken() {

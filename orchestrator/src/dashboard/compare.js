@@ -1,6 +1,6 @@
 // Two tests over each other: #/compare/<base>/<test>.
 
-import { get } from "./api.js";
+import { get, inWords } from "./api.js";
 import { quantileAxis } from "./axis.js";
 import { Chart } from "./chart.js";
 import { card, h, setText } from "./dom.js";
@@ -36,7 +36,7 @@ export function compareView(root, [base, test]) {
   if (base && test) {
     load(base, test, out, charts).catch((error) => {
       problem.hidden = false;
-      setText(problem, [error.message, error.hint].filter(Boolean).join(". "));
+      setText(problem, inWords(error));
     });
   }
   return { stop: () => charts.forEach((chart) => chart.stop()) };

@@ -1,7 +1,7 @@
 // The form that creates tests: #/new, or #/new?from=<id> to run one again. The orchestrator alone
 // judges the values; its words appear at the field that they name.
 
-import { get, post } from "./api.js";
+import { get, inWords, post } from "./api.js";
 import { card, choice, h, setAttribute, setText } from "./dom.js";
 import { paramsOf } from "./run.js";
 
@@ -196,7 +196,7 @@ async function triggerOrShow(testId) {
   try {
     await post(`/trigger/${encodeURIComponent(testId)}`);
   } catch (error) {
-    const told = [error.message, error.hint].filter(Boolean).join(". ");
+    const told = inWords(error);
     sessionStorage.setItem(`dlts-problem-${testId}`, told);
   }
 }
@@ -213,7 +213,7 @@ function clear(form) {
 function fail(form, error) {
   const name = error.message.split(":")[0].trim();
   const field = form.inputs.get(name === "ramp" ? "rate" : name);
-  const told = [error.message, error.hint].filter(Boolean).join(". ");
+  const told = inWords(error);
   if (!field) {
     form.problem.hidden = false;
     setText(form.problem, told);

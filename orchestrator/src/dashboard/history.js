@@ -25,7 +25,7 @@ function length({ state, started_unix_ms: started, ended_unix_ms: ended }) {
 
 // A table of tests; with `onMark`, each row can be marked.
 export function testsTable(label, onMark) {
-  const headings = ["Test", "Kind", "State", "Created", "Length", "Planned", "Nodes", "Remark"];
+  const headings = ["Test", "Kind", "State", "Created", "Length", "Planned", "Nodes", "Target", "Remark"];
   const numbers = ["Length", "Planned", "Nodes"];
   const head = h("tr", {}, onMark ? h("th", { scope: "col" }, h("span", { class: "spoken" }, "Mark")) : null,
     headings.map((text) => h("th", { scope: "col", class: numbers.includes(text) ? "number" : "" }, text)));
@@ -47,20 +47,22 @@ function row(test, onMark) {
   return h("tr", { "data-test-id": test.test_id }, onMark ? h("td", {}, box()) : null,
     h("th", { scope: "row" }, link), h("td"), h("td", {}, h("span")), h("td"),
     h("td", { class: "number" }), h("td", { class: "number" }), h("td", { class: "number" }),
-    h("td", { class: "remark" }));
+    h("td", { class: "target" }), h("td", { class: "remark" }));
 }
 
 function showRow(tr, test) {
-  const cells = [...tr.children].slice(-7);
+  const cells = [...tr.children].slice(-8);
   setAttributes(tr, { "data-state": test.state });
   setText(cells[0], test.test_type.toLowerCase());
-  setBadge(cells[1].firstChild, test.state);
+  setBadge(cells[1].firstChild, test.queued && !hasEnded(test.state) ? "queued" : test.state);
   setText(cells[2], format.date(test.created_unix_ms));
   setText(cells[3], length(test));
   setText(cells[4], format.count(test.planned));
   const nodes = Array.isArray(test.nodes) ? test.nodes.length : test.nodes;
   setText(cells[5], format.count(nodes));
-  setText(cells[6], test.reason ?? "");
+  setText(cells[6], test.target ?? "");
+  setAttribute(cells[6], "title", test.target);
+  setText(cells[7], test.reason ?? "");
 }
 
 export function historyView(root) {

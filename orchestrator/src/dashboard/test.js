@@ -1,9 +1,9 @@
 // The page of one test, live or over: #/test/<id>.
 
-import { ApiError, get, getBlob, poll, post } from "./api.js";
+import { ApiError, get, getBlob, inWords, poll, post } from "./api.js";
 import { quantileAxis, timeAxis } from "./axis.js";
 import { Chart } from "./chart.js";
-import { download, h, setAttribute, setAttributes, setText } from "./dom.js";
+import { download, h, setAttributes, setText } from "./dom.js";
 import * as format from "./format.js";
 import { getNodes, testNodes } from "./nodes.js";
 import * as parts from "./parts.js";
@@ -57,7 +57,8 @@ async function step(state) {
   let nodes;
   try {
     [result, nodes] = await Promise.all([get(path), getNodes()]);
-    if (state.test === null || state.state !== result.state) {
+    const settled = run.isLoading(result.state) || run.hasEnded(result.state);
+    if (state.test === null || state.state !== result.state || !settled) {
       state.test = await get(`/tests/${encodeURIComponent(testId)}`);
     }
   } catch (error) {
@@ -208,7 +209,7 @@ function rawValues(result) {
 function head(testId) {
   const kind = h("span", { class: "kind" });
   const badge = parts.badge("unknown");
-  const words = h("p", { class: "note" });
+  const note = h("p", { class: "note" });
   const problem = h("p", { class: "problem", role: "alert", hidden: true });
   const again = h("a", { class: "button", href: `#/new?from=${encodeURIComponent(testId)}` }, "Run again");
   const compare = h("a", { class: "button", href: `#/compare/${encodeURIComponent(testId)}` }, "Compare");
@@ -222,18 +223,19 @@ function head(testId) {
     h("span", { class: "label" }, "Download"), exports, report);
   const title = h("div", { class: "title" }, h("h1", {}, h("code", {}, testId)), kind, badge);
   const buttons = h("div", { class: "actions", "data-live": true }, trigger, stop, again, compare, downloads);
-  const element = h("header", { class: "head" }, title, buttons, words, problem);
+  const element = h("header", { class: "head" }, title, buttons, note, problem);
   function update(test, result) {
     setText(kind, result.test_type.toLowerCase());
     parts.setBadge(badge, result.state);
+    const queued = test.queued && !run.isLoading(result.state) && !run.hasEnded(result.state);
+    const words = run.STATE_WORDS[queued ? "queued" : result.state] ?? result.state;
     const reason = test.reason ? ` ${test.reason}` : "";
     const since = format.date(test.started_unix_ms ?? test.created_unix_ms);
     const target = run.paramsOf(test).target ?? "the test server";
-    setText(words, `${run.STATE_WORDS[result.state] ?? result.state}${reason}\n` +
+    setText(note, `${words}${reason}\n` +
       `${run.loadInWords(test)}; target ${target}; ${since}`);
     trigger.hidden = run.hasEnded(result.state) || run.isLoading(result.state);
     stop.hidden = run.hasEnded(result.state);
-    setAttribute(stop, "disabled", false);
     document.title = `${result.state} · ${testId} · dlts`;
   }
   return { element, update, actions: [trigger, stop, ...exports, report], problem };
@@ -245,12 +247,24 @@ async function perform(page, command, testId) {
   const id = encodeURIComponent(testId);
   try {
     if (command === "trigger" || command === "stop") await post(`/${command}/${id}`);
+    else if (command === "trigger queue") await post(`/trigger/${id}?queue=1`);
     else if (command === "report") saveReport(page, testId);
     else await saveExport(id, testId, command.split(" ")[1]);
   } catch (error) {
     problem.hidden = false;
-    setText(problem, [error.message, error.hint].filter(Boolean).join(". "));
+    problem.replaceChildren(inWords(error), ...remedies(page, error));
   }
+}
+
+// The drivers are busy with another test: go there, or wait for its end.
+function remedies(page, error) {
+  const running = error.told?.running_test_id;
+  if (!running) return [];
+  const queue = () => page.onCommand("trigger queue");
+  return [
+    " ", h("a", { href: `#/test/${encodeURIComponent(running)}` }, "Show the running test"),
+    " ", h("button", { type: "button", on: { click: queue } }, "Start when it has ended"),
+  ];
 }
 
 async function saveExport(id, testId, name) {

@@ -1,0 +1,111 @@
+//! What people type, what the orchestrator answers, and what others put into its answers.
+
+use serde_json::json;
+
+use crate::stage::{SOON, Stage};
+
+/// A node may be called so; it must show as text.
+const EVIL: &str = "<img src=x onerror=document.title='owned'>";
+
+#[test]
+fn a_refused_value_shows_the_servers_words_at_its_field() {
+    let Some(stage) = Stage::set(&["one"]) else {
+        return;
+    };
+    let browser = &stage.browser;
+    let (status, told) = stage
+        .cluster
+        .post("avalanche", &json!({"connections": 70_000}));
+    assert_eq!(status, 400);
+    stage.open("#/new");
+    browser.type_into("#field-connections", "70000");
+    browser.click("button[value=start]");
+    browser.wait("words", SOON, |browser| {
+        !browser.text("#error-connections").is_empty()
+    });
+    let words = told["error"].as_str().unwrap();
+    assert!(
+        browser.text("#error-connections").starts_with(words),
+        "{words}"
+    );
+    let focused = browser.run("return document.activeElement.id", json!([]));
+    assert_eq!(focused, "field-connections");
+    assert!(
+        browser
+            .text(".command")
+            .contains(r#"{"connections":70000}"#)
+    );
+    stage.assert_no_console_errors();
+}
+
+#[test]
+fn markup_in_ids_and_headers_is_shown_as_text() {
+    let Some(stage) = Stage::set(&[EVIL]) else {
+        return;
+    };
+    let browser = &stage.browser;
+    let header = json!({"X-Evil": "<script>document.title='owned'</script>"});
+    let body = json!({"requests": 100, "headers": header, "threshold": ["p99<10s"]});
+    let id = stage.cluster.run_to_end("avalanche", &body);
+    stage.open(&format!("#/test/{id}"));
+    stage.wait_for_state("done");
+    assert!(
+        browser.text(".nodes tbody").contains(EVIL),
+        "{}",
+        browser.text(".nodes tbody")
+    );
+    browser.click("details summary");
+    assert!(
+        browser
+            .text("[data-param=headers]")
+            .contains("<script>document.title")
+    );
+    for fragment in ["#/nodes", "#/", "#/tests", "#/new?from=%3Cscript%3E"] {
+        stage.open(fragment);
+        browser.wait("a heading", SOON, |browser| !browser.text("h1").is_empty());
+    }
+    let elements = "return document.querySelectorAll('main img, main script').length";
+    assert_eq!(browser.run(elements, json!([])), 0);
+    let title = browser.run("return document.title", json!([]));
+    assert_ne!(title, "owned");
+    stage.assert_no_console_errors();
+}
+
+#[test]
+fn a_test_can_be_created_without_starting_it_and_run_again() {
+    let Some(stage) = Stage::set(&["one"]) else {
+        return;
+    };
+    let browser = &stage.browser;
+    stage.open("#/new");
+    browser.click("[data-value=TSUNAMI]");
+    browser.type_into("#field-seconds", "0.2");
+    browser.type_into("#field-burst", "10");
+    browser.type_into("#field-requests", "50");
+    browser.type_into("#field-threshold", "error_rate<1%");
+    browser.click("button[value=create]");
+    browser.wait("a ready test", SOON, |browser| {
+        browser.text("h1").len() == 20
+    });
+    browser.wait("the trigger", SOON, |browser| {
+        browser
+            .attribute("[data-command=trigger]", "hidden")
+            .is_none()
+            && stage.state() != ""
+    });
+    browser.click("[data-command=trigger]");
+    stage.wait_for_state("done");
+    assert_eq!(browser.attribute("#run", "data-ok").as_deref(), Some("50"));
+    assert!(browser.text("[data-threshold]").contains("holds"));
+    browser.click("a[href^='#/new?from=']");
+    let value = |field: &str| {
+        browser.run(
+            "return document.getElementById(arguments[0])?.value ?? ''",
+            json!([field]),
+        )
+    };
+    browser.wait("its values", SOON, |_| value("field-burst") == "10");
+    assert_eq!(value("field-seconds"), "0.2");
+    assert_eq!(value("field-requests"), "50");
+    stage.assert_no_console_errors();
+}

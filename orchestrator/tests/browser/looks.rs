@@ -1,0 +1,161 @@
+//! Sizes, themes, keyboard and labels; and the pictures of the README.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::stage::{RUN, SOON, Stage};
+
+/// Interactive elements that a screen reader could not name.
+const NAMELESS: &str = r#"
+    const named = (element) => element.getAttribute("aria-label") || element.innerText.trim() ||
+        element.labels?.length > 0;
+    return [...document.querySelectorAll("a, button, input, textarea, [tabindex='0']")]
+        .filter((element) => element.checkVisibility() && !named(element))
+        .map((element) => element.outerHTML)"#;
+const WIDER: &str = "return document.documentElement.scrollWidth - innerWidth";
+
+#[test]
+fn every_view_fits_a_phone_and_names_its_controls() {
+    let Some(stage) = Stage::set(&["one"]) else {
+        return;
+    };
+    let id = stage
+        .cluster
+        .run_to_end("avalanche", &json!({"requests": 200}));
+    let views = [
+        "#/",
+        "#/new",
+        "#/tests",
+        "#/nodes",
+        "#/compare",
+        &format!("#/test/{id}"),
+        &format!("#/compare/{id}/{id}"),
+    ];
+    for (width, theme) in [(1280, "light"), (390, "dark")] {
+        stage.browser.emulate(width, 844, theme);
+        for view in views {
+            stage.open("#/nodes");
+            stage.open(view);
+            stage
+                .browser
+                .wait("the view", SOON, |browser| browser.text("main").len() > 20);
+            assert_eq!(stage.browser.run(NAMELESS, json!([])), json!([]), "{view}");
+            let wider = stage.browser.run(WIDER, json!([])).as_i64().unwrap();
+            assert!(wider <= 0, "{view} is {wider} px wider than {width}");
+        }
+    }
+    stage.assert_no_console_errors();
+}
+
+#[test]
+fn a_chart_is_read_with_the_keyboard() {
+    let Some(stage) = Stage::set(&["one"]) else {
+        return;
+    };
+    let id = stage
+        .cluster
+        .run_to_end("avalanche", &json!({"requests": 2000}));
+    stage.open(&format!("#/test/{id}"));
+    stage.wait_for_state("done");
+    stage
+        .browser
+        .type_into("svg.chart[aria-label^='Percentiles']", "\u{e012}"); // left arrow
+    let spoken = "return [...document.querySelectorAll('.spoken[aria-live]')].map(e => e.textContent).join('')";
+    stage.browser.wait("words", SOON, |browser| {
+        browser
+            .run(spoken, json!([]))
+            .as_str()
+            .unwrap()
+            .contains("of requests within: response")
+    });
+    stage.assert_no_console_errors();
+}
+
+#[test]
+fn the_theme_follows_the_system_until_it_is_chosen() {
+    let Some(stage) = Stage::set(&["one"]) else {
+        return;
+    };
+    let dark = "return getComputedStyle(document.body).backgroundColor";
+    let mut seen = Vec::new();
+    for theme in ["light", "dark"] {
+        stage.browser.emulate(1280, 900, theme);
+        stage.open("#/");
+        seen.push(stage.browser.run(dark, json!([])));
+    }
+    assert_ne!(seen[0], seen[1]);
+    stage.browser.click("#theme");
+    assert_eq!(
+        stage.browser.run(dark, json!([])),
+        seen[0],
+        "the first choice is light"
+    );
+    stage.browser.run("location.reload()", json!([]));
+    assert_eq!(
+        stage.browser.run(dark, json!([])),
+        seen[0],
+        "the choice is kept"
+    );
+    stage.assert_no_console_errors();
+}
+
+#[test]
+fn screenshots_of_the_main_states() {
+    if std::env::var_os("SCREENSHOTS").is_none() {
+        println!("skipped: set SCREENSHOTS=1 to take the pictures of the README anew");
+        return;
+    }
+    let Some(stage) = Stage::set(&["driver-1", "driver-2"]) else {
+        return;
+    };
+    let browser = &stage.browser;
+    let slow = stage.cluster.target_url("?delay=2ms:90,8ms:9,40ms:1");
+    let body =
+        |connections: u32| json!({"duration_s": 12, "connections": connections, "target": slow});
+    let base = stage.cluster.run_to_end("avalanche", &body(8));
+    let tsunami = json!({"target": slow, "burst": 20, "requests": 3000, "connections": 16,
+        "threshold": ["p99<250ms", "error_rate<0.1%"]});
+    let live = stage.cluster.run("tsunami/0.1", &tsunami);
+    browser.emulate(1280, 1240, "light");
+    stage.open(&format!("#/test/{live}"));
+    browser.wait("half a run", SOON, |browser| {
+        browser.number(RUN, "data-elapsed-s") >= 9.0
+    });
+    save(&stage, "live");
+    browser.emulate(390, 844, "dark");
+    stage.browser.wait("a frame", SOON, |browser| {
+        browser.number(RUN, "data-elapsed-s") >= 11.0
+    });
+    save(&stage, "phone");
+    browser.emulate(1280, 1240, "dark");
+    stage.wait_for_state("done");
+    save(&stage, "done-dark");
+    browser.emulate(1280, 900, "light");
+    stage.open(&format!("#/compare/{base}/{live}"));
+    browser.wait("differences", SOON, |browser| {
+        browser.text("#comparison").contains("p99.9")
+    });
+    save(&stage, "compare");
+    stage.open("#/new");
+    save(&stage, "new");
+    stage.assert_no_console_errors();
+}
+
+/// Writes `src/dashboard/screenshots/<name>.png`.
+fn save(stage: &Stage, name: &str) {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/dashboard/screenshots");
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join(format!("{name}.png"));
+    let encoded = stage.browser.screenshot();
+    let mut decoder = Command::new("base64")
+        .arg("--decode")
+        .stdin(Stdio::piped())
+        .stdout(std::fs::File::create(&path).unwrap())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut decoder.stdin.take().unwrap(), encoded.as_bytes()).unwrap();
+    assert!(decoder.wait().unwrap().success());
+    println!("{}", path.display());
+}

@@ -1,0 +1,98 @@
+//! Tests that are over: history, comparison, downloads, permanent links.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::stage::{SOON, Stage};
+
+#[test]
+fn two_runs_are_found_in_the_history_and_compared() {
+    let Some(stage) = Stage::set(&["one"]) else {
+        return;
+    };
+    let browser = &stage.browser;
+    let run = |delay: &str| {
+        let target = stage.cluster.target_url(&format!("?delay={delay}"));
+        stage
+            .cluster
+            .run_to_end("avalanche", &json!({"requests": 300, "target": target}))
+    };
+    let (base, test) = (run("2ms"), run("20ms"));
+    stage.open("#/tests");
+    let mark = |id: &str| format!("tr[data-test-id={id}] input");
+    browser.wait("both", SOON, |browser| {
+        [&base, &test]
+            .iter()
+            .all(|id| browser.attribute(&mark(id), "type").is_some())
+    });
+    browser.click(&mark(&base));
+    browser.click(&mark(&test));
+    browser.click(".search a.button");
+    browser.wait("differences", SOON, |browser| {
+        browser.number("[data-row='Response p50']", "data-change") > 1.0
+    });
+    assert!(
+        browser
+            .text("[data-row='Response p50'] .worse")
+            .starts_with('+')
+    );
+    for style in [".line.c-grey", ".line.c-blue"] {
+        let line = browser
+            .attribute(&format!("svg.chart {style}"), "d")
+            .unwrap();
+        assert!(line.contains('L'), "{style}: {line}");
+    }
+    stage.open("#/tests");
+    browser.wait("both", SOON, |browser| {
+        browser.attribute(&mark(&base), "type").is_some()
+    });
+    browser.type_into("#search", &base);
+    browser.wait("one", SOON, |browser| {
+        browser.attribute(&mark(&test), "type").is_none()
+    });
+    assert!(browser.attribute(&mark(&base), "type").is_some());
+    stage.assert_no_console_errors();
+}
+
+#[test]
+fn a_result_is_downloaded_and_the_report_stands_alone() {
+    let Some(stage) = Stage::set(&["one"]) else {
+        return;
+    };
+    let browser = &stage.browser;
+    let body = json!({"requests": 400, "connections": 4, "target": stage.cluster.target_url("?delay=20ms")});
+    let id = stage.cluster.run_to_end("avalanche", &body);
+    stage.open(&format!("#/test/{id}"));
+    stage.wait_for_state("done");
+    for name in ["export json", "export csv", "export hlog", "report"] {
+        browser.click(&format!("[data-command='{name}']"));
+    }
+    let file = |extension: &str| browser.downloads().join(format!("{id}.{extension}"));
+    for extension in ["json", "csv", "hlog", "html"] {
+        browser.wait(extension, SOON, |_| {
+            fs::metadata(file(extension)).is_ok_and(|file| file.len() > 0)
+        });
+    }
+    let exported: Value = serde_json::from_str(&fs::read_to_string(file("json")).unwrap()).unwrap();
+    assert_eq!(exported["ok"], 400);
+    let report = fs::read_to_string(file("html")).unwrap();
+    assert!(!report.contains("/assets/") && report.contains("<style>") && report.contains("<svg"));
+    browser.open(&format!("file://{}", file("html").display()));
+    assert_eq!(browser.attribute("#run", "data-ok").as_deref(), Some("400"));
+    let inside = "return JSON.parse(document.getElementById('result').textContent).result.ok";
+    assert_eq!(browser.run(inside, json!([])), 400);
+    stage.assert_no_console_errors();
+}
+
+#[test]
+fn a_link_to_a_test_that_does_not_exist_says_so() {
+    let Some(stage) = Stage::set(&["one"]) else {
+        return;
+    };
+    stage.open("#/test/NoSuchTest");
+    stage.browser.wait("words", SOON, |browser| {
+        browser.text("h1") == "No such test"
+    });
+    stage.assert_no_console_errors();
+}

@@ -1,0 +1,56 @@
+//! A cluster and a browser on it: what every test begins and ends with.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::cluster::Cluster;
+use crate::webdriver::Browser;
+
+/// Tests own the machine's cores one at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Long enough for a busy machine.
+pub const SOON: Duration = Duration::from_secs(20);
+/// The whole page of a test.
+pub const RUN: &str = "#run";
+
+pub struct Stage {
+    pub browser: Browser,
+    pub cluster: Cluster,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Stage {
+    /// `None`, said in a line, when there is no browser.
+    pub fn set(node_ids: &[&str]) -> Option<Self> {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(browser) = Browser::start() else {
+            println!("skipped: no chromium and chromedriver on the PATH");
+            return None;
+        };
+        Some(Self {
+            browser,
+            cluster: Cluster::start(node_ids),
+            _turn: turn,
+        })
+    }
+
+    pub fn open(&self, fragment: &str) {
+        self.browser.open(&self.cluster.url(fragment));
+    }
+
+    pub fn state(&self) -> String {
+        self.browser
+            .attribute(RUN, "data-state")
+            .unwrap_or_default()
+    }
+
+    pub fn wait_for_state(&self, state: &str) {
+        self.browser.wait(state, SOON, |_| self.state() == state);
+    }
+
+    /// Every test ends with it.
+    pub fn assert_no_console_errors(&self) {
+        assert_eq!(self.browser.console_errors(), Vec::<String>::new());
+    }
+}
