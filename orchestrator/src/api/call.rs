@@ -1,0 +1,234 @@
+//! A request, taken apart.
+
+use std::io::Read;
+
+use serde_json::{Map, Value};
+use tiny_http::Request;
+
+use super::Answer;
+use crate::access::Credentials;
+use crate::front::BODY_LEN_MAX;
+
+/// One request.
+#[derive(Debug, Clone, Default)]
+pub struct Call {
+    /// The method.
+    pub method: String,
+    /// The path as it came, without the query.
+    pub path: String,
+    /// The query, decoded, in order.
+    pub query: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    headers: Vec<(String, String)>,
+}
+
+impl Call {
+    /// Reads a request to its end.
+    ///
+    /// # Errors
+    /// The answer to a query or a body that cannot be read.
+    pub fn read(request: &mut Request) -> Result<Self, Answer> {
+        let (path, query) = request.url().split_once('?').unwrap_or((request.url(), ""));
+        let text = |header: &tiny_http::Header| {
+            (
+                header.field.as_str().to_string(),
+                header.value.as_str().to_owned(),
+            )
+        };
+        let mut call = Self {
+            method: request.method().to_string(),
+            path: path.to_owned(),
+            query: parse_form(query).ok_or_else(|| malformed("query"))?,
+            headers: request.headers().iter().map(text).collect(),
+            body: Vec::new(),
+        };
+        let most = BODY_LEN_MAX as u64 + 1;
+        let read = request.as_reader().take(most).read_to_end(&mut call.body);
+        if read.is_err() || call.body.len() > BODY_LEN_MAX {
+            return Err(Answer::error(
+                400,
+                "the body could not be read",
+                "send it again",
+            ));
+        }
+        Ok(call)
+    }
+
+    /// The path's segments, decoded; `None` when it cannot be.
+    #[must_use]
+    pub fn segments(&self) -> Option<Vec<String>> {
+        let path = self.path.strip_prefix('/')?;
+        path.split('/')
+            .map(|segment| decode(segment, false))
+            .collect()
+    }
+
+    /// A header's value.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let (_, value) = headers.find(|(other, _)| other.eq_ignore_ascii_case(name))?;
+        Some(value)
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn credentials(&self) -> Credentials<'_> {
+        Credentials {
+            host: self.header("Host"),
+            origin: self.header("Origin"),
+            fetch_site: self.header("Sec-Fetch-Site"),
+            authorization: self.header("Authorization"),
+        }
+    }
+
+    /// A parameter of the query.
+    ///
+    /// # Errors
+    /// The answer to a value that does not parse.
+    pub fn param<T: std::str::FromStr>(
+        &self,
+        name: &str,
+        shape: &str,
+    ) -> Result<Option<T>, Answer> {
+        let mut values = self.query.iter().filter(|(other, _)| other == name);
+        let Some((_, text)) = values.next() else {
+            return Ok(None);
+        };
+        let is_twice = values.next().is_some();
+        match text.parse() {
+            Ok(value) if !is_twice => Ok(Some(value)),
+            _ => {
+                let error = format!("{name}: {text:?} is not {shape}");
+                Err(Answer::error(400, &error, "see /openapi.json"))
+            }
+        }
+    }
+
+    /// The parameters of query and body together: repeated names of a query become lists.
+    ///
+    /// # Errors
+    /// The answer to a body that is no JSON object, or a name that stands in both.
+    pub fn values(&self) -> Result<Map<String, Value>, Answer> {
+        let mut values = Map::new();
+        for (name, text) in &self.query {
+            add(&mut values, name, text);
+        }
+        for (name, value) in self.body_values()? {
+            if values.contains_key(&name) {
+                let error = format!("{name} stands both in the query and in the body");
+                return Err(Answer::error(400, &error, "give it once"));
+            }
+            values.insert(name, value);
+        }
+        Ok(values)
+    }
+
+    fn body_values(&self) -> Result<Map<String, Value>, Answer> {
+        if self.body.trim_ascii().is_empty() {
+            return Ok(Map::new());
+        }
+        let is_form = self
+            .header("Content-Type")
+            .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+        let is_json = self.body.trim_ascii_start().starts_with(b"{");
+        if is_form && !is_json {
+            let text = std::str::from_utf8(&self.body).map_err(|_| malformed("body"))?;
+            let mut values = Map::new();
+            for (name, text) in parse_form(text).ok_or_else(|| malformed("body"))? {
+                add(&mut values, &name, &text);
+            }
+            return Ok(values);
+        }
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let error = format!("the body is no JSON object: {error}");
+            Answer::error(400, &error, "send an object such as {\"requests\": 1000}")
+        })
+    }
+}
+
+/// Adds a text value; a second one of the same name makes a list.
+fn add(values: &mut Map<String, Value>, name: &str, text: &str) {
+    let text = Value::String(text.to_owned());
+    match values.get_mut(name) {
+        None => {
+            values.insert(name.to_owned(), text);
+        }
+        Some(Value::Array(list)) => list.push(text),
+        Some(first) => *first = Value::Array(vec![first.take(), text]),
+    }
+}
+
+fn malformed(what: &str) -> Answer {
+    let error = format!("the {what} is not valid percent-encoded UTF-8");
+    Answer::error(400, &error, "encode it as name=value pairs joined by &")
+}
+
+/// `name=value&…`, decoded.
+fn parse_form(text: &str) -> Option<Vec<(String, String)>> {
+    let pairs = text.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Some((decode(name, true)?, decode(value, true)?))
+        })
+        .collect()
+}
+
+/// Undoes percent-encoding; `None` when it is broken or no UTF-8.
+fn decode(text: &str, plus_is_space: bool) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                let value = digit()? * 16 + digit()?;
+                u8::try_from(value).ok()?
+            }
+            b'+' if plus_is_space => b' ',
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_and_paths_are_decoded() {
+        assert_eq!(decode("a%20b+c", true).unwrap(), "a b c");
+        assert_eq!(decode("a+b%C3%BC", false).unwrap(), "a+bü");
+        for broken in ["%", "%4", "%zz", "%ff", "%+1"] {
+            assert_eq!(decode(broken, true), None, "{broken}");
+        }
+        let pairs = parse_form("a=1&&b=x%3Dy&flag").unwrap();
+        let texts: Vec<(&str, &str)> = pairs
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.as_str()))
+            .collect();
+        assert_eq!(texts, [("a", "1"), ("b", "x=y"), ("flag", "")]);
+    }
+
+    #[test]
+    fn query_and_body_are_joined_and_never_contradict() {
+        let call = |query: &str, body: &str| Call {
+            query: parse_form(query).unwrap(),
+            body: body.as_bytes().to_vec(),
+            ..Call::default()
+        };
+        let values = call("threshold=a&threshold=b&requests=5", r#" {"burst": 2}"#).values();
+        let expected = serde_json::json!({"threshold": ["a", "b"], "requests": "5", "burst": 2});
+        assert_eq!(Value::Object(values.unwrap()), expected);
+        for (query, body) in [("a=1", r#"{"a": 1}"#), ("", "[1]"), ("", "{"), ("", "x=1")] {
+            assert_eq!(
+                call(query, body).values().unwrap_err().status,
+                400,
+                "{query} {body}"
+            );
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! `POST /avalanche` and `POST /tsunami/{seconds}`.
+
+use proto::workload::{Defaults, InvalidParam, Params, TestType, Workload};
+use serde_json::{Map, Value, json};
+
+use super::{Answer, Call, Worker, control};
+use crate::state::{Command, Reply};
+
+/// Longest gap between the loads of a tsunami, s.
+const GAP_S_MAX: f64 = 3600.0;
+
+impl Worker {
+    pub(super) fn create(&mut self, kind: TestType, seconds: Option<&str>, call: &Call) -> Answer {
+        let (workload, queue) = match self.workload(kind, seconds, call) {
+            Ok(parsed) => parsed,
+            Err(answer) => return answer,
+        };
+        let test_id = proto::id::new_test_id();
+        let workload = Box::new(workload);
+        let command = Command::Create {
+            test_id,
+            workload,
+            queue,
+        };
+        match self.api.handle.command(command) {
+            Ok(Reply::Created { test_id }) => Answer::json(&json!({"TestId": test_id})),
+            Ok(reply) => control::answer(reply),
+            Err(_) => Answer::busy(),
+        }
+    }
+
+    fn workload(
+        &self,
+        kind: TestType,
+        seconds: Option<&str>,
+        call: &Call,
+    ) -> Result<(Workload, bool), Answer> {
+        let gap_s = seconds.map_or(Ok(0.0), gap)?;
+        let mut values = call.values()?;
+        let queue = take_flag(&mut values, "queue")?;
+        let params = Params::from_values(values).map_err(|error| invalid(&error))?;
+        let defaults = Defaults::of_rest(kind, &self.api.default_target);
+        let workload = Workload::from_params(kind, gap_s, &params, &defaults)
+            .map_err(|error| invalid(&error))?;
+        if !self.api.access.admits(&workload.target) {
+            let error = format!("target: {} is not on this machine", workload.target);
+            let hint = format!(
+                "start the orchestrator and the drivers with --allow-target {}:{}",
+                workload.target.host, workload.target.port
+            );
+            return Err(Answer::error(403, &error, &hint));
+        }
+        Ok((workload, queue))
+    }
+}
+
+/// The seconds of the path.
+fn gap(text: &str) -> Result<f64, Answer> {
+    let seconds = text.parse::<f64>().ok();
+    seconds
+        .filter(|s| *s > 0.0 && *s <= GAP_S_MAX)
+        .ok_or_else(|| {
+            let error = format!("seconds: {text:?} is not a number over 0 and up to {GAP_S_MAX}");
+            Answer::error(400, &error, "for example POST /tsunami/2, or /tsunami/0.25")
+        })
+}
+
+/// Takes a truth value out of the parameters; false when it is absent.
+pub(super) fn take_flag(values: &mut Map<String, Value>, name: &str) -> Result<bool, Answer> {
+    let value = values.remove(name);
+    let text = match &value {
+        None => return Ok(false),
+        Some(Value::Bool(flag)) => return Ok(*flag),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::String(text)) => text.to_ascii_lowercase(),
+        Some(other) => other.to_string(),
+    };
+    match text.as_str() {
+        "1" | "true" | "yes" => Ok(true),
+        "0" | "false" | "no" => Ok(false),
+        _ => {
+            let error = format!("{name}: {text:?} is neither true nor false");
+            Err(Answer::error(400, &error, "write 1 or 0"))
+        }
+    }
+}
+
+fn invalid(error: &InvalidParam) -> Answer {
+    Answer::error(
+        400,
+        &error.to_string(),
+        "the parameters are described in /openapi.json",
+    )
+}

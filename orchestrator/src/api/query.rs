@@ -1,0 +1,143 @@
+//! `GET /tests`, `/tests/{id}`, `/metrics/{id}`, `/nodes`.
+
+use proto::summary::{SeriesRow, TestResult, downsample};
+use serde_json::json;
+
+use super::{Answer, Call, Worker, control, store_away};
+use crate::state::TestDetail;
+
+impl Worker {
+    pub(super) fn tests(&mut self, call: &Call) -> Answer {
+        let limit = match call.param::<usize>("limit", "a whole number from 0 up") {
+            Ok(limit) => limit.unwrap_or(usize::MAX),
+            Err(answer) => return answer,
+        };
+        let search = match call.param::<String>("search", "a text") {
+            Ok(search) => search.unwrap_or_default(),
+            Err(answer) => return answer,
+        };
+        let rows = self
+            .api
+            .handle
+            .read(move |state, _| state.tests(limit, &search));
+        match rows {
+            Ok(rows) => {
+                let rows: Vec<&_> = rows.iter().map(AsRef::as_ref).collect();
+                Answer::json(&rows)
+            }
+            Err(_) => Answer::busy(),
+        }
+    }
+
+    pub(super) fn test(&mut self, test_id: &str) -> Answer {
+        let detail = self.detail(test_id);
+        detail.map_or_else(|answer| answer, |detail| Answer::json(&detail))
+    }
+
+    pub(super) fn detail(&mut self, test_id: &str) -> Result<TestDetail, Answer> {
+        let id = test_id.to_owned();
+        let (row, detail) = self
+            .api
+            .handle
+            .read(move |state, _| (state.row(&id), state.detail(&id)))
+            .map_err(|_| Answer::busy())?;
+        if let Some(detail) = detail {
+            return Ok(detail);
+        }
+        let row = row.ok_or_else(|| control::unknown_test(test_id))?;
+        let stored = self
+            .reader()?
+            .detail(test_id)
+            .map_err(|error| store_away(&error))?;
+        let stored = stored.ok_or_else(|| control::unknown_test(test_id))?;
+        Ok(TestDetail {
+            row: row.as_ref().clone(),
+            ..stored
+        })
+    }
+
+    pub(super) fn metrics(&mut self, test_id: &str, call: &Call) -> Answer {
+        let whole = "a whole number from 0 up";
+        let view = call.param::<u64>("series_from", whole).and_then(|from| {
+            let points = call.param::<usize>("points", whole)?;
+            Ok(View {
+                from: from.unwrap_or(0),
+                points,
+            })
+        });
+        match view.and_then(|view| self.result(test_id, view)) {
+            Ok(body) => Answer::new(200, "application/json", body.into_bytes()),
+            Err(answer) => answer,
+        }
+    }
+
+    /// The result as JSON: of a test that goes on from the engine, else from the store.
+    fn result(&mut self, test_id: &str, view: View) -> Result<String, Answer> {
+        let id = test_id.to_owned();
+        let live = self
+            .api
+            .handle
+            .read(move |state, _| (state.row(&id).is_some(), state.result(&id, view.from)))
+            .map_err(|_| Answer::busy())?;
+        match live {
+            (_, Some((result, series))) => {
+                Ok(joined(&to_json::<TestResult>(&result), &view.of(series)))
+            }
+            (false, None) => Err(control::unknown_test(test_id)),
+            (true, None) => self.stored_result(test_id, view),
+        }
+    }
+
+    fn stored_result(&mut self, test_id: &str, view: View) -> Result<String, Answer> {
+        let texts = self
+            .reader()?
+            .result_texts(test_id)
+            .map_err(|error| store_away(&error))?;
+        let (result, series) = texts.ok_or_else(|| control::unknown_test(test_id))?;
+        if view.from == 0 && view.points.is_none() {
+            return Ok(with_series(&result, &series));
+        }
+        let mut rows: Vec<SeriesRow> =
+            serde_json::from_str(&series).map_err(|error| store_away(&error))?;
+        rows.retain(|row| row.counts.second >= view.from);
+        Ok(joined(&result, &view.of(rows)))
+    }
+
+    pub(super) fn nodes(&mut self) -> Answer {
+        match self.api.handle.read(|state, now| state.nodes(now)) {
+            Ok(nodes) => Answer::json(&nodes),
+            Err(_) => Answer::busy(),
+        }
+    }
+}
+
+/// Which part of a series is wanted.
+#[derive(Debug, Clone, Copy)]
+struct View {
+    from: u64,
+    points: Option<usize>,
+}
+
+impl View {
+    fn of(self, rows: Vec<SeriesRow>) -> Vec<SeriesRow> {
+        match self.points {
+            Some(points) => downsample(&rows, points),
+            None => rows,
+        }
+    }
+}
+
+fn to_json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("invariant: results have string keys and finite numbers")
+}
+
+fn joined(result: &str, series: &[SeriesRow]) -> String {
+    with_series(result, &to_json(&json!(series)))
+}
+
+/// A result's JSON with another series. The series is the last field of a result, and empty in
+/// those that are kept.
+fn with_series(result: &str, series: &str) -> String {
+    let head = result.strip_suffix("[]}").unwrap_or(result);
+    format!("{head}{series}}}")
+}

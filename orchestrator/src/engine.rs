@@ -1,0 +1,311 @@
+//! The one thread that owns the state.
+//!
+//! It takes what is there (batches of the link, requests of clients, deliveries, the time), folds
+//! it, writes the changes in one transaction, and then performs the other actions. So nobody is
+//! told of anything that is not durable, and nothing is published that a restart would not know.
+
+mod journal;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use proto::bus::Publisher;
+use proto::clock;
+use proto::log::{self, Level};
+use serde_json::json;
+use thiserror::Error;
+
+pub use journal::Journal;
+
+use crate::link::Batch;
+use crate::state::{Action, Command, Event, Line, Now, Reply, State};
+use crate::store::{Backlog, Store};
+
+/// Longest sleep of the engine: deliveries and deadlines are noticed after it.
+const TURN: Duration = Duration::from_millis(20);
+/// Batches that wait for the engine; the link waits when there are more.
+pub const BATCHES_MAX: usize = 64;
+/// Requests that wait for the engine; clients are told to come again when there are more.
+const REQUESTS_MAX: usize = 1024;
+/// Requests that are taken in one turn.
+const REQUESTS_PER_TURN: usize = 256;
+/// Offsets without changes are written this often.
+const OFFSETS_EVERY: Duration = Duration::from_secs(1);
+/// Between attempts to write to a store that cannot be written.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+/// Longest time that a client waits for the engine: a trigger waits 5 s for the drivers.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time that unsent messages have at the end.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The engine cannot take a request now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the orchestrator is busy or about to end")]
+pub struct Busy;
+
+type Read = Box<dyn FnOnce(&mut State, Now) + Send>;
+
+enum Request {
+    Command(Command, Sender<Reply>),
+    Read(Read),
+}
+
+/// How the REST threads reach the engine.
+#[derive(Clone)]
+pub struct Handle {
+    requests: Sender<Request>,
+}
+
+impl Handle {
+    /// Has a command done and waits for its reply.
+    ///
+    /// # Errors
+    /// [`Busy`] when the engine does not take it, or does not answer in time.
+    pub fn command(&self, command: Command) -> Result<Reply, Busy> {
+        let (reply, answer) = bounded(1);
+        self.requests
+            .try_send(Request::Command(command, reply))
+            .map_err(|_| Busy)?;
+        answer.recv_timeout(REPLY_TIMEOUT).map_err(|_| Busy)
+    }
+
+    /// Looks at the state between two turns of the engine.
+    ///
+    /// # Errors
+    /// [`Busy`] as [`Self::command`].
+    pub fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut State, Now) -> T + Send + 'static,
+    ) -> Result<T, Busy> {
+        let (reply, answer) = bounded(1);
+        let read: Read = Box::new(move |state, now| {
+            let _ = reply.send(look(state, now));
+        });
+        self.requests
+            .try_send(Request::Read(read))
+            .map_err(|_| Busy)?;
+        answer.recv_timeout(REPLY_TIMEOUT).map_err(|_| Busy)
+    }
+}
+
+/// The owner of the state.
+pub struct Engine {
+    state: State,
+    store: Store,
+    publisher: Publisher,
+    journal: Journal,
+    batches: Receiver<Batch>,
+    requests: Receiver<Request>,
+    stop: Arc<AtomicBool>,
+    backlog: Backlog,
+    replies: HashMap<u64, Sender<Reply>>,
+    last_ticket: u64,
+    wrote: Instant,
+    /// When the store last failed, if it has not been written since.
+    failed: Option<Instant>,
+}
+
+impl Engine {
+    /// An engine, and the handle by which it is reached.
+    #[must_use]
+    pub fn new(
+        state: State,
+        store: Store,
+        publisher: Publisher,
+        batches: Receiver<Batch>,
+        stop: Arc<AtomicBool>,
+    ) -> (Self, Handle) {
+        let (sender, requests) = bounded(REQUESTS_MAX);
+        let engine = Self {
+            state,
+            store,
+            publisher,
+            journal: Journal::start(),
+            batches,
+            requests,
+            stop,
+            backlog: Backlog::default(),
+            replies: HashMap::new(),
+            last_ticket: 0,
+            wrote: Instant::now(),
+            failed: None,
+        };
+        (engine, Handle { requests: sender })
+    }
+
+    /// Works until stopped; then what is known is written and what is on its way is sent.
+    pub fn run(mut self) {
+        while !self.stop.load(Ordering::Relaxed) {
+            let actions = self.take();
+            self.finish(actions);
+        }
+        self.publisher.flush(FLUSH_TIMEOUT);
+        let actions = self.deliveries();
+        self.finish(actions);
+        self.journal.end();
+        self.store.close();
+    }
+
+    /// Waits for something to happen and folds all that did.
+    fn take(&mut self) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let (batches, requests) = (self.batches.clone(), self.requests.clone());
+        let mut reads = Vec::new();
+        select! {
+            recv(batches) -> batch => if let Ok(batch) = batch {
+                self.fold(batch, &mut actions);
+            },
+            recv(requests) -> request => if let Ok(request) = request {
+                self.admit(request, &mut reads, &mut actions);
+            },
+            default(TURN) => {}
+        }
+        for request in requests.try_iter().take(REQUESTS_PER_TURN) {
+            self.admit(request, &mut reads, &mut actions);
+        }
+        actions.extend(self.deliveries());
+        actions.extend(self.state.apply(Event::Tick, now()));
+        for read in reads {
+            read(&mut self.state, now());
+        }
+        actions
+    }
+
+    fn admit(&mut self, request: Request, reads: &mut Vec<Read>, actions: &mut Vec<Action>) {
+        match request {
+            Request::Read(read) => reads.push(read),
+            Request::Command(command, reply) => {
+                self.last_ticket += 1;
+                self.replies.insert(self.last_ticket, reply);
+                let event = Event::Command(self.last_ticket, command);
+                actions.extend(self.state.apply(event, now()));
+            }
+        }
+    }
+
+    fn fold(&mut self, batch: Batch, actions: &mut Vec<Action>) {
+        if batch.is_other_log {
+            // Written over, one by one, as the new log is read.
+            self.backlog.offsets.values_mut().for_each(|next| *next = 0);
+        }
+        for (event, now) in batch.events {
+            if let Event::Metrics(message, _) = &event {
+                self.fetch_reports(&message.test_id.clone());
+            }
+            actions.extend(self.state.apply(event, now));
+        }
+        self.backlog.offsets.extend(batch.offsets);
+    }
+
+    /// A late report on a run that ended long ago is folded together with the stored ones.
+    fn fetch_reports(&mut self, test_id: &str) {
+        if !self.state.needs_reports(test_id) {
+            return;
+        }
+        match self.store.run_with_reports(test_id) {
+            Ok(Some((run, reports))) => self.state.restore_ended(run, &reports),
+            Ok(None) => {}
+            Err(error) => log::error("store_read_failed", json!({"error": error.to_string()})),
+        }
+    }
+
+    fn deliveries(&mut self) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for delivery in self.publisher.poll(Duration::ZERO) {
+            let outcome = delivery.error.map_or(Ok(()), Err);
+            let event = Event::Delivered(delivery.token, outcome);
+            actions.extend(self.state.apply(event, now()));
+        }
+        actions
+    }
+
+    /// Makes the changes durable, then performs the rest.
+    fn finish(&mut self, actions: Vec<Action>) {
+        let mut rest = Vec::with_capacity(actions.len());
+        for action in actions {
+            match action {
+                Action::Persist(change) => self.backlog.push(change),
+                other => rest.push(other),
+            }
+        }
+        self.write();
+        for action in rest {
+            self.perform(action);
+        }
+    }
+
+    fn write(&mut self) {
+        let has_new_offsets =
+            !self.backlog.offsets.is_empty() && self.wrote.elapsed() >= OFFSETS_EVERY;
+        let is_waiting = self.failed.is_some_and(|at| at.elapsed() < STORE_RETRY);
+        if is_waiting || (self.backlog.is_empty() && !has_new_offsets) {
+            return;
+        }
+        match self.store.write(&self.backlog) {
+            Ok(()) => {
+                self.backlog.clear();
+                self.wrote = Instant::now();
+                if self.failed.take().is_some() {
+                    let fields = json!({"reports_dropped": self.backlog.dropped()});
+                    self.journal.event(Level::Info, "store_recovered", fields);
+                    self.state.apply(Event::Store(Ok(())), now());
+                }
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                if self.failed.replace(Instant::now()).is_none() {
+                    let fields = json!({"error": reason, "waiting": self.backlog.len(),
+                        "detail": "running tests go on in memory; make room on the disk"});
+                    self.journal.event(Level::Error, "store_failed", fields);
+                }
+                self.state.apply(Event::Store(Err(reason)), now());
+            }
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Persist(change) => self.backlog.push(change),
+            Action::Publish(message) => {
+                let sent = self.publisher.publish_bytes(
+                    message.topic,
+                    &message.key,
+                    &message.payload,
+                    message.token,
+                );
+                if let Err(error) = sent {
+                    let event = Event::Delivered(message.token, Err(error.to_string()));
+                    for action in self.state.apply(event, now()) {
+                        self.perform(action);
+                    }
+                }
+            }
+            Action::Reply(ticket, reply) => {
+                if let Some(client) = self.replies.remove(&ticket) {
+                    // A client that went away does not matter.
+                    let _ = client.send(reply);
+                }
+            }
+            Action::Log(line) => self.journal.write(line),
+        }
+    }
+}
+
+/// The engine's own time.
+fn now() -> Now {
+    let read_unix_ns = clock::unix_ns();
+    Now {
+        unix_ms: read_unix_ns / 1_000_000,
+        read_unix_ns,
+    }
+}
+
+/// A line of our own.
+impl Journal {
+    fn event(&mut self, level: Level, name: &'static str, fields: serde_json::Value) {
+        self.write(Line::Event(level, name, fields));
+    }
+}

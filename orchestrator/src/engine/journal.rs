@@ -1,0 +1,74 @@
+//! Writing the log on a thread of its own: whoever reads our standard output may be slow, and the
+//! engine must not wait for it.
+
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Sender, bounded};
+use proto::log;
+use serde_json::json;
+
+use crate::state::Line;
+
+/// Lines that wait for the reader of our standard output; more are dropped and counted.
+const LINES_MAX: usize = 8192;
+
+/// The log, as the engine sees it.
+#[derive(Debug)]
+pub struct Journal {
+    lines: Option<Sender<Line>>,
+    thread: Option<JoinHandle<()>>,
+    dropped: u64,
+}
+
+impl Journal {
+    /// Starts the writing thread.
+    ///
+    /// # Panics
+    /// When the system has no thread left for it.
+    #[must_use]
+    pub fn start() -> Self {
+        let (lines, waiting) = bounded(LINES_MAX);
+        let write_all = move || waiting.iter().for_each(write);
+        let thread = std::thread::Builder::new()
+            .name("journal".into())
+            .spawn(write_all);
+        Self {
+            lines: Some(lines),
+            thread: thread.ok(),
+            dropped: 0,
+        }
+    }
+
+    /// Adds a line, if there is room.
+    pub fn write(&mut self, line: Line) {
+        let Some(lines) = &self.lines else {
+            return;
+        };
+        if lines.try_send(line).is_err() {
+            self.dropped += 1;
+        } else if self.dropped > 0 {
+            let fields = json!({"lines": self.dropped});
+            let told = lines.try_send(Line::Event(log::Level::Warn, "log_dropped", fields));
+            if told.is_ok() {
+                self.dropped = 0;
+            }
+        }
+    }
+
+    /// Waits until everything is written.
+    pub fn end(&mut self) {
+        self.lines = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn write(line: Line) {
+    match line {
+        Line::Register(message) => log::message(&message),
+        Line::Heartbeat(message) => log::message(&message),
+        Line::Metrics(message) => log::message(&message.without_histograms()),
+        Line::Event(level, name, fields) => log::event(level, name, fields),
+    }
+}

@@ -1,0 +1,248 @@
+//! The public listener: what clients can do to us is bounded here.
+//!
+//! `tiny_http` has no read timeouts, reads heads of any length, takes a thread for each connection,
+//! ends when accepting fails once, and answers what it does not like without a body. So it listens
+//! on a Unix socket of this process only, and this front stands before it: one thread with
+//! `poll(2)` that holds every client's socket, reads a request whole (head and body, each with a
+//! limit and a deadline), checks it, and only then has a relay thread pass it on. Answers are read
+//! whole as well and written as the client takes them. A slow client so costs a socket and a
+//! buffer, never a thread; when sockets or buffers run out, those that have kept us waiting for
+//! longest are closed first.
+
+mod connection;
+mod head;
+mod relay;
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, Read};
+use std::net::TcpListener;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener, UnixStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use connection::{Connection, Turn};
+use relay::Relay;
+
+/// Longest head, in bytes.
+pub const HEAD_LEN_MAX: usize = 16 << 10;
+/// Longest body, in bytes.
+pub const BODY_LEN_MAX: usize = 1 << 20;
+/// Most clients at a time.
+pub const CONNECTIONS_MAX: usize = 2000;
+/// Most bytes of requests and answers in all buffers together.
+const BUFFERED_MAX: usize = 256 << 20;
+/// Most clients that are accepted before the others get their turn.
+const ACCEPTS_PER_TURN: usize = 64;
+/// Longest sleep: deadlines are noticed after it.
+const TURN: Duration = Duration::from_millis(100);
+/// Wait after a failed accept (no descriptors left).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What went by, for `/metrics`.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Connections accepted.
+    pub accepted: AtomicU64,
+    /// Requests passed on.
+    pub requests: AtomicU64,
+    /// Requests refused by the front.
+    pub refused: AtomicU64,
+    /// Connections closed because they kept us waiting, or to make room.
+    pub closed: AtomicU64,
+    /// Connections open now.
+    pub open: AtomicU64,
+}
+
+/// A Unix socket of this process for `tiny_http`, and the address by which the relay finds it. It
+/// has a random name in the abstract namespace, and so leaves no file.
+///
+/// # Errors
+/// When the system has no socket left.
+pub fn backend() -> io::Result<(UnixListener, UnixAddr)> {
+    let name = format!("dlts-{}-{}", std::process::id(), proto::id::new_report_id());
+    let address = UnixAddr::from_abstract_name(name)?;
+    Ok((UnixListener::bind_addr(&address)?, address))
+}
+
+/// The front.
+pub struct Front {
+    listener: TcpListener,
+    connections: BTreeMap<u64, Connection>,
+    last_id: u64,
+    relay: Relay,
+    wake: UnixStream,
+    traffic: Arc<Traffic>,
+    /// Not before this instant, after accepting failed.
+    accept_from: Instant,
+}
+
+impl Front {
+    /// A front that accepts clients from `listener` and passes their requests to `backend`.
+    ///
+    /// # Errors
+    /// When the system has no socket left.
+    pub fn new(
+        listener: TcpListener,
+        backend: &UnixAddr,
+        traffic: Arc<Traffic>,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let (wake, waker) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        waker.set_nonblocking(true)?;
+        Ok(Self {
+            listener,
+            connections: BTreeMap::new(),
+            last_id: 0,
+            relay: Relay::start(backend, &waker)?,
+            wake,
+            traffic,
+            accept_from: Instant::now(),
+        })
+    }
+
+    /// Serves until stopped.
+    pub fn run(mut self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            let (accepts, woken, ready) = self.wait();
+            if woken {
+                self.take_answers();
+            }
+            for id in ready {
+                self.turn(id);
+            }
+            if accepts {
+                self.accept();
+            }
+            self.expire();
+            self.make_room();
+            self.traffic
+                .open
+                .store(self.connections.len() as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits for something to do: whether to accept, whether answers came, which clients move.
+    fn wait(&self) -> (bool, bool, Vec<u64>) {
+        let mut ids = Vec::with_capacity(self.connections.len());
+        let mut fds = vec![PollFd::new(&self.wake, PollFlags::IN)];
+        for (id, connection) in &self.connections {
+            if let Some(interest) = connection.interest() {
+                ids.push(*id);
+                fds.push(PollFd::from_borrowed_fd(connection.fd(), interest));
+            }
+        }
+        let accepts = Instant::now() >= self.accept_from;
+        let listener: BorrowedFd<'_> = self.listener.as_fd();
+        if accepts {
+            fds.push(PollFd::from_borrowed_fd(listener, PollFlags::IN));
+        }
+        let timeout = Timespec::try_from(TURN).ok();
+        if poll(&mut fds, timeout.as_ref()).is_err() {
+            return (false, false, Vec::new());
+        }
+        let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
+        let ready = ids.iter().zip(&fds[1..]).filter(|(_, fd)| is_ready(fd));
+        let ready = ready.map(|(id, _)| *id).collect();
+        let accepts = accepts && fds.last().is_some_and(is_ready);
+        (accepts, is_ready(&fds[0]), ready)
+    }
+
+    fn accept(&mut self) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            match self.listener.accept() {
+                Ok((stream, _)) => {
+                    if let Ok(connection) = Connection::new(stream) {
+                        self.last_id += 1;
+                        self.connections.insert(self.last_id, connection);
+                        self.traffic.accepted.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(_) => {
+                    self.accept_from = Instant::now() + ACCEPT_PAUSE;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Lets a client move on as far as it can.
+    fn turn(&mut self, id: u64) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        match connection.turn() {
+            Turn::Wait => {}
+            Turn::Pass(request) => {
+                self.traffic.requests.fetch_add(1, Ordering::Relaxed);
+                if !self.relay.pass(id, request) {
+                    connection.answer(head::refusal(503, "the orchestrator is busy", "try again"));
+                }
+            }
+            Turn::Refused => {
+                self.traffic.refused.fetch_add(1, Ordering::Relaxed);
+            }
+            Turn::Close => {
+                self.connections.remove(&id);
+            }
+        }
+    }
+
+    fn take_answers(&mut self) {
+        let mut bytes = [0; 256];
+        while matches!(self.wake.read(&mut bytes), Ok(1..)) {}
+        while let Some((id, answer)) = self.relay.answer() {
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.answer(answer);
+                // Most answers fit into the socket's buffer.
+                self.turn(id);
+            }
+        }
+    }
+
+    /// Closes who kept us waiting for too long.
+    fn expire(&mut self) {
+        let now = Instant::now();
+        let late = self
+            .connections
+            .iter_mut()
+            .filter(|(_, connection)| connection.is_late(now));
+        let gone: Vec<u64> = late
+            .filter_map(|(id, connection)| (!connection.time_out()).then_some(*id))
+            .collect();
+        for id in gone {
+            self.close(id);
+        }
+    }
+
+    /// Closes those that kept us waiting for longest, when sockets or buffers run out.
+    fn make_room(&mut self) {
+        loop {
+            let buffered: usize = self.connections.values().map(Connection::buffered).sum();
+            let is_full = self.connections.len() >= CONNECTIONS_MAX || buffered > BUFFERED_MAX;
+            if !is_full {
+                return;
+            }
+            let idle = self
+                .connections
+                .iter()
+                .filter(|(_, c)| c.interest().is_some());
+            let Some(id) = idle.min_by_key(|(_, c)| c.since()).map(|(id, _)| *id) else {
+                return;
+            };
+            self.close(id);
+        }
+    }
+
+    fn close(&mut self, id: u64) {
+        self.connections.remove(&id);
+        self.traffic.closed.fetch_add(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,284 @@
+//! One client's socket.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::PollFlags;
+
+use super::head::{self, Head, Parsed};
+use super::{BODY_LEN_MAX, HEAD_LEN_MAX};
+
+/// Time for a whole head, and for a first request after connecting.
+const HEAD_TIME: Duration = Duration::from_secs(5);
+/// Time for a whole body.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// Time between requests of one connection.
+const IDLE_TIME: Duration = Duration::from_secs(30);
+/// Time to take an answer.
+const WRITE_TIME: Duration = Duration::from_secs(30);
+/// Time in which a refused client may go on sending, so that it reads why.
+const LINGER_TIME: Duration = Duration::from_secs(1);
+/// Bytes that are read in one turn.
+const READ_LEN: usize = 64 << 10;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// A request is read.
+    Reading,
+    /// It is answered by others.
+    Waiting,
+    /// The answer is written.
+    Writing,
+    /// What still comes is thrown away.
+    Lingering,
+}
+
+/// What came of a client's turn.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// Nothing more for now.
+    Wait,
+    /// A whole request, to be passed on.
+    Pass(Vec<u8>),
+    /// A request was refused.
+    Refused,
+    /// It is over.
+    Close,
+}
+
+/// A client.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: TcpStream,
+    phase: Phase,
+    input: Vec<u8>,
+    /// The head of the request that is read, once it is whole.
+    head: Option<Head>,
+    output: Vec<u8>,
+    written: usize,
+    keeps_alive: bool,
+    since: Instant,
+    deadline: Instant,
+}
+
+impl Connection {
+    pub(super) fn new(stream: TcpStream) -> std::io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        let now = Instant::now();
+        Ok(Self {
+            stream,
+            phase: Phase::Reading,
+            input: Vec::new(),
+            head: None,
+            output: Vec::new(),
+            written: 0,
+            keeps_alive: true,
+            since: now,
+            deadline: now + HEAD_TIME,
+        })
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    /// What to wait for; nothing while others work on its request.
+    pub(super) fn interest(&self) -> Option<PollFlags> {
+        match self.phase {
+            Phase::Reading | Phase::Lingering => Some(PollFlags::IN),
+            Phase::Writing => Some(PollFlags::OUT),
+            Phase::Waiting => None,
+        }
+    }
+
+    /// Since when we wait for it.
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Bytes that it makes us hold.
+    pub(super) fn buffered(&self) -> usize {
+        self.input.capacity() + self.output.capacity()
+    }
+
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        self.phase != Phase::Waiting && now >= self.deadline
+    }
+
+    /// Its time is over: one that sent half a request is told so; whether it stays for that.
+    pub(super) fn time_out(&mut self) -> bool {
+        if self.phase != Phase::Reading || (self.input.is_empty() && self.head.is_none()) {
+            return false;
+        }
+        self.refuse(
+            408,
+            "the request did not come in time",
+            "send head and body at once",
+        );
+        matches!(self.write(), Turn::Wait | Turn::Refused)
+    }
+
+    /// Moves on as far as it can.
+    pub(super) fn turn(&mut self) -> Turn {
+        match self.phase {
+            Phase::Reading => self.read(),
+            Phase::Waiting => Turn::Wait,
+            Phase::Writing => self.write(),
+            Phase::Lingering => self.linger(),
+        }
+    }
+
+    /// Takes an answer, ready to be written.
+    pub(super) fn answer(&mut self, mut answer: Vec<u8>) {
+        if !self.keeps_alive {
+            head::say_close(&mut answer);
+        }
+        self.begin(Phase::Writing, WRITE_TIME);
+        self.output = answer;
+        self.written = 0;
+    }
+
+    fn begin(&mut self, phase: Phase, time: Duration) {
+        self.phase = phase;
+        self.since = Instant::now();
+        self.deadline = self.since + time;
+    }
+
+    fn read(&mut self) -> Turn {
+        let mut chunk = [0; READ_LEN];
+        loop {
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return Turn::Close,
+                Ok(len) => {
+                    self.input.extend_from_slice(&chunk[..len]);
+                    match self.advance(self.input.len() - len) {
+                        Turn::Wait => {}
+                        other => return other,
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Turn::Wait,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Turn::Close,
+            }
+        }
+    }
+
+    /// Looks at what was read, of which the bytes from `new` on are new.
+    fn advance(&mut self, new: usize) -> Turn {
+        if self.head.is_none() {
+            let is_first = new == 0 && !self.input.is_empty();
+            if is_first {
+                self.begin(Phase::Reading, HEAD_TIME);
+            }
+            // A head ends with a line.
+            if !self.input[new..].contains(&b'\n') && self.input.len() <= HEAD_LEN_MAX {
+                return Turn::Wait;
+            }
+            match head::parse(&self.input) {
+                Parsed::Partial if self.input.len() > HEAD_LEN_MAX => {
+                    let error = format!("the head is longer than {HEAD_LEN_MAX} bytes");
+                    return self.refuse(431, &error, "send fewer or shorter headers");
+                }
+                Parsed::Partial => return Turn::Wait,
+                Parsed::Refused(status, error, hint) => return self.refuse(status, &error, hint),
+                Parsed::Whole(head) => {
+                    if let Some(refused) = self.take_head(head) {
+                        return refused;
+                    }
+                }
+            }
+        }
+        self.pass_if_whole()
+    }
+
+    fn take_head(&mut self, head: Head) -> Option<Turn> {
+        if head.len > HEAD_LEN_MAX {
+            let error = format!("the head is longer than {HEAD_LEN_MAX} bytes");
+            return Some(self.refuse(431, &error, "send fewer or shorter headers"));
+        }
+        if head.body_len > BODY_LEN_MAX {
+            let error = format!(
+                "the body has {} bytes; at most {BODY_LEN_MAX} are taken",
+                head.body_len
+            );
+            return Some(self.refuse(413, &error, "send parameters only"));
+        }
+        let has_body = self.input.len() >= head.len + head.body_len;
+        if head.expects_continue && !has_body {
+            // A client that does not take 25 bytes is not going to take an answer.
+            let _ = self.stream.write(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        self.begin(Phase::Reading, BODY_TIME);
+        self.head = Some(head);
+        None
+    }
+
+    fn pass_if_whole(&mut self) -> Turn {
+        let whole = self
+            .head
+            .take_if(|head| self.input.len() >= head.len + head.body_len);
+        let Some(head) = whole else {
+            return Turn::Wait;
+        };
+        let end = head.len + head.body_len;
+        let mut request = head.rewritten;
+        request.extend_from_slice(&self.input[head.len..end]);
+        self.input.drain(..end);
+        self.input.shrink_to(READ_LEN);
+        self.keeps_alive = head.keeps_alive;
+        self.phase = Phase::Waiting;
+        Turn::Pass(request)
+    }
+
+    fn refuse(&mut self, status: u16, error: &str, hint: &str) -> Turn {
+        self.keeps_alive = false;
+        self.input = Vec::new();
+        self.head = None;
+        self.answer(head::refusal(status, error, hint));
+        match self.write() {
+            Turn::Close => Turn::Close,
+            _ => Turn::Refused,
+        }
+    }
+
+    fn write(&mut self) -> Turn {
+        while self.written < self.output.len() {
+            match self.stream.write(&self.output[self.written..]) {
+                Ok(0) => return Turn::Close,
+                Ok(len) => self.written += len,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Turn::Wait,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Turn::Close,
+            }
+        }
+        self.output = Vec::new();
+        if !self.keeps_alive {
+            let _ = self.stream.shutdown(Shutdown::Write);
+            self.begin(Phase::Lingering, LINGER_TIME);
+            return Turn::Wait;
+        }
+        self.begin(Phase::Reading, IDLE_TIME);
+        // The next request may have come with the last one.
+        if self.input.is_empty() {
+            Turn::Wait
+        } else {
+            self.advance(0)
+        }
+    }
+
+    fn linger(&mut self) -> Turn {
+        let mut chunk = [0; READ_LEN];
+        loop {
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return Turn::Close,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Turn::Wait,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Turn::Close,
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Silence is counted in our own heartbeats, and in nothing else.
+
+use proptest::prelude::*;
+use proto::message::Role;
+
+use super::*;
+
+fn heartbeat(node_id: &str) -> Heartbeat {
+    Heartbeat {
+        node_id: node_id.to_owned(),
+        heartbeat: true,
+        timestamp: None,
+        role: Role::Driver,
+        state: Some(NodeState::Idle),
+        test_id: None,
+        reason: None,
+        probe: None,
+        echo: None,
+    }
+}
+
+/// A registry that has read our heartbeats of the seconds `0..=second`, with one driver heard first.
+fn silent_until(second: u64) -> Registry {
+    let mut registry = Registry::default();
+    registry.own_heartbeat(0);
+    registry.heartbeat(&heartbeat("a"), 0, 0);
+    for second in 1..=second {
+        registry.own_heartbeat(second * 1000);
+    }
+    registry
+}
+
+fn liveness_of(registry: &Registry) -> Liveness {
+    registry.get("a").unwrap().liveness
+}
+
+#[test]
+fn a_silent_driver_is_suspect_then_down_and_comes_back() {
+    for (second, expected) in [
+        (2, Liveness::Up),
+        (3, Liveness::Suspect),
+        (9, Liveness::Suspect),
+        (10, Liveness::Down),
+    ] {
+        assert_eq!(
+            liveness_of(&silent_until(second)),
+            expected,
+            "after {second} s"
+        );
+    }
+    let mut registry = silent_until(12);
+    let change = registry.heartbeat(&heartbeat("a"), 12_500, 0).unwrap();
+    assert_eq!(
+        (change.from, change.to),
+        (Some(Liveness::Down), Liveness::Up)
+    );
+}
+
+#[test]
+fn an_outage_takes_nobody_down() {
+    let mut registry = silent_until(1);
+    registry.own_heartbeat(61_000);
+    assert_eq!(
+        liveness_of(&registry),
+        Liveness::Up,
+        "the minute of the outage does not count"
+    );
+    registry.own_heartbeat(62_000);
+    registry.own_heartbeat(63_000);
+    assert_eq!(
+        liveness_of(&registry),
+        Liveness::Suspect,
+        "time after it does"
+    );
+}
+
+#[test]
+fn heartbeats_that_come_twice_or_in_disorder_change_nothing() {
+    let mut registry = silent_until(5);
+    let before = registry.observed_ms();
+    assert_eq!(registry.own_heartbeat(5_000), []);
+    assert_eq!(registry.own_heartbeat(2_000), []);
+    assert_eq!(registry.observed_ms(), before);
+}
+
+#[test]
+fn a_driver_is_forgotten_long_after_it_went_unless_it_is_needed() {
+    let mut registry = silent_until(FORGET_MS / 1000);
+    assert_eq!(registry.forget(|_| true), Vec::<String>::new());
+    assert_eq!(registry.forget(|_| false), ["a"]);
+    assert!(registry.nodes().is_empty());
+}
+
+#[test]
+fn unacceptable_ids_and_floods_are_refused_and_counted() {
+    let mut registry = Registry::default();
+    assert_eq!(registry.heartbeat(&heartbeat("a\nb"), 0, 0), None);
+    for n in 0..=NODES_MAX {
+        registry.heartbeat(&heartbeat(&n.to_string()), 0, 0);
+    }
+    assert_eq!(registry.nodes().len(), NODES_MAX);
+    assert_eq!(registry.refused(), 2);
+}
+
+proptest! {
+    /// A restart in between only ever gives drivers more time, never less.
+    #[test]
+    fn a_driver_that_speaks_each_second_is_never_suspect(
+        shuffles in prop::collection::vec((0_u64..1000, any::<bool>()), 1..100),
+    ) {
+        let mut registry = Registry::default();
+        for (second, (delay_ms, restarted)) in (0..).zip(&shuffles) {
+            registry.heartbeat(&heartbeat("a"), second * 1000 + delay_ms, 0);
+            if *restarted {
+                let records = vec![registry.record("a").unwrap()];
+                registry = Registry::restore(records);
+            }
+            registry.own_heartbeat(second * 1000 + delay_ms);
+            prop_assert_eq!(liveness_of(&registry), Liveness::Up);
+        }
+    }
+}

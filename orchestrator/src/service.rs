@@ -1,0 +1,282 @@
+//! All of it, started in the right order and stopped again.
+
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::bounded;
+use proto::bus::{BusError, BusSettings, Publisher};
+use proto::log;
+use proto::workload::Target;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use thiserror::Error;
+
+use crate::access::Access;
+use crate::api::{Api, Worker};
+use crate::engine::{BATCHES_MAX, Engine, Handle};
+use crate::front::{self, Front, Traffic};
+use crate::link::Link;
+use crate::options::Options;
+use crate::state::{Settings, State};
+use crate::store::{Loaded, Store, StoreError};
+
+/// REST threads: as many as the front passes requests at a time.
+const API_THREADS: usize = 32;
+const DAY_MS: u64 = 86_400_000;
+
+/// Why the orchestrator cannot start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// An option that makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// The port is taken, or the address is not ours.
+    #[error("cannot listen on {address}: {error}; {remedy}")]
+    Listen {
+        /// Where.
+        address: String,
+        /// Why.
+        error: std::io::Error,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The broker's address or a property is wrong.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// The system has no socket, thread or signal left.
+    #[error("the system refuses: {0}")]
+    System(#[from] std::io::Error),
+}
+
+impl StartError {
+    /// 2 for usage, 1 for the rest.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::Bus(BusError::Property { .. } | BusError::Address(_)) => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`StartError`] when it cannot start.
+pub fn run(options: &Options) -> Result<(), StartError> {
+    // Before anything is announced, so that whoever sees it may end us at once.
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let (address, access) = check(options)?;
+    raise_open_file_limit();
+    let settings = BusSettings::new(&options.kafka, "dlts-orchestrator", &options.kafka_property)?;
+    let publisher = Publisher::new(&settings)?;
+    let listener = listen(&options.listen, address)?;
+    let (store, loaded) = open_store(options)?;
+    let service = Service::start(
+        options, settings, publisher, &listener, store, loaded, access,
+    )?;
+    let fields = json!({
+        "address": listener.local_addr()?.to_string(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "kafka": options.kafka,
+        "data": options.data.display().to_string(),
+        "node_id": service.node_id,
+    });
+    log::info("listening", fields);
+    let signal = signals.forever().next();
+    log::info("stopping", json!({ "signal": signal }));
+    service.stop();
+    Ok(())
+}
+
+/// Checks what the parser cannot.
+fn check(options: &Options) -> Result<(SocketAddr, Access), StartError> {
+    let usage = |text: String| StartError::Usage(text);
+    let mut addresses = options.listen.to_socket_addrs().map_err(|error| {
+        usage(format!(
+            "--listen {}: {error}; write host:port",
+            options.listen
+        ))
+    })?;
+    let no_address = || usage(format!("--listen {}: no such address", options.listen));
+    let address = addresses.next().ok_or_else(no_address)?;
+    let is_wide = !address.ip().to_canonical().is_loopback();
+    if is_wide && options.token.is_none() && !options.insecure {
+        return Err(usage(format!(
+            "--listen {}: beyond loopback anybody could start load; give --token, or --insecure \
+             where the network is trusted",
+            options.listen
+        )));
+    }
+    if options
+        .token
+        .as_ref()
+        .is_some_and(|token| token.is_empty() || !token.is_ascii())
+    {
+        return Err(usage("--token: it must be ASCII, and not empty".into()));
+    }
+    let access = Access::new(address, options.token.clone(), options.allow_target.clone());
+    let target =
+        Target::parse(&options.target).map_err(|error| usage(format!("--target: {error}")))?;
+    if !access.admits(&target) {
+        return Err(usage(format!(
+            "--target {target} is not on this machine; add --allow-target {}:{}",
+            target.host, target.port
+        )));
+    }
+    if options
+        .node_id
+        .as_ref()
+        .is_some_and(|id| !proto::id::is_acceptable(id))
+    {
+        return Err(usage(
+            "--node-id: 1 to 256 bytes without control characters".into(),
+        ));
+    }
+    Ok((address, access))
+}
+
+fn listen(text: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).map_err(|error| StartError::Listen {
+        address: text.to_owned(),
+        remedy: match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "stop what listens there, or choose another port with --listen"
+            }
+            std::io::ErrorKind::PermissionDenied => "choose a port from 1024 up with --listen",
+            _ => "choose an address of this machine with --listen",
+        },
+        error,
+    })
+}
+
+/// Opens the store; the first start chooses our id on the bus.
+fn open_store(options: &Options) -> Result<(Store, Loaded), StartError> {
+    let mut store = Store::open(&options.data)?;
+    let mut loaded = store.load()?;
+    let new_id = || proto::id::new_node_id().replace("driver", "orchestrator");
+    let node_id = options
+        .node_id
+        .clone()
+        .or_else(|| loaded.node_id.take())
+        .unwrap_or_else(new_id);
+    store.set_meta("node_id", &node_id)?;
+    loaded.node_id = Some(node_id);
+    Ok((store, loaded))
+}
+
+/// The threads.
+struct Service {
+    node_id: String,
+    stop: Arc<AtomicBool>,
+    front: JoinHandle<()>,
+    link: JoinHandle<()>,
+    engine: JoinHandle<()>,
+}
+
+impl Service {
+    fn start(
+        options: &Options,
+        settings: BusSettings,
+        publisher: Publisher,
+        listener: &TcpListener,
+        store: Store,
+        loaded: Loaded,
+        access: Access,
+    ) -> Result<Self, StartError> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (batches, incoming) = bounded(BATCHES_MAX);
+        let node_id = loaded.node_id.unwrap_or_default();
+        let link = Link {
+            settings: settings.clone(),
+            offsets: loaded.offsets,
+            cluster_id: loaded.restored.cluster_id.clone(),
+            batches,
+            stop: Arc::clone(&stop),
+        };
+        let settings_of_state = Settings {
+            node_id: node_id.clone(),
+            default_target: options.target.clone(),
+            retention_tests: options.retention_tests,
+            retention_ms: u64::from(options.retention_days) * DAY_MS,
+        };
+        let state = State::restore(settings_of_state, loaded.restored);
+        let (engine, handle) = Engine::new(state, store, publisher, incoming, Arc::clone(&stop));
+        let traffic = Arc::new(Traffic::default());
+        let front = start_api(options, &settings, listener, handle, access, &traffic)?;
+        let front_stop = Arc::clone(&stop);
+        Ok(Self {
+            node_id,
+            link: spawn("link", move || link.run())?,
+            engine: spawn("engine", move || engine.run())?,
+            front: spawn("front", move || front.run(&front_stop))?,
+            stop,
+        })
+    }
+
+    /// Stops taking requests, then reading, then writes what is known.
+    fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in [self.front, self.engine, self.link] {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Starts `tiny_http` on its socket and its threads, and the front before them.
+fn start_api(
+    options: &Options,
+    settings: &BusSettings,
+    listener: &TcpListener,
+    handle: Handle,
+    access: Access,
+    traffic: &Arc<Traffic>,
+) -> Result<Front, StartError> {
+    let (backend, address) = front::backend()?;
+    let server = tiny_http::Server::from_listener(backend, None)
+        .map_err(|error| std::io::Error::other(error.to_string()))?;
+    // It serves until the process ends; dropping it would look for a file of its socket's name.
+    let server: &'static tiny_http::Server = Box::leak(Box::new(server));
+    let api = Api {
+        handle,
+        access: Arc::new(access),
+        default_target: options.target.clone(),
+        bootstrap: settings.brokers().to_owned(),
+        store_path: options.data.clone(),
+    };
+    for at in 0..API_THREADS {
+        let worker = Worker::new(api.clone());
+        spawn(&format!("api-{at}"), move || worker.run(server))?;
+    }
+    Ok(Front::new(
+        listener.try_clone()?,
+        &address,
+        Arc::clone(traffic),
+    )?)
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    Ok(Builder::new().name(name.to_owned()).spawn(work)?)
+}
+
+/// Clients, readers and the broker take a descriptor each.
+fn raise_open_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    // Without it the front accepts fewer clients at a time.
+    let _ = setrlimit(Resource::Nofile, raised);
+}
+
+/// Time that `main` may wait for the threads at the end.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,0 +1,508 @@
+//! The fold: messages and commands in, actions out. No I/O, no clock.
+//!
+//! Each event comes with its time: a message with its timestamp, everything else with the engine's
+//! wall clock. The state changes at once; what the change asks for is returned as [`Action`]s. The
+//! engine makes [`Action::Persist`] durable before it performs any other.
+
+mod arming;
+mod command;
+mod ending;
+mod live;
+mod outbox;
+mod record;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::collections::BTreeMap;
+
+use proto::histogram::LatenciesWire;
+use proto::log::Level;
+use proto::message::{ClockProbe, Heartbeat, Metrics, Register, Role, TestConfig, Trigger};
+use proto::topic::Topic;
+use proto::workload::Workload;
+use serde_json::{Value, json};
+
+use crate::registry::{NodeRecord, Registry};
+use crate::run::Run;
+use arming::Arming;
+use live::Ended;
+pub use live::Live;
+use outbox::Outbox;
+pub use outbox::{Outgoing, PULSE_TOKEN};
+use rows::Rows;
+pub use rows::TestRow;
+pub use view::{Counts, NodeRow, TestDetail};
+
+/// Time between our own heartbeats, ns.
+const PULSE_NS: u64 = 1_000_000_000;
+/// Runs that have not ended, at most: each holds its config.
+pub const OPEN_RUNS_MAX: usize = 20_000;
+/// Reports and triggers that are kept for a test whose config has not been read yet.
+const ORPHANS_MAX: usize = 4096;
+
+/// What does not change while the process lives.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Our id on the bus.
+    pub node_id: String,
+    /// Target of a config that names none.
+    pub default_target: String,
+    /// Tests that are kept; the oldest that ended go first. 0 for all.
+    pub retention_tests: usize,
+    /// Tests that ended longer ago than this are deleted, ms. 0 for never.
+    pub retention_ms: u64,
+}
+
+/// When an event happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// The timestamp of a message, else the wall clock, ms since 1970.
+    pub unix_ms: u64,
+    /// Our wall clock at this moment, ns since 1970.
+    pub read_unix_ns: u64,
+}
+
+/// What happens.
+#[derive(Debug)]
+pub enum Event {
+    /// A driver says that it is there.
+    Register(Register),
+    /// Somebody says that it lives.
+    Heartbeat(Heartbeat),
+    /// A driver reports; with the message as it was read.
+    Metrics(Box<Metrics>, Vec<u8>),
+    /// A test was published.
+    Config(Box<TestConfig>),
+    /// A test was started or stopped.
+    Trigger(Trigger),
+    /// A message that does not decode.
+    Malformed {
+        /// Where it stands.
+        topic: Topic,
+        /// Its place there.
+        offset: i64,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// A client asks for something, under a number by which it is answered.
+    Command(u64, Command),
+    /// The broker has a message of ours, or refuses it.
+    Delivered(u64, Result<(), String>),
+    /// What is known of the broker.
+    Broker(Broker),
+    /// Whether the store takes what it is given; the reason if not.
+    Store(Result<(), String>),
+    /// Time passes.
+    Tick,
+}
+
+/// What a client can ask for.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Create and publish a test.
+    Create {
+        /// Its new id.
+        test_id: String,
+        /// What it is, validated.
+        workload: Box<Workload>,
+        /// Whether its trigger waits for busy drivers.
+        queue: bool,
+    },
+    /// Start a test.
+    Trigger {
+        /// Which.
+        test_id: String,
+        /// Whether to wait for busy drivers.
+        queue: bool,
+    },
+    /// Stop a test.
+    Stop {
+        /// Which.
+        test_id: String,
+    },
+}
+
+/// The answer to a command.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// The test exists and is on its way to the drivers.
+    Created {
+        /// Its id.
+        test_id: String,
+    },
+    /// The test is armed.
+    Triggered {
+        /// Which.
+        test_id: String,
+        /// Its phase.
+        state: &'static str,
+        /// The common start.
+        start_at_unix_ns: u64,
+        /// Who takes part.
+        participants: Vec<String>,
+    },
+    /// The test starts when the drivers are free.
+    Queued {
+        /// Which.
+        test_id: String,
+        /// Its phase.
+        state: &'static str,
+        /// The test that keeps the drivers busy.
+        running: String,
+        /// Its place in the queue, from 1.
+        position: usize,
+    },
+    /// The test is being stopped, or is over by it.
+    Stopped {
+        /// Which.
+        test_id: String,
+        /// Its phase.
+        state: &'static str,
+    },
+    /// It cannot be done.
+    Refused(Refusal),
+}
+
+/// Why a command cannot be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no such test.
+    UnknownTest(String),
+    /// The test is past that.
+    WrongState {
+        /// Which.
+        test_id: String,
+        /// Its phase.
+        state: &'static str,
+    },
+    /// No driver is up.
+    NoDriver,
+    /// No driver became ready in time; what they do instead.
+    NotReady(String),
+    /// No driver can prepare the test, and why.
+    CannotPrepare(String),
+    /// The drivers are busy with this test.
+    Busy {
+        /// Which.
+        running: String,
+    },
+    /// The broker does not answer.
+    BrokerAway(String),
+    /// The store does not take what it is given.
+    StoreAway(String),
+    /// Too many tests wait.
+    TooMany,
+}
+
+/// What is known of the broker.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Broker {
+    /// Whether its topics were found.
+    pub is_connected: bool,
+    /// The cluster.
+    pub cluster_id: Option<String>,
+    /// What is wrong.
+    pub trouble: Option<String>,
+}
+
+/// What the engine is to do.
+#[derive(Debug)]
+pub enum Action {
+    /// Make durable, with all others of the batch, before anything else is done.
+    Persist(Change),
+    /// Hand to the broker.
+    Publish(Outgoing),
+    /// Answer a command.
+    Reply(u64, Reply),
+    /// Write a line.
+    Log(Line),
+}
+
+/// A change of what is stored.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A run was created or moved on.
+    Run(Box<Run>, TestRow),
+    /// A driver came or changed.
+    Node(NodeRecord),
+    /// A driver is forgotten.
+    ForgetNode(String),
+    /// A report was counted.
+    Report(StoredReport),
+    /// A run ended, or a late report changed its result.
+    Result(Box<StoredResult>),
+    /// A message waits for its delivery.
+    Outbox(Outgoing),
+    /// A message was delivered.
+    OutboxDone(u64),
+    /// A test is deleted with all that belongs to it.
+    ForgetTest(String),
+    /// The log that is read from now on.
+    Cluster(String),
+}
+
+/// A report as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredReport {
+    /// The test.
+    pub test_id: String,
+    /// The driver.
+    pub node_id: String,
+    /// Its place among the driver's reports; -1 for those of other implementations, of which only
+    /// the newest counts.
+    pub sequence: i64,
+    /// The message.
+    pub payload: Vec<u8>,
+}
+
+/// A result as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredResult {
+    /// The test.
+    pub test_id: String,
+    /// The result as JSON, without its series.
+    pub result: String,
+    /// The series as JSON.
+    pub series: String,
+    /// The merged histograms.
+    pub latencies: LatenciesWire,
+}
+
+/// A line of the log.
+#[derive(Debug)]
+pub enum Line {
+    /// A driver registered.
+    Register(Register),
+    /// A heartbeat.
+    Heartbeat(Heartbeat),
+    /// A report.
+    Metrics(Box<Metrics>),
+    /// An event of our own.
+    Event(Level, &'static str, Value),
+}
+
+/// What a store holds when the process starts.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// The drivers.
+    pub nodes: Vec<NodeRecord>,
+    /// Every test, in the order of creation.
+    pub rows: Vec<TestRow>,
+    /// The runs that have not ended.
+    pub open: Vec<Run>,
+    /// The reports on them.
+    pub reports: Vec<Metrics>,
+    /// Messages whose delivery is not known.
+    pub outbox: Vec<Outgoing>,
+    /// The log that was read.
+    pub cluster_id: Option<String>,
+}
+
+/// Everything that the orchestrator knows.
+#[derive(Debug)]
+pub struct State {
+    settings: Settings,
+    registry: Registry,
+    /// Runs that have not ended.
+    open: BTreeMap<String, Live>,
+    /// Runs that ended without every last report: late ones still count.
+    ended: Ended,
+    rows: Rows,
+    outbox: Outbox,
+    arming: Option<Arming>,
+    broker: Broker,
+    store: Result<(), String>,
+    pulse: Pulse,
+    orphans: Vec<(Event, Now)>,
+    counts: Counts,
+}
+
+/// Our own heartbeat.
+#[derive(Debug, Default)]
+struct Pulse {
+    sent_unix_ns: u64,
+    /// Whether the last one is still on its way to the broker: none is sent behind it, so that an
+    /// outage leaves no row of old ones to be counted after it.
+    in_flight: bool,
+    probe_id: u64,
+    /// Our clock when the last one came back.
+    returned_unix_ns: Option<u64>,
+}
+
+type Actions = Vec<Action>;
+
+impl State {
+    /// The state as it was stored.
+    #[must_use]
+    pub fn restore(settings: Settings, restored: Restored) -> Self {
+        let mut state = Self {
+            registry: Registry::restore(restored.nodes),
+            rows: Rows::restore(restored.rows),
+            outbox: Outbox::restore(restored.outbox),
+            open: BTreeMap::new(),
+            ended: Ended::default(),
+            arming: None,
+            broker: Broker {
+                cluster_id: restored.cluster_id,
+                ..Broker::default()
+            },
+            store: Ok(()),
+            pulse: Pulse::default(),
+            orphans: Vec::new(),
+            counts: Counts::default(),
+            settings,
+        };
+        for run in restored.open {
+            if let Ok(live) = Live::new(run, &state.settings.default_target) {
+                state.open.insert(live.run.test_id.clone(), live);
+            }
+        }
+        for report in restored.reports {
+            if let Some(live) = state.open.get_mut(&report.test_id) {
+                live.absorb(&report, 0);
+            }
+        }
+        state
+    }
+
+    /// Takes one event.
+    pub fn apply(&mut self, event: Event, now: Now) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.dispatch(event, now, &mut actions);
+        actions
+    }
+
+    fn dispatch(&mut self, event: Event, now: Now, actions: &mut Actions) {
+        match event {
+            Event::Register(message) => self.registered(message, actions),
+            Event::Heartbeat(message) => self.heartbeat(message, now, actions),
+            Event::Metrics(message, payload) => self.reported(message, payload, now, actions),
+            Event::Config(config) => self.config_read(*config, now, actions),
+            Event::Trigger(trigger) => self.trigger_read(trigger, now, actions),
+            Event::Malformed {
+                topic,
+                offset,
+                error,
+            } => {
+                self.counts.malformed += 1;
+                let fields = json!({"topic": topic.name(), "offset": offset, "error": error});
+                log(actions, Level::Warn, "message_skipped", fields);
+            }
+            Event::Command(ticket, command) => self.command(ticket, command, now, actions),
+            Event::Delivered(token, outcome) => self.delivered(token, outcome, actions),
+            Event::Broker(broker) => self.broker_changed(broker, actions),
+            Event::Store(outcome) => self.store = outcome,
+            Event::Tick => self.tick(now, actions),
+        }
+    }
+
+    fn tick(&mut self, now: Now, actions: &mut Actions) {
+        if self.broker.is_connected {
+            self.pulse(now, actions);
+            actions.extend(
+                self.outbox
+                    .due(now.read_unix_ns)
+                    .into_iter()
+                    .map(Action::Publish),
+            );
+        }
+        self.arm_when_ready(now, actions);
+        self.start_queued(now, actions);
+    }
+
+    /// Sends our heartbeat once a second, with a probe of the drivers' clocks.
+    fn pulse(&mut self, now: Now, actions: &mut Actions) {
+        let elapsed_ns = now.read_unix_ns.saturating_sub(self.pulse.sent_unix_ns);
+        let stepped_back = now.read_unix_ns < self.pulse.sent_unix_ns;
+        if self.pulse.in_flight || (elapsed_ns < PULSE_NS && !stepped_back) {
+            return;
+        }
+        // On a grid, so that the gaps do not add up the engine's own delays.
+        let is_late = elapsed_ns >= 2 * PULSE_NS || stepped_back;
+        self.pulse.sent_unix_ns = if is_late {
+            now.read_unix_ns
+        } else {
+            self.pulse.sent_unix_ns + PULSE_NS
+        };
+        self.pulse.in_flight = true;
+        self.pulse.probe_id += 1;
+        let message = Heartbeat {
+            node_id: self.settings.node_id.clone(),
+            heartbeat: true,
+            timestamp: Some((now.read_unix_ns / 1_000_000).to_string()),
+            role: Role::Orchestrator,
+            state: None,
+            test_id: None,
+            reason: None,
+            probe: Some(ClockProbe {
+                probe_id: self.pulse.probe_id,
+                sent_unix_ns: now.read_unix_ns,
+            }),
+            echo: None,
+        };
+        actions.push(Action::Publish(Outgoing {
+            token: PULSE_TOKEN,
+            topic: Topic::Heartbeat,
+            key: self.settings.node_id.clone(),
+            payload: proto::codec::encode(&message),
+        }));
+    }
+
+    fn delivered(&mut self, token: u64, outcome: Result<(), String>, actions: &mut Actions) {
+        if token == PULSE_TOKEN {
+            self.pulse.in_flight = false;
+            return;
+        }
+        match outcome {
+            Ok(()) => {
+                if self.outbox.delivered(token) {
+                    actions.push(Action::Persist(Change::OutboxDone(token)));
+                }
+            }
+            Err(error) => {
+                self.outbox.failed(token);
+                log(
+                    actions,
+                    Level::Warn,
+                    "delivery_failed",
+                    json!({"error": error}),
+                );
+            }
+        }
+    }
+
+    fn broker_changed(&mut self, broker: Broker, actions: &mut Actions) {
+        let other_log = broker.cluster_id.is_some() && broker.cluster_id != self.broker.cluster_id;
+        if let (true, Some(cluster_id)) = (other_log, &broker.cluster_id) {
+            actions.push(Action::Persist(Change::Cluster(cluster_id.clone())));
+            if let Some(old) = &self.broker.cluster_id {
+                let fields = json!({"cluster_id": cluster_id, "before": old,
+                    "detail": "another log: read from its beginning; stored results stay"});
+                log(actions, Level::Warn, "broker_replaced", fields);
+                self.outbox.send_again();
+            }
+        }
+        if broker.is_connected != self.broker.is_connected || broker.trouble != self.broker.trouble
+        {
+            let level = if broker.is_connected {
+                Level::Info
+            } else {
+                Level::Warn
+            };
+            let fields = json!({"connected": broker.is_connected, "trouble": broker.trouble});
+            log(actions, level, "broker", fields);
+        }
+        let cluster_id = broker.cluster_id.or_else(|| self.broker.cluster_id.take());
+        self.broker = Broker {
+            cluster_id,
+            ..broker
+        };
+    }
+}
+
+/// Adds a line of the log.
+fn log(actions: &mut Actions, level: Level, name: &'static str, fields: Value) {
+    actions.push(Action::Log(Line::Event(level, name, fields)));
+}

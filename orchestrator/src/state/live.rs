@@ -1,0 +1,175 @@
+//! A run together with what was reported on it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proto::message::Metrics;
+use proto::summary::{Absorbed, Context, Summary, TestResult};
+use proto::workload::{InvalidParam, Workload};
+
+use super::TestRow;
+use crate::run::{Phase, Run};
+
+/// Runs that ended without every last report and are held in memory for late ones.
+const ENDED_MAX: usize = 16;
+
+/// A run and its reports.
+#[derive(Debug, Clone)]
+pub struct Live {
+    /// The run.
+    pub run: Run,
+    /// What was reported.
+    pub summary: Summary,
+    workload: Workload,
+    /// When drivers of other implementations last reported, in the registry's observed time.
+    pub(super) foreign_at_ms: BTreeMap<String, u64>,
+    /// Since when participants say that they do something else, in observed time.
+    pub(super) absent_since_ms: BTreeMap<String, u64>,
+    /// Participants that say that they have sent everything.
+    pub(super) draining: Vec<String>,
+    /// When a stop was asked for, in observed time.
+    pub(super) stop_at_ms: Option<u64>,
+    /// When it was armed, in observed time.
+    pub(super) armed_at_ms: Option<u64>,
+    result: Option<Arc<TestResult>>,
+}
+
+impl Live {
+    /// A run without reports.
+    ///
+    /// # Errors
+    /// [`InvalidParam`] when its config does not describe a load.
+    pub fn new(run: Run, default_target: &str) -> Result<Self, InvalidParam> {
+        Ok(Self {
+            workload: Workload::from_config(&run.config, default_target)?,
+            summary: Summary::default(),
+            foreign_at_ms: BTreeMap::new(),
+            absent_since_ms: BTreeMap::new(),
+            draining: Vec::new(),
+            stop_at_ms: run.stop_requested.then_some(0),
+            armed_at_ms: None,
+            result: None,
+            run,
+        })
+    }
+
+    /// Counts a report.
+    pub(super) fn absorb(&mut self, message: &Metrics, observed_ms: u64) -> Absorbed {
+        let absorbed = self.summary.absorb(message);
+        if absorbed != Absorbed::Duplicate {
+            self.result = None;
+        }
+        if absorbed == Absorbed::Foreign {
+            self.foreign_at_ms
+                .insert(message.node_id.clone(), observed_ms);
+        }
+        absorbed
+    }
+
+    /// The result as it stands, without its series.
+    pub fn result(&mut self) -> Arc<TestResult> {
+        let state = self.run.phase.name();
+        if let Some(result) = self.result.as_ref().filter(|result| result.state == state) {
+            return Arc::clone(result);
+        }
+        let context = Context {
+            test_id: &self.run.test_id,
+            test_type: self.workload.test_type.name(),
+            state,
+            closed_loop: self.workload.arrival.is_closed_loop(),
+            ended: self.run.phase.has_ended(),
+            planned_per_driver: self.workload.planned_per_driver(),
+            expected: &self.run.participants,
+            thresholds: &self.workload.thresholds,
+            series_from: u64::MAX,
+        };
+        let result = Arc::new(self.summary.result(&context));
+        self.result = Some(Arc::clone(&result));
+        result
+    }
+
+    /// Whether every participant's last report is in.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let mut participants = self.run.participants.iter();
+        participants.all(|id| self.summary.node(id).is_some_and(|node| node.has_ended()))
+    }
+
+    /// How long one request may take, ms.
+    pub(super) fn timeout_ms(&self) -> u64 {
+        self.workload.timeout_ns / 1_000_000
+    }
+
+    /// Requests planned over all participants.
+    fn planned(&self) -> Option<u64> {
+        let each = self.workload.planned_per_driver()?;
+        let nodes = self.run.participants.len() as u64;
+        (nodes > 0).then(|| each.saturating_mul(nodes))
+    }
+
+    /// The line in the list of tests.
+    #[must_use]
+    pub fn row(&self) -> TestRow {
+        TestRow {
+            number: self.run.number,
+            test_id: self.run.test_id.clone(),
+            test_type: self.workload.test_type.name().to_owned(),
+            state: self.run.phase,
+            created_unix_ms: self.run.created_ms(),
+            started_unix_ms: self.run.started_ms(),
+            ended_unix_ms: self.run.ended_ms(),
+            planned: self.planned(),
+            nodes: self.run.participants.len(),
+            target: self.workload.target.to_string(),
+            reason: self.run.reason.clone(),
+            queued: self.run.queued.is_some(),
+            is_complete: self.run.phase.has_ended() && self.is_complete(),
+        }
+    }
+
+    /// Whether drivers are at work on it.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.run.phase.is_active()
+    }
+
+    /// Whether it waits for its trigger.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.run.phase, Phase::Created | Phase::Configured)
+    }
+}
+
+/// The ended runs that are held for late reports; the one that was not needed for longest goes.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    runs: Vec<Live>,
+}
+
+impl Ended {
+    pub(super) fn get(&mut self, test_id: &str) -> Option<&mut Live> {
+        let at = self
+            .runs
+            .iter()
+            .position(|live| live.run.test_id == test_id)?;
+        let live = self.runs.remove(at);
+        self.runs.push(live);
+        self.runs.last_mut()
+    }
+
+    pub(super) fn put(&mut self, live: Live) {
+        self.remove(&live.run.test_id.clone());
+        if self.runs.len() == ENDED_MAX {
+            self.runs.remove(0);
+        }
+        self.runs.push(live);
+    }
+
+    pub(super) fn remove(&mut self, test_id: &str) {
+        self.runs.retain(|live| live.run.test_id != test_id);
+    }
+
+    pub(super) fn holds(&self, test_id: &str) -> bool {
+        self.runs.iter().any(|live| live.run.test_id == test_id)
+    }
+}

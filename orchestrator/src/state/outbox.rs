@@ -1,0 +1,116 @@
+//! Messages that must reach the broker: kept, and sent again, until it says that it has them.
+
+use std::collections::BTreeMap;
+
+use proto::topic::Topic;
+
+/// The token of our heartbeats, which are not kept.
+pub const PULSE_TOKEN: u64 = 0;
+/// Time after which a message that the broker refused is sent again, ns.
+const RETRY_NS: u64 = 500_000_000;
+
+/// A message on its way to the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The number by which its delivery is told.
+    pub token: u64,
+    /// Where it goes.
+    pub topic: Topic,
+    /// Its key.
+    pub key: String,
+    /// Its bytes.
+    pub payload: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    message: Outgoing,
+    /// Not before this instant; `None` while the client has it.
+    due_unix_ns: Option<u64>,
+}
+
+/// The messages whose delivery is not known. Bounded by what may be asked for: a config and two
+/// triggers for each open run.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    entries: BTreeMap<u64, Entry>,
+    last_token: u64,
+}
+
+impl Outbox {
+    /// What a former process may not have delivered.
+    pub(super) fn restore(messages: Vec<Outgoing>) -> Self {
+        let mut outbox = Self::default();
+        for message in messages {
+            outbox.last_token = outbox.last_token.max(message.token);
+            let entry = Entry {
+                message,
+                due_unix_ns: Some(0),
+            };
+            outbox.entries.insert(entry.message.token, entry);
+        }
+        outbox
+    }
+
+    /// Keeps a message until it is delivered; it is due at once.
+    pub(super) fn add(&mut self, topic: Topic, key: &str, payload: Vec<u8>) -> Outgoing {
+        self.last_token += 1;
+        let message = Outgoing {
+            token: self.last_token,
+            topic,
+            key: key.to_owned(),
+            payload,
+        };
+        let entry = Entry {
+            message: message.clone(),
+            due_unix_ns: None,
+        };
+        self.entries.insert(message.token, entry);
+        message
+    }
+
+    /// The messages to hand to the client now.
+    pub(super) fn due(&mut self, now_unix_ns: u64) -> Vec<Outgoing> {
+        let mut due = Vec::new();
+        for entry in self.entries.values_mut() {
+            if entry.due_unix_ns.is_some_and(|at| at <= now_unix_ns) {
+                entry.due_unix_ns = None;
+                due.push(entry.message.clone());
+            } else if let Some(at) = &mut entry.due_unix_ns {
+                // `failed` does not know the time; the first look at it starts the wait.
+                *at = (*at).min(now_unix_ns + RETRY_NS);
+            }
+        }
+        due
+    }
+
+    /// The broker has it; whether it was awaited.
+    pub(super) fn delivered(&mut self, token: u64) -> bool {
+        self.entries.remove(&token).is_some()
+    }
+
+    /// The broker does not have it.
+    pub(super) fn failed(&mut self, token: u64) {
+        if let Some(entry) = self.entries.get_mut(&token) {
+            entry.due_unix_ns = Some(u64::MAX);
+        }
+    }
+
+    /// Another broker has none of it.
+    pub(super) fn send_again(&mut self) {
+        self.entries
+            .values_mut()
+            .for_each(|entry| entry.due_unix_ns = Some(0));
+    }
+
+    /// Number of messages.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether a message of this topic and key waits.
+    pub(super) fn holds(&self, topic: Topic, key: &str) -> bool {
+        let mut messages = self.entries.values().map(|entry| &entry.message);
+        messages.any(|message| message.topic == topic && message.key == key)
+    }
+}
