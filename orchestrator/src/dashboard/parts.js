@@ -39,10 +39,12 @@ export function tiles() {
     setText(parts[key].note, note);
     setAttribute(parts[key].tile, "data-value", raw);
   };
-  function update(result, now) {
+  function update(result) {
     const errors = run.errorsOf(result);
     const rate = result.requests_per_second;
-    show("throughput", rate, format.compact(rate), now ? `now ${format.compact(now.ok / now.span)}` : " ");
+    const now = result.nodes.reduce((sum, node) => sum + (node.rate ?? 0), 0);
+    const note = run.isLoading(result.state) ? `now sending ${format.compact(now)}/s` : "over the run";
+    show("throughput", rate, format.compact(rate), note);
     show("sent", result.sent, format.count(result.sent), `of ${format.count(result.planned)}`);
     show("ok", result.ok, format.count(result.ok), `${share(result.ok, result.sent)} of sent`);
     show("errors", errors, format.count(errors), `${share(errors, result.sent)} of sent`);

@@ -44,10 +44,6 @@ export class Series {
     }
   }
 
-  get last() {
-    return this.rows[this.rows.length - 1] ?? null;
-  }
-
   seconds() {
     return this.rows.map((row) => row.second);
   }

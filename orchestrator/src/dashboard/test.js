@@ -70,16 +70,23 @@ async function step(state) {
   state.state = result.state;
   // The seconds are loaded once more as a whole when the run has ended.
   state.settling = changed && run.hasEnded(result.state);
-  page.update(state.test, result, nodes, series);
-  return state.settling ? SOON_MS : delay(state, result);
+  const fresh = isFresh(state, result) || changed || query.whole;
+  page.update(state.test, result, nodes);
+  if (fresh) drawCharts(page.charts, result, series);
+  return state.settling ? SOON_MS : delay(state, result, fresh);
 }
 
-function delay(state, result) {
-  const stamp = `${result.elapsed_s} ${result.sent} ${result.nodes.length}`;
+function isFresh(state, result) {
+  const { elapsed_s: elapsed, sent, completed, nodes } = result;
+  const stamp = [elapsed, sent, completed, nodes.length].join(" ");
   const fresh = stamp !== state.stamp;
+  state.stamp = stamp;
+  return fresh;
+}
+
+function delay(state, result, fresh) {
   const now = performance.now();
   if (fresh) state.news = now;
-  state.stamp = stamp;
   if (run.hasEnded(result.state)) return ENDED_MS;
   if (document.hidden || !run.isLoading(result.state)) return IDLE_MS;
   return fresh ? SOON_MS : Math.max(SOON_MS, QUIET_MS - (now - state.news));
@@ -114,15 +121,14 @@ function build(testId) {
   const page = { element, header, charts: [rates, times, curve], onCommand: null, latest: null };
   header.actions.forEach((button) =>
     button.addEventListener("click", () => page.onCommand(button.dataset.command)));
-  page.update = (test, result, known, series) => {
+  page.update = (test, result, known) => {
     page.latest = { test, result };
     header.update(test, result);
-    live.tiles.update(result, run.isLoading(result.state) ? series.last : null);
+    live.tiles.update(result);
     live.progress.update(result, run.paramsOf(test));
     for (const name of ["verdict", "outcomes", "latency", "accounting"]) live[name].update(result);
     nodes.update(result, known, participantsOf(test));
     configuration.update(test);
-    drawCharts(page.charts, result, series);
     setAttributes(element, rawValues(result));
   };
   return page;
