@@ -41,7 +41,12 @@ fn within(cpus: Vec<usize>, allowed: Vec<usize>) -> Result<Vec<usize>, InvalidCo
 /// Numbers and ranges, sorted, each once. No machine has more CPUs than a range may span.
 fn parse(list: &str) -> Result<Vec<usize>, InvalidCores> {
     let refuse = || InvalidCores::Syntax(list.to_owned());
-    let number = |text: &str| text.trim().parse::<u16>().map(usize::from).map_err(|_| refuse());
+    let number = |text: &str| {
+        text.trim()
+            .parse::<u16>()
+            .map(usize::from)
+            .map_err(|_| refuse())
+    };
     let mut cpus = Vec::new();
     for part in list.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -92,7 +97,10 @@ mod tests {
         for bad in ["", "x", "2-1", "1-", "-1", "0;1", "99999"] {
             assert_eq!(parse(bad), Err(InvalidCores::Syntax(bad.to_owned())));
         }
-        let beyond = InvalidCores::NotAllowed { cpu: 7, allowed: vec![0, 1] };
+        let beyond = InvalidCores::NotAllowed {
+            cpu: 7,
+            allowed: vec![0, 1],
+        };
         assert_eq!(within(vec![0, 7], vec![0, 1]), Err(beyond));
     }
 

@@ -53,11 +53,20 @@ pub struct AgentOptions {
     #[arg(long, env = "LOGS", value_name = "DIR", default_value = "logs")]
     pub logs: PathBuf,
     /// Target of tests that name none
-    #[arg(long, env = "TARGET", value_name = "URL", default_value = "http://127.0.0.1:8000/")]
+    #[arg(
+        long,
+        env = "TARGET",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8000/"
+    )]
     pub target: String,
     /// Target beyond loopback that this driver may load, host or host:port; may be repeated
-    #[arg(long = "allow-target", env = "ALLOW_TARGET", value_name = "HOST[:PORT]",
-          value_delimiter = ',')]
+    #[arg(
+        long = "allow-target",
+        env = "ALLOW_TARGET",
+        value_name = "HOST[:PORT]",
+        value_delimiter = ','
+    )]
     pub allow_targets: Vec<String>,
 }
 
@@ -65,7 +74,9 @@ pub struct AgentOptions {
 #[derive(Debug, Error)]
 pub enum AgentError {
     /// Neither a broker nor an orchestrator was named.
-    #[error("no broker: give --kafka host:port, or --orchestrator host:port to learn it from there")]
+    #[error(
+        "no broker: give --kafka host:port, or --orchestrator host:port to learn it from there"
+    )]
     NoBroker,
     /// The list of cores is no list, or names one that this process may not use.
     #[error("--cores {0}")]
@@ -114,8 +125,13 @@ pub fn run(options: &AgentOptions) -> Result<(), AgentError> {
     // The limit in force is checked against the plan when there is one.
     let _ = load::raise_descriptor_limit();
     let features = check::machine(&cpus)?;
-    let node_id = options.node_id.clone().unwrap_or_else(proto::id::new_node_id);
-    let Some(settings) = bootstrap::settings(options, &node_id, &stop)? else { return Ok(()) };
+    let node_id = options
+        .node_id
+        .clone()
+        .unwrap_or_else(proto::id::new_node_id);
+    let Some(settings) = bootstrap::settings(options, &node_id, &stop)? else {
+        return Ok(());
+    };
     let link = link::Link::open(&settings, &node_id, &stop)?;
     let ring = features.map_or_else(String::new, |features| features.to_string());
     let version = env!("CARGO_PKG_VERSION");
@@ -156,11 +172,25 @@ mod tests {
     #[test]
     fn only_loopback_and_named_targets_are_allowed() {
         let target = |url: &str| Target::parse(url).unwrap();
-        let allowed = ["10.0.0.1".to_owned(), "web:8080".to_owned(), "[fd00::1]:80".to_owned()];
-        for url in ["http://localhost:1/", "http://10.0.0.1:5/", "http://WEB:8080/", "http://[fd00::1]/"] {
+        let allowed = [
+            "10.0.0.1".to_owned(),
+            "web:8080".to_owned(),
+            "[fd00::1]:80".to_owned(),
+        ];
+        for url in [
+            "http://localhost:1/",
+            "http://10.0.0.1:5/",
+            "http://WEB:8080/",
+            "http://[fd00::1]/",
+        ] {
             assert!(is_allowed(&target(url), &allowed), "{url}");
         }
-        for url in ["http://10.0.0.2/", "http://web:81/", "http://[fd00::2]/", "http://localhost.evil/"] {
+        for url in [
+            "http://10.0.0.2/",
+            "http://web:81/",
+            "http://[fd00::2]/",
+            "http://localhost.evil/",
+        ] {
             assert!(!is_allowed(&target(url), &allowed), "{url}");
         }
     }

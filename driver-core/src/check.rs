@@ -27,15 +27,24 @@ pub fn machine(cpus: &[usize]) -> Result<Option<Features>, PrepareError> {
 
 fn probe(core: usize, cpu: usize) -> Result<Features, PrepareError> {
     if !affinity::pin(cpu) {
-        return Err(PrepareError::System(format!("core {core} cannot be pinned to CPU {cpu}")));
+        return Err(PrepareError::System(format!(
+            "core {core} cannot be pinned to CPU {cpu}"
+        )));
     }
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9)).into();
-    let ring = Ring::new(Setup::Newest, 1, 4096, Arc::from([]), address)
-        .map_err(|source| PrepareError::Engine { core, source: source.into() })?;
+    let ring = Ring::new(Setup::Newest, 1, 4096, Arc::from([]), address).map_err(|source| {
+        PrepareError::Engine {
+            core,
+            source: source.into(),
+        }
+    })?;
     LocalExecutorBuilder::new(Placement::Unbound)
         .io_memory(EXECUTOR_MEMORY)
         .ring_depth(EXECUTOR_RING)
         .make()
-        .map_err(|error| PrepareError::Executor { core, reason: error.to_string() })?;
+        .map_err(|error| PrepareError::Executor {
+            core,
+            reason: error.to_string(),
+        })?;
     Ok(ring.features())
 }

@@ -286,6 +286,18 @@ impl Stopper {
     }
 }
 
+/// Ends the load on all cores when the thread that holds it panics.
+struct Alarm(Arc<Shared>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0
+                .fail("a core's thread panicked: a bug in the engine".to_owned());
+        }
+    }
+}
+
 /// What one core's thread needs.
 struct Seat {
     plan: Plan,
@@ -302,6 +314,7 @@ impl Seat {
     fn sit(self, say: &Sender<FirstWord>) {
         let core = self.share.core;
         let shared = Arc::clone(&self.shared);
+        let _alarm = Alarm(Arc::clone(&self.shared));
         let refused = match self.run(say) {
             Ok(Ok(())) => return,
             Ok(Err(source)) => PrepareError::Engine { core, source },

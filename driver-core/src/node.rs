@@ -128,10 +128,23 @@ pub struct Start {
 #[derive(Debug, Clone, PartialEq)]
 enum State {
     Idle,
-    Preparing { test_id: String, then: Option<Start> },
-    Ready { test_id: String, since_ns: u64 },
-    Active { test_id: String, phase: NodeState },
-    Failed { test_id: String, reason: String, since_ns: u64 },
+    Preparing {
+        test_id: String,
+        then: Option<Start>,
+    },
+    Ready {
+        test_id: String,
+        since_ns: u64,
+    },
+    Active {
+        test_id: String,
+        phase: NodeState,
+    },
+    Failed {
+        test_id: String,
+        reason: String,
+        since_ns: u64,
+    },
 }
 
 /// One driver.
@@ -183,7 +196,10 @@ impl Node {
         match event {
             Event::Config(config) => self.configured(config, now_ns),
             Event::Trigger(trigger) => self.triggered(&trigger, now_unix_ns),
-            Event::Probe { probe, received_unix_ns } => {
+            Event::Probe {
+                probe,
+                received_unix_ns,
+            } => {
                 self.latest_probe = Some((probe, received_unix_ns));
                 Vec::new()
             }
@@ -204,16 +220,18 @@ impl Node {
             State::Preparing { test_id, .. } => (NodeState::Preparing, Some(test_id), None),
             State::Ready { test_id, .. } => (NodeState::Ready, Some(test_id), None),
             State::Active { test_id, phase } => (*phase, Some(test_id), None),
-            State::Failed { test_id, reason, .. } => {
-                (NodeState::Failed, Some(test_id), Some(reason.clone()))
-            }
+            State::Failed {
+                test_id, reason, ..
+            } => (NodeState::Failed, Some(test_id), Some(reason.clone())),
         };
-        let echo = self.latest_probe.map(|(probe, received_unix_ns)| ClockEcho {
-            probe_id: probe.probe_id,
-            sent_unix_ns: probe.sent_unix_ns,
-            received_unix_ns,
-            echoed_unix_ns: now_unix_ns,
-        });
+        let echo = self
+            .latest_probe
+            .map(|(probe, received_unix_ns)| ClockEcho {
+                probe_id: probe.probe_id,
+                sent_unix_ns: probe.sent_unix_ns,
+                received_unix_ns,
+                echoed_unix_ns: now_unix_ns,
+            });
         Heartbeat {
             node_id: self.node_id.clone(),
             heartbeat: true,
@@ -235,9 +253,14 @@ impl Node {
         }
         match &mut self.state {
             State::Active { .. } | State::Preparing { then: Some(_), .. } => Vec::new(),
-            State::Preparing { test_id: current, .. } if *current == test_id => Vec::new(),
+            State::Preparing {
+                test_id: current, ..
+            } if *current == test_id => Vec::new(),
             // Asked again for what is ready: the wait for its trigger begins anew.
-            State::Ready { test_id: current, since_ns } if *current == test_id => {
+            State::Ready {
+                test_id: current,
+                since_ns,
+            } if *current == test_id => {
                 *since_ns = now_ns;
                 vec![Action::Heartbeat]
             }
@@ -246,7 +269,9 @@ impl Node {
     }
 
     fn prepare(&mut self, test_id: String, then: Option<Start>) -> Vec<Action> {
-        let Some(config) = self.configs.get(&test_id).cloned() else { return Vec::new() };
+        let Some(config) = self.configs.get(&test_id).cloned() else {
+            return Vec::new();
+        };
         let mut actions = self.release();
         self.state = State::Preparing { test_id, then };
         actions.extend([Action::Prepare(Box::new(config)), Action::Heartbeat]);
@@ -292,7 +317,9 @@ impl Node {
         let shift_ns = clock.map_or(0, ClockOffset::applied_ns);
         Some(Start {
             test_id: test_id.clone(),
-            at_unix_ns: trigger.start_at_unix_ns.map(|at| at.saturating_add_signed(shift_ns)),
+            at_unix_ns: trigger
+                .start_at_unix_ns
+                .map(|at| at.saturating_add_signed(shift_ns)),
             index: u32::try_from(index).ok()?,
             count: u32::try_from(count).ok()?,
             clock,
@@ -300,7 +327,9 @@ impl Node {
     }
 
     fn start(&mut self, start: Start, now_unix_ns: u64) -> Vec<Action> {
-        let late_ns = start.at_unix_ns.map_or(0, |at| now_unix_ns.saturating_sub(at));
+        let late_ns = start
+            .at_unix_ns
+            .map_or(0, |at| now_unix_ns.saturating_sub(at));
         if late_ns > LATE_NS_MAX {
             let reason = format!("the trigger came {} ms late", late_ns / 1_000_000);
             return self.unrun(start.test_id, Unrun::Missed, reason);
@@ -311,7 +340,9 @@ impl Node {
                 *then = Some(start);
                 Vec::new()
             }
-            State::Failed { test_id, reason, .. } if *test_id == start.test_id => {
+            State::Failed {
+                test_id, reason, ..
+            } if *test_id == start.test_id => {
                 let reason = reason.clone();
                 self.unrun(start.test_id, Unrun::Failed, reason)
             }
@@ -320,8 +351,10 @@ impl Node {
     }
 
     fn arm(&mut self, start: Start) -> Vec<Action> {
-        self.state =
-            State::Active { test_id: start.test_id.clone(), phase: NodeState::Armed };
+        self.state = State::Active {
+            test_id: start.test_id.clone(),
+            phase: NodeState::Armed,
+        };
         vec![Action::Start(start), Action::Heartbeat]
     }
 
@@ -332,7 +365,14 @@ impl Node {
             actions = self.release();
         }
         self.remember_end(&test_id);
-        actions.extend([Action::ReportUnrun { test_id, cause, reason }, Action::Heartbeat]);
+        actions.extend([
+            Action::ReportUnrun {
+                test_id,
+                cause,
+                reason,
+            },
+            Action::Heartbeat,
+        ]);
         actions
     }
 
@@ -341,7 +381,9 @@ impl Node {
             return Vec::new();
         }
         match &self.state {
-            State::Active { .. } => vec![Action::Stop { test_id: test_id.to_owned() }],
+            State::Active { .. } => vec![Action::Stop {
+                test_id: test_id.to_owned(),
+            }],
             State::Preparing { then: Some(_), .. } => {
                 let reason = "stopped before it was prepared".to_owned();
                 self.unrun(test_id.to_owned(), Unrun::Aborted, reason)
@@ -357,29 +399,42 @@ impl Node {
 
     fn prepared(&mut self, test_id: &str, now_ns: u64) -> Vec<Action> {
         match &mut self.state {
-            State::Preparing { test_id: current, then } if current == test_id => {
-                match then.take() {
-                    Some(start) => self.arm(start),
-                    None => {
-                        let test_id = test_id.to_owned();
-                        self.state = State::Ready { test_id, since_ns: now_ns };
-                        vec![Action::Heartbeat]
-                    }
+            State::Preparing {
+                test_id: current,
+                then,
+            } if current == test_id => match then.take() {
+                Some(start) => self.arm(start),
+                None => {
+                    let test_id = test_id.to_owned();
+                    self.state = State::Ready {
+                        test_id,
+                        since_ns: now_ns,
+                    };
+                    vec![Action::Heartbeat]
                 }
-            }
+            },
             // Prepared for nothing: another test came in between.
-            _ => vec![Action::Release { test_id: test_id.to_owned() }],
+            _ => vec![Action::Release {
+                test_id: test_id.to_owned(),
+            }],
         }
     }
 
     fn failed(&mut self, test_id: String, reason: String, now_ns: u64) -> Vec<Action> {
         match &self.state {
-            State::Preparing { test_id: current, then } if *current == test_id => {
+            State::Preparing {
+                test_id: current,
+                then,
+            } if *current == test_id => {
                 if then.is_some() {
                     self.state = State::Idle;
                     return self.unrun(test_id, Unrun::Failed, reason);
                 }
-                self.state = State::Failed { test_id, reason, since_ns: now_ns };
+                self.state = State::Failed {
+                    test_id,
+                    reason,
+                    since_ns: now_ns,
+                };
                 vec![Action::Heartbeat]
             }
             _ => Vec::new(),
@@ -388,7 +443,10 @@ impl Node {
 
     fn advance(&mut self, test_id: &str, to: NodeState) -> Vec<Action> {
         match &mut self.state {
-            State::Active { test_id: current, phase } if current == test_id && *phase != to => {
+            State::Active {
+                test_id: current,
+                phase,
+            } if current == test_id && *phase != to => {
                 *phase = to;
                 vec![Action::Heartbeat]
             }

@@ -37,8 +37,12 @@ impl Outbox {
     /// Appends a report.
     pub fn push(&mut self, message: Metrics) {
         self.next_token += 1;
-        let entry =
-            Entry { token: self.next_token, message, handed: false, may_be_known: false };
+        let entry = Entry {
+            token: self.next_token,
+            message,
+            handed: false,
+            may_be_known: false,
+        };
         self.entries.push_back(entry);
         if self.entries.len() > WAITING_MAX {
             self.merge_oldest();
@@ -96,12 +100,18 @@ impl Outbox {
             let fresh = !one.may_be_known && !next.may_be_known;
             let same = one.message.test_id == next.message.test_id;
             let intervals = |entry: &Entry| {
-                entry.message.report.as_ref().is_some_and(|report| !report.last)
+                entry
+                    .message
+                    .report
+                    .as_ref()
+                    .is_some_and(|report| !report.last)
             };
             fresh && same && intervals(one) && intervals(next)
         };
         let pairs = 0..self.entries.len().saturating_sub(1);
-        let pair = pairs.into_iter().find(|at| mergeable(&self.entries[*at], &self.entries[at + 1]));
+        let pair = pairs
+            .into_iter()
+            .find(|at| mergeable(&self.entries[*at], &self.entries[at + 1]));
         let Some((at, next)) = pair.and_then(|at| Some((at, self.entries.remove(at + 1)?))) else {
             return;
         };

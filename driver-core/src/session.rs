@@ -71,12 +71,25 @@ impl Session {
         let mut collector = Collector::new(cores);
         let cpus: Vec<usize> = options.cpus.iter().copied().take(cores).collect();
         let logs = open_logs(&options, cores).unwrap_or_else(|error| {
-            proto::log::warn("logs_unwritable", serde_json::json!({"reason": error.to_string()}));
-            collector.observe(&Health { dropped: 1, ..Health::default() });
+            proto::log::warn(
+                "logs_unwritable",
+                serde_json::json!({"reason": error.to_string()}),
+            );
+            collector.observe(&Health {
+                dropped: 1,
+                ..Health::default()
+            });
             Vec::new()
         });
         let watch = CpuWatch::new(&cpus);
-        Self { options, collector, watch, watched: 0, spin_shares: vec![0.0; cores], logs }
+        Self {
+            options,
+            collector,
+            watch,
+            watched: 0,
+            spin_shares: vec![0.0; cores],
+            logs,
+        }
     }
 
     fn absorb(&mut self, interval: &CoreInterval) -> Option<Report> {
@@ -95,20 +108,30 @@ impl Session {
 
     /// A line that cannot be written is counted, not waited for.
     fn log(&mut self, interval: &CoreInterval) {
-        let Some(log) = self.logs.get_mut(interval.core) else { return };
+        let Some(log) = self.logs.get_mut(interval.core) else {
+            return;
+        };
         if log.write(&self.options.test_id, interval).is_err() {
-            self.collector.observe(&Health { dropped: 1, ..Health::default() });
+            self.collector.observe(&Health {
+                dropped: 1,
+                ..Health::default()
+            });
         }
     }
 
     /// Adds what the node was told of its clock.
     fn stamped(&self, report: Report) -> Report {
-        Report { clock: self.options.clock, ..report }
+        Report {
+            clock: self.options.clock,
+            ..report
+        }
     }
 }
 
 fn open_logs(options: &SessionOptions, cores: usize) -> std::io::Result<Vec<CoreLog>> {
-    let Some(directory) = &options.logs else { return Ok(Vec::new()) };
+    let Some(directory) = &options.logs else {
+        return Ok(Vec::new());
+    };
     let open = |core| {
         let mut log = CoreLog::open(directory, core)?;
         log.begin(&options.test_id, options.start_unix_ns)?;

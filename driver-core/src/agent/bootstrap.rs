@@ -27,8 +27,14 @@ pub(super) fn settings(
         (None, Some(orchestrator)) => ask(orchestrator, stop),
         (None, None) => return Err(AgentError::NoBroker),
     };
-    let Some(brokers) = brokers else { return Ok(None) };
-    Ok(Some(BusSettings::new(&brokers, node_id, &options.kafka_properties)?))
+    let Some(brokers) = brokers else {
+        return Ok(None);
+    };
+    Ok(Some(BusSettings::new(
+        &brokers,
+        node_id,
+        &options.kafka_properties,
+    )?))
 }
 
 /// Asks until the orchestrator answers.
@@ -70,7 +76,10 @@ fn ask_once(orchestrator: &str) -> Result<String, String> {
         .into();
     let url = format!("http://{orchestrator}/healthz");
     let mut answer = agent.get(&url).call().map_err(|error| error.to_string())?;
-    let text = answer.body_mut().read_to_string().map_err(|error| error.to_string())?;
+    let text = answer
+        .body_mut()
+        .read_to_string()
+        .map_err(|error| error.to_string())?;
     let mut bytes = text.into_bytes();
     let healthz: Healthz =
         proto::codec::decode(&mut bytes).map_err(|error| format!("{url}: {error}"))?;

@@ -94,7 +94,10 @@ impl Control {
         {
             self.turn();
         }
-        log::info("driver_down", json!({"node_id": self.node_id, "unsent": self.outbox.len()}));
+        log::info(
+            "driver_down",
+            json!({"node_id": self.node_id, "unsent": self.outbox.len()}),
+        );
     }
 
     /// Waits for something to do, and does everything that there is to do.
@@ -124,10 +127,16 @@ impl Control {
                 log::message(&trigger);
                 self.apply(Event::Trigger(trigger));
             }
-            Inbound::Heartbeat { heartbeat, received_unix_ns } => {
+            Inbound::Heartbeat {
+                heartbeat,
+                received_unix_ns,
+            } => {
                 self.greet(&heartbeat);
                 if let Some(probe) = heartbeat.probe {
-                    self.apply(Event::Probe { probe, received_unix_ns });
+                    self.apply(Event::Probe {
+                        probe,
+                        received_unix_ns,
+                    });
                 }
             }
             Inbound::Session(event) => self.session_event(event),
@@ -153,12 +162,19 @@ impl Control {
             SessionEvent::Failed { test_id, reason } => {
                 if self.session.as_ref().is_some_and(|(id, _)| *id == test_id) {
                     self.session = None;
-                    log::error("prepare_failed", json!({"test_id": test_id, "reason": reason}));
+                    log::error(
+                        "prepare_failed",
+                        json!({"test_id": test_id, "reason": reason}),
+                    );
                     self.apply(Event::PrepareFailed { test_id, reason });
                 }
             }
             SessionEvent::Started { test_id } => self.apply(Event::Started { test_id }),
-            SessionEvent::Report { test_id, report, figures } => {
+            SessionEvent::Report {
+                test_id,
+                report,
+                figures,
+            } => {
                 self.report(&test_id, *report, figures);
             }
             SessionEvent::Ended { test_id } => {
@@ -169,7 +185,10 @@ impl Control {
     }
 
     fn apply(&mut self, event: Event) {
-        for action in self.node.apply(event, clock::monotonic_ns(), clock::unix_ns()) {
+        for action in self
+            .node
+            .apply(event, clock::monotonic_ns(), clock::unix_ns())
+        {
             self.act(action);
         }
     }
@@ -194,7 +213,11 @@ impl Control {
                     session.stop();
                 }
             }
-            Action::ReportUnrun { test_id, cause, reason } => self.unrun(&test_id, cause, reason),
+            Action::ReportUnrun {
+                test_id,
+                cause,
+                reason,
+            } => self.unrun(&test_id, cause, reason),
             Action::Heartbeat => self.heartbeat_wanted = true,
         }
     }
@@ -242,7 +265,11 @@ impl Control {
             last: true,
             interval_start_ns: 0,
             interval_end_ns: 0,
-            counters: Counters { planned, not_sent: planned, ..Counters::default() },
+            counters: Counters {
+                planned,
+                not_sent: planned,
+                ..Counters::default()
+            },
             seconds: Vec::new(),
             first_send_ns: None,
             clock: None,
@@ -263,7 +290,11 @@ impl Control {
             return;
         }
         let heartbeat = self.node.heartbeat(clock::unix_ns());
-        match self.link.publisher.publish(&self.node_id, &heartbeat, TOKEN_HEARTBEAT) {
+        match self
+            .link
+            .publisher
+            .publish(&self.node_id, &heartbeat, TOKEN_HEARTBEAT)
+        {
             Ok(()) => {
                 self.heartbeat_in_flight = true;
                 self.heartbeat_wanted = false;
@@ -276,7 +307,11 @@ impl Control {
     /// Hands over what waits, and learns what became of what was handed over.
     fn send(&mut self) {
         if !self.registered && !self.register_in_flight {
-            match self.link.publisher.publish(&self.node_id, &self.register, TOKEN_REGISTER) {
+            match self
+                .link
+                .publisher
+                .publish(&self.node_id, &self.register, TOKEN_REGISTER)
+            {
                 Ok(()) => self.register_in_flight = true,
                 Err(error) => self.trouble("register", &error),
             }
@@ -307,7 +342,10 @@ impl Control {
 
     fn trouble(&self, what: &str, error: &BusError) {
         if !matches!(error, BusError::QueueFull) {
-            log::warn("unsent", json!({"message": what, "reason": error.to_string()}));
+            log::warn(
+                "unsent",
+                json!({"message": what, "reason": error.to_string()}),
+            );
         }
     }
 }

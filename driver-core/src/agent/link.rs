@@ -75,12 +75,19 @@ impl Link {
         spawn("bus-reader", move || reader.read())?;
         let (settings, stop) = (settings.clone(), Arc::clone(stop));
         spawn("topics", move || make_topics(&settings, &stop))?;
-        Ok(Self { publisher, inbound, sender })
+        Ok(Self {
+            publisher,
+            inbound,
+            sender,
+        })
     }
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map(drop)
 }
 
 /// Makes the topics where they are missing, as soon as there is a broker.
@@ -89,7 +96,10 @@ fn make_topics(settings: &BusSettings, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         match bus::ensure_topics(settings, TOPICS_TIMEOUT) {
             Ok(cluster) => {
-                log::info("broker_up", json!({"brokers": settings.brokers(), "cluster": cluster.id}));
+                log::info(
+                    "broker_up",
+                    json!({"brokers": settings.brokers(), "cluster": cluster.id}),
+                );
                 return;
             }
             Err(error) if !told => {
@@ -135,7 +145,10 @@ impl Reader {
 
     /// The broker lost its log: whatever it has now is new.
     fn start_anew(&self) {
-        log::warn("broker_lost_its_log", json!({"remedy": "none needed; reading starts anew"}));
+        log::warn(
+            "broker_lost_its_log",
+            json!({"remedy": "none needed; reading starts anew"}),
+        );
         let topics = [Topic::TestConfig, Topic::Trigger, Topic::Heartbeat];
         let anew = topics.map(|topic| (topic, StartAt::Beginning));
         if let Err(error) = self.subscriber.assign(&anew) {
@@ -151,7 +164,10 @@ impl Reader {
             Topic::Trigger => read(record).map(Inbound::Trigger),
             Topic::Heartbeat => {
                 let received_unix_ns = clock::unix_ns();
-                read(record).map(|heartbeat| Inbound::Heartbeat { heartbeat, received_unix_ns })
+                read(record).map(|heartbeat| Inbound::Heartbeat {
+                    heartbeat,
+                    received_unix_ns,
+                })
             }
             Topic::Register | Topic::Metrics => return None,
         };

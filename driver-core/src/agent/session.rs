@@ -22,11 +22,25 @@ const INTERVALS: usize = 256;
 
 /// What a session tells the control thread.
 pub(super) enum SessionEvent {
-    Prepared { test_id: String, stopper: Stopper },
-    Failed { test_id: String, reason: String },
-    Started { test_id: String },
-    Report { test_id: String, report: Box<Report>, figures: LatencyFigures },
-    Ended { test_id: String },
+    Prepared {
+        test_id: String,
+        stopper: Stopper,
+    },
+    Failed {
+        test_id: String,
+        reason: String,
+    },
+    Started {
+        test_id: String,
+    },
+    Report {
+        test_id: String,
+        report: Box<Report>,
+        figures: LatencyFigures,
+    },
+    Ended {
+        test_id: String,
+    },
 }
 
 /// When to start.
@@ -64,8 +78,18 @@ impl Session {
         let (config, settings) = (config.clone(), Arc::clone(settings));
         thread::Builder::new()
             .name("session".to_owned())
-            .spawn(move || Work { config, settings, events }.run(&told))?;
-        Ok(Self { begin, stopper: None })
+            .spawn(move || {
+                Work {
+                    config,
+                    settings,
+                    events,
+                }
+                .run(&told)
+            })?;
+        Ok(Self {
+            begin,
+            stopper: None,
+        })
     }
 
     /// Keeps the handle by which the load is stopped.
@@ -98,7 +122,10 @@ impl Work {
             Err(reason) => self.tell(SessionEvent::Failed { test_id, reason }),
             Ok((workload, load)) => {
                 drop(sender);
-                self.tell(SessionEvent::Prepared { test_id, stopper: load.stopper() });
+                self.tell(SessionEvent::Prepared {
+                    test_id,
+                    stopper: load.stopper(),
+                });
                 // An error means that the control thread let go of the session.
                 match told.recv() {
                     Ok(begin) => self.follow(&workload, load, &begin, &intervals),
@@ -134,7 +161,9 @@ impl Work {
         let anchor = Anchor::now();
         let at_unix_ns = begin.at_unix_ns.unwrap_or(anchor.unix_ns);
         load.start(anchor.to_monotonic(at_unix_ns) + stagger_ns(workload, begin));
-        self.tell(SessionEvent::Started { test_id: test_id.clone() });
+        self.tell(SessionEvent::Started {
+            test_id: test_id.clone(),
+        });
         let options = SessionOptions {
             test_id: test_id.clone(),
             cpus: self.settings.cpus.clone(),
@@ -144,9 +173,15 @@ impl Work {
         };
         follow(options, load, intervals, |report, figures| {
             let (test_id, report) = (test_id.clone(), Box::new(report));
-            self.tell(SessionEvent::Report { test_id, report, figures });
+            self.tell(SessionEvent::Report {
+                test_id,
+                report,
+                figures,
+            });
         });
-        self.tell(SessionEvent::Ended { test_id: test_id.clone() });
+        self.tell(SessionEvent::Ended {
+            test_id: test_id.clone(),
+        });
     }
 
     fn tell(&self, event: SessionEvent) {
@@ -162,6 +197,9 @@ fn stagger_ns(workload: &Workload, begin: &Begin) -> u64 {
         return 0;
     };
     let common = schedule.intended_ns(0).unwrap_or(0);
-    let own = schedule.staggered(begin.index, begin.count).intended_ns(0).unwrap_or(0);
+    let own = schedule
+        .staggered(begin.index, begin.count)
+        .intended_ns(0)
+        .unwrap_or(0);
     own.saturating_sub(common)
 }

@@ -260,7 +260,8 @@ impl Engine {
         }
         while let Some(slot) = self.ready.front().copied() {
             let connection = &self.connections[slot as usize];
-            let room = (self.limits.pipeline - connection.in_flight).min(self.limits.copies);
+            let fitting = self.limits.copies - connection.unsent;
+            let room = (self.limits.pipeline - connection.in_flight).min(fitting);
             let intended_ns = connection.free_since_ns.max(self.load.origin_ns);
             let count = self.lease(room);
             if count == 0 {

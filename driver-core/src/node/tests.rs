@@ -57,36 +57,79 @@ fn state(node: &Node) -> NodeState {
 fn a_run_from_config_to_end() {
     let mut node = me();
     let actions = apply(&mut node, Event::Config(config("a")));
-    assert_eq!(actions, [Action::Prepare(Box::new(config("a"))), Action::Heartbeat]);
+    assert_eq!(
+        actions,
+        [Action::Prepare(Box::new(config("a"))), Action::Heartbeat]
+    );
     assert_eq!(state(&node), NodeState::Preparing);
-    assert_eq!(apply(&mut node, Event::Prepared { test_id: id("a") }), [Action::Heartbeat]);
+    assert_eq!(
+        apply(&mut node, Event::Prepared { test_id: id("a") }),
+        [Action::Heartbeat]
+    );
     assert_eq!(state(&node), NodeState::Ready);
     let actions = apply(&mut node, start("a"));
-    let Action::Start(begin) = &actions[0] else { panic!("{actions:?}") };
-    assert_eq!((begin.index, begin.count, begin.at_unix_ns), (1, 2, Some(100 * SECOND)));
+    let Action::Start(begin) = &actions[0] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!(
+        (begin.index, begin.count, begin.at_unix_ns),
+        (1, 2, Some(100 * SECOND))
+    );
     assert_eq!(state(&node), NodeState::Armed);
-    assert_eq!(apply(&mut node, start("a")), [], "a doubled trigger changes nothing");
+    assert_eq!(
+        apply(&mut node, start("a")),
+        [],
+        "a doubled trigger changes nothing"
+    );
     apply(&mut node, Event::Started { test_id: id("a") });
     assert_eq!(state(&node), NodeState::Running);
-    assert_eq!(apply(&mut node, Event::Config(config("b"))), [], "not while a run goes on");
+    assert_eq!(
+        apply(&mut node, Event::Config(config("b"))),
+        [],
+        "not while a run goes on"
+    );
     apply(&mut node, Event::Ended { test_id: id("a") });
     assert_eq!(state(&node), NodeState::Idle);
-    assert_eq!(apply(&mut node, start("a")), [], "a late trigger does not start it again");
-    assert_eq!(apply(&mut node, Event::Config(config("a"))), [], "nor a late config");
+    assert_eq!(
+        apply(&mut node, start("a")),
+        [],
+        "a late trigger does not start it again"
+    );
+    assert_eq!(
+        apply(&mut node, Event::Config(config("a"))),
+        [],
+        "nor a late config"
+    );
     let actions = apply(&mut node, start("b"));
-    assert_eq!(actions[0], Action::Prepare(Box::new(config("b"))), "b was remembered");
+    assert_eq!(
+        actions[0],
+        Action::Prepare(Box::new(config("b"))),
+        "b was remembered"
+    );
 }
 
 #[test]
 fn only_the_listed_start_and_without_a_list_all_who_know_the_test() {
     let mut node = me();
     node.remember(config("a"));
-    assert_eq!(apply(&mut node, trigger("a", TriggerKind::Start, Some(&["other"]))), []);
-    assert_eq!(apply(&mut node, trigger("unknown", TriggerKind::Start, None)), []);
+    assert_eq!(
+        apply(
+            &mut node,
+            trigger("a", TriggerKind::Start, Some(&["other"]))
+        ),
+        []
+    );
+    assert_eq!(
+        apply(&mut node, trigger("unknown", TriggerKind::Start, None)),
+        []
+    );
     let actions = apply(&mut node, trigger("a", TriggerKind::Start, None));
     assert_eq!(actions[0], Action::Prepare(Box::new(config("a"))));
     let actions = apply(&mut node, Event::Prepared { test_id: id("a") });
-    assert!(matches!(actions[0], Action::Start(_)), "prepared for a trigger that came before");
+    assert!(
+        matches!(actions[0], Action::Start(_)),
+        "prepared for a trigger that came before"
+    );
 }
 
 #[test]
@@ -108,11 +151,23 @@ fn a_trigger_more_than_ten_seconds_late_is_missed() {
 fn a_failure_to_prepare_is_told_and_reported_when_triggered() {
     let mut node = me();
     apply(&mut node, Event::Config(config("a")));
-    let failure = Event::PrepareFailed { test_id: id("a"), reason: id("refused") };
+    let failure = Event::PrepareFailed {
+        test_id: id("a"),
+        reason: id("refused"),
+    };
     apply(&mut node, failure.clone());
     assert_eq!(node.heartbeat(0).reason.as_deref(), Some("refused"));
     let actions = apply(&mut node, start("a"));
-    assert!(matches!(&actions[0], Action::ReportUnrun { cause: Unrun::Failed, .. }), "{actions:?}");
+    assert!(
+        matches!(
+            &actions[0],
+            Action::ReportUnrun {
+                cause: Unrun::Failed,
+                ..
+            }
+        ),
+        "{actions:?}"
+    );
     assert_eq!(state(&node), NodeState::Idle);
 }
 
@@ -123,20 +178,36 @@ fn a_stop_ends_every_state() {
     apply(&mut node, Event::Config(config("a")));
     apply(&mut node, Event::Prepared { test_id: id("a") });
     let actions = apply(&mut node, stop("a"));
-    assert_eq!(actions, [Action::Release { test_id: id("a") }, Action::Heartbeat]);
-    assert_eq!(apply(&mut node, start("a")), [], "a stopped test does not start");
+    assert_eq!(
+        actions,
+        [Action::Release { test_id: id("a") }, Action::Heartbeat]
+    );
+    assert_eq!(
+        apply(&mut node, start("a")),
+        [],
+        "a stopped test does not start"
+    );
 
     apply(&mut node, Event::Config(config("b")));
     apply(&mut node, start("b"));
     let actions = apply(&mut node, stop("b"));
     assert!(
-        actions.iter().any(|a| matches!(a, Action::ReportUnrun { cause: Unrun::Aborted, .. })),
+        actions.iter().any(|a| matches!(
+            a,
+            Action::ReportUnrun {
+                cause: Unrun::Aborted,
+                ..
+            }
+        )),
         "{actions:?}"
     );
     apply(&mut node, Event::Config(config("c")));
     apply(&mut node, Event::Prepared { test_id: id("c") });
     apply(&mut node, start("c"));
-    assert_eq!(apply(&mut node, stop("c")), [Action::Stop { test_id: id("c") }]);
+    assert_eq!(
+        apply(&mut node, stop("c")),
+        [Action::Stop { test_id: id("c") }]
+    );
 }
 
 #[test]
@@ -146,9 +217,15 @@ fn what_nobody_triggers_is_let_go() {
     apply(&mut node, Event::Prepared { test_id: id("a") });
     assert_eq!(node.apply(Event::Tick, READY_NS_MAX - 1, 0), []);
     let actions = node.apply(Event::Tick, READY_NS_MAX, 0);
-    assert_eq!(actions, [Action::Release { test_id: id("a") }, Action::Heartbeat]);
+    assert_eq!(
+        actions,
+        [Action::Release { test_id: id("a") }, Action::Heartbeat]
+    );
     let actions = apply(&mut node, Event::Config(config("a")));
-    assert!(matches!(actions[0], Action::Prepare(_)), "asked again, it prepares again");
+    assert!(
+        matches!(actions[0], Action::Prepare(_)),
+        "asked again, it prepares again"
+    );
 }
 
 #[test]
@@ -158,19 +235,33 @@ fn a_known_clock_offset_moves_the_start() {
     apply(&mut node, Event::Prepared { test_id: id("a") });
     let mut message = start("a");
     if let Event::Trigger(trigger) = &mut message {
-        let clock = ClockOffset { offset_ns: -2_000, uncertainty_ns: 100 };
+        let clock = ClockOffset {
+            offset_ns: -2_000,
+            uncertainty_ns: 100,
+        };
         trigger.clock_offsets.insert(id("me"), clock);
     }
     let actions = apply(&mut node, message);
-    let Action::Start(begin) = &actions[0] else { panic!("{actions:?}") };
+    let Action::Start(begin) = &actions[0] else {
+        panic!("{actions:?}")
+    };
     assert_eq!(begin.at_unix_ns, Some(100 * SECOND - 2_000));
 }
 
 #[test]
 fn heartbeats_echo_the_latest_probe() {
     let mut node = me();
-    let probe = ClockProbe { probe_id: 7, sent_unix_ns: 11 };
-    apply(&mut node, Event::Probe { probe, received_unix_ns: 22 });
+    let probe = ClockProbe {
+        probe_id: 7,
+        sent_unix_ns: 11,
+    };
+    apply(
+        &mut node,
+        Event::Probe {
+            probe,
+            received_unix_ns: 22,
+        },
+    );
     let echo = node.heartbeat(33).echo.unwrap();
     assert_eq!((echo.probe_id, echo.sent_unix_ns), (7, 11));
     assert_eq!((echo.received_unix_ns, echo.echoed_unix_ns), (22, 33));
@@ -191,7 +282,10 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => start(test),
         2 => stop(test),
         3 => Event::Prepared { test_id: id(test) },
-        4 => Event::PrepareFailed { test_id: id(test), reason: id("no") },
+        4 => Event::PrepareFailed {
+            test_id: id(test),
+            reason: id("no"),
+        },
         5 => Event::Started { test_id: id(test) },
         6 => Event::Draining { test_id: id(test) },
         7 => Event::Ended { test_id: id(test) },

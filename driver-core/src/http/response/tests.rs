@@ -11,7 +11,11 @@ fn read_all(method: &str, pieces: &[&[u8]]) -> (Vec<Answer>, Result<(), Malforme
         while !bytes.is_empty() {
             match reader.read(&mut memo, bytes) {
                 Ok(step) => {
-                    assert!(step.used > 0 && step.used <= bytes.len(), "used {}", step.used);
+                    assert!(
+                        step.used > 0 && step.used <= bytes.len(),
+                        "used {}",
+                        step.used
+                    );
                     assert!(step.answer.is_some() || step.used == bytes.len());
                     answers.extend(step.answer);
                     bytes = &bytes[step.used..];
@@ -42,15 +46,36 @@ fn refusal(text: &str) -> Malformed {
 #[test]
 fn every_framing_ends_where_it_should() {
     for (text, expected) in [
-        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", vec![200]),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+            vec![200],
+        ),
         ("HTTP/1.1 200 OK\r\ncontent-length:0\r\n\r\n", vec![200]),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok", vec![200]),
-        ("HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", vec![204, 304]),
-        ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n", vec![201]),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", vec![200]),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n5;name=\"v;alue\"\r\nhello\r\n00A \t\r\n0123456789\r\n0;x\r\nTrailer: a\r\nOther: b\r\n\r\n", vec![200]),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok",
+            vec![200],
+        ),
+        (
+            "HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n",
+            vec![204, 304],
+        ),
+        (
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
+            vec![201],
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            vec![200],
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n5;name=\"v;alue\"\r\nhello\r\n00A \t\r\n0123456789\r\n0;x\r\nTrailer: a\r\nOther: b\r\n\r\n",
+            vec![200],
+        ),
         ("HTTP/1.1 200 OK\r\n\r\neverything up to the end", vec![200]),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nup to the end", vec![200]),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nup to the end",
+            vec![200],
+        ),
         ("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", vec![200]),
         ("HTTP/1.1 200 OK\nContent-Length: 0\n\n", vec![200]),
         ("", vec![]),
@@ -69,10 +94,19 @@ fn answers_to_head_have_no_body() {
 fn whether_the_connection_stays_is_read_from_version_and_header() {
     for (head, keep_alive) in [
         ("HTTP/1.1 200 OK\r\nContent-Length: 0", true),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nconnection: Close", false),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: foo, close", false),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nconnection: Close",
+            false,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: foo, close",
+            false,
+        ),
         ("HTTP/1.0 200 OK\r\nContent-Length: 0", false),
-        ("HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: Keep-Alive", true),
+        (
+            "HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: Keep-Alive",
+            true,
+        ),
         ("HTTP/1.1 200 OK\r\nConnection: keep-alive", false), // up to the end
     ] {
         let text = format!("{head}\r\n\r\n");
@@ -84,17 +118,39 @@ fn whether_the_connection_stays_is_read_from_version_and_header() {
 #[test]
 fn what_is_no_answer_is_refused() {
     let head = |fields: &str| format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n");
-    let chunks = |body: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+    let chunks =
+        |body: &str| format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
     for (text, expected) in [
-        ("SSH-2.0-OpenSSH\r\n".to_owned(), Malformed::Head(httparse::Error::Version)),
-        ("HTTP/2.0 200 OK\r\n\r\n".to_owned(), Malformed::Head(httparse::Error::Version)),
-        (head("A: b\r\n folded"), Malformed::Head(httparse::Error::HeaderName)),
+        (
+            "SSH-2.0-OpenSSH\r\n".to_owned(),
+            Malformed::Head(httparse::Error::Version),
+        ),
+        (
+            "HTTP/2.0 200 OK\r\n\r\n".to_owned(),
+            Malformed::Head(httparse::Error::Version),
+        ),
+        (
+            head("A: b\r\n folded"),
+            Malformed::Head(httparse::Error::HeaderName),
+        ),
         (head("Content-Length: five"), Malformed::ContentLength),
         (head("Content-Length: -1"), Malformed::ContentLength),
-        (head("Content-Length: 99999999999999999999"), Malformed::ContentLength),
-        (head("Content-Length: 5\r\nContent-Length: 6"), Malformed::ContentLength),
-        ("HTTP/1.1 101 Switching Protocols\r\n\r\n".to_owned(), Malformed::Status(101)),
-        ("HTTP/1.1 099 What\r\n\r\n".to_owned(), Malformed::Status(99)),
+        (
+            head("Content-Length: 99999999999999999999"),
+            Malformed::ContentLength,
+        ),
+        (
+            head("Content-Length: 5\r\nContent-Length: 6"),
+            Malformed::ContentLength,
+        ),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\n\r\n".to_owned(),
+            Malformed::Status(101),
+        ),
+        (
+            "HTTP/1.1 099 What\r\n\r\n".to_owned(),
+            Malformed::Status(99),
+        ),
         (chunks("x\r\n"), Malformed::ChunkSize),
         (chunks("\r\n"), Malformed::ChunkSize),
         (chunks("00000000000000001\r\n"), Malformed::ChunkSize),
@@ -104,11 +160,25 @@ fn what_is_no_answer_is_refused() {
         (head("Content-Length: 5"), Malformed::Truncated),
         (chunks("5\r\nhello\r\n0\r\n"), Malformed::Truncated),
         ("HTTP/1.1 200 OK\r\nCont".to_owned(), Malformed::Truncated),
-        (head(&format!("A: {}", "x".repeat(HEAD_LEN_MAX))), Malformed::HeadTooLong),
-        (chunks(&format!("1;{}", "x".repeat(20_000))), Malformed::ChunkLineTooLong),
-        (chunks(&format!("0\r\n{}", "A: b\r\n".repeat(20_000))), Malformed::HeadTooLong),
+        (
+            head(&format!("A: {}", "x".repeat(HEAD_LEN_MAX))),
+            Malformed::HeadTooLong,
+        ),
+        (
+            chunks(&format!("1;{}", "x".repeat(20_000))),
+            Malformed::ChunkLineTooLong,
+        ),
+        (
+            chunks(&format!("0\r\n{}", "A: b\r\n".repeat(20_000))),
+            Malformed::HeadTooLong,
+        ),
     ] {
-        assert_eq!(refusal(&text), expected, "{:?}", &text[..text.len().min(200)]);
+        assert_eq!(
+            refusal(&text),
+            expected,
+            "{:?}",
+            &text[..text.len().min(200)]
+        );
     }
 }
 
@@ -136,7 +206,9 @@ fn answer() -> impl Strategy<Value = (Vec<u8>, u16)> {
     let chunk_len = 1..40_usize;
     (fields, body, status, any::<bool>(), 0..2_usize, chunk_len).prop_map(
         |(fields, body, status, chunked, continues, chunk_len)| {
-            let mut bytes = "HTTP/1.1 100 Continue\r\n\r\n".repeat(continues).into_bytes();
+            let mut bytes = "HTTP/1.1 100 Continue\r\n\r\n"
+                .repeat(continues)
+                .into_bytes();
             bytes.extend(format!("HTTP/1.1 {status} Some reason\r\n{fields}").into_bytes());
             if status == 204 || status == 304 {
                 bytes.extend(b"\r\n");
@@ -162,7 +234,9 @@ fn split<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
     cuts.extend([0, bytes.len()]);
     cuts.sort_unstable();
-    cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
+    cuts.windows(2)
+        .map(|pair| &bytes[pair[0]..pair[1]])
+        .collect()
 }
 
 proptest! {

@@ -1,0 +1,170 @@
+//! The engine allocates nothing a request: counted by an allocator that looks at the core's thread.
+//! What is left is glommio's: some each time that the engine gives way to the executor, ten times a
+//! second, however many requests there are.
+
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::bounded;
+use driver_core::affinity;
+use driver_core::collector::Collector;
+use driver_core::load::Load;
+use driver_core::plan::Plan;
+use proto::clock::monotonic_ns;
+use proto::workload::{Defaults, Params, TestType, Workload};
+
+/// At most so many of glommio in two seconds.
+const EXECUTOR_ALLOCATIONS: u64 = 100;
+
+/// Counts what the thread [`WATCHED`] allocates while [`COUNTING`].
+struct Counter;
+
+static WATCHED: AtomicI32 = AtomicI32::new(0);
+static COUNTING: AtomicBool = AtomicBool::new(false);
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static THREAD: Cell<i32> = const { Cell::new(0) };
+}
+
+fn count() {
+    if !COUNTING.load(Ordering::Relaxed) {
+        return;
+    }
+    let mut thread = THREAD.get();
+    if thread == 0 {
+        // SAFETY: gettid has no preconditions.
+        thread = unsafe { libc::gettid() };
+        THREAD.set(thread);
+    }
+    if thread == WATCHED.load(Ordering::Relaxed) {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counter {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the block came from `System` with this layout.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the block came from `System` with this layout; the caller vouches for the size.
+        unsafe { System.realloc(block, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counter = Counter;
+
+#[test]
+fn requests_allocate_nothing() {
+    for params in [
+        Params::default(),
+        Params {
+            pipeline: Some(16),
+            ..Params::default()
+        },
+        Params {
+            rate: Some("5000".parse().unwrap()),
+            ..Params::default()
+        },
+    ] {
+        let (allocations, requests) = measure(params);
+        assert!(requests > 5_000, "{requests} requests");
+        println!("{allocations} allocations in 2 s, of 3.5 s with {requests} requests");
+        assert!(
+            allocations <= EXECUTOR_ALLOCATIONS,
+            "{allocations} in {requests} requests"
+        );
+    }
+}
+
+/// Allocations of the core's thread from second 1.2 to second 3.2 of a load, with two changes of the
+/// recorder within, and the requests of the whole.
+fn measure(params: Params) -> (u64, u64) {
+    let address = serve();
+    let params = Params {
+        connections: Some(8),
+        duration_s: Some(3.5),
+        ..params
+    };
+    let defaults = Defaults::of_rest(TestType::Avalanche, &format!("http://{address}/"));
+    let workload = Workload::from_params(TestType::Avalanche, 0.0, &params, &defaults).unwrap();
+    let (give, intervals) = bounded(8);
+    let cpus = &affinity::allowed()[..1];
+    let load = Load::prepare(&Plan::new(workload, 0, 1), cpus, &give).unwrap();
+    WATCHED.store(thread_id("load-0"), Ordering::SeqCst);
+    load.start(monotonic_ns());
+    let watch = thread::spawn(|| {
+        thread::sleep(Duration::from_millis(1_200));
+        ALLOCATIONS.store(0, Ordering::SeqCst);
+        COUNTING.store(true, Ordering::SeqCst);
+        thread::sleep(Duration::from_millis(2_000));
+        COUNTING.store(false, Ordering::SeqCst);
+        ALLOCATIONS.load(Ordering::SeqCst)
+    });
+    let mut collector = Collector::new(1);
+    while !collector.is_complete() {
+        let _ = collector.absorb(&intervals.recv_timeout(Duration::from_secs(30)).unwrap());
+    }
+    let requests = collector.counters().completed;
+    assert_eq!(collector.counters().check(), Ok(()));
+    let _ = load.join();
+    (watch.join().unwrap(), requests)
+}
+
+/// The id of a thread of this process by its name.
+fn thread_id(name: &str) -> i32 {
+    let tasks = std::fs::read_dir("/proc/self/task")
+        .unwrap()
+        .map(|task| task.unwrap().path());
+    let named = |task: &std::path::PathBuf| {
+        std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim() == name)
+    };
+    let task = tasks.into_iter().find(named).unwrap();
+    task.file_name().unwrap().to_str().unwrap().parse().unwrap()
+}
+
+/// A server that answers whatever comes, once for each head.
+fn serve() -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                let (mut bytes, mut answers) = (vec![0; 65_536], Vec::new());
+                while let Ok(length @ 1..) = stream.read(&mut bytes) {
+                    let heads = bytes[..length]
+                        .windows(4)
+                        .filter(|four| four == b"\r\n\r\n");
+                    answers.clear();
+                    for _ in heads {
+                        answers
+                            .extend_from_slice(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+                    }
+                    if stream.write_all(&answers).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}

@@ -1,0 +1,185 @@
+//! Open loops: the schedule holds whatever the answers do, and latency counts from it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::rig::{Rig, own_the_cores};
+use crate::server::{OK, Server};
+
+#[test]
+fn a_rate_sends_its_plan_on_one_core_and_on_two() {
+    let _cores = own_the_cores();
+    for cores in [1, 2] {
+        let server = Server::answering(OK);
+        let done = Rig::on(&server)
+            .rate("2000")
+            .seconds(1.0)
+            .cores(cores)
+            .run();
+        assert_eq!((done.counters.sent, done.counters.ok), (2_000, 2_000));
+        assert_eq!(server.requests(), 2_000);
+        let first_send_ns = done.last.first_send_ns.unwrap();
+        assert!(
+            (0..20_000_000).contains(&first_send_ns),
+            "{first_send_ns} ns"
+        );
+    }
+}
+
+#[test]
+fn ramps_and_stages_send_the_area_under_them() {
+    let _cores = own_the_cores();
+    let server = Server::answering(OK);
+    let done = Rig::on(&server).stages("100:900@400ms,500@200ms").run();
+    assert_eq!(done.counters.sent, 300);
+}
+
+#[test]
+fn bursts_start_on_their_grid_and_use_a_connection_each() {
+    let _cores = own_the_cores();
+    let server = Server::start(|peer| {
+        while peer.request().is_some() {
+            thread::sleep(Duration::from_millis(20));
+            if !peer.send(OK) {
+                return;
+            }
+        }
+    });
+    let done = Rig::on(&server)
+        .connections(20)
+        .bursts(20, 0.1)
+        .requests(60)
+        .run();
+    assert_eq!(done.counters.ok, 60);
+    assert!(done.response_ms(1.0) < 60.0, "{} ms", done.response_ms(1.0));
+}
+
+#[test]
+fn past_the_connection_limit_requests_wait_and_their_response_time_says_so() {
+    let _cores = own_the_cores();
+    let server = Server::start(|peer| {
+        while peer.request().is_some() {
+            thread::sleep(Duration::from_millis(10));
+            if !peer.send(OK) {
+                return;
+            }
+        }
+    });
+    // Ten at once over one connection: the last waits for nine times 10 ms.
+    let done = Rig::on(&server)
+        .connections(1)
+        .bursts(10, 1.0)
+        .requests(10)
+        .run();
+    assert_eq!(done.counters.ok, 10);
+    assert!(
+        done.response_ms(1.0) > 95.0,
+        "response {} ms",
+        done.response_ms(1.0)
+    );
+    assert!(
+        done.service_ms(0.5) < 20.0,
+        "service {} ms",
+        done.service_ms(0.5)
+    );
+    let lag_ms = done.latencies.release_lag.max() as f64 / 1e6;
+    assert!(lag_ms > 85.0, "release lag {lag_ms} ms");
+}
+
+#[test]
+fn requests_past_their_deadline_are_shed_not_sent() {
+    let _cores = own_the_cores();
+    let server = Server::start(|peer| {
+        while peer.request().is_some() {
+            thread::sleep(Duration::from_millis(40));
+            if !peer.send(OK) {
+                return;
+            }
+        }
+    });
+    let done = Rig::on(&server)
+        .connections(1)
+        .bursts(10, 1.0)
+        .requests(10)
+        .deadline_ms(100.0)
+        .run();
+    assert_eq!(done.counters.sent, server.requests());
+    assert_eq!(done.counters.sent + done.counters.shed, 10);
+    assert!(
+        (2..=4).contains(&done.counters.sent),
+        "{} sent",
+        done.counters.sent
+    );
+}
+
+/// The `HdrHistogram` fixture in small: as long a pause as the time before it.
+#[test]
+fn a_frozen_target_shows_in_the_response_time_of_every_request_it_delayed() {
+    const PAUSE: Duration = Duration::from_secs(2);
+    let _cores = own_the_cores();
+    let frozen = Arc::new(AtomicBool::new(false));
+    let gate = Arc::clone(&frozen);
+    let server = Server::start(move |peer| {
+        while peer.request().is_some() {
+            thread::sleep(Duration::from_millis(1));
+            while gate.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(1));
+            }
+            if !peer.send(OK) {
+                return;
+            }
+        }
+    });
+    thread::spawn(move || {
+        thread::sleep(PAUSE);
+        frozen.store(true, Ordering::SeqCst);
+        thread::sleep(PAUSE);
+        frozen.store(false, Ordering::SeqCst);
+    });
+    let done = Rig::on(&server)
+        .connections(8)
+        .rate("500")
+        .seconds(4.0)
+        .run();
+    assert_eq!(done.counters.ok, 2_000);
+    let half_ms = PAUSE.as_secs_f64() * 500.0;
+    let p75 = done.response_ms(0.75);
+    assert!(
+        (p75 - half_ms).abs() < half_ms * 0.15,
+        "response p75 {p75} ms"
+    );
+    assert!(
+        done.service_ms(0.99) < 20.0,
+        "service p99 {} ms",
+        done.service_ms(0.99)
+    );
+    assert!(
+        done.service_ms(1.0) > 1_500.0,
+        "service max {} ms",
+        done.service_ms(1.0)
+    );
+}
+
+#[test]
+fn what_cannot_be_sent_within_the_timeout_after_the_plan_is_not_sent() {
+    let _cores = own_the_cores();
+    let server = Server::start(|peer| {
+        while peer.request().is_some() {
+            thread::sleep(Duration::from_millis(50));
+            if !peer.send(OK) {
+                return;
+            }
+        }
+    });
+    let rig = Rig::on(&server)
+        .connections(1)
+        .rate("1000")
+        .seconds(0.1)
+        .timeout_ms(200.0);
+    let done = rig.run();
+    assert_eq!(done.counters.planned, 100);
+    assert!(done.counters.not_sent > 80, "{:?}", done.counters);
+    assert_eq!(done.counters.sent, server.requests());
+}
