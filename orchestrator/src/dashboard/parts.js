@@ -15,6 +15,9 @@ export function setBadge(element, text) {
 
 const share = (part, whole) => (whole > 0 ? format.percent(part / whole, 2) : format.NONE);
 
+// As much as a tile holds.
+const short = (number) => (number < 1e8 ? format.count(number) : format.compact(number));
+
 const LATENCY_TILES = [
   ["p50", "p50_latency"],
   ["p99", "p99_latency"],
@@ -45,8 +48,8 @@ export function tiles() {
     const now = result.nodes.reduce((sum, node) => sum + (node.rate ?? 0), 0);
     const note = run.isLoading(result.state) ? `now sending ${format.compact(now)}/s` : "over the run";
     show("throughput", rate, format.compact(rate), note);
-    show("sent", result.sent, format.count(result.sent), `of ${format.count(result.planned)}`);
-    show("ok", result.ok, format.count(result.ok), `${share(result.ok, result.sent)} of sent`);
+    show("sent", result.sent, short(result.sent), `of ${format.count(result.planned)}`);
+    show("ok", result.ok, short(result.ok), `${share(result.ok, result.sent)} of sent`);
     show("errors", errors, format.count(errors), `${share(errors, result.sent)} of sent`);
     setAttribute(parts.errors.tile, "data-bad", errors > 0);
     for (const [label, field] of LATENCY_TILES) {

@@ -18,6 +18,7 @@ const SOON_MS = 120;
 const QUIET_MS = 850;
 const IDLE_MS = 500;
 const ENDED_MS = 5_000;
+const REPORT_POINTS = 3600;
 
 export function testView(root, [testId]) {
   const page = build(testId);
@@ -254,7 +255,7 @@ async function perform(page, command, testId) {
   try {
     if (command === "trigger" || command === "stop") await post(`/${command}/${id}`);
     else if (command === "trigger queue") await post(`/trigger/${id}?queue=1`);
-    else if (command === "report") saveReport(page, testId);
+    else if (command === "report") await saveReport(page, testId);
     else await saveExport(id, testId, command.split(" ")[1]);
   } catch (error) {
     problem.hidden = false;
@@ -281,5 +282,8 @@ async function saveExport(id, testId, name) {
 async function saveReport(page, testId) {
   if (page.latest === null) return;
   page.charts.forEach((chart) => chart.draw());
-  download(`${testId}.html`, "text/html", await standalone(page.element, page.latest));
+  // The page holds only the newest seconds of the raw series.
+  const result = await get(`/metrics/${encodeURIComponent(testId)}?points=${REPORT_POINTS}`);
+  const text = await standalone(page.element, { test: page.latest.test, result });
+  download(`${testId}.html`, "text/html", text);
 }
