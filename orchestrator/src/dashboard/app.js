@@ -12,8 +12,12 @@ import { testView } from "./test.js";
 
 // view: (root, segments of the path, query) => { stop() }
 const VIEWS = {
-  overview: overviewView, new: formView, test: testView, tests: historyView,
-  compare: compareView, nodes: nodesView,
+  overview: overviewView,
+  new: formView,
+  test: testView,
+  tests: historyView,
+  compare: compareView,
+  nodes: nodesView,
 };
 const THEMES = ["auto", "light", "dark"];
 const main = document.getElementById("content");
@@ -58,8 +62,11 @@ function showLink({ up, since }) {
   document.body.classList.toggle("stale", up === false);
   if (up === false) {
     const time = format.date(since).split(" ")[1];
-    setText(outage, `The orchestrator has not answered since ${time}. What you see is from then; ` +
-      "the drivers go on without it. This page tries again each second.");
+    setText(
+      outage,
+      `The orchestrator has not answered since ${time}. What you see is from then; ` +
+        "the drivers go on without it. This page tries again each second.",
+    );
   }
 }
 
@@ -89,7 +96,8 @@ async function reloadIfNew() {
 
 function setUpTheme() {
   const button = document.getElementById("theme");
-  const showTheme = () => setText(button, `Theme: ${document.documentElement.dataset.theme ?? "auto"}`);
+  const showTheme = () =>
+    setText(button, `Theme: ${document.documentElement.dataset.theme ?? "auto"}`);
   button.addEventListener("click", () => {
     const now = document.documentElement.dataset.theme ?? "auto";
     const next = THEMES[(THEMES.indexOf(now) + 1) % THEMES.length];

@@ -11,9 +11,9 @@ const MARGIN = { top: 10, right: 14, bottom: 24, left: 58 };
 const TICK_CHARACTER = 6.5;
 const KEYS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -1e9, End: 1e9 };
 
-// title; axis (see axis.js); format(value); log; lines: [{ key, label, style }], where style names a
-// class; band: two keys between which the area is filled; join: whether lines cross missing values;
-// linked: charts that share a cursor.
+// title; axis (see axis.js); format(value); log, if the scale can be chosen; lines:
+// [{ key, label, style }], where style names classes; band: two keys between which the area is
+// filled; join: whether lines cross missing values; linked: charts that share a cursor.
 export class Chart {
   constructor(options) {
     this.options = options;
@@ -51,17 +51,31 @@ export class Chart {
     );
     this.rule = svg("line", { class: "cursor" });
     this.dots = svg("g");
-    this.svg = svg(
-      "svg",
-      { class: "chart", role: "img", tabindex: 0, height: HEIGHT },
-      [this.grid, this.band, ...this.paths.values(), this.rule, this.dots],
-    );
+    this.svg = svg("svg", { class: "chart", role: "img", tabindex: 0, height: HEIGHT }, [
+      this.grid,
+      this.band,
+      ...this.paths.values(),
+      this.rule,
+      this.dots,
+    ]);
     this.tip = h("div", { class: "tip", hidden: true });
     this.spoken = h("p", { class: "spoken", "aria-live": "polite" });
     this.plot = h("div", { class: "plot" }, this.svg, this.tip);
     this.#listen();
-    const head = h("div", { class: "chart-head" }, h("h2", {}, title), this.#legend(), this.#scale());
-    this.element = h("section", { class: "card", "aria-label": title }, head, this.plot, this.spoken);
+    const head = h(
+      "div",
+      { class: "chart-head" },
+      h("h2", {}, title),
+      this.#legend(),
+      this.#scale(),
+    );
+    this.element = h(
+      "section",
+      { class: "card", "aria-label": title },
+      head,
+      this.plot,
+      this.spoken,
+    );
   }
 
   #legend() {
@@ -75,8 +89,11 @@ export class Chart {
       const attributes = { type: "button", "aria-pressed": "true", on: { click: toggle } };
       return h("button", attributes, swatch, label);
     };
-    return h("span", { class: "legend", role: "group", "aria-label": "Lines" },
-      this.options.lines.map(button));
+    return h(
+      "span",
+      { class: "legend", role: "group", "aria-label": "Lines" },
+      this.options.lines.map(button),
+    );
   }
 
   #scale() {
@@ -85,7 +102,15 @@ export class Chart {
       this.log = value === "log";
       this.#schedule();
     };
-    return choice("Scale", [["log", "log"], ["linear", "linear"]], this.log ? "log" : "linear", change);
+    return choice(
+      "Scale",
+      [
+        ["log", "log"],
+        ["linear", "linear"],
+      ],
+      this.log ? "log" : "linear",
+      change,
+    );
   }
 
   #listen() {
@@ -200,7 +225,8 @@ export class Chart {
       ];
     });
     const columns = this.#columnTicks(right).map(({ x, text, anchor }) =>
-      svg("text", { x, y: bottom + 17, class: anchor }, text));
+      svg("text", { x, y: bottom + 17, class: anchor }, text),
+    );
     this.grid.replaceChildren(...rows, ...columns);
   }
 
@@ -242,11 +268,15 @@ export class Chart {
 
   #drawBand() {
     const [upper, lower] = this.options.band ?? [];
-    const visible = upper && !this.hidden.has(upper) && !this.hidden.has(lower) && this.xs.length > 1;
-    const whole = visible && present(this.columns[upper]).length === this.xs.length &&
+    const visible =
+      upper && !this.hidden.has(upper) && !this.hidden.has(lower) && this.xs.length > 1;
+    const whole =
+      visible &&
+      present(this.columns[upper]).length === this.xs.length &&
       present(this.columns[lower]).length === this.xs.length;
     if (!whole) return setAttribute(this.band, "d", null);
-    const at = (key) => this.xs.map((x, i) => `${this.#left(x)} ${this.#top(this.columns[key][i])}`);
+    const at = (key) =>
+      this.xs.map((x, i) => `${this.#left(x)} ${this.#top(this.columns[key][i])}`);
     const path = `M${at(upper).join("L")}L${at(lower).reverse().join("L")}Z`;
     return setAttribute(this.band, "d", path);
   }
@@ -261,15 +291,29 @@ export class Chart {
     const x = this.#left(this.xs[at]);
     setAttributes(this.rule, { x1: x, x2: x, y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom });
     const known = this.#shown().filter(({ key }) => present([this.columns[key][at]]).length > 0);
-    this.dots.replaceChildren(...known.map(({ key, style }) => svg("circle",
-      { class: `dot ${style}`, cx: x, cy: this.#top(this.columns[key][at]), r: 3.2 })));
+    this.dots.replaceChildren(
+      ...known.map(({ key, style }) =>
+        svg("circle", {
+          class: `dot ${style}`,
+          cx: x,
+          cy: this.#top(this.columns[key][at]),
+          r: 3.2,
+        }),
+      ),
+    );
     if (this.own) this.#drawTip(at, x);
   }
 
   #drawTip(at, x) {
     const { axis, format } = this.options;
-    const row = ({ key, label, style }) => h("div", {}, h("i", { class: `swatch ${style}` }),
-      h("span", {}, label), h("b", {}, format(this.columns[key][at])));
+    const row = ({ key, label, style }) =>
+      h(
+        "div",
+        {},
+        h("i", { class: `swatch ${style}` }),
+        h("span", {}, label),
+        h("b", {}, format(this.columns[key][at])),
+      );
     this.tip.replaceChildren(h("p", {}, axis.value(this.xs[at])), ...this.#shown().map(row));
     const width = this.tip.offsetWidth;
     const left = x + 14 + width > this.width ? x - 14 - width : x + 14;

@@ -11,16 +11,25 @@ import { errorsOf } from "./run.js";
 import { curvePoints } from "./test.js";
 
 // Label, value of a result, format, and whether more is better (null: neither).
-const latency = (label, field) =>
-  [label, (result) => result.metrics[`${field}_latency`], format.latency, false];
+const latency = (label, field) => [
+  label,
+  (result) => result.metrics[`${field}_latency`],
+  format.latency,
+  false,
+];
 const ROWS = [
   ["Throughput, ok/s", (result) => result.requests_per_second, format.compact, true],
   ["Sent", (result) => result.sent, format.count, null],
   ["OK", (result) => result.ok, format.count, null],
   ["Errors", errorsOf, format.count, false],
-  latency("Response min", "min"), latency("Response mean", "mean"), latency("Response p50", "p50"),
-  latency("Response p90", "p90"), latency("Response p95", "p95"), latency("Response p99", "p99"),
-  latency("Response p99.9", "p99_9"), latency("Response p99.99", "p99_99"),
+  latency("Response min", "min"),
+  latency("Response mean", "mean"),
+  latency("Response p50", "p50"),
+  latency("Response p90", "p90"),
+  latency("Response p95", "p95"),
+  latency("Response p99", "p99"),
+  latency("Response p99.9", "p99_9"),
+  latency("Response p99.99", "p99_99"),
   latency("Response max", "max"),
   ["Service p99", (result) => result.service.p99_latency, format.latency, false],
   ["Release lag p99", (result) => result.release_lag.p99_latency, format.latency, false],
@@ -45,8 +54,13 @@ export function compareView(root, [base, test]) {
 // Two fields that know the newest tests.
 function chooser(base, test) {
   const list = h("datalist", { id: "tests" });
-  const field = (name, label, value) => h("div", { class: "field" },
-    h("label", { for: name }, label), h("input", { id: name, list: "tests", value: value ?? "" }));
+  const field = (name, label, value) =>
+    h(
+      "div",
+      { class: "field" },
+      h("label", { for: name }, label),
+      h("input", { id: name, list: "tests", value: value ?? "" }),
+    );
   const [one, other] = [field("base", "Base", base), field("test", "Test", test)];
   const submit = (event) => {
     event.preventDefault();
@@ -54,8 +68,16 @@ function chooser(base, test) {
     if (a && b) location.hash = `#/compare/${a}/${b}`;
   };
   const button = h("button", { type: "submit", class: "primary" }, "Compare");
-  const fill = (tests) => list.append(...tests.map((known) => h("option", { value: known.test_id },
-    `${known.test_type.toLowerCase()} ${known.state} ${format.date(known.created_unix_ms)}`)));
+  const fill = (tests) =>
+    list.append(
+      ...tests.map((known) =>
+        h(
+          "option",
+          { value: known.test_id },
+          `${known.test_type.toLowerCase()} ${known.state} ${format.date(known.created_unix_ms)}`,
+        ),
+      ),
+    );
   getTests("", 100).then(fill, () => {});
   return h("form", { class: "card chooser", on: { submit } }, one, other, button, list);
 }
@@ -92,8 +114,9 @@ const options = () => ({
 });
 
 function drawCurves(chart, one, other) {
-  const points = [one, other].map((result) => new Map(
-    curvePoints(result).map((point) => [point.quantile, point.response_ms])));
+  const points = [one, other].map(
+    (result) => new Map(curvePoints(result).map((point) => [point.quantile, point.response_ms])),
+  );
   const xs = [...new Set(points.flatMap((map) => [...map.keys()]))].sort((a, b) => a - b);
   const column = (map) => xs.map((x) => map.get(x) ?? null);
   chart.update(xs, { base: column(points[0]), test: column(points[1]) });
@@ -104,26 +127,41 @@ function verdict(compared) {
   const word = typeof told === "string" ? told : told?.verdict;
   const list = (told?.reasons ?? reasons).map((reason) => h("li", {}, reason));
   const text = problem ?? "Difference of the two runs, quantile by quantile.";
-  return h("section", { class: "card verdict", "aria-label": "Verdict", "data-verdict": word },
-    h("p", {}, word ? badge(word) : null, " ", h("span", {}, text)), h("ul", {}, list));
+  return h(
+    "section",
+    { class: "card verdict", "aria-label": "Verdict", "data-verdict": word },
+    h("p", {}, word ? badge(word) : null, " ", h("span", {}, text)),
+    h("ul", {}, list),
+  );
 }
 
 function table(one, other) {
   const rows = ROWS.map(([label, value, show, moreIsBetter]) => {
     const [a, b] = [value(one), value(other)];
     const change = a > 0 && typeof b === "number" ? (b - a) / a : null;
-    return h("tr", { "data-row": label, "data-change": change }, h("th", { scope: "row" }, label),
-      h("td", { class: "number" }, show(a)), h("td", { class: "number" }, show(b)),
-      h("td", { class: `number ${judge(change, moreIsBetter)}` }, changeText(change)));
+    return h(
+      "tr",
+      { "data-row": label, "data-change": change },
+      h("th", { scope: "row" }, label),
+      h("td", { class: "number" }, show(a)),
+      h("td", { class: "number" }, show(b)),
+      h("td", { class: `number ${judge(change, moreIsBetter)}` }, changeText(change)),
+    );
   });
-  const link = (result) => h("a", { href: `#/test/${encodeURIComponent(result.test_id)}` },
-    h("code", {}, result.test_id));
-  const head = h("tr", {}, h("th", { scope: "col" }, ""),
+  const link = (result) =>
+    h("a", { href: `#/test/${encodeURIComponent(result.test_id)}` }, h("code", {}, result.test_id));
+  const head = h(
+    "tr",
+    {},
+    h("th", { scope: "col" }, ""),
     h("th", { scope: "col", class: "number" }, "base ", link(one)),
     h("th", { scope: "col", class: "number" }, "test ", link(other)),
-    h("th", { scope: "col", class: "number" }, "change"));
-  return card("Differences", scroll("Differences",
-    h("table", {}, h("thead", {}, head), h("tbody", {}, rows))));
+    h("th", { scope: "col", class: "number" }, "change"),
+  );
+  return card(
+    "Differences",
+    scroll("Differences", h("table", {}, h("thead", {}, head), h("tbody", {}, rows))),
+  );
 }
 
 function changeText(change) {
@@ -141,9 +179,24 @@ function quantiles(compared) {
   const rows = compared.quantiles ?? compared.rows ?? [];
   if (!Array.isArray(rows) || rows.length === 0) return "";
   const names = Object.keys(rows[0]);
-  const text = (value) => (typeof value === "number" ? String(Number(value.toPrecision(6))) : String(value ?? format.NONE));
-  const body = rows.map((row) => h("tr", {}, names.map((name) => h("td", { class: "number" }, text(row[name])))));
-  const head = h("tr", {}, names.map((name) => h("th", { scope: "col", class: "number" }, name.replaceAll("_", " "))));
-  return h("details", { class: "card" }, h("summary", {}, "Quantile by quantile"),
-    scroll("Quantile by quantile", h("table", {}, h("thead", {}, head), h("tbody", {}, body))));
+  const text = (value) =>
+    typeof value === "number" ? String(Number(value.toPrecision(6))) : String(value ?? format.NONE);
+  const body = rows.map((row) =>
+    h(
+      "tr",
+      {},
+      names.map((name) => h("td", { class: "number" }, text(row[name]))),
+    ),
+  );
+  const head = h(
+    "tr",
+    {},
+    names.map((name) => h("th", { scope: "col", class: "number" }, name.replaceAll("_", " "))),
+  );
+  return h(
+    "details",
+    { class: "card" },
+    h("summary", {}, "Quantile by quantile"),
+    scroll("Quantile by quantile", h("table", {}, h("thead", {}, head), h("tbody", {}, body))),
+  );
 }

@@ -7,28 +7,49 @@ import { paramsOf } from "./run.js";
 
 // name, label, unit or note, placeholder (the default), and what restricts it
 const GROUPS = [
-  ["Load, for each driver", [
-    ["seconds", "Gap between loads", "s, from start to start", "2", { only: "TSUNAMI" }],
-    ["burst", "Requests of one load", "sent at once", "100", { only: "TSUNAMI" }],
-    ["requests", "Requests", "in all", { AVALANCHE: "100000", TSUNAMI: "500" }, {}],
-    ["connections", "Connections", "1 to 50000", "64", {}],
-    ["duration_s", "Duration", "s; the load ends here if it has not before", "no limit", {}],
-    ["rate", "Rate", "requests/s in an open loop; from:to is a ramp", "as fast as answers come", {}],
-    ["stages", "Stages", "rate@duration or from:to@duration, with commas", "100:1000@30s, 1000@60s", { wide: true }],
-  ]],
-  ["Request", [
-    ["target", "Target", "URL", "the test server", { wide: true }],
-    ["method", "Method", "GET, POST, PUT …", "GET", {}],
-    ["headers", "Headers", "one a line, Name: value", "Accept: text/plain", { area: true }],
-    ["body", "Body", "text", "", { area: true }],
-  ]],
-  ["Limits and judgement", [
-    ["timeout_ms", "Timeout", "ms, from the actual send", "30000", {}],
-    ["deadline_ms", "Deadline", "ms, from the intended send; later it is shed", "none", {}],
-    ["warmup_s", "Warm-up", "s, not counted", "0", {}],
-    ["pipeline", "Pipeline", "requests in flight on a connection", "1", {}],
-    ["threshold", "Thresholds", "with commas", "p99<250ms, error_rate<0.1%", { wide: true }],
-  ]],
+  [
+    "Load, for each driver",
+    [
+      ["seconds", "Gap between loads", "s, from start to start", "2", { only: "TSUNAMI" }],
+      ["burst", "Requests of one load", "sent at once", "100", { only: "TSUNAMI" }],
+      ["requests", "Requests", "in all", { AVALANCHE: "100000", TSUNAMI: "500" }, {}],
+      ["connections", "Connections", "1 to 50000", "64", {}],
+      ["duration_s", "Duration", "s; the load ends here if it has not before", "no limit", {}],
+      [
+        "rate",
+        "Rate",
+        "requests/s in an open loop; from:to is a ramp",
+        "as fast as answers come",
+        {},
+      ],
+      [
+        "stages",
+        "Stages",
+        "rate@duration or from:to@duration, with commas",
+        "100:1000@30s, 1000@60s",
+        { wide: true },
+      ],
+    ],
+  ],
+  [
+    "Request",
+    [
+      ["target", "Target", "URL", "the test server", { wide: true }],
+      ["method", "Method", "GET, POST, PUT …", "GET", {}],
+      ["headers", "Headers", "one a line, Name: value", "Accept: text/plain", { area: true }],
+      ["body", "Body", "text", "", { area: true }],
+    ],
+  ],
+  [
+    "Limits and judgement",
+    [
+      ["timeout_ms", "Timeout", "ms, from the actual send", "30000", {}],
+      ["deadline_ms", "Deadline", "ms, from the intended send; later it is shed", "none", {}],
+      ["warmup_s", "Warm-up", "s, not counted", "0", {}],
+      ["pipeline", "Pipeline", "requests in flight on a connection", "1", {}],
+      ["threshold", "Thresholds", "with commas", "p99<250ms, error_rate<0.1%", { wide: true }],
+    ],
+  ],
 ];
 const TRUTHS = [
   ["phase", "Shift the nodes' loads evenly over the gap"],
@@ -63,16 +84,35 @@ async function prefill(form, testId) {
 function build() {
   const inputs = new Map();
   const groups = GROUPS.map(([title, fields]) =>
-    card(title, h("div", { class: "fields" }, fields.map((field) => fieldOf(field, inputs)))));
+    card(
+      title,
+      h(
+        "div",
+        { class: "fields" },
+        fields.map((field) => fieldOf(field, inputs)),
+      ),
+    ),
+  );
   const truths = TRUTHS.map(([name, label]) => truthOf(name, label, inputs));
   groups[0].append(...truths);
   const problem = h("p", { class: "problem", role: "alert", hidden: true });
   const command = h("code", { class: "command", "aria-label": "The same with curl" });
-  const start = h("button", { type: "submit", class: "primary", value: "start" }, "Create and start");
+  const start = h(
+    "button",
+    { type: "submit", class: "primary", value: "start" },
+    "Create and start",
+  );
   const create = h("button", { type: "submit", value: "create" }, "Create only");
   const types = h("div", { class: "types" });
-  const element = h("form", { id: "new-test", novalidate: true, autocomplete: "off" }, types, groups,
-    problem, h("p", { class: "actions" }, start, create), command);
+  const element = h(
+    "form",
+    { id: "new-test", novalidate: true, autocomplete: "off" },
+    types,
+    groups,
+    problem,
+    h("p", { class: "actions" }, start, create),
+    command,
+  );
   const form = { element, inputs, type: "AVALANCHE", problem, command };
   form.setType = (type) => {
     form.type = type;
@@ -97,7 +137,10 @@ const TYPE_WORDS = {
 };
 
 function typeChoice(form) {
-  const options = [["AVALANCHE", "Avalanche"], ["TSUNAMI", "Tsunami"]];
+  const options = [
+    ["AVALANCHE", "Avalanche"],
+    ["TSUNAMI", "Tsunami"],
+  ];
   return choice("Kind of test", options, form.type, form.setType);
 }
 
@@ -105,7 +148,10 @@ function fieldOf([name, label, note, , { area, wide }], inputs) {
   const tag = area ? "textarea" : "input";
   const error = h("small", { class: "error", id: `error-${name}` });
   const input = h(tag, {
-    id: `field-${name}`, name, spellcheck: "false", "aria-describedby": `note-${name} error-${name}`,
+    id: `field-${name}`,
+    name,
+    spellcheck: "false",
+    "aria-describedby": `note-${name} error-${name}`,
   });
   inputs.set(name, { input, error });
   const caption = h("label", { for: `field-${name}` }, label);
@@ -118,8 +164,13 @@ function truthOf(name, label, inputs) {
   const input = h("input", { type: "checkbox", id: `field-${name}`, name });
   const error = h("small", { class: "error", id: `error-${name}` });
   inputs.set(name, { input, error });
-  return h("p", { class: "truth", "data-field": name }, input,
-    h("label", { for: `field-${name}` }, label), error);
+  return h(
+    "p",
+    { class: "truth", "data-field": name },
+    input,
+    h("label", { for: `field-${name}` }, label),
+    error,
+  );
 }
 
 const isTruth = (name) => TRUTHS.some(([truth]) => truth === name);
@@ -136,7 +187,9 @@ function asText(value) {
   if (value === undefined || value === null) return "";
   if (Array.isArray(value)) return value.join(", ");
   if (typeof value !== "object") return String(value);
-  return Object.entries(value).map(([name, text]) => `${name}: ${text}`).join("\n");
+  return Object.entries(value)
+    .map(([name, text]) => `${name}: ${text}`)
+    .join("\n");
 }
 
 // What belongs to this type, its defaults, and the same test with curl.

@@ -18,13 +18,19 @@ export function significant(value) {
   if (size >= 100) return count(value);
   if (size >= 10) return value.toFixed(1);
   if (size >= 1) return value.toFixed(2);
-  return size === 0 ? "0" : value.toFixed(3);
+  if (size === 0) return "0";
+  return size < 0.0005 ? "<0.001" : value.toFixed(3);
 }
 
 // 12345 -> 12.3 k
 export function compact(value) {
   if (absent(value)) return NONE;
-  for (const [unit, sign] of [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
+  for (const [unit, sign] of [
+    [1e12, "T"],
+    [1e9, "G"],
+    [1e6, "M"],
+    [1e3, "k"],
+  ]) {
     if (Math.abs(value) >= unit) return `${trim(value / unit)}${THIN}${sign}`;
   }
   return trim(value);

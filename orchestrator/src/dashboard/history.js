@@ -25,10 +25,26 @@ function length({ state, started_unix_ms: started, ended_unix_ms: ended }) {
 
 // A table of tests; with `onMark`, each row can be marked.
 export function testsTable(label, onMark) {
-  const headings = ["Test", "Kind", "State", "Created", "Length", "Planned", "Nodes", "Target", "Remark"];
+  const headings = [
+    "Test",
+    "Kind",
+    "State",
+    "Created",
+    "Length",
+    "Planned",
+    "Nodes",
+    "Target",
+    "Remark",
+  ];
   const numbers = ["Length", "Planned", "Nodes"];
-  const head = h("tr", {}, onMark ? h("th", { scope: "col" }, h("span", { class: "spoken" }, "Mark")) : null,
-    headings.map((text) => h("th", { scope: "col", class: numbers.includes(text) ? "number" : "" }, text)));
+  const head = h(
+    "tr",
+    {},
+    onMark ? h("th", { scope: "col" }, h("span", { class: "spoken" }, "Mark")) : null,
+    headings.map((text) =>
+      h("th", { scope: "col", class: numbers.includes(text) ? "number" : "" }, text),
+    ),
+  );
   const body = h("tbody");
   const create = (test) => row(test, onMark);
   const table = h("table", { class: "tests" }, h("thead", {}, head), body);
@@ -39,15 +55,27 @@ export function testsTable(label, onMark) {
 }
 
 function row(test, onMark) {
-  const box = () => h("input", {
-    type: "checkbox", "aria-label": `Mark ${test.test_id} for comparison`,
-    on: { change: (event) => onMark(test.test_id, event.target.checked) },
-  });
+  const box = () =>
+    h("input", {
+      type: "checkbox",
+      "aria-label": `Mark ${test.test_id} for comparison`,
+      on: { change: (event) => onMark(test.test_id, event.target.checked) },
+    });
   const link = h("a", { href: testLink(test.test_id) }, h("code", {}, test.test_id));
-  return h("tr", { "data-test-id": test.test_id }, onMark ? h("td", {}, box()) : null,
-    h("th", { scope: "row" }, link), h("td"), h("td", {}, h("span")), h("td"),
-    h("td", { class: "number" }), h("td", { class: "number" }), h("td", { class: "number" }),
-    h("td", { class: "target" }), h("td", { class: "remark" }));
+  return h(
+    "tr",
+    { "data-test-id": test.test_id },
+    onMark ? h("td", {}, box()) : null,
+    h("th", { scope: "row" }, link),
+    h("td"),
+    h("td", {}, h("span")),
+    h("td"),
+    h("td", { class: "number" }),
+    h("td", { class: "number" }),
+    h("td", { class: "number" }),
+    h("td", { class: "target" }),
+    h("td", { class: "remark" }),
+  );
 }
 
 function showRow(tr, test) {
@@ -79,15 +107,28 @@ export function historyView(root) {
   };
   const table = testsTable("Tests", onMark);
   const note = h("p", { class: "note", role: "status" });
-  const input = h("input", { type: "search", id: "search", placeholder: "id, kind, state, target" });
-  const form = h("form", { role: "search", class: "search" }, h("label", { for: "search" }, "Search"), input, compare);
+  const input = h("input", {
+    type: "search",
+    id: "search",
+    placeholder: "id, kind, state, target",
+  });
+  const form = h(
+    "form",
+    { role: "search", class: "search" },
+    h("label", { for: "search" }, "Search"),
+    input,
+    compare,
+  );
   root.append(h("h1", {}, "History"), card("Tests", form, table.element, note));
   const loop = poll(async () => {
     const asked = search;
     const tests = await getTests(asked);
     table.update(tests);
     const more = tests.length === LIMIT ? " (the newest; search for more)" : "";
-    setText(note, tests.length === 0 ? "No test matches." : format.plural(tests.length, "test") + more);
+    setText(
+      note,
+      tests.length === 0 ? "No test matches." : format.plural(tests.length, "test") + more,
+    );
     return asked === search ? 2000 : 0;
   });
   input.addEventListener("input", () => {

@@ -36,7 +36,12 @@ const DETAIL_COLUMNS = [
   ["Address", (n) => n.known?.node_IP ?? format.NONE, "", null],
   ["Host", (n) => n.known?.hostname ?? format.NONE, "", null],
   ["Version", (n) => n.known?.version ?? format.NONE, "", null],
-  ["Doing", (n) => n.known?.activity ?? format.NONE, "", ["data-activity", (n) => n.known?.activity]],
+  [
+    "Doing",
+    (n) => n.known?.activity ?? format.NONE,
+    "",
+    ["data-activity", (n) => n.known?.activity],
+  ],
   ["Clock offset", (n) => offset(n.known), "number", null],
 ];
 
@@ -49,8 +54,14 @@ function offset(known) {
 function nodesTable(label, columns, withVerdict) {
   const heading = ([text, , style]) => h("th", { scope: "col", class: style }, text);
   const last = withVerdict ? [heading(["Verdict", null, ""])] : [];
-  const head = h("tr", {}, heading(["Node", null, ""]), heading(["State", null, ""]),
-    columns.map(heading), last);
+  const head = h(
+    "tr",
+    {},
+    heading(["Node", null, ""]),
+    heading(["State", null, ""]),
+    columns.map(heading),
+    last,
+  );
   const body = h("tbody");
   const create = () => {
     const cells = columns.map(([, , style]) => h("td", { class: style }));
@@ -77,7 +88,11 @@ function showRow(row, node, columns, withVerdict) {
 }
 
 function showVerdict(span, { part }) {
-  const text = part ? part.outcome && part.outcome !== "done" ? part.outcome : part.verdict.verdict : "waiting";
+  const text = part
+    ? part.outcome && part.outcome !== "done"
+      ? part.outcome
+      : part.verdict.verdict
+    : "waiting";
   setBadge(span, text);
   const why = [part?.reason, ...(part?.verdict?.reasons ?? [])].filter(Boolean);
   setAttribute(span, "title", why.join("\n") || null);

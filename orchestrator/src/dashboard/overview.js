@@ -13,8 +13,18 @@ export function overviewView(root) {
   const newest = testsTable("Newest tests");
   const nodes = allNodes();
   const active = card("Now", running.element);
-  const first = h("p", { class: "note" }, "No test yet. ", h("a", { href: "#/new" }, "Start the first."));
-  root.append(h("h1", {}, "Overview"), active, nodes.element, card("Newest tests", first, newest.element));
+  const first = h(
+    "p",
+    { class: "note" },
+    "No test yet. ",
+    h("a", { href: "#/new" }, "Start the first."),
+  );
+  root.append(
+    h("h1", {}, "Overview"),
+    active,
+    nodes.element,
+    card("Newest tests", first, newest.element),
+  );
   return poll(async () => {
     const [tests, known] = await Promise.all([getTests("", 100), getNodes()]);
     const open = tests.filter((test) => !hasEnded(test.state));

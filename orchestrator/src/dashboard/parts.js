@@ -31,12 +31,24 @@ export function tiles() {
   const tile = (key, label) => {
     parts[key] = { value: h("b", {}, format.NONE), note: h("small", {}, "\u00a0") };
     const { value, note } = parts[key];
-    parts[key].tile = h("div", { class: "tile", "data-tile": key }, h("span", {}, label), value, note);
+    parts[key].tile = h(
+      "div",
+      { class: "tile", "data-tile": key },
+      h("span", {}, label),
+      value,
+      note,
+    );
     return parts[key].tile;
   };
-  const element = h("div", { class: "tiles" },
-    tile("throughput", "Throughput, ok/s"), tile("sent", "Sent"), tile("ok", "OK"),
-    tile("errors", "Errors"), LATENCY_TILES.map(([label]) => tile(label, `Response ${label}`)));
+  const element = h(
+    "div",
+    { class: "tiles" },
+    tile("throughput", "Throughput, ok/s"),
+    tile("sent", "Sent"),
+    tile("ok", "OK"),
+    tile("errors", "Errors"),
+    LATENCY_TILES.map(([label]) => tile(label, `Response ${label}`)),
+  );
   const show = (key, raw, value, note) => {
     setText(parts[key].value, value);
     setText(parts[key].note, note);
@@ -46,7 +58,7 @@ export function tiles() {
     const errors = run.errorsOf(result);
     const rate = result.requests_per_second;
     const now = result.nodes.reduce((sum, node) => sum + (node.rate ?? 0), 0);
-    const note = run.isLoading(result.state) ? `now sending ${format.compact(now)}/s` : "over the run";
+    const note = run.isLoading(result.state) ? `now ${format.compact(now)}/s sent` : "over the run";
     show("throughput", rate, format.compact(rate), note);
     show("sent", result.sent, short(result.sent), `of ${format.count(result.planned)}`);
     show("ok", result.ok, short(result.ok), `${share(result.ok, result.sent)} of sent`);
@@ -77,17 +89,29 @@ export function progressBar() {
       ["Elapsed", format.duration(result.elapsed_s), { "data-elapsed-s": result.elapsed_s }],
       ["Remaining", format.duration(left), { "data-eta-s": left }],
       ["Nodes reporting", nodes, { "data-nodes-reporting": coverage.nodes_reporting }],
-      ["Requests accounted for", format.percent(coverage.planned_share, 2),
-        { "data-planned-share": coverage.planned_share }],
-      ["Reports missing", format.count(coverage.reports_missing),
-        { "data-reports-missing": coverage.reports_missing }],
+      [
+        "Requests accounted for",
+        format.percent(coverage.planned_share, 2),
+        { "data-planned-share": coverage.planned_share },
+      ],
+      [
+        "Reports missing",
+        format.count(coverage.reports_missing),
+        { "data-reports-missing": coverage.reports_missing },
+      ],
       ["Start skew", format.latency(skew), { "data-start-skew-ms": skew }],
       ["Received", format.bytes(result.bytes.received), { "data-bytes": result.bytes.received }],
     ];
-    keyed(facts, rows, ([label]) => label, fact, (child, [, value, raw]) => {
-      setText(child.lastChild, value);
-      setAttributes(child.lastChild, raw);
-    });
+    keyed(
+      facts,
+      rows,
+      ([label]) => label,
+      fact,
+      (child, [, value, raw]) => {
+        setText(child.lastChild, value);
+        setAttributes(child.lastChild, raw);
+      },
+    );
   }
   return { element, update };
 }
@@ -100,8 +124,13 @@ export function verdict() {
   const words = h("span");
   const reasons = h("ul");
   const thresholds = h("ul", { class: "thresholds", "aria-label": "Thresholds" });
-  const element = h("section", { class: "card verdict", "aria-label": "Verdict" },
-    h("p", {}, name, words), reasons, thresholds);
+  const element = h(
+    "section",
+    { class: "card verdict", "aria-label": "Verdict" },
+    h("p", {}, name, words),
+    reasons,
+    thresholds,
+  );
   function update(result) {
     const started = result.sent > 0 || run.hasEnded(result.state);
     const judged = result.verdict.verdict;
@@ -110,8 +139,20 @@ export function verdict() {
     setText(name, started ? judged + soFar : "no verdict yet");
     setText(words, started ? run.VERDICT_WORDS[judged] : "Nothing has been sent.");
     const told = started ? result.verdict.reasons : [];
-    keyed(reasons, told, (reason) => reason, () => h("li"), (child, reason) => setText(child, reason));
-    keyed(thresholds, result.thresholds, ({ threshold }) => threshold, () => h("li"), showThreshold);
+    keyed(
+      reasons,
+      told,
+      (reason) => reason,
+      () => h("li"),
+      (child, reason) => setText(child, reason),
+    );
+    keyed(
+      thresholds,
+      result.thresholds,
+      ({ threshold }) => threshold,
+      () => h("li"),
+      showThreshold,
+    );
   }
   return { element, update };
 }
@@ -134,7 +175,13 @@ export function outcomes() {
   const codes = h("div", { class: "bars" });
   const kinds = h("div", { class: "bars" });
   const note = h("p", { class: "note" });
-  const element = card("Status codes and errors by kind", codes, h("h3", {}, "Errors"), kinds, note);
+  const element = card(
+    "Status codes and errors by kind",
+    codes,
+    h("h3", {}, "Errors"),
+    kinds,
+    note,
+  );
   function update(result) {
     const statuses = Object.entries(result.status_codes);
     drawBars(codes, statuses, result.completed, (code) => `s${code[0]}xx`, "data-status");
@@ -147,24 +194,49 @@ export function outcomes() {
 }
 
 function drawBars(parent, entries, whole, styleOf, attribute) {
-  const create = ([name]) => h("div", { class: "bar-row" }, h("span", {}, name),
-    h("div", { class: "bar-track" }, h("i", { class: styleOf(name) })), h("b"));
-  keyed(parent, entries, ([name]) => name, create, (row, [name, number]) => {
-    const [, track, text] = row.children;
-    setAttributes(row, { [attribute]: name, "data-count": number });
-    track.firstChild.style.width = `${whole > 0 ? (number / whole) * 100 : 0}%`;
-    setText(text, number > 0 ? `${format.count(number)} · ${share(number, whole)}` : "0");
-  });
+  const create = ([name]) =>
+    h(
+      "div",
+      { class: "bar-row" },
+      h("span", {}, name),
+      h("div", { class: "bar-track" }, h("i", { class: styleOf(name) })),
+      h("b"),
+    );
+  keyed(
+    parent,
+    entries,
+    ([name]) => name,
+    create,
+    (row, [name, number]) => {
+      const [, track, text] = row.children;
+      setAttributes(row, { [attribute]: name, "data-count": number });
+      track.firstChild.style.width = `${whole > 0 ? (number / whole) * 100 : 0}%`;
+      setText(text, number > 0 ? `${format.count(number)} · ${share(number, whole)}` : "0");
+    },
+  );
 }
 
 const FIGURES = [
-  ["min", "min"], ["mean", "mean"], ["p50", "p50"], ["p90", "p90"], ["p95", "p95"], ["p99", "p99"],
-  ["p99.9", "p99_9"], ["p99.99", "p99_99"], ["max", "max"], ["mode", "mode"], ["stddev", "stddev"],
+  ["min", "min"],
+  ["mean", "mean"],
+  ["p50", "p50"],
+  ["p90", "p90"],
+  ["p95", "p95"],
+  ["p99", "p99"],
+  ["p99.9", "p99_9"],
+  ["p99.99", "p99_99"],
+  ["max", "max"],
+  ["mode", "mode"],
+  ["stddev", "stddev"],
 ];
 const POPULATIONS = [
   ["metrics", "Response time", "from the intended start to the end of the answer"],
   ["service", "Service time", "from the actual start to the end of the answer"],
-  ["release_lag", "Release lag", "from the intended to the actual start: the generator's own delay"],
+  [
+    "release_lag",
+    "Release lag",
+    "from the intended to the actual start: the generator's own delay",
+  ],
   ["error_latency", "Errors", "response time of requests that ended in an error"],
 ];
 
@@ -176,10 +248,19 @@ export function latencyTable() {
     cells.set(`${field}.${figure}`, td);
     return td;
   };
-  const row = ([field, label, meaning]) => h("tr", { "data-population": field },
-    h("th", { scope: "row", title: meaning }, label), FIGURES.map(([, figure]) => cell(field, figure)));
-  const head = h("tr", {}, h("th", { scope: "col" }, "ms"),
-    FIGURES.map(([label]) => h("th", { scope: "col", class: "number" }, label)));
+  const row = ([field, label, meaning]) =>
+    h(
+      "tr",
+      { "data-population": field },
+      h("th", { scope: "row", title: meaning }, label),
+      FIGURES.map(([, figure]) => cell(field, figure)),
+    );
+  const head = h(
+    "tr",
+    {},
+    h("th", { scope: "col" }, "ms"),
+    FIGURES.map(([label]) => h("th", { scope: "col", class: "number" }, label)),
+  );
   const table = h("table", {}, h("thead", {}, head), h("tbody", {}, POPULATIONS.map(row)));
   const element = card("Latency over the whole run", scroll("Latency figures", table));
   function update(result) {
@@ -208,14 +289,20 @@ export function accounting() {
   function update(result) {
     const n = (name) => format.count(result[name]);
     const errors = format.count(run.errorsOf(result));
-    setText(sums, [
-      `planned ${n("planned")} = sent ${n("sent")} + shed ${n("shed")} + not sent ${n("not_sent")}`,
-      `sent ${n("sent")} = ok ${n("ok")} + errors ${errors} + aborted ${n("aborted")}`,
-      `completed ${n("completed")} whole answers; warm-up ${n("warmup_sent")}, not counted`,
-    ].join("\n"));
+    setText(
+      sums,
+      [
+        `planned ${n("planned")} = sent ${n("sent")} + shed ${n("shed")}` +
+          ` + not sent ${n("not_sent")}`,
+        `sent ${n("sent")} = ok ${n("ok")} + errors ${errors} + aborted ${n("aborted")}`,
+        `completed ${n("completed")} whole answers; warm-up ${n("warmup_sent")}, not counted`,
+      ].join("\n"),
+    );
     const { holds, imbalance } = result.accounting;
     const ended = run.hasEnded(result.state);
-    const open = ended ? `Does not add up: ${imbalance ?? "a node is missing"}.` : "Still open: the run goes on.";
+    const open = ended
+      ? `Does not add up: ${imbalance ?? "a node is missing"}.`
+      : "Still open: the run goes on.";
     setText(state, holds ? "✓ Adds up exactly." : open);
     setAttribute(element, "data-holds", String(holds));
   }
@@ -228,10 +315,16 @@ export function configuration() {
   const element = h("details", { class: "card" }, h("summary", {}, "Parameters"), list);
   function update(test) {
     const rows = Object.entries(run.paramsOf(test)).filter(([name]) => name !== "params");
-    keyed(list, rows, ([name]) => name, fact, (child, [name, value]) => {
-      setAttribute(child, "data-param", name);
-      setText(child.lastChild, typeof value === "object" ? JSON.stringify(value) : value);
-    });
+    keyed(
+      list,
+      rows,
+      ([name]) => name,
+      fact,
+      (child, [name, value]) => {
+        setAttribute(child, "data-param", name);
+        setText(child.lastChild, typeof value === "object" ? JSON.stringify(value) : value);
+      },
+    );
   }
   return { element, update };
 }

@@ -8,7 +8,8 @@ import { assert } from "./dom.js";
 // The page of a test as it is now, without what only works live.
 export async function standalone(element, { test, result }) {
   const copy = element.cloneNode(true);
-  for (const live of copy.querySelectorAll("[data-live], .tip, .spoken, .choice, .cursor, .dot")) live.remove();
+  for (const live of copy.querySelectorAll("[data-live], .tip, .spoken, .choice, .cursor, .dot"))
+    live.remove();
   copy.querySelectorAll("details").forEach((details) => details.setAttribute("open", ""));
   for (const plot of copy.querySelectorAll("svg")) plot.removeAttribute("tabindex");
   const text = [

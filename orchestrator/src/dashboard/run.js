@@ -98,7 +98,10 @@ export function loadInWords(test) {
 
 function shape(testType, params) {
   const requests = params.message_count_per_driver || params.requests;
-  const limits = [requests && `${count(requests)} requests`, params.duration_s && `${params.duration_s} s`];
+  const limits = [
+    requests && `${count(requests)} requests`,
+    params.duration_s && `${params.duration_s} s`,
+  ];
   const limit = limits.filter(Boolean).join(" or ");
   if (params.stages) return `open loop in stages ${[params.stages].flat().join(" ")}`;
   if (params.rate) return `open loop at ${params.rate} requests/s, ${limit}`;

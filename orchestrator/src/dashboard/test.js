@@ -25,7 +25,14 @@ export function testView(root, [testId]) {
   root.append(page.element);
   tellEarlier(page, testId);
   const state = {
-    testId, page, series: new Series(), test: null, state: null, stamp: "", news: 0, settled: false,
+    testId,
+    page,
+    series: new Series(),
+    test: null,
+    state: null,
+    stamp: "",
+    news: 0,
+    settled: false,
   };
   const loop = poll(() => step(state));
   page.onCommand = async (command) => {
@@ -111,17 +118,38 @@ function build(testId) {
   const nodes = testNodes();
   const configuration = parts.configuration();
   const live = {
-    tiles: parts.tiles(), progress: parts.progressBar(), verdict: parts.verdict(),
-    outcomes: parts.outcomes(), latency: parts.latencyTable(), accounting: parts.accounting(),
+    tiles: parts.tiles(),
+    progress: parts.progressBar(),
+    verdict: parts.verdict(),
+    outcomes: parts.outcomes(),
+    latency: parts.latencyTable(),
+    accounting: parts.accounting(),
   };
-  const grid = h("div", { class: "grid" }, rates.element, times.element, curve.element,
-    live.outcomes.element);
-  const element = h("article", { id: "run", "data-test-id": testId }, header.element,
-    live.verdict.element, live.progress.element, live.tiles.element, grid, nodes.element,
-    live.latency.element, live.accounting.element, configuration.element);
+  const grid = h(
+    "div",
+    { class: "grid" },
+    rates.element,
+    times.element,
+    curve.element,
+    live.outcomes.element,
+  );
+  const element = h(
+    "article",
+    { id: "run", "data-test-id": testId },
+    header.element,
+    live.verdict.element,
+    live.progress.element,
+    live.tiles.element,
+    grid,
+    nodes.element,
+    live.latency.element,
+    live.accounting.element,
+    configuration.element,
+  );
   const page = { element, header, charts: [rates, times, curve], onCommand: null, latest: null };
   header.actions.forEach((button) =>
-    button.addEventListener("click", () => page.onCommand(button.dataset.command)));
+    button.addEventListener("click", () => page.onCommand(button.dataset.command)),
+  );
   page.update = (test, result, known) => {
     page.latest = { test, result };
     header.update(test, result);
@@ -145,10 +173,13 @@ function drawCharts([rates, times, curve], result, series) {
   rates.update(xs, columns(["offered", "sent", "completed", "errors"]));
   times.update(xs, columns(["p50", "p99", "p99_9", "max"]));
   const points = curvePoints(result);
-  curve.update(points.map((point) => point.quantile), {
-    response: points.map((point) => point.response_ms),
-    service: points.map((point) => point.service_ms),
-  });
+  curve.update(
+    points.map((point) => point.quantile),
+    {
+      response: points.map((point) => point.response_ms),
+      service: points.map((point) => point.service_ms),
+    },
+  );
 }
 
 // Beyond 1 - 1/n a quantile of n samples says nothing more.
@@ -193,14 +224,23 @@ const curveOptions = () => ({
   band: ["response", "service"],
   lines: [
     { key: "response", label: "response", style: "c-blue" },
-    { key: "service", label: "service", style: "c-orange" },
+    { key: "service", label: "service", style: "c-orange dashed" },
   ],
 });
 
 // Raw values for tests, and for people who script.
 function rawValues(result) {
   const values = { "data-state": result.state, "data-test-type": result.test_type };
-  for (const name of ["planned", "offered", "sent", "completed", "ok", "shed", "not_sent", "aborted"]) {
+  for (const name of [
+    "planned",
+    "offered",
+    "sent",
+    "completed",
+    "ok",
+    "shed",
+    "not_sent",
+    "aborted",
+  ]) {
     values[`data-${name.replace("_", "-")}`] = result[name];
   }
   for (const figure of ["min", "mean", "p50", "p99", "p99_9", "max"]) {
@@ -218,18 +258,39 @@ function head(testId) {
   const badge = parts.badge("unknown");
   const note = h("p", { class: "note" });
   const problem = h("p", { class: "problem", role: "alert", hidden: true });
-  const again = h("a", { class: "button", href: `#/new?from=${encodeURIComponent(testId)}` }, "Run again");
-  const compare = h("a", { class: "button", href: `#/compare/${encodeURIComponent(testId)}` }, "Compare");
+  const again = h(
+    "a",
+    { class: "button", href: `#/new?from=${encodeURIComponent(testId)}` },
+    "Run again",
+  );
+  const compare = h(
+    "a",
+    { class: "button", href: `#/compare/${encodeURIComponent(testId)}` },
+    "Compare",
+  );
   const command = (name, text, style = "") =>
     h("button", { type: "button", class: style, "data-command": name }, text);
   const trigger = command("trigger", "Trigger", "primary");
   const stop = command("stop", "Stop", "danger");
   const exports = EXPORTS.map((name) => command(`export ${name}`, name));
   const report = command("report", "report");
-  const downloads = h("span", { class: "choice", role: "group", "aria-label": "Download" },
-    h("span", { class: "label" }, "Download"), exports, report);
+  const downloads = h(
+    "span",
+    { class: "choice", role: "group", "aria-label": "Download" },
+    h("span", { class: "label" }, "Download"),
+    exports,
+    report,
+  );
   const title = h("div", { class: "title" }, h("h1", {}, h("code", {}, testId)), kind, badge);
-  const buttons = h("div", { class: "actions", "data-live": true }, trigger, stop, again, compare, downloads);
+  const buttons = h(
+    "div",
+    { class: "actions", "data-live": true },
+    trigger,
+    stop,
+    again,
+    compare,
+    downloads,
+  );
   const element = h("header", { class: "head" }, title, buttons, note, problem);
   function update(test, result) {
     setText(kind, result.test_type.toLowerCase());
@@ -239,8 +300,7 @@ function head(testId) {
     const reason = test.reason ? ` ${test.reason}` : "";
     const since = format.date(test.started_unix_ms ?? test.created_unix_ms);
     const target = run.paramsOf(test).target ?? "the test server";
-    setText(note, `${words}${reason}\n` +
-      `${run.loadInWords(test)}; target ${target}; ${since}`);
+    setText(note, `${words}${reason}\n` + `${run.loadInWords(test)}; target ${target}; ${since}`);
     trigger.hidden = run.hasEnded(result.state) || run.isLoading(result.state);
     stop.hidden = run.hasEnded(result.state);
     document.title = `${result.state} · ${testId} · dlts`;
@@ -269,8 +329,10 @@ function remedies(page, error) {
   if (!running) return [];
   const queue = () => page.onCommand("trigger queue");
   return [
-    " ", h("a", { href: `#/test/${encodeURIComponent(running)}` }, "Show the running test"),
-    " ", h("button", { type: "button", on: { click: queue } }, "Start when it has ended"),
+    " ",
+    h("a", { href: `#/test/${encodeURIComponent(running)}` }, "Show the running test"),
+    " ",
+    h("button", { type: "button", on: { click: queue } }, "Start when it has ended"),
   ];
 }
 

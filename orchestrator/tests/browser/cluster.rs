@@ -32,12 +32,14 @@ pub struct Cluster {
     port: u16,
     target: u16,
     agent: Agent,
+    token: Option<&'static str>,
     home: TempDir,
 }
 
 impl Cluster {
-    /// Starts one with drivers of these ids, and waits until they are up.
-    pub fn start(node_ids: &[&str]) -> Self {
+    /// Starts one with drivers of these ids, and waits until they are up. With a token, the
+    /// orchestrator asks for it.
+    pub fn start(node_ids: &[&str], token: Option<&'static str>) -> Self {
         let home = TempDir::new().unwrap();
         let mut broker = spawn(Command::new(binary("broker")).stdout(Stdio::piped()), &home);
         let target = free_port();
@@ -59,6 +61,7 @@ impl Cluster {
             port: free_port(),
             target,
             agent: Agent::new_with_config(config),
+            token,
             home,
         };
         cluster.start_orchestrator();
@@ -82,6 +85,9 @@ impl Cluster {
             ])
             .arg(data);
         command.args(["--target", &self.target_url("")]);
+        if let Some(token) = self.token {
+            command.args(["--token", token]);
+        }
         self.orchestrator = Some(spawn(&mut command, &self.home));
         self.wait("the orchestrator", |cluster| {
             cluster.get("healthz").is_some()
@@ -131,7 +137,11 @@ impl Cluster {
 
     /// The answer to a GET; `None` unless it is a 200 with JSON.
     pub fn get(&self, path: &str) -> Option<Value> {
-        let mut answer = self.agent.get(self.url(path)).call().ok()?;
+        let request = self
+            .agent
+            .get(self.url(path))
+            .header("Authorization", self.authorization());
+        let mut answer = request.call().ok()?;
         let text = answer.body_mut().read_to_string().ok()?;
         (answer.status() == 200).then(|| serde_json::from_str(&text).ok())?
     }
@@ -141,6 +151,7 @@ impl Cluster {
         let request = self
             .agent
             .post(self.url(path))
+            .header("Authorization", self.authorization())
             .header("Content-Type", "application/json");
         let mut answer = request.send(body.to_string()).unwrap();
         let text = answer.body_mut().read_to_string().unwrap();
@@ -169,6 +180,10 @@ impl Cluster {
                 .is_some_and(|result| result["state"] == "done")
         });
         id
+    }
+
+    fn authorization(&self) -> String {
+        format!("Bearer {}", self.token.unwrap_or("none"))
     }
 
     fn nodes_up(&self) -> usize {

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::stage::{SOON, Stage};
+use crate::webdriver::Browser;
 
 /// A node may be called so; it must show as text.
 const EVIL: &str = "<img src=x onerror=document.title='owned'>";
@@ -107,5 +108,27 @@ fn a_test_can_be_created_without_starting_it_and_run_again() {
     browser.wait("its values", SOON, |_| value("field-burst") == "10");
     assert_eq!(value("field-seconds"), "0.2");
     assert_eq!(value("field-requests"), "50");
+    stage.assert_no_console_errors();
+}
+
+#[test]
+fn a_token_is_asked_for_once() {
+    let Some(stage) = Stage::set_with(&["one"], Some("correct-horse")) else {
+        return;
+    };
+    let browser = &stage.browser;
+    stage.open("#/nodes");
+    let row = |browser: &Browser| browser.attribute("tr[data-node-id=one]", "data-state");
+    let is_asked = |browser: &Browser| browser.attribute("#token-dialog", "open").is_some();
+    browser.wait("the question", SOON, is_asked);
+    assert_eq!(row(browser), None);
+    browser.type_into("#token", "correct-horse");
+    browser.click("#token-dialog button");
+    browser.wait("the node", SOON, |browser| row(browser).is_some());
+    stage.open("#/tests");
+    browser.wait("the list", SOON, |browser| {
+        browser.text("main").contains("No test matches")
+    });
+    assert!(!is_asked(browser));
     stage.assert_no_console_errors();
 }

@@ -62,7 +62,8 @@ fn a_chart_is_read_with_the_keyboard() {
     stage
         .browser
         .type_into("svg.chart[aria-label^='Percentiles']", "\u{e012}"); // left arrow
-    let spoken = "return [...document.querySelectorAll('.spoken[aria-live]')].map(e => e.textContent).join('')";
+    let spoken = "return [...document.querySelectorAll('.spoken[aria-live]')]
+        .map((element) => element.textContent).join('')";
     stage.browser.wait("words", SOON, |browser| {
         browser
             .run(spoken, json!([]))

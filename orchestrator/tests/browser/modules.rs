@@ -109,7 +109,8 @@ fn calculations_are_right() {
         (
             "series.js",
             "(() => { const s = new m.Series(); \
-            const rows = (from, to) => Array.from({length: to - from}, (_, i) => ({second: from + i, sent: to})); \
+            const rows = (from, to) => Array.from({length: to - from}, \
+                (_, i) => ({second: from + i, sent: to})); \
             s.absorb(s.query(0), rows(0, 30), 0); const query = s.query(1000); \
             s.absorb(query, rows(query.from, 33), 1000); \
             return [query.from, s.rows.length, s.column('sent')[16], s.column('sent')[17]]; })()",

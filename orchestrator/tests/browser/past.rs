@@ -61,7 +61,8 @@ fn a_result_is_downloaded_and_the_report_stands_alone() {
         return;
     };
     let browser = &stage.browser;
-    let body = json!({"requests": 400, "connections": 4, "target": stage.cluster.target_url("?delay=20ms")});
+    let target = stage.cluster.target_url("?delay=20ms");
+    let body = json!({"requests": 400, "connections": 4, "target": target});
     let id = stage.cluster.run_to_end("avalanche", &body);
     stage.open(&format!("#/test/{id}"));
     stage.wait_for_state("done");

@@ -23,6 +23,11 @@ pub struct Stage {
 impl Stage {
     /// `None`, said in a line, when there is no browser.
     pub fn set(node_ids: &[&str]) -> Option<Self> {
+        Self::set_with(node_ids, None)
+    }
+
+    /// The same, with an orchestrator that asks for this token.
+    pub fn set_with(node_ids: &[&str], token: Option<&'static str>) -> Option<Self> {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(browser) = Browser::start() else {
             println!("skipped: no chromium and chromedriver on the PATH");
@@ -30,7 +35,7 @@ impl Stage {
         };
         Some(Self {
             browser,
-            cluster: Cluster::start(node_ids),
+            cluster: Cluster::start(node_ids, token),
             _turn: turn,
         })
     }
