@@ -1,3 +1,108 @@
-//! `client`: the terminal front end of the orchestrator's REST API.
+//! `client`: the terminal front end of the orchestrator's REST API, and the monitor of the drivers'
+//! heartbeats.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | [`cli`], [`load`] | the command line, and the test that it describes |
+//! | [`api`] | the calls |
+//! | [`run`], [`follow`], [`progress`] | create a test, trigger it, follow it to its end |
+//! | [`view`], [`summary`] | a result as it is read, and as a table |
+//! | [`listing`], [`comparison`] | tests; two results side by side |
+//! | [`nodes`], [`monitor`] | heartbeats from Kafka; who is up, suspect or down (pure) |
+//! | [`ending`] | exit codes |
+//!
+//! What it prints for people goes to standard output when it is the answer, and to standard error
+//! when it is progress, so that a pipe gets the answer alone. With `--json` the answer is JSON.
 
 pub mod api;
+pub mod cli;
+pub mod comparison;
+pub mod ending;
+pub mod follow;
+pub mod listing;
+pub mod load;
+pub mod monitor;
+pub mod nodes;
+pub mod progress;
+pub mod run;
+pub mod summary;
+pub mod view;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use serde_json::json;
+
+use api::Api;
+use cli::{Cli, Command, ExportOptions};
+use ending::{Ending, Problem};
+
+/// Does what the command line says.
+#[must_use]
+pub fn run(cli: &Cli) -> ExitCode {
+    let done = perform(cli).unwrap_or_else(|problem| {
+        eprintln!("client: {problem}");
+        problem.ending()
+    });
+    ExitCode::from(done.code())
+}
+
+fn perform(cli: &Cli) -> Result<Ending, Problem> {
+    let api = Api::new(&cli.orchestrator, cli.token.as_deref());
+    match &cli.command {
+        Command::Run(options) => run::run(&api, options, cli.json),
+        Command::Watch { test_id } => run::watch(&api, test_id, cli.json),
+        Command::List(options) => listing::list(&api, options, cli.json),
+        Command::Stop { test_id } => stop(&api, test_id, cli.json),
+        Command::Export(options) => export(&api, options),
+        Command::Compare { base, test } => comparison::compare(&api, base, test, cli.json),
+        Command::Nodes(options) => nodes::watch(&api, options, cli.json),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "client", &mut io::stdout());
+            Ok(Ending::Ok)
+        }
+    }
+}
+
+fn stop(api: &Api, test_id: &str, as_json: bool) -> Result<Ending, Problem> {
+    let answer = api.post(&format!("stop/{}", api::segment(test_id)), &json!({}))?;
+    if as_json {
+        print(&format!("{answer}\n"))?;
+    } else {
+        let state = answer["state"].as_str().unwrap_or("stopping");
+        print(&format!("{test_id}: {state}\n"))?;
+    }
+    Ok(Ending::Ok)
+}
+
+fn export(api: &Api, options: &ExportOptions) -> Result<Ending, Problem> {
+    let test_id = api::segment(&options.test_id);
+    let text = api.text(&format!(
+        "tests/{test_id}/export?format={}",
+        options.format.name()
+    ))?;
+    match &options.output {
+        None => print(&text)?,
+        Some(path) => write(path, &text)?,
+    }
+    Ok(Ending::Ok)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Problem> {
+    fs::write(path, text).map_err(|error| Problem::File {
+        path: path.to_owned(),
+        error,
+    })
+}
+
+/// Prints an answer. A reader that went away (`client list | head`) is a normal end.
+fn print(text: &str) -> Result<(), Problem> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Problem::Output(error)),
+        _ => Ok(()),
+    }
+}

@@ -64,7 +64,14 @@ pub fn runs_already() -> bool {
 /// # Errors
 /// [`Failure::Compose`]; what was started is taken down again.
 pub fn start(folders: &Folders) -> Result<(), Failure> {
-    let up = ["up", "--detach", "--wait", "--wait-timeout", HEALTHY_MAX_S, "redpanda-0"];
+    let up = [
+        "up",
+        "--detach",
+        "--wait",
+        "--wait-timeout",
+        HEALTHY_MAX_S,
+        "redpanda-0",
+    ];
     if compose(folders, &up) && compose(folders, &["run", "--rm", "topics"]) {
         return Ok(());
     }

@@ -24,7 +24,9 @@ pub fn status(folders: &Folders, options: &StatusOptions) -> Result<ExitCode, Fa
         }
         return Ok(ExitCode::SUCCESS);
     };
-    let nodes = Api::new(&record.orchestrator).nodes().unwrap_or_default();
+    let nodes = Api::new(&record.orchestrator, None)
+        .nodes()
+        .unwrap_or_default();
     let rows: Vec<Row> = record
         .entries
         .iter()

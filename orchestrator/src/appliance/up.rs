@@ -180,7 +180,7 @@ impl Start<'_> {
             ("orchestrator", &self.record.orchestrator, "healthz"),
         ];
         for (name, url, path) in servers {
-            let api = Api::new(url);
+            let api = Api::new(url, None);
             self.wait(&format!("the {name} does not answer"), Some(name), || {
                 api.get(path).ok()
             })?;
@@ -189,7 +189,7 @@ impl Start<'_> {
     }
 
     fn wait_for_drivers(&self, drivers: &[Program]) -> Result<(), Failure> {
-        let api = Api::new(&self.record.orchestrator);
+        let api = Api::new(&self.record.orchestrator, None);
         for driver in drivers {
             let late = format!("{} is not up", driver.name);
             self.wait(&late, Some(&driver.name), || {

@@ -1,5 +1,6 @@
 //! The orchestrator's REST API, asked over HTTP.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -66,13 +67,14 @@ impl Node {
 #[derive(Debug, Clone)]
 pub struct Api {
     base: String,
+    token: Option<String>,
     agent: Agent,
 }
 
 impl Api {
-    /// The API below `url`, with or without a slash at its end.
+    /// The API below `url`, with or without a slash at its end, for who has the token.
     #[must_use]
-    pub fn new(url: &str) -> Self {
+    pub fn new(url: &str, token: Option<&str>) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(ANSWER_MAX))
@@ -87,6 +89,7 @@ impl Api {
         };
         Self {
             base,
+            token: token.map(|token| format!("Bearer {token}")),
             agent: Agent::new_with_config(config),
         }
     }
@@ -110,8 +113,11 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub fn text(&self, path: &str) -> Result<String, ApiError> {
-        let answer = self.agent.get(format!("{}/{path}", self.base)).call();
-        self.accept(answer)
+        let mut request = self.agent.get(format!("{}/{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", token);
+        }
+        self.accept(request.call())
     }
 
     /// A POST of a JSON body.
@@ -120,7 +126,10 @@ impl Api {
     /// [`ApiError`].
     pub fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
         let request = self.agent.post(format!("{}/{path}", self.base));
-        let request = request.header("Content-Type", "application/json");
+        let mut request = request.header("Content-Type", "application/json");
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", token);
+        }
         let answer = request.send(body.to_string());
         self.json(&self.accept(answer)?)
     }
@@ -182,5 +191,54 @@ impl Api {
             url: self.base.clone(),
             reason: format!("its answer is not JSON: {error}"),
         })
+    }
+}
+
+/// A text as one segment of a path, or as a value in a query.
+#[must_use]
+pub fn segment(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            _ => {
+                let _ = write!(encoded, "%{byte:02X}");
+            }
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_hold_any_text() {
+        assert_eq!(segment("XVlBzg-1.5_~"), "XVlBzg-1.5_~");
+        assert_eq!(segment("a b/ü?"), "a%20b%2F%C3%BC%3F");
+    }
+
+    #[test]
+    fn addresses_may_be_urls_or_host_and_port() {
+        for (given, base) in [
+            ("127.0.0.1:8001", "http://127.0.0.1:8001"),
+            ("http://h:1/", "http://h:1"),
+            ("https://h", "https://h"),
+        ] {
+            assert_eq!(Api::new(given, None).base(), base);
+        }
+    }
+
+    #[test]
+    fn nobody_there_is_told_with_the_remedy() {
+        let error = Api::new("127.0.0.1:1", None).get("tests").unwrap_err();
+        let words = error.to_string();
+        assert!(
+            words.contains("127.0.0.1:1") && words.contains("make up"),
+            "{words}"
+        );
     }
 }

@@ -1,0 +1,190 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+use proto::bus;
+use proto::units::parse_duration_ns;
+
+use super::load::Load;
+
+/// The terminal front end of dlts: runs tests, shows results, watches the drivers.
+#[derive(Debug, Parser)]
+#[command(name = "client", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// The orchestrator, host:port or URL
+    #[arg(
+        long,
+        env = "ORCHESTRATOR",
+        value_name = "ADDRESS",
+        global = true,
+        default_value = "127.0.0.1:8001"
+    )]
+    pub orchestrator: String,
+    /// Token that the orchestrator asks for
+    #[arg(
+        long,
+        env = "DLTS_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true,
+        global = true
+    )]
+    pub token: Option<String>,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  client run avalanche --requests 1000000        create, trigger, follow, print the result
+  client run tsunami 0.5 --burst 10
+  client list; client watch <id>; client stop <id>
+  client export <id> --format hlog --output run.hlog
+  client compare <base> <test>
+  client nodes                                   heartbeats as they come, from Kafka
+  client completions bash > /etc/bash_completion.d/client
+
+Exit codes: 0 ok, 1 error, 2 usage, 3 a threshold is breached, 4 the result is invalid or
+incomplete, 130 interrupted.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create a test, trigger it, follow it, and print its result; Ctrl-C stops it
+    Run(Box<RunOptions>),
+    /// Follow a test to its end and print its result; Ctrl-C leaves it running
+    Watch {
+        /// The test
+        test_id: String,
+    },
+    /// List the tests, newest first
+    List(ListOptions),
+    /// Stop a test: it stops sending, drains and reports
+    Stop {
+        /// The test
+        test_id: String,
+    },
+    /// Get a stored result as a file
+    Export(ExportOptions),
+    /// Hold two results against each other
+    Compare {
+        /// The test to compare with
+        base: String,
+        /// The test
+        test: String,
+    },
+    /// Print the drivers' heartbeats from Kafka as they come, and who is up, suspect or down
+    Nodes(NodesOptions),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Options of `run`.
+#[derive(Debug, Clone, Args)]
+pub struct RunOptions {
+    /// The test
+    #[command(subcommand)]
+    pub load: Load,
+}
+
+/// Options of `list`.
+#[derive(Debug, Clone, Args)]
+pub struct ListOptions {
+    /// Most tests to list; 0 lists all
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
+    pub limit: usize,
+    /// Only those whose id, type, state or target has this text
+    #[arg(long, value_name = "TEXT")]
+    pub search: Option<String>,
+}
+
+/// Options of `export`.
+#[derive(Debug, Clone, Args)]
+pub struct ExportOptions {
+    /// The test
+    pub test_id: String,
+    /// What to write
+    #[arg(long, short, value_enum, default_value_t = Format::Json)]
+    pub format: Format,
+    /// File to write instead of standard output
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+}
+
+/// The forms of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Everything
+    Json,
+    /// A line a second
+    Csv,
+    /// `HdrHistogram` interval log
+    Hlog,
+    /// `HdrHistogram` percentile distribution
+    Hgrm,
+}
+
+impl Format {
+    /// The name in the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Hlog => "hlog",
+            Self::Hgrm => "hgrm",
+        }
+    }
+}
+
+/// Options of `nodes`.
+#[derive(Debug, Clone, Args)]
+pub struct NodesOptions {
+    /// Broker address, host:port, several separated by commas [default: what the orchestrator uses]
+    #[arg(long, env = "BROKER_IP", value_name = "HOST:PORT")]
+    pub kafka: Option<String>,
+    /// Any librdkafka property; may be repeated
+    #[arg(long = "kafka-property", value_name = "NAME=VALUE", value_parser = bus::parse_property)]
+    pub kafka_properties: Vec<(String, String)>,
+    /// Print only who comes up, becomes suspect, or goes down
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// End after this time, such as 30s [default: at Ctrl-C]
+    #[arg(long, short, value_name = "TIME", value_parser = parse_duration_ns)]
+    pub duration: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn unknown_options_and_formats_are_refused() {
+        for line in [
+            &["client"][..],
+            &["client", "run"],
+            &["client", "run", "flood"],
+            &["client", "run", "avalanche", "--request", "5"],
+            &["client", "run", "avalanche", "--duration", "soon"],
+            &["client", "export", "id", "--format", "xml"],
+            &["client", "watch"],
+        ] {
+            assert!(Cli::try_parse_from(line).is_err(), "{line:?}");
+        }
+    }
+}

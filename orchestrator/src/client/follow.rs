@@ -1,0 +1,133 @@
+//! Following a test to its end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::api::{self, Api, ApiError};
+use super::ending::Problem;
+use super::view::View;
+
+/// How often the orchestrator is asked; it has news every second.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+/// How often Ctrl-C is looked for between two questions.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long an orchestrator may be away (a restart) before the following ends.
+const AWAY_MAX: Duration = Duration::from_secs(30);
+
+/// What Ctrl-C does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnInterrupt {
+    /// Stop the test and wait for its end; the second time, leave.
+    StopTest,
+    /// Leave; the test goes on.
+    Leave,
+}
+
+/// How a following ended.
+pub enum Followed {
+    /// With the test: its result, as it came and as it is read.
+    Ended {
+        /// As it came.
+        raw: Value,
+        /// As it is read.
+        result: Box<View>,
+        /// Whether Ctrl-C had stopped it.
+        interrupted: bool,
+    },
+    /// By Ctrl-C.
+    Left,
+}
+
+/// Counts Ctrl-C and SIGTERM.
+#[derive(Debug, Clone)]
+pub struct Interrupts {
+    count: Arc<AtomicUsize>,
+}
+
+impl Interrupts {
+    /// Takes the signals from now on.
+    ///
+    /// # Errors
+    /// [`Problem::Signals`].
+    pub fn take() -> Result<Self, Problem> {
+        let count = Arc::new(AtomicUsize::new(0));
+        let mut signals =
+            signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).map_err(Problem::Signals)?;
+        let counted = Arc::clone(&count);
+        thread::spawn(move || {
+            for _ in signals.forever() {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        Ok(Self { count })
+    }
+
+    /// How many came.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+/// Asks for the result until the test has ended, and shows each answer.
+///
+/// # Errors
+/// [`Problem::Api`] when the orchestrator refuses, or stays away.
+pub fn follow(
+    api: &Api,
+    test_id: &str,
+    on_interrupt: OnInterrupt,
+    interrupts: &Interrupts,
+    mut show: impl FnMut(&Value, &View),
+) -> Result<Followed, Problem> {
+    // The series is for the dashboard; nothing here reads it.
+    let path = format!("metrics/{}?points=0", api::segment(test_id));
+    let mut last_answer = Instant::now();
+    let mut stopped = false;
+    loop {
+        match api.get(&path).and_then(|raw| Ok((view(api, &raw)?, raw))) {
+            Ok((result, raw)) => {
+                last_answer = Instant::now();
+                if result.has_ended() {
+                    let (result, interrupted) = (Box::new(result), stopped);
+                    return Ok(Followed::Ended {
+                        raw,
+                        result,
+                        interrupted,
+                    });
+                }
+                show(&raw, &result);
+            }
+            Err(ApiError::Unreachable { .. } | ApiError::Refused { status: 503, .. })
+                if last_answer.elapsed() < AWAY_MAX => {}
+            Err(error) => return Err(error.into()),
+        }
+        let until = Instant::now() + ASK_EVERY;
+        while Instant::now() < until && interrupts.count() <= usize::from(stopped) {
+            thread::sleep(LOOK_EVERY);
+        }
+        match (interrupts.count(), on_interrupt) {
+            (0, _) => {}
+            (1, OnInterrupt::StopTest) => {
+                if !stopped {
+                    // A test that ends at this very moment refuses; the next answer tells.
+                    let _ = api.post(&format!("stop/{}", api::segment(test_id)), &json!({}));
+                    stopped = true;
+                }
+            }
+            _ => return Ok(Followed::Left),
+        }
+    }
+}
+
+fn view(api: &Api, raw: &Value) -> Result<View, ApiError> {
+    serde_json::from_value(raw.clone()).map_err(|error| ApiError::Foreign {
+        url: api.base().to_owned(),
+        reason: format!("its result is of another shape: {error}"),
+    })
+}

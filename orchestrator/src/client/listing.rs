@@ -1,0 +1,94 @@
+//! `client list`.
+
+use std::fmt::Write;
+
+use proto::clock;
+use serde_json::Value;
+
+use super::api::{self, Api};
+use super::cli::ListOptions;
+use super::ending::{Ending, Problem};
+use super::print;
+
+/// Prints the tests, newest first.
+///
+/// # Errors
+/// [`Problem::Api`].
+pub fn list(api: &Api, options: &ListOptions, as_json: bool) -> Result<Ending, Problem> {
+    let mut path = "tests?".to_owned();
+    if options.limit > 0 {
+        let _ = write!(path, "limit={}&", options.limit);
+    }
+    if let Some(search) = &options.search {
+        let _ = write!(path, "search={}", api::segment(search));
+    }
+    let tests = api.get(path.trim_end_matches(['?', '&']))?;
+    if as_json {
+        print(&format!("{tests}\n"))?;
+    } else {
+        let now_ms = clock::unix_ns() / 1_000_000;
+        print(&table(tests.as_array().map_or(&[], Vec::as_slice), now_ms))?;
+    }
+    Ok(Ending::Ok)
+}
+
+fn table(tests: &[Value], now_ms: u64) -> String {
+    if tests.is_empty() {
+        return "no tests yet; create one with `client run avalanche`\n".to_owned();
+    }
+    let mut out = format!(
+        "{:<20} {:<10} {:<10} {:>9} {:>5} {:>12}  TARGET\n",
+        "TEST", "TYPE", "STATE", "AGE", "NODES", "PLANNED"
+    );
+    for test in tests {
+        let text = |name: &str| test[name].as_str().unwrap_or("-");
+        let number = |name: &str| {
+            test[name]
+                .as_u64()
+                .map_or_else(|| "-".into(), |n| n.to_string())
+        };
+        let created_ms = test["created_unix_ms"].as_u64().unwrap_or(now_ms);
+        let _ = writeln!(
+            out,
+            "{:<20} {:<10} {:<10} {:>9} {:>5} {:>12}  {}",
+            text("test_id"),
+            text("test_type").to_lowercase(),
+            text("state"),
+            age(now_ms.saturating_sub(created_ms) / 1000),
+            number("nodes"),
+            number("planned"),
+            text("target"),
+        );
+    }
+    out
+}
+
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_test_is_a_line() {
+        let test = json!({"test_id": "XVlBzgbaiCMRAjWwhTHc", "test_type": "AVALANCHE",
+            "state": "done", "created_unix_ms": 1_000_000, "planned": 200_000, "nodes": 2,
+            "target": "http://127.0.0.1:8000/"});
+        let table = table(&[test], 1_000_000 + 3 * 3_600_000);
+        let line = table.lines().nth(1).unwrap();
+        assert_eq!(
+            line,
+            "XVlBzgbaiCMRAjWwhTHc avalanche  done             3 h     2       200000  http://127.0.0.1:8000/"
+        );
+        assert!(super::table(&[], 0).contains("client run avalanche"));
+    }
+}

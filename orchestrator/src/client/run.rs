@@ -1,0 +1,98 @@
+//! `client run` and `client watch`.
+
+use serde_json::{Value, json};
+
+use super::api::{self, Api, ApiError};
+use super::cli::RunOptions;
+use super::ending::{Ending, Problem};
+use super::follow::{Followed, Interrupts, OnInterrupt, follow};
+use super::progress::Progress;
+use super::{print, summary};
+
+/// Creates a test, triggers it, follows it, prints its result.
+///
+/// # Errors
+/// [`Problem::Api`] with the orchestrator's own words.
+pub fn run(api: &Api, options: &RunOptions, as_json: bool) -> Result<Ending, Problem> {
+    let interrupts = Interrupts::take()?;
+    let load = &options.load;
+    let created = api.post(&load.path(), &load.options().parameters()?)?;
+    let Some(test_id) = created["TestId"].as_str() else {
+        return Err(ApiError::Foreign {
+            url: api.base().to_owned(),
+            reason: format!("it answered {created}"),
+        }
+        .into());
+    };
+    let mut progress = Progress::new(as_json);
+    progress.note(&format!("test {test_id}: {}/#/test/{test_id}", api.base()));
+    let trigger = format!("trigger/{}", api::segment(test_id));
+    let triggered = api.post(&trigger, &json!({"queue": load.options().queue}))?;
+    progress.note(&told(&triggered));
+    let on_interrupt = OnInterrupt::StopTest;
+    let followed = follow(api, test_id, on_interrupt, &interrupts, |_, result| {
+        progress.show(result);
+    })?;
+    progress.finish();
+    conclude(test_id, &followed, as_json)
+}
+
+/// Follows a test that was triggered elsewhere. With JSON each answer is a line.
+///
+/// # Errors
+/// [`Problem::Api`] with the orchestrator's own words.
+pub fn watch(api: &Api, test_id: &str, as_json: bool) -> Result<Ending, Problem> {
+    let interrupts = Interrupts::take()?;
+    let mut progress = Progress::new(as_json);
+    let followed = follow(
+        api,
+        test_id,
+        OnInterrupt::Leave,
+        &interrupts,
+        |raw, result| {
+            progress.show(result);
+            if as_json {
+                // A reader that went away is noticed at the end.
+                let _ = print(&format!("{raw}\n"));
+            }
+        },
+    )?;
+    progress.finish();
+    conclude(test_id, &followed, as_json)
+}
+
+fn told(triggered: &Value) -> String {
+    if triggered["queued"] == true {
+        let running = triggered["running_test_id"]
+            .as_str()
+            .unwrap_or("another test");
+        return format!("queued behind {running}");
+    }
+    let participants = triggered["participants"].as_array().map_or(0, Vec::len);
+    format!("triggered on {participants} drivers")
+}
+
+fn conclude(test_id: &str, followed: &Followed, as_json: bool) -> Result<Ending, Problem> {
+    match followed {
+        Followed::Left => {
+            eprintln!("left; the test may still run: client watch {test_id}");
+            Ok(Ending::Interrupted)
+        }
+        Followed::Ended {
+            raw,
+            result,
+            interrupted,
+        } => {
+            if as_json {
+                print(&format!("{raw}\n"))?;
+            } else {
+                print(&summary::table(result))?;
+            }
+            Ok(if *interrupted {
+                Ending::Interrupted
+            } else {
+                Ending::of(result)
+            })
+        }
+    }
+}

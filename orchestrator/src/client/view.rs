@@ -1,0 +1,147 @@
+//! A result as the client reads it from `GET /metrics/{id}`: the part that it shows. Fields that a
+//! later orchestrator leaves out or adds do not stop it.
+
+use proto::summary::{ErrorCounters, Statistics, Verdict};
+use serde::Deserialize;
+
+/// The result of a test.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct View {
+    /// The test.
+    pub test_id: String,
+    /// `AVALANCHE` or `TSUNAMI`.
+    pub test_type: String,
+    /// The run's state.
+    pub state: String,
+    /// The counts.
+    #[serde(flatten)]
+    pub tally: Tally,
+    /// How much of the test they cover.
+    pub coverage: Coverage,
+    /// Whether they add up.
+    pub accounting: Accounting,
+    /// Response times, ms.
+    pub metrics: Statistics,
+    /// Service times, ms.
+    pub service: Statistics,
+    /// Release lags, ms.
+    pub release_lag: Statistics,
+    /// Largest minus smallest first send over the nodes, ms.
+    pub start_skew_ms: Option<f64>,
+    /// Whether the numbers may be believed.
+    pub verdict: Verdict,
+    /// The conditions on the result.
+    pub thresholds: Vec<Threshold>,
+    /// Each node's part.
+    pub nodes: Vec<NodeView>,
+}
+
+/// The counts of a test or a node.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Tally {
+    /// To be sent.
+    pub planned: u64,
+    /// First byte handed to the kernel.
+    pub sent: u64,
+    /// Answers below 400.
+    pub ok: u64,
+    /// Given up unsent past their deadline.
+    pub shed: u64,
+    /// Never sent.
+    pub not_sent: u64,
+    /// In flight when the load was stopped.
+    pub aborted: u64,
+    /// By kind.
+    pub errors: ErrorCounters,
+    /// Failed attempts to connect.
+    pub connect_errors: u64,
+    /// ok a second.
+    pub requests_per_second: Option<f64>,
+    /// Length of the run so far, s.
+    pub elapsed_s: f64,
+}
+
+/// How much of the test the numbers cover.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Coverage {
+    /// Participants.
+    pub nodes_expected: usize,
+    /// Participants that reported anything.
+    pub nodes_reporting: usize,
+    /// Interval reports that never came.
+    pub reports_missing: u64,
+    /// Participants that did not report their end.
+    pub unfinished_nodes: Vec<String>,
+    /// Nodes whose figures cannot be merged.
+    pub unmerged_nodes: Vec<String>,
+}
+
+/// The identities of the accounting.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Accounting {
+    /// Whether they hold.
+    pub holds: bool,
+    /// Which one does not.
+    pub imbalance: Option<String>,
+}
+
+/// A condition on the result.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Threshold {
+    /// As it was written.
+    pub threshold: String,
+    /// What was measured.
+    pub observed: Option<f64>,
+    /// Whether it holds.
+    pub pass: bool,
+}
+
+/// One node's part.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct NodeView {
+    /// The node.
+    pub node_id: String,
+    /// How its part ended.
+    pub outcome: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// The counts.
+    #[serde(flatten)]
+    pub tally: Tally,
+    /// Response times, ms.
+    pub metrics: Statistics,
+    /// Release lags, ms.
+    pub release_lag: Statistics,
+}
+
+impl View {
+    /// Whether the run is over.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        matches!(
+            self.state.as_str(),
+            "done" | "partial" | "aborted" | "failed"
+        )
+    }
+
+    /// Whether it ran to its end on every node, and its numbers add up.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.state == "done" && self.accounting.holds && self.coverage.unfinished_nodes.is_empty()
+    }
+}
+
+impl Tally {
+    /// Requests whose fate is decided.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.sent
+            .saturating_add(self.shed)
+            .saturating_add(self.not_sent)
+    }
+}

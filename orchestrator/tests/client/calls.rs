@@ -1,0 +1,143 @@
+//! The short commands.
+
+use serde_json::{Value, json};
+
+use crate::scripted::{Scripted, client, stderr, stdout};
+
+fn script(what: &str, _: usize) -> (u16, Value) {
+    match what {
+        "GET /tests?limit=20" | "GET /tests?limit=5&search=a%20b" => (
+            200,
+            json!([{"test_id": "abc", "test_type": "AVALANCHE", "state": "done", "nodes": 2,
+                    "created_unix_ms": 0, "planned": 20, "target": "http://h/"}]),
+        ),
+        "POST /stop/abc" => (200, json!({"test_id": "abc", "state": "draining"})),
+        "GET /tests/abc/export?format=hlog" => (200, json!("#[dlts]\n1,2,3\n")),
+        "GET /metrics/abc?points=0" => {
+            (200, json!({"test_id": "abc", "requests_per_second": 10.0}))
+        }
+        "GET /metrics/def?points=0" => {
+            (200, json!({"test_id": "def", "requests_per_second": 15.0}))
+        }
+        _ => (
+            404,
+            json!({"error": "there is no test \"nope\"", "hint": "GET /tests lists them"}),
+        ),
+    }
+}
+
+#[test]
+fn list_stop_export_and_compare_ask_and_print() {
+    let orchestrator = Scripted::start(script);
+    let list = orchestrator.client(&["list"]);
+    assert!(
+        stdout(&list).contains("abc"),
+        "{}{}",
+        stdout(&list),
+        stderr(&list)
+    );
+    let found = orchestrator.client(&["list", "-n", "5", "--search", "a b", "--json"]);
+    assert!(
+        serde_json::from_str::<Value>(&stdout(&found))
+            .unwrap()
+            .is_array()
+    );
+    let stop = orchestrator.client(&["stop", "abc"]);
+    assert_eq!(stdout(&stop), "abc: draining\n");
+    let compare = orchestrator.client(&["compare", "abc", "def"]);
+    assert!(stdout(&compare).contains("+50.0 %"), "{}", stdout(&compare));
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("run.hlog");
+    let export =
+        orchestrator.client(&["export", "abc", "-f", "hlog", "-o", file.to_str().unwrap()]);
+    assert!(export.status.success(), "{}", stderr(&export));
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "#[dlts]\n1,2,3\n");
+}
+
+#[test]
+fn an_unknown_test_is_told_with_the_hint() {
+    let orchestrator = Scripted::start(script);
+    for arguments in [
+        &["watch", "nope"][..],
+        &["stop", "nope"],
+        &["export", "nope"],
+    ] {
+        let answer = orchestrator.client(arguments);
+        assert_eq!(answer.status.code(), Some(1), "{arguments:?}");
+        assert!(
+            stderr(&answer).contains("GET /tests lists them"),
+            "{}",
+            stderr(&answer)
+        );
+    }
+}
+
+#[test]
+fn the_token_goes_with_every_call() {
+    let orchestrator = Scripted::start(script);
+    assert!(
+        orchestrator
+            .client(&["list", "--token", "secret"])
+            .status
+            .success()
+    );
+    let with_environment = orchestrator
+        .command(&["stop", "abc"])
+        .env("DLTS_TOKEN", "s2")
+        .output();
+    assert!(with_environment.unwrap().status.success());
+    let sent: Vec<_> = orchestrator
+        .asked()
+        .into_iter()
+        .map(|asked| asked.authorization)
+        .collect();
+    assert_eq!(
+        sent,
+        [
+            Some("Bearer secret".to_owned()),
+            Some("Bearer s2".to_owned())
+        ]
+    );
+}
+
+#[test]
+fn no_orchestrator_is_told_with_the_remedy() {
+    let list = client(&["list", "--orchestrator", "127.0.0.1:1"])
+        .output()
+        .unwrap();
+    assert_eq!(list.status.code(), Some(1));
+    assert!(stderr(&list).contains("make up"), "{}", stderr(&list));
+}
+
+#[test]
+fn completions_are_made_for_the_usual_shells() {
+    for shell in ["bash", "zsh", "fish"] {
+        let made = client(&["completions", shell]).output().unwrap();
+        assert!(stdout(&made).contains("avalanche"), "{shell}");
+    }
+}
+
+#[test]
+fn help_has_examples_and_exit_codes() {
+    for (arguments, words) in [
+        (&["--help"][..], "3 a threshold is breached"),
+        (
+            &["run", "avalanche", "--help"],
+            "client run avalanche --requests 1000000",
+        ),
+        (
+            &["run", "tsunami", "--help"],
+            "client run tsunami 0.5 --burst 10",
+        ),
+    ] {
+        let help = client(arguments).output().unwrap();
+        assert!(help.status.success());
+        assert!(stdout(&help).contains(words), "{}", stdout(&help));
+    }
+    assert!(stdout(&client(&["--version"]).output().unwrap()).starts_with("client "));
+    assert_eq!(
+        client(&["--nonsense"]).output().unwrap().status.code(),
+        Some(2)
+    );
+}
