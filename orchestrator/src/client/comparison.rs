@@ -34,7 +34,7 @@ pub fn compare(api: &Api, base: &str, test: &str, as_json: bool) -> Result<Endin
 }
 
 fn result(api: &Api, test_id: &str) -> Result<View, Problem> {
-    let raw = api.get(&format!("metrics/{}?points=0", api::segment(test_id)))?;
+    let raw = api.get(&format!("metrics/{}?points=1", api::segment(test_id)))?;
     let view = serde_json::from_value(raw).map_err(|error| ApiError::Foreign {
         url: api.base().to_owned(),
         reason: format!("its result is of another shape: {error}"),

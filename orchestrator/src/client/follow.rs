@@ -30,11 +30,9 @@ pub enum OnInterrupt {
 
 /// How a following ended.
 pub enum Followed {
-    /// With the test: its result, as it came and as it is read.
+    /// With the test.
     Ended {
-        /// As it came.
-        raw: Value,
-        /// As it is read.
+        /// Its result.
         result: Box<View>,
         /// Whether Ctrl-C had stopped it.
         interrupted: bool,
@@ -86,7 +84,7 @@ pub fn follow(
     mut show: impl FnMut(&Value, &View),
 ) -> Result<Followed, Problem> {
     // The series is for the dashboard; nothing here reads it.
-    let path = format!("metrics/{}?points=0", api::segment(test_id));
+    let path = format!("metrics/{}?points=1", api::segment(test_id));
     let mut last_answer = Instant::now();
     let mut stopped = false;
     loop {
@@ -96,7 +94,6 @@ pub fn follow(
                 if result.has_ended() {
                     let (result, interrupted) = (Box::new(result), stopped);
                     return Ok(Followed::Ended {
-                        raw,
                         result,
                         interrupted,
                     });

@@ -34,7 +34,7 @@ pub fn run(api: &Api, options: &RunOptions, as_json: bool) -> Result<Ending, Pro
         progress.show(result);
     })?;
     progress.finish();
-    conclude(test_id, &followed, as_json)
+    conclude(api, test_id, &followed, as_json)
 }
 
 /// Follows a test that was triggered elsewhere. With JSON each answer is a line.
@@ -58,7 +58,7 @@ pub fn watch(api: &Api, test_id: &str, as_json: bool) -> Result<Ending, Problem>
         },
     )?;
     progress.finish();
-    conclude(test_id, &followed, as_json)
+    conclude(api, test_id, &followed, as_json)
 }
 
 fn told(triggered: &Value) -> String {
@@ -72,19 +72,25 @@ fn told(triggered: &Value) -> String {
     format!("triggered on {participants} drivers")
 }
 
-fn conclude(test_id: &str, followed: &Followed, as_json: bool) -> Result<Ending, Problem> {
+fn conclude(
+    api: &Api,
+    test_id: &str,
+    followed: &Followed,
+    as_json: bool,
+) -> Result<Ending, Problem> {
     match followed {
         Followed::Left => {
             eprintln!("left; the test may still run: client watch {test_id}");
             Ok(Ending::Interrupted)
         }
         Followed::Ended {
-            raw,
             result,
             interrupted,
         } => {
             if as_json {
-                print(&format!("{raw}\n"))?;
+                // The whole of it, with the series that the following left out.
+                let whole = api.get(&format!("metrics/{}", api::segment(test_id)))?;
+                print(&format!("{whole}\n"))?;
             } else {
                 print(&summary::table(result))?;
             }

@@ -13,10 +13,10 @@ fn script(what: &str, _: usize) -> (u16, Value) {
         ),
         "POST /stop/abc" => (200, json!({"test_id": "abc", "state": "draining"})),
         "GET /tests/abc/export?format=hlog" => (200, json!("#[dlts]\n1,2,3\n")),
-        "GET /metrics/abc?points=0" => {
+        "GET /metrics/abc?points=1" => {
             (200, json!({"test_id": "abc", "requests_per_second": 10.0}))
         }
-        "GET /metrics/def?points=0" => {
+        "GET /metrics/def?points=1" => {
             (200, json!({"test_id": "def", "requests_per_second": 15.0}))
         }
         _ => (

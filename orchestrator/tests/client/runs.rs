@@ -27,8 +27,8 @@ fn good(what: &str, before: usize) -> (u16, Value) {
             200,
             json!({"state": "armed", "participants": ["driver-1", "b"]}),
         ),
-        "GET /metrics/abc?points=0" if before == 0 => (200, result("running", true)),
-        "GET /metrics/abc?points=0" => (200, result("done", true)),
+        "GET /metrics/abc?points=1" if before == 0 => (200, result("running", true)),
+        "GET /metrics/abc?points=1" | "GET /metrics/abc" => (200, result("done", true)),
         other => panic!("{other}"),
     }
 }
@@ -121,14 +121,14 @@ fn ctrl_c_stops_the_test_and_prints_what_it_has() {
     fn endless(what: &str, before: usize) -> (u16, Value) {
         match what {
             "POST /stop/abc" => (200, json!({"test_id": "abc", "state": "draining"})),
-            "GET /metrics/abc?points=0" if before < 3 => (200, result("running", true)),
-            "GET /metrics/abc?points=0" => (200, result("aborted", true)),
+            "GET /metrics/abc?points=1" if before < 3 => (200, result("running", true)),
+            "GET /metrics/abc?points=1" => (200, result("aborted", true)),
             other => good(other, before),
         }
     }
     let orchestrator = Scripted::start(endless);
     let run = orchestrator.command(&["run", "avalanche"]).spawn().unwrap();
-    orchestrator.wait_for("GET /metrics/abc?points=0");
+    orchestrator.wait_for("GET /metrics/abc?points=1");
     kill_process(Pid::from_child(&run), Signal::INT).unwrap();
     let run = run.wait_with_output().unwrap();
     assert_eq!(run.status.code(), Some(130), "{}", stderr(&run));
@@ -147,7 +147,7 @@ fn a_watch_leaves_the_test_running() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    orchestrator.wait_for("GET /metrics/abc?points=0");
+    orchestrator.wait_for("GET /metrics/abc?points=1");
     kill_process(Pid::from_child(&watch), Signal::INT).unwrap();
     let watch = watch.wait_with_output().unwrap();
     assert_eq!(watch.status.code(), Some(130));
