@@ -39,8 +39,8 @@ fn within(cpus: Vec<usize>, allowed: Vec<usize>) -> Result<Vec<usize>, InvalidCo
 }
 
 /// Numbers and ranges, sorted, each once. No machine has more CPUs than a range may span.
-fn parse(list: &str) -> Result<Vec<usize>, InvalidCores> {
-    let refuse = || InvalidCores::Syntax(list.to_owned());
+fn parse(ranges: &str) -> Result<Vec<usize>, InvalidCores> {
+    let refuse = || InvalidCores::Syntax(ranges.to_owned());
     let number = |text: &str| {
         text.trim()
             .parse::<u16>()
@@ -48,9 +48,9 @@ fn parse(list: &str) -> Result<Vec<usize>, InvalidCores> {
             .map_err(|_| refuse())
     };
     let mut cpus = Vec::new();
-    for part in list.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last) = (number(first)?, number(last)?);
+    for part in ranges.split(',') {
+        let ends = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (number(ends.0)?, number(ends.1)?);
         if first > last {
             return Err(refuse());
         }

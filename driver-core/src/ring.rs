@@ -132,7 +132,7 @@ impl Ring {
     pub fn connect(&mut self, token: Token, fd: RawFd) {
         let address = &self.memory().address;
         let entry = opcode::Connect::new(types::Fd(fd), address.as_ptr().cast(), address.len());
-        self.push(entry.build().user_data(token.pack()));
+        self.push(&entry.build().user_data(token.pack()));
         self.in_flight += 1;
     }
 
@@ -147,9 +147,9 @@ impl Ring {
             .user_data(token.pack());
         if notify || !self.features.skip_success {
             self.in_flight += 1;
-            self.push(entry);
+            self.push(&entry);
         } else {
-            self.push(entry.flags(squeue::Flags::SKIP_SUCCESS));
+            self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS));
         }
     }
 
@@ -168,7 +168,7 @@ impl Ring {
             .build()
             .user_data(token.pack());
         self.in_flight += 1;
-        self.push(entry);
+        self.push(&entry);
     }
 
     /// Whether a receive of this slot is in flight.
@@ -195,11 +195,8 @@ impl Ring {
     pub fn listen(&mut self, token: Token, wake: &Wake) {
         let fd = types::Fd(wake.fd());
         let count = self.memory().wake_count;
-        self.push(
-            opcode::Read::new(fd, count.cast(), 8)
-                .build()
-                .user_data(token.pack()),
-        );
+        let entry = opcode::Read::new(fd, count.cast(), 8).build();
+        self.push(&entry.user_data(token.pack()));
         self.in_flight += 1;
     }
 
@@ -251,10 +248,10 @@ impl Ring {
         }
     }
 
-    fn push(&mut self, entry: squeue::Entry) {
+    fn push(&mut self, entry: &squeue::Entry) {
         // SAFETY: all pointers in entries point into `memory`, which outlives the operations (see
         // `drop`), or are owned by the kernel; the buffers' exclusivity is kept by `receiving`.
-        while unsafe { self.uring.submission().push(&entry) }.is_err() {
+        while unsafe { self.uring.submission().push(entry) }.is_err() {
             // Full: hand over what is queued. An error repeats at the next wait, which reports it.
             let _ = self.uring.submit();
         }

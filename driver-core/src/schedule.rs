@@ -120,9 +120,9 @@ impl Schedule {
         while beyond - within > 1 {
             let middle = within + (beyond - within) / 2;
             if inside(middle) {
-                within = middle
+                within = middle;
             } else {
-                beyond = middle
+                beyond = middle;
             }
         }
         within + 1

@@ -109,26 +109,26 @@ impl Open {
 impl Load {
     /// The load of `share`; what is planned goes into the first interval's counts.
     pub(super) fn new(plan: &Plan, share: &Share, recorder: &mut Recorder) -> Self {
-        let (kind, mut planned) = match &share.open_loop {
-            Some(open_loop) => (
+        let (kind, mut planned) = if let Some(open_loop) = &share.open_loop {
+            (
                 Kind::Open(Box::new(Open::new(open_loop.clone()))),
                 open_loop.count(),
-            ),
-            None => {
-                let requests = plan.workload().limit.requests;
-                let common = if share.core == 0 {
-                    requests.unwrap_or(0)
-                } else {
-                    0
-                };
-                (
-                    Kind::Closed {
-                        leased: 0,
-                        counted: requests.is_some(),
-                    },
-                    common,
-                )
-            }
+            )
+        } else {
+            let requests = plan.workload().limit.requests;
+            // The common count is one core's to plan, whoever sends it.
+            let common = if share.core == 0 {
+                requests.unwrap_or(0)
+            } else {
+                0
+            };
+            (
+                Kind::Closed {
+                    leased: 0,
+                    counted: requests.is_some(),
+                },
+                common,
+            )
         };
         if plan.planned().is_none() {
             planned = 0;
@@ -245,7 +245,7 @@ impl Engine {
     pub(super) fn release(&mut self, now_ns: u64) {
         match (self.load.phase, &self.load.kind) {
             (Phase::Running | Phase::WarmUp { .. }, Kind::Closed { .. }) => {
-                self.release_closed(now_ns)
+                self.release_closed(now_ns);
             }
             (Phase::Running | Phase::WarmUp { .. }, Kind::Open(_)) => self.release_open(now_ns),
             (Phase::Draining { until_ns }, _) => self.drain(now_ns, until_ns),

@@ -112,12 +112,13 @@ fn skip_chunks(chunk: &mut Chunk, bytes: &[u8]) -> Result<(usize, bool), Malform
 /// The state after one byte of framing; `None` after the last byte of the body.
 fn after(chunk: Chunk, byte: u8) -> Result<Option<Chunk>, Malformed> {
     let next = match (chunk, byte) {
-        (Chunk::Size { size, digits: 1.. }, b'\r') => Chunk::SizeEnd(size),
+        (Chunk::Size { size, digits: 1.. } | Chunk::Extension { size, .. }, b'\r') => {
+            Chunk::SizeEnd(size)
+        }
         (Chunk::Size { size, digits: 1.. }, b';' | b' ' | b'\t') => {
             Chunk::Extension { size, length: 0 }
         }
         (Chunk::Size { size, digits }, _) => size_digit(size, digits, byte)?,
-        (Chunk::Extension { size, .. }, b'\r') => Chunk::SizeEnd(size),
         (
             Chunk::Extension {
                 length: CHUNK_LINE_MAX..,

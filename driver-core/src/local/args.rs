@@ -21,7 +21,7 @@ const DEFAULT_DURATION_S: f64 = 10.0;
 /// incomplete, 130 interrupted.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// The target, http://host[:port]/path
+    /// URL of the target: `http://host[:port]/path`
     #[arg(value_hint = ValueHint::Url)]
     pub url: String,
     /// Connections [default: 64; with --gap, up to 1024 as --burst needs]
@@ -80,10 +80,10 @@ pub struct RunArgs {
     /// Load before the measured one, of which nothing is counted
     #[arg(long, value_name = "TIME", value_parser = parse_duration_ns)]
     pub warmup: Option<u64>,
-    /// What the result must satisfy, such as 'p99<250ms' or 'error_rate<0.1%'; may be repeated
+    /// What the result must satisfy, such as `p99<250ms` or `error_rate<0.1%`; may be repeated
     #[arg(long, value_name = "CONDITION")]
     pub threshold: Vec<String>,
-    /// Print the result as JSON, in the shape of the orchestrator's GET /metrics/{id}
+    /// Print the result as JSON, in the shape of the orchestrator's `GET /metrics/{id}`
     #[arg(long)]
     pub json: bool,
     /// Write core-N.hlog and core-N.jsonl, a line a second, into this directory

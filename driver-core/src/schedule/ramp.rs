@@ -123,9 +123,9 @@ impl Piece {
         while high - low > 1 {
             let middle = low + (high - low) / 2;
             if self.reaches(middle, wanted) {
-                high = middle
+                high = middle;
             } else {
-                low = middle
+                low = middle;
             }
         }
         if self.reaches(low, wanted) { low } else { high }

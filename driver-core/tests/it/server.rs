@@ -120,7 +120,7 @@ impl Peer {
                 self.counts.requests.fetch_add(1, Ordering::SeqCst);
                 return Some(self.buffer.drain(..length).collect());
             }
-            let mut piece = [0; 65_536];
+            let mut piece = [0; 16_384];
             match self.stream.read(&mut piece) {
                 Ok(length @ 1..) => self.buffer.extend_from_slice(&piece[..length]),
                 Ok(0) | Err(_) => return None,

@@ -1,36 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::http::check::read;
 
-/// All answers in `pieces`, and how the connection ended.
 fn read_all(method: &str, pieces: &[&[u8]]) -> (Vec<Answer>, Result<(), Malformed>) {
-    let (mut reader, mut memo) = (Reader::default(), HeadMemo::new(method));
-    let mut answers = Vec::new();
-    for piece in pieces {
-        let mut bytes = *piece;
-        while !bytes.is_empty() {
-            match reader.read(&mut memo, bytes) {
-                Ok(step) => {
-                    assert!(
-                        step.used > 0 && step.used <= bytes.len(),
-                        "used {}",
-                        step.used
-                    );
-                    assert!(step.answer.is_some() || step.used == bytes.len());
-                    answers.extend(step.answer);
-                    bytes = &bytes[step.used..];
-                }
-                Err(malformed) => return (answers, Err(malformed)),
-            }
-        }
-    }
-    match reader.end() {
-        Ok(answer) => {
-            answers.extend(answer);
-            (answers, Ok(()))
-        }
-        Err(malformed) => (answers, Err(malformed)),
-    }
+    read(method, pieces.iter().copied())
 }
 
 fn statuses(method: &str, text: &str) -> Vec<u16> {
