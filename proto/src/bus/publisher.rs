@@ -126,6 +126,7 @@ impl Publisher {
     }
 
     /// Waits until everything is delivered, for `timeout` at most; whether it is.
+    #[allow(clippy::must_use_candidate)] // at the end of a process nothing is left to do
     pub fn flush(&self, timeout: Duration) -> bool {
         self.producer.flush(timeout).is_ok()
     }

@@ -94,6 +94,7 @@ impl Subscriber {
     }
 
     /// Waits for the next event, for `timeout` at most.
+    #[allow(clippy::must_use_candidate)] // polling serves the client's callbacks too
     pub fn poll(&self, timeout: Duration) -> Option<Event> {
         match self.consumer.poll(timeout)? {
             Ok(message) => {

@@ -274,8 +274,7 @@ fn connections(arrival: &Arrival, params: &Params) -> Checked<u32> {
 
 fn warmup(params: &Params) -> Checked<u64> {
     match params.warmup_s {
-        None => Ok(0),
-        Some(0.0) => Ok(0),
+        None | Some(0.0) => Ok(0),
         Some(seconds) => seconds_up_to("warmup_s", seconds, WARMUP_S_MAX),
     }
 }
