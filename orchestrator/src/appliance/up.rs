@@ -102,8 +102,19 @@ fn print_places(record: &Record) {
     println!("  curl -X POST {orchestrator}avalanche         # answers {{\"TestId\":\"...\"}}");
     println!("  curl -X POST {orchestrator}trigger/<TestId>");
     println!("  curl {orchestrator}metrics/<TestId>");
-    println!("  target/release/client run tsunami 0.1 --burst 10");
+    println!(
+        "  target/release/client run tsunami 0.1 --burst 10{}",
+        client_option(orchestrator)
+    );
     println!("  make status | make logs | make down");
+}
+
+/// What the client must be told, where it does not find the orchestrator by itself.
+fn client_option(orchestrator: &str) -> String {
+    if orchestrator == "http://127.0.0.1:8001/" {
+        return String::new();
+    }
+    format!(" --orchestrator {orchestrator}")
 }
 
 /// A start in progress.
