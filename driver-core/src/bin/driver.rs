@@ -1,6 +1,8 @@
 //! The driver process: takes part in a cluster, or with `driver run URL` loads from this machine
 //! alone.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};

@@ -1,3 +1,5 @@
+//! Schedules: monotone, exact in rate, and whole when cut into segments.
+
 use proptest::prelude::*;
 use proto::workload::{Arrival, Rate, Stage};
 

@@ -1,3 +1,5 @@
+//! The incremental reader: what it takes, what it refuses, and that any split reads the same.
+
 use proptest::prelude::*;
 
 use super::*;
