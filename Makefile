@@ -35,7 +35,8 @@ up: build ## Start broker, test server, orchestrator and drivers
 	@$(BIN)/appliance up
 
 down: ## End what `make up` started
-	@if [ -x $(BIN)/appliance ]; then $(BIN)/appliance down; else echo "nothing was built, so nothing is up"; fi
+	@[ -x $(BIN)/appliance ] || [ ! -e run/appliance.json ] || $(CARGO) build --release --locked --bin appliance
+	@if [ -x $(BIN)/appliance ]; then $(BIN)/appliance down; else echo "dlts is not up; nothing to end"; fi
 
 status: ## Which processes run, and where
 	@$(BIN)/appliance status
