@@ -211,10 +211,7 @@ impl Engine {
         let now_ns = monotonic_ns();
         self.pace.look(now_ns, &mut self.tape.health);
         self.obey(now_ns);
-        if now_ns >= self.tape.boundary_ns {
-            self.tape.turn_over(now_ns);
-            self.check_target(now_ns);
-        }
+        self.keep_seconds(now_ns);
         self.fire_timers(now_ns);
         self.release(now_ns);
         self.hand_over();
@@ -224,6 +221,15 @@ impl Engine {
         let turn = self.rest(now_ns)?;
         self.reap();
         Ok(turn)
+    }
+
+    /// At a second's end: what was intended in it is offered in it, then its recorder goes.
+    fn keep_seconds(&mut self, now_ns: u64) {
+        if now_ns >= self.tape.boundary_ns {
+            self.offer(self.tape.boundary_ns - 1);
+            self.tape.turn_over(now_ns);
+            self.check_target(now_ns);
+        }
     }
 
     fn tried_all(&self) -> bool {

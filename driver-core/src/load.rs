@@ -81,7 +81,7 @@ pub enum PrepareError {
     },
     /// A core's executor.
     #[error(
-        "core {core}: the executor cannot be made ({reason}); it needs io_uring and 512 KiB of locked memory (`ulimit -l`)"
+        "core {core}: the executor cannot be made ({reason}); it needs io_uring (sysctl kernel.io_uring_disabled=0, and in a container a seccomp profile that allows it) and 512 KiB of locked memory (`ulimit -l`)"
     )]
     Executor {
         /// The core's number.

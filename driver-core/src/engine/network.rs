@@ -141,9 +141,7 @@ impl Engine {
         self.ring.reap(&mut batch);
         if !batch.is_empty() {
             let now_ns = monotonic_ns();
-            if now_ns >= self.tape.boundary_ns {
-                self.tape.turn_over(now_ns);
-            }
+            self.keep_seconds(now_ns);
             for completion in &batch {
                 self.complete(*completion, now_ns);
             }

