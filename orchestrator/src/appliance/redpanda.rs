@@ -96,3 +96,47 @@ fn compose(folders: &Folders, arguments: &[&str]) -> bool {
         .status();
     status.is_ok_and(|status| status.success())
 }
+
+#[cfg(test)]
+mod tests {
+    use proto::topic::Topic;
+
+    use super::*;
+
+    const COMPOSE: &str = include_str!("../../../redpanda-compose.yml");
+
+    #[test]
+    fn the_compose_file_listens_where_we_look_and_makes_our_topics() {
+        let port = ADDRESS.rsplit_once(':').unwrap().1;
+        assert!(
+            COMPOSE.contains(&format!("host://0.0.0.0:{port}\n")),
+            "the host's listener"
+        );
+        assert!(
+            COMPOSE.contains(&format!(":{port}:{port}\"\n")),
+            "the published port"
+        );
+        for topic in Topic::ALL {
+            assert!(
+                COMPOSE.contains(&format!("      - {topic}\n")),
+                "topic {topic}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_image_is_pinned() {
+        let images = COMPOSE
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("image: "));
+        let images: Vec<&str> = images.collect();
+        assert!(!images.is_empty());
+        for image in images {
+            let version = image.rsplit_once(":v").map(|(_, version)| version);
+            assert!(
+                version.is_some_and(|v| v.split('.').count() == 3),
+                "{image}"
+            );
+        }
+    }
+}
