@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::results::Document;
 use crate::rig::Error;
-use crate::scenario::{pacing, server, stall};
+use crate::scenario::{control, instructions, pacing, scale, server, stall};
 use crate::{compare, measure, output, rig, table, target, throughput, tools};
 
 /// Compares dlts with what people use, in a way that a sceptic can repeat.
@@ -37,6 +37,14 @@ pub enum Command {
     Stall(stall::Options),
     /// Compare the test server with other minimal servers
     Server(server::Options),
+    /// Run 1 to 8 drivers under an orchestrator
+    Scale(scale::Options),
+    /// Count the metrics messages a second that are merged
+    Control(control::Options),
+    /// Compare dlts with a bare ring that only sends and receives, and with wrk
+    Floor(throughput::Common),
+    /// Count the instructions of the hot paths with callgrind
+    Instructions(instructions::Options),
     /// Show what changed between two results files, with the noise; exits with 4 if worse
     Compare {
         /// The results file before
@@ -92,6 +100,22 @@ pub fn run(options: &Options) -> Result<Outcome, Box<dyn std::error::Error>> {
             &server::VIEW,
             &options.common,
         )?),
+        Some(Command::Scale(options)) => {
+            output::publish(&scale::run(options)?, &scale::VIEW, &options.results)?;
+            Ok(Outcome::Done)
+        }
+        Some(Command::Control(options)) => {
+            output::publish(&control::run(options)?, &control::VIEW, &options.results)?;
+            Ok(Outcome::Done)
+        }
+        Some(Command::Floor(common)) => {
+            let document = throughput::floor(common)?;
+            Ok(publish(&document, &THROUGHPUT, common)?)
+        }
+        Some(Command::Instructions(options)) => {
+            output::publish(&instructions::run()?, &instructions::VIEW, &options.results)?;
+            Ok(Outcome::Done)
+        }
         Some(Command::Compare { base, new }) => Ok(show_changes(base, new)?),
         Some(Command::Tools { install }) => Ok(show_tools(*install)),
     }

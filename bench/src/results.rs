@@ -36,6 +36,9 @@ use crate::statistics::Summary;
 /// The version of the file's shape.
 pub const SCHEMA: u32 = 1;
 
+/// What a scenario was told, by name.
+pub type Settings = BTreeMap<String, serde_json::Value>;
+
 /// Metric name to value.
 pub type Sample = BTreeMap<String, f64>;
 
@@ -55,7 +58,7 @@ pub struct Document {
     /// On what.
     pub host: Host,
     /// What the scenario was told.
-    pub settings: BTreeMap<String, serde_json::Value>,
+    pub settings: Settings,
     /// What was measured.
     pub cells: Vec<Cell>,
     /// Tools that were not found.

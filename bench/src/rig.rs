@@ -11,6 +11,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 pub use server::{Kind, Server};
+pub(crate) use server::{get, post};
 
 use crate::machine::{CpuTimes, Host};
 use crate::measure::{self, Run};

@@ -4,11 +4,10 @@
 //! repetition, each time in another order, so that a machine that slows down slows all of them
 //! down; ratios to wrk are taken within a repetition.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::measure::Usage;
-use crate::results::{Cell, Document, Missing, SCHEMA, Sample};
+use crate::results::{Cell, Document, Missing, SCHEMA, Sample, Settings};
 use crate::rig::{Error, Kind, Observed, Rig, Server};
 use crate::table::Column;
 use crate::tools::{self, Found, Load};
@@ -124,6 +123,28 @@ pub fn run(options: &Options) -> Result<Document, Error> {
     })
 }
 
+/// The comparison with the bare ring, which does one thing only: 64 connections, no pipeline.
+///
+/// # Errors
+/// As [`run`].
+pub fn floor(common: &Common) -> Result<Document, Error> {
+    let tools = ["dlts", "floor", "wrk"].map(str::to_owned).to_vec();
+    let common = Common {
+        tools,
+        ..common.clone()
+    };
+    let options = Options {
+        connections: vec![64],
+        pipeline: 1,
+        target: Kind::Stamping,
+        common,
+    };
+    Ok(Document {
+        scenario: "floor".to_owned(),
+        ..run(&options)?
+    })
+}
+
 /// The tools that are there, and those that are not; an error when none is.
 pub(crate) fn look(names: &[String]) -> Result<(Vec<Found>, Vec<Missing>), Error> {
     let (found, missing) = tools::look(names);
@@ -145,7 +166,7 @@ pub(crate) fn look(names: &[String]) -> Result<(Vec<Found>, Vec<Missing>), Error
 pub(crate) fn document(
     scenario: &str,
     rig: &Rig,
-    settings: BTreeMap<String, serde_json::Value>,
+    settings: Settings,
     cells: Vec<Cell>,
 ) -> Document {
     let (commit, modified) = crate::machine::commit();
@@ -164,8 +185,8 @@ pub(crate) fn document(
     }
 }
 
-pub(crate) fn settings(common: &Common, target: Kind) -> BTreeMap<String, serde_json::Value> {
-    BTreeMap::from([
+pub(crate) fn settings(common: &Common, target: Kind) -> Settings {
+    Settings::from([
         ("seconds".to_owned(), common.seconds.into()),
         ("repetitions".to_owned(), common.repetitions.into()),
         ("target".to_owned(), target.name().into()),

@@ -210,8 +210,20 @@ impl Drop for Server {
     }
 }
 
-/// The body of an answer, whatever its status.
+/// The body of an answer to GET, whatever its status.
 pub(crate) fn get(url: &str) -> Result<String, Error> {
+    ask(url, |agent| agent.get(url).call())
+}
+
+/// The body of an answer to POST without a body, whatever its status.
+pub(crate) fn post(url: &str) -> Result<String, Error> {
+    ask(url, |agent| agent.post(url).send_empty())
+}
+
+fn ask(
+    url: &str,
+    call: impl FnOnce(ureq::Agent) -> Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+) -> Result<String, Error> {
     let failed = |error: ureq::Error| Error::Answer {
         url: url.to_owned(),
         message: error.to_string(),
@@ -220,10 +232,7 @@ pub(crate) fn get(url: &str) -> Result<String, Error> {
         .timeout_global(Some(Duration::from_secs(10)))
         .http_status_as_error(false)
         .build();
-    let mut answer = ureq::Agent::new_with_config(config)
-        .get(url)
-        .call()
-        .map_err(failed)?;
+    let mut answer = call(ureq::Agent::new_with_config(config)).map_err(failed)?;
     answer.body_mut().read_to_string().map_err(failed)
 }
 

@@ -26,6 +26,15 @@ pub(super) fn dlts(load: &Load) -> Option<Vec<String>> {
     Some(command)
 }
 
+/// The bare ring of driver-core's example: 64 connections from core 0, nothing else.
+pub(super) fn floor(load: &Load) -> Option<Vec<String>> {
+    unpipelined(load)?;
+    unpaced(load)?;
+    let address = load.url.strip_prefix("http://")?.trim_end_matches('/');
+    let can = load.connections == 64 && load.core == 0;
+    can.then(|| words(&[address, &load.seconds.to_string()]))
+}
+
 /// Pipelining by a script that hands wrk several requests as one, as its own `pipeline.lua` does.
 pub(super) fn wrk(load: &Load) -> Option<Vec<String>> {
     const SCRIPT: &str = "\

@@ -1,0 +1,187 @@
+//! Micro-benchmarks of what the driver does for each request and for each second.
+//!
+//!     cargo bench -p bench
+//!
+//! On a noisy machine compare instruction counts instead: `bench instructions`.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use driver_core::http::{self, HeadMemo, Reader};
+use driver_core::recorder::{Instants, Recorder};
+use driver_core::schedule::Schedule;
+use proto::histogram::{self, Latencies, SparseLatencies};
+use proto::message::{Health, LatencyFigures, Metrics, Report};
+use proto::summary::{Counters, Summary};
+use proto::workload::{Arrival, Request, Target};
+
+const PLAIN: &[u8] = b"HTTP/1.1 200 OK\r\nServer: M\r\nContent-Length: 11\r\n\r\nHello World";
+const CHUNKED: &[u8] =
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nHello World\r\n0\r\n\r\n";
+
+fn schedule(criterion: &mut Criterion) {
+    let bursts = Arrival::Bursts {
+        gap_ns: 2_000_000_000,
+        burst: 100,
+    };
+    let bursts = Schedule::new(&bursts).expect("invariant: an open loop");
+    let mut index = 0;
+    criterion.bench_function("schedule/bursts", |bencher| {
+        bencher.iter(|| {
+            index += 1;
+            bursts.intended_ns(black_box(index))
+        });
+    });
+    let rate = "3000"
+        .parse()
+        .map(Arrival::Rate)
+        .expect("invariant: a rate");
+    let rate = Schedule::new(&rate).expect("invariant: an open loop");
+    criterion.bench_function("schedule/rate", |bencher| {
+        bencher.iter(|| {
+            index += 1;
+            rate.intended_ns(black_box(index))
+        });
+    });
+}
+
+fn request(criterion: &mut Criterion) {
+    let target = Target::parse("http://127.0.0.1:8000/").expect("invariant: a URL");
+    let request = Request {
+        method: "GET".into(),
+        headers: Vec::new(),
+        body: Vec::new(),
+    };
+    criterion.bench_function("request/render", |bencher| {
+        bencher.iter(|| http::render(black_box(&request), &target));
+    });
+    let rendered = http::render(&request, &target);
+    let mut pipeline = Vec::with_capacity(rendered.len() * 16);
+    criterion.bench_function("request/write_16", |bencher| {
+        bencher.iter(|| {
+            pipeline.clear();
+            (0..16).for_each(|_| pipeline.extend_from_slice(black_box(&rendered)));
+            pipeline.len()
+        });
+    });
+}
+
+fn answer(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("answer");
+    for (name, bytes) in [("plain", PLAIN), ("chunked", CHUNKED)] {
+        group.throughput(Throughput::Bytes(bytes.len() as u64));
+        let (mut reader, mut memo) = (Reader::default(), HeadMemo::new("GET"));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| reader.read(&mut memo, black_box(bytes)));
+        });
+        group.bench_function(format!("{name}_new_head"), |bencher| {
+            bencher.iter(|| {
+                let mut memo = HeadMemo::new("GET");
+                reader.read(&mut memo, black_box(bytes))
+            });
+        });
+    }
+    group.finish();
+}
+
+fn record(criterion: &mut Criterion) {
+    let mut recorder = Recorder::new();
+    let mut random = fastrand::Rng::with_seed(1);
+    criterion.bench_function("record", |bencher| {
+        bencher.iter(|| {
+            let sent_ns = 1_000;
+            let end_ns = sent_ns + random.u64(20_000..2_000_000);
+            recorder.sent(0, sent_ns, 1);
+            recorder.answered(
+                200,
+                black_box(Instants {
+                    intended_ns: 0,
+                    sent_ns,
+                    end_ns,
+                }),
+                1,
+            );
+        });
+    });
+}
+
+fn filled() -> Latencies {
+    let mut latencies = Latencies::new();
+    let mut random = fastrand::Rng::with_seed(1);
+    for _ in 0..100_000 {
+        // The product of two is small more often than large, as latencies are.
+        let service_ns = 10_000 + random.u64(0..2_000) * random.u64(0..2_000);
+        latencies.service.saturating_record(service_ns);
+        latencies.response.saturating_record(service_ns + 500);
+        latencies
+            .release_lag
+            .saturating_record(random.u64(100..5_000));
+    }
+    latencies
+}
+
+fn message() -> Metrics {
+    Metrics {
+        node_id: "node".into(),
+        test_id: "XVlBzgbaiCMRAjWwhTHc".into(),
+        report_id: Some("report".into()),
+        metrics: LatencyFigures::default(),
+        report: Some(Report {
+            sequence_first: 0,
+            sequence: 0,
+            last: false,
+            interval_start_ns: 0,
+            interval_end_ns: 1_000_000_000,
+            counters: Counters {
+                planned: 100_000,
+                sent: 100_000,
+                ..Counters::default()
+            },
+            seconds: Vec::new(),
+            first_send_ns: Some(0),
+            clock: None,
+            health: Health::default(),
+            connections: None,
+            outcome: None,
+            reason: None,
+            latencies: SparseLatencies::from(&filled()),
+        }),
+    }
+}
+
+fn merge(criterion: &mut Criterion) {
+    let (filled, mut total) = (filled(), Latencies::new());
+    criterion.bench_function("merge/dense", |bencher| {
+        bencher.iter(|| total.add(black_box(&filled)));
+    });
+    let (sparse, mut total) = (SparseLatencies::from(&filled), SparseLatencies::default());
+    criterion.bench_function("merge/sparse", |bencher| {
+        bencher.iter(|| total.add(black_box(&sparse)));
+    });
+    let message = message();
+    criterion.bench_function("merge/first_report", |bencher| {
+        bencher.iter(|| Summary::default().absorb(black_box(&message)));
+    });
+}
+
+fn codec(criterion: &mut Criterion) {
+    let filled = filled();
+    let text = histogram::encode(&filled.response);
+    criterion.bench_function("codec/histogram_encode", |bencher| {
+        bencher.iter(|| histogram::encode(black_box(&filled.response)));
+    });
+    criterion.bench_function("codec/histogram_decode", |bencher| {
+        bencher.iter(|| histogram::decode(black_box(&text)));
+    });
+    let message = message();
+    let bytes = proto::codec::encode(&message);
+    criterion.bench_function("codec/metrics_encode", |bencher| {
+        bencher.iter(|| proto::codec::encode(black_box(&message)));
+    });
+    criterion.bench_function("codec/metrics_decode", |bencher| {
+        bencher.iter(|| proto::codec::decode::<Metrics>(&mut black_box(bytes.clone())));
+    });
+}
+
+criterion_group!(hot_paths, schedule, request, answer, record, merge, codec);
+criterion_main!(hot_paths);

@@ -1,0 +1,66 @@
+//! One hot path, so many times, and nothing else: what `bench instructions` counts under callgrind.
+//!
+//!     cargo build --release -p bench --example hotpath
+//!     target/release/examples/hotpath parse 1000
+//!
+//! The count of one time is the difference of two runs divided by the difference of their numbers,
+//! which takes the start of the process out of it.
+
+use std::hint::black_box;
+
+use driver_core::http::{HeadMemo, Reader};
+use driver_core::recorder::{Instants, Recorder};
+
+/// What the test server answers to a plain request.
+const ANSWER: &[u8] = b"HTTP/1.1 200 Ok\r\nServer: M\r\nDate: Sun, 22 Nov 2026 13:00:00 GMT\r\n\
+    Content-Length: 11\r\nContent-Type: text/plain\r\n\r\nHello World";
+/// The same a second later.
+const ANSWER_LATER: &[u8] =
+    b"HTTP/1.1 200 Ok\r\nServer: M\r\nDate: Sun, 22 Nov 2026 13:00:01 GMT\r\n\
+    Content-Length: 11\r\nContent-Type: text/plain\r\n\r\nHello World";
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let path = arguments.next().unwrap_or_default();
+    let times: u64 = arguments
+        .next()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0);
+    match path.as_str() {
+        "parse" => parse(times, [ANSWER, ANSWER]),
+        "parse-new-head" => parse(times, [ANSWER, ANSWER_LATER]),
+        "record" => record(times),
+        _ => {
+            eprintln!("usage: hotpath parse|parse-new-head|record TIMES");
+            std::process::exit(2);
+        }
+    }
+}
+
+fn parse(times: u64, answers: [&[u8]; 2]) {
+    let (mut reader, mut memo) = (Reader::default(), HeadMemo::new("GET"));
+    let mut answered = 0;
+    for (_, answer) in (0..times).zip(answers.iter().cycle()) {
+        let step = reader
+            .read(&mut memo, black_box(answer))
+            .expect("invariant: well formed");
+        answered += u64::from(step.answer.is_some());
+    }
+    assert_eq!(answered, times);
+}
+
+fn record(times: u64) {
+    let mut recorder = Recorder::new();
+    for index in 0..times {
+        // Latencies spread over a realistic range, without a random generator in the count.
+        let latency_ns = 20_000 + (index * 7_919) % 200_000;
+        let instants = Instants {
+            intended_ns: index * 1_000,
+            sent_ns: index * 1_000 + 500,
+            end_ns: index * 1_000 + latency_ns,
+        };
+        recorder.sent(instants.intended_ns, instants.sent_ns, 1);
+        recorder.answered(200, black_box(instants), 1);
+    }
+    assert_eq!(recorder.counts.ok, times);
+}

@@ -1,0 +1,229 @@
+//! A whole cluster as processes of this machine; ended when dropped.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::rig::{self, Error};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Broker, target, orchestrator and drivers.
+pub(super) struct Cluster {
+    processes: Vec<Process>,
+    orchestrator: String,
+    target: String,
+}
+
+/// One of them, its output in a file.
+struct Process {
+    name: String,
+    child: Child,
+    stdout: PathBuf,
+}
+
+impl Cluster {
+    /// Starts everything, and waits until the orchestrator sees all drivers.
+    pub(super) fn start(folder: &Path, drivers: u32, cores: &[usize]) -> Result<Self, Error> {
+        fs::create_dir_all(folder).map_err(Error::Scratch)?;
+        let mut processes = Vec::new();
+        let mut start = |program: &str, name: &str, arguments: &[&str]| {
+            let process = Process::start(folder, program, name, arguments)?;
+            processes.push(process);
+            Ok::<_, Error>(processes.len() - 1)
+        };
+        let broker = start("broker", "broker", &[])?;
+        let target = start("testserver", "target", &["--listen", "127.0.0.1:0"])?;
+        let bootstrap =
+            processes[broker].wait_for(|line| line.strip_prefix("ready ")?.split(' ').next())?;
+        let target = processes[target].address()?;
+        let target_url = format!("http://{target}/");
+        let arguments = [
+            "--listen",
+            "127.0.0.1:0",
+            "--kafka",
+            &bootstrap,
+            "--target",
+            &target_url,
+            "--data",
+            "o.sqlite",
+        ];
+        processes.push(Process::start(
+            folder,
+            "orchestrator",
+            "orchestrator",
+            &arguments,
+        )?);
+        let orchestrator = processes[processes.len() - 1].address()?;
+        for index in 0..drivers {
+            let core = cores[index as usize % cores.len()].to_string();
+            let name = format!("driver-{index}");
+            let arguments = [
+                "--kafka",
+                &bootstrap,
+                "--node-id",
+                &name,
+                "--cores",
+                &core,
+                "--target",
+                &target_url,
+                "--logs",
+                "logs",
+            ];
+            processes.push(Process::start(folder, "driver", &name, &arguments)?);
+        }
+        let cluster = Self {
+            processes,
+            orchestrator,
+            target,
+        };
+        cluster.wait_until_up(drivers as usize)?;
+        Ok(cluster)
+    }
+
+    /// The target's own count.
+    pub(super) fn target_count(&self) -> Result<u64, Error> {
+        let url = format!("http://{}/metric", self.target);
+        let text = rig::get(&url)?;
+        text.trim()
+            .parse()
+            .map_err(|_| Error::Answer { url, message: text })
+    }
+
+    pub(super) fn get(&self, path: &str) -> Result<Value, Error> {
+        let url = format!("http://{}{path}", self.orchestrator);
+        let text = rig::get(&url)?;
+        serde_json::from_str(&text).map_err(|_| Error::Answer { url, message: text })
+    }
+
+    pub(super) fn post(&self, path: &str) -> Result<Value, Error> {
+        let url = format!("http://{}{path}", self.orchestrator);
+        let text = rig::post(&url)?;
+        let answer: Option<Value> = serde_json::from_str(&text).ok();
+        match answer {
+            Some(answer) if answer.get("error").is_none() => Ok(answer),
+            _ => Err(Error::Answer { url, message: text }),
+        }
+    }
+
+    fn wait_until_up(&self, drivers: usize) -> Result<(), Error> {
+        let begin = Instant::now();
+        loop {
+            let nodes = self.get("/nodes")?;
+            let rows = nodes.as_array().or_else(|| nodes["nodes"].as_array());
+            let up = rows
+                .into_iter()
+                .flatten()
+                .filter(|row| row["state"] == "up")
+                .count();
+            if up >= drivers {
+                return Ok(());
+            }
+            if begin.elapsed() > PATIENCE {
+                let said: Vec<String> = self.processes.iter().map(Process::last_words).collect();
+                let message = format!("{up} of {drivers} drivers are up; {}", said.join("; "));
+                return Err(Error::Nothing(message));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Process {
+    fn start(folder: &Path, program: &str, name: &str, arguments: &[&str]) -> Result<Self, Error> {
+        let path = crate::tools::locate(program).ok_or_else(|| Error::Missing {
+            program: program.to_owned(),
+            remedy: "cargo build --release --locked".to_owned(),
+        })?;
+        let failed = |error: std::io::Error| Error::Start {
+            program: program.to_owned(),
+            message: error.to_string(),
+        };
+        let stdout = folder.join(format!("{name}.jsonl"));
+        let child = Command::new(path)
+            .args(arguments)
+            .current_dir(folder)
+            .env_remove("BROKER_IP")
+            .stdin(Stdio::null())
+            .stdout(File::create(&stdout).map_err(failed)?)
+            .stderr(File::create(folder.join(format!("{name}.err"))).map_err(failed)?)
+            .spawn()
+            .map_err(failed)?;
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            stdout,
+        })
+    }
+
+    /// Waits for a line of standard output that has something to say.
+    fn wait_for(&self, read: impl Fn(&str) -> Option<&str>) -> Result<String, Error> {
+        let begin = Instant::now();
+        while begin.elapsed() < PATIENCE {
+            let text = fs::read_to_string(&self.stdout).unwrap_or_default();
+            if let Some(found) = text.lines().find_map(&read) {
+                return Ok(found.to_owned());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Err(Error::Start {
+            program: self.name.clone(),
+            message: self.last_words(),
+        })
+    }
+
+    /// Where it says that it listens, as `host:port`.
+    fn address(&self) -> Result<String, Error> {
+        let line = self.wait_for(|line| {
+            let event: Value = serde_json::from_str(line).ok()?;
+            event
+                .get("address")
+                .or_else(|| event.get("listen"))
+                .map(|_| line)
+        })?;
+        let event: Value = serde_json::from_str(&line).unwrap_or_default();
+        let address = event.get("address").or_else(|| event.get("listen"));
+        let address = address.and_then(Value::as_str).unwrap_or_default();
+        Ok(address
+            .trim_start_matches("http://")
+            .trim_end_matches('/')
+            .to_owned())
+    }
+
+    fn last_words(&self) -> String {
+        let errors = fs::read_to_string(self.stdout.with_extension("err")).unwrap_or_default();
+        format!(
+            "{}: {}",
+            self.name,
+            errors.lines().last().unwrap_or("(nothing)")
+        )
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let begin = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if begin.elapsed() > Duration::from_secs(10) {
+                let _ = self.child.kill();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // The last started first: drivers take their leave from an orchestrator that still listens.
+        while let Some(process) = self.processes.pop() {
+            drop(process);
+        }
+    }
+}
