@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use ureq::Agent;
 
@@ -23,7 +23,7 @@ impl Drop for Process {
 }
 
 /// Everything that a test needs, on ports of its own.
-pub struct Cluster {
+pub(crate) struct Cluster {
     drivers: Vec<(String, Process)>,
     orchestrator: Option<Process>,
     _testserver: Process,
@@ -39,7 +39,7 @@ pub struct Cluster {
 impl Cluster {
     /// Starts one with drivers of these ids, and waits until they are up. With a token, the
     /// orchestrator asks for it.
-    pub fn start(node_ids: &[&str], token: Option<&'static str>) -> Self {
+    pub(crate) fn start(node_ids: &[&str], token: Option<&'static str>) -> Self {
         let home = TempDir::new().unwrap();
         let mut broker = spawn(Command::new(binary("broker")).stdout(Stdio::piped()), &home);
         let target = free_port();
@@ -72,7 +72,7 @@ impl Cluster {
         cluster
     }
 
-    pub fn start_orchestrator(&mut self) {
+    pub(crate) fn start_orchestrator(&mut self) {
         let data = self.home.path().join("data.sqlite");
         let mut command = Command::new(binary("orchestrator"));
         command
@@ -95,7 +95,7 @@ impl Cluster {
     }
 
     /// Ends it as a crash would.
-    pub fn kill_orchestrator(&mut self) {
+    pub(crate) fn kill_orchestrator(&mut self) {
         assert!(self.orchestrator.take().is_some(), "the orchestrator runs");
     }
 
@@ -116,18 +116,18 @@ impl Cluster {
     }
 
     /// Ends a driver as a crash would.
-    pub fn kill_driver(&mut self, id: &str) {
+    pub(crate) fn kill_driver(&mut self, id: &str) {
         let count = self.drivers.len();
         self.drivers.retain(|(other, _)| other != id);
         assert_eq!(self.drivers.len() + 1, count, "{id} runs");
     }
 
     /// A page of the dashboard, by its fragment.
-    pub fn url(&self, fragment: &str) -> String {
+    pub(crate) fn url(&self, fragment: &str) -> String {
         format!("http://{}/{fragment}", self.address())
     }
 
-    pub fn target_url(&self, query: &str) -> String {
+    pub(crate) fn target_url(&self, query: &str) -> String {
         format!("http://127.0.0.1:{}/{query}", self.target)
     }
 
@@ -136,7 +136,7 @@ impl Cluster {
     }
 
     /// The answer to a GET; `None` unless it is a 200 with JSON.
-    pub fn get(&self, path: &str) -> Option<Value> {
+    pub(crate) fn get(&self, path: &str) -> Option<Value> {
         let request = self
             .agent
             .get(self.url(path))
@@ -147,7 +147,7 @@ impl Cluster {
     }
 
     /// The status of the answer to a POST, and the answer.
-    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let request = self
             .agent
             .post(self.url(path))
@@ -162,17 +162,17 @@ impl Cluster {
     }
 
     /// Creates and triggers a test, and returns its id.
-    pub fn run(&self, path: &str, body: &Value) -> String {
+    pub(crate) fn run(&self, path: &str, body: &Value) -> String {
         let (status, created) = self.post(path, body);
         assert_eq!(status, 200, "{created}");
         let id = created["TestId"].as_str().unwrap().to_owned();
-        let (status, told) = self.post(&format!("trigger/{id}"), &Value::Null);
+        let (status, told) = self.post(&format!("trigger/{id}"), &json!({}));
         assert_eq!(status, 200, "{told}");
         id
     }
 
     /// Runs a test to its end.
-    pub fn run_to_end(&self, path: &str, body: &Value) -> String {
+    pub(crate) fn run_to_end(&self, path: &str, body: &Value) -> String {
         let id = self.run(path, body);
         self.wait("the end of the run", |cluster| {
             cluster
@@ -194,7 +194,7 @@ impl Cluster {
         })
     }
 
-    pub fn wait(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+    pub(crate) fn wait(&self, what: &str, condition: impl Fn(&Self) -> bool) {
         let start = Instant::now();
         while !condition(self) {
             assert!(

@@ -24,7 +24,7 @@ fn a_report_is_on_the_screen_within_a_second() {
     let (_, created) = stage.cluster.post("avalanche", &body);
     let id = created["TestId"].as_str().unwrap();
     stage.open(&format!("#/test/{id}"));
-    let (status, triggered) = stage.cluster.post(&format!("trigger/{id}"), &Value::Null);
+    let (status, triggered) = stage.cluster.post(&format!("trigger/{id}"), &json!({}));
     assert_eq!(status, 200, "{triggered}");
     let start_ms = triggered["start_at_unix_ns"].as_f64().unwrap() / 1e6;
     stage.browser.wait("the page", SOON, |browser| {

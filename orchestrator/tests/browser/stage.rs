@@ -10,24 +10,24 @@ use crate::webdriver::Browser;
 static TURN: Mutex<()> = Mutex::new(());
 
 /// Long enough for a busy machine.
-pub const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 /// The whole page of a test.
-pub const RUN: &str = "#run";
+pub(crate) const RUN: &str = "#run";
 
-pub struct Stage {
-    pub browser: Browser,
-    pub cluster: Cluster,
+pub(crate) struct Stage {
+    pub(crate) browser: Browser,
+    pub(crate) cluster: Cluster,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Stage {
     /// `None`, said in a line, when there is no browser.
-    pub fn set(node_ids: &[&str]) -> Option<Self> {
+    pub(crate) fn set(node_ids: &[&str]) -> Option<Self> {
         Self::set_with(node_ids, None)
     }
 
     /// The same, with an orchestrator that asks for this token.
-    pub fn set_with(node_ids: &[&str], token: Option<&'static str>) -> Option<Self> {
+    pub(crate) fn set_with(node_ids: &[&str], token: Option<&'static str>) -> Option<Self> {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(browser) = Browser::start() else {
             println!("skipped: no chromium and chromedriver on the PATH");
@@ -40,22 +40,22 @@ impl Stage {
         })
     }
 
-    pub fn open(&self, fragment: &str) {
+    pub(crate) fn open(&self, fragment: &str) {
         self.browser.open(&self.cluster.url(fragment));
     }
 
-    pub fn state(&self) -> String {
+    pub(crate) fn state(&self) -> String {
         self.browser
             .attribute(RUN, "data-state")
             .unwrap_or_default()
     }
 
-    pub fn wait_for_state(&self, state: &str) {
+    pub(crate) fn wait_for_state(&self, state: &str) {
         self.browser.wait(state, SOON, |_| self.state() == state);
     }
 
     /// Every test ends with it.
-    pub fn assert_no_console_errors(&self) {
+    pub(crate) fn assert_no_console_errors(&self) {
         assert_eq!(self.browser.console_errors(), Vec::<String>::new());
     }
 }

@@ -27,7 +27,7 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 const CALL_MAX: Duration = Duration::from_secs(60);
 
 /// A browser with an empty profile, ended with its driver when dropped.
-pub struct Browser {
+pub(crate) struct Browser {
     driver: Child,
     agent: Agent,
     session: String,
@@ -36,7 +36,7 @@ pub struct Browser {
 
 impl Browser {
     /// Starts one; `None` when chromium or its driver is not installed.
-    pub fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let chromium = on_path("chromium")?;
         let chromedriver = on_path("chromedriver")?;
         let home = TempDir::new().unwrap();
@@ -77,16 +77,16 @@ impl Browser {
     }
 
     /// Where downloads go.
-    pub fn downloads(&self) -> PathBuf {
+    pub(crate) fn downloads(&self) -> PathBuf {
         self.home.path().join("downloads")
     }
 
-    pub fn open(&self, url: &str) {
+    pub(crate) fn open(&self, url: &str) {
         self.post("/url", &json!({"url": url}));
     }
 
     /// Runs the body of a function in the page.
-    pub fn run(&self, script: &str, arguments: Value) -> Value {
+    pub(crate) fn run(&self, script: &str, arguments: Value) -> Value {
         self.post(
             "/execute/sync",
             &json!({"script": script, "args": arguments}),
@@ -94,12 +94,12 @@ impl Browser {
     }
 
     /// Runs one that calls `arguments[arguments.length - 1]` with its result.
-    pub fn run_later(&self, script: &str) -> Value {
+    pub(crate) fn run_later(&self, script: &str) -> Value {
         self.post("/timeouts", &json!({"script": 50_000}));
         self.post("/execute/async", &json!({"script": script, "args": []}))
     }
 
-    pub fn devtools(&self, command: &str, params: &Value) -> Value {
+    pub(crate) fn devtools(&self, command: &str, params: &Value) -> Value {
         self.post(
             "/goog/cdp/execute",
             &json!({"cmd": command, "params": params}),
@@ -107,13 +107,13 @@ impl Browser {
     }
 
     /// Clicks as a person does: what is hidden or covered cannot be clicked.
-    pub fn click(&self, css: &str) {
+    pub(crate) fn click(&self, css: &str) {
         let id = self.element(css);
         self.post(&format!("/element/{id}/click"), &json!({}));
     }
 
     /// Types as a person does.
-    pub fn type_into(&self, css: &str, text: &str) {
+    pub(crate) fn type_into(&self, css: &str, text: &str) {
         let id = self.element(css);
         self.post(&format!("/element/{id}/value"), &json!({"text": text}));
     }
@@ -126,14 +126,15 @@ impl Browser {
             .to_owned()
     }
 
-    /// The text that the element shows; empty without one.
-    pub fn text(&self, css: &str) -> String {
-        let script = "return document.querySelector(arguments[0])?.innerText ?? ''";
+    /// The text that the element shows; empty when it is not there or not visible.
+    pub(crate) fn text(&self, css: &str) -> String {
+        let script = "const element = document.querySelector(arguments[0]);
+            return element?.checkVisibility() ? element.innerText : ''";
         self.run(script, json!([css])).as_str().unwrap().to_owned()
     }
 
     /// An attribute of an element; `None` without either.
-    pub fn attribute(&self, css: &str, name: &str) -> Option<String> {
+    pub(crate) fn attribute(&self, css: &str, name: &str) -> Option<String> {
         let script = "return document.querySelector(arguments[0])?.getAttribute(arguments[1])";
         self.run(script, json!([css, name]))
             .as_str()
@@ -141,14 +142,14 @@ impl Browser {
     }
 
     /// The same as a number; 0 without one.
-    pub fn number(&self, css: &str, name: &str) -> f64 {
+    pub(crate) fn number(&self, css: &str, name: &str) -> f64 {
         self.attribute(css, name)
             .and_then(|text| text.parse().ok())
             .unwrap_or(0.0)
     }
 
     /// Waits until `condition` holds, or fails with what it waited for and what the page says.
-    pub fn wait(&self, what: &str, max: Duration, mut condition: impl FnMut(&Self) -> bool) {
+    pub(crate) fn wait(&self, what: &str, max: Duration, mut condition: impl FnMut(&Self) -> bool) {
         let start = Instant::now();
         while !condition(self) {
             let page = || self.run("return document.body.innerText", json!([]));
@@ -163,7 +164,7 @@ impl Browser {
 
     /// Errors in the console since the last call. Chromium writes a line for every refused or
     /// failed request, which no page can prevent: these are not errors of the page.
-    pub fn console_errors(&self) -> Vec<String> {
+    pub(crate) fn console_errors(&self) -> Vec<String> {
         let entries = self.post("/se/log", &json!({"type": "browser"}));
         let errors = entries
             .as_array()
@@ -174,7 +175,7 @@ impl Browser {
     }
 
     /// A window of this size, with the system's theme `light` or `dark`.
-    pub fn emulate(&self, width: u32, height: u32, theme: &str) {
+    pub(crate) fn emulate(&self, width: u32, height: u32, theme: &str) {
         let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1,
             "mobile": width < 600});
         self.devtools("Emulation.setDeviceMetricsOverride", &metrics);
@@ -183,7 +184,7 @@ impl Browser {
     }
 
     /// A PNG of the window, in base64.
-    pub fn screenshot(&self) -> String {
+    pub(crate) fn screenshot(&self) -> String {
         let answer = self.devtools("Page.captureScreenshot", &json!({"format": "png"}));
         answer["data"].as_str().unwrap().to_owned()
     }
