@@ -1,6 +1,7 @@
 //! A cluster of real processes for one test, in a folder of its own, gone when the test is.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -17,6 +18,9 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 /// Longest wait for a run of a test.
 pub(crate) const RUN: Duration = Duration::from_secs(90);
 
+/// One cluster at a time: two that load from the same cores would measure each other.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// A broker, a test server, an orchestrator and drivers.
 pub(crate) struct Cluster {
     pub(crate) folder: TempDir,
@@ -26,6 +30,7 @@ pub(crate) struct Cluster {
     pub(crate) orchestrator: Process,
     pub(crate) drivers: Vec<Process>,
     pub(crate) rest: Rest,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Cluster {
@@ -39,6 +44,8 @@ impl Cluster {
 
     /// Starts everything but drivers.
     pub(crate) fn without_drivers() -> Self {
+        // A test that failed before this one has nothing to say to it.
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().unwrap();
         let (broker, bootstrap) = match std::env::var("BROKER") {
             Ok(bootstrap) => (None, bootstrap),

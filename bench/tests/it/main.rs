@@ -1,8 +1,8 @@
 //! The whole of dlts as a user has it: real processes on ports of their own, driven through REST,
 //! with the test server's own count as the truth.
 //!
-//! Tests run one at a time (`--test-threads=1`, see the Makefile): each pins load to cores, and
-//! two on the same core would measure each other. `BROKER=host:port` runs them against that broker
+//! Clusters run one at a time, whatever the number of test threads: each pins load to cores, and two
+//! on the same core would measure each other. `BROKER=host:port` runs the tests against that broker
 //! instead of an embedded one of their own.
 
 mod cluster;

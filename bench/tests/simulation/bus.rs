@@ -1,0 +1,116 @@
+//! A broker's log, in memory, with what can happen on the way to and from it.
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+use proto::topic::Topic;
+
+/// A message in the log.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) made_ms: u64,
+    pub(crate) payload: Vec<u8>,
+    /// When readers see it, ns.
+    visible_ns: u64,
+}
+
+/// A message on its way, and what its sender is told.
+#[derive(Debug)]
+struct Sending {
+    sender: String,
+    token: u64,
+    topic: Topic,
+    payload: Vec<u8>,
+    made_ms: u64,
+    arrive_ns: u64,
+    /// Whether the log gets it.
+    arrives: bool,
+    /// Whether the sender hears that it did.
+    acknowledged: bool,
+}
+
+/// The log, and what is on its way to it.
+#[derive(Debug, Default)]
+pub(crate) struct Bus {
+    log: BTreeMap<Topic, Vec<Stored>>,
+    sending: Vec<Sending>,
+    pub(crate) away: bool,
+    pub(crate) faulty: bool,
+}
+
+impl Bus {
+    /// A node hands a message over.
+    pub(crate) fn send(
+        &mut self,
+        rng: &mut Rng,
+        sender: &str,
+        token: u64,
+        (topic, payload): (Topic, Vec<u8>),
+        now_ns: u64,
+    ) {
+        let delay_ns = if self.faulty {
+            rng.u64(0..1_500_000_000)
+        } else {
+            rng.u64(0..5_000_000)
+        };
+        let fails = self.faulty && rng.u8(0..10) == 0;
+        self.sending.push(Sending {
+            sender: sender.to_owned(),
+            token,
+            topic,
+            payload,
+            made_ms: now_ns / 1_000_000,
+            arrive_ns: now_ns + delay_ns,
+            // A lost acknowledgement: it arrived, and is sent again.
+            arrives: !fails || rng.bool(),
+            acknowledged: !fails,
+        });
+    }
+
+    /// What arrives until now. Returns (sender, token, arrived) for those who are told.
+    pub(crate) fn arrive(&mut self, rng: &mut Rng, now_ns: u64) -> Vec<(String, u64, bool)> {
+        if self.away {
+            return Vec::new();
+        }
+        let (due, later): (Vec<Sending>, Vec<Sending>) = self
+            .sending
+            .drain(..)
+            .partition(|sending| sending.arrive_ns <= now_ns);
+        self.sending = later;
+        let mut told = Vec::new();
+        for sending in due {
+            if sending.arrives {
+                let wait_ns = if self.faulty {
+                    rng.u64(0..300_000_000)
+                } else {
+                    0
+                };
+                let log = self.log.entry(sending.topic).or_default();
+                let before = log.last().map_or(0, |stored| stored.visible_ns);
+                log.push(Stored {
+                    made_ms: sending.made_ms,
+                    payload: sending.payload,
+                    visible_ns: before.max(now_ns + wait_ns),
+                });
+            }
+            told.push((sending.sender, sending.token, sending.acknowledged));
+        }
+        told
+    }
+
+    /// Messages of a sender that died are on their way all the same, but nobody is told.
+    pub(crate) fn read(&self, topic: Topic, from: usize, now_ns: u64) -> &[Stored] {
+        let log = self.log.get(&topic).map_or(&[][..], Vec::as_slice);
+        let visible = log.partition_point(|stored| stored.visible_ns <= now_ns);
+        if self.away {
+            &[]
+        } else {
+            &log[from.min(visible)..visible]
+        }
+    }
+
+    /// Messages in a topic.
+    pub(crate) fn len(&self, topic: Topic) -> usize {
+        self.log.get(&topic).map_or(0, Vec::len)
+    }
+}

@@ -1,0 +1,389 @@
+//! A driver: its real state machine and outbox around an engine that only counts.
+
+use driver_core::node::{Action, Event, Node, Unrun};
+use driver_core::outbox::Outbox;
+use fastrand::Rng;
+use proto::codec;
+use proto::histogram::{Latencies, SparseLatencies};
+use proto::message::{
+    Health, Heartbeat, LatencyFigures, Metrics, Outcome, REGISTER_TYPE, Register, Report, Role,
+    TestConfig, Trigger,
+};
+use proto::summary::{Counters, SecondRow};
+use proto::topic::Topic;
+
+use crate::bus::Bus;
+use crate::world::{SECOND, UNIX_NS};
+
+const HEARTBEAT: u64 = u64::MAX;
+const REGISTER: u64 = u64::MAX - 1;
+/// Requests that the engine sends in a second, all answered in it.
+const RATE: u64 = 100;
+
+/// The load that the engine prepares or runs.
+struct Load {
+    config: TestConfig,
+    ready_ns: u64,
+    told_ready: bool,
+    start_ns: Option<u64>,
+    told_started: bool,
+    stopped: bool,
+    sequence: u64,
+    total: Counters,
+    latencies: SparseLatencies,
+}
+
+pub(crate) struct Driver {
+    pub(crate) id: String,
+    node: Node,
+    outbox: Outbox,
+    cursors: [(Topic, usize); 3],
+    load: Option<Load>,
+    next_beat_ns: u64,
+    beat_wanted: bool,
+    beat_in_flight: bool,
+    registered: bool,
+    register_in_flight: bool,
+    pub(crate) alive: bool,
+    pub(crate) frozen_until_ns: u64,
+    /// What the target saw of it, by test.
+    pub(crate) sent: Vec<(String, u64)>,
+}
+
+impl Driver {
+    pub(crate) fn new(id: &str, bus: &Bus) -> Self {
+        let topics = [Topic::TestConfig, Topic::Trigger, Topic::Heartbeat];
+        let mut node = Node::new(id);
+        // Configs from before are known, not prepared.
+        for stored in bus.read(Topic::TestConfig, 0, u64::MAX) {
+            if let Ok(config) = codec::decode(&mut stored.payload.clone()) {
+                node.remember(config);
+            }
+        }
+        Self {
+            id: id.to_owned(),
+            node,
+            outbox: Outbox::default(),
+            cursors: topics.map(|topic| (topic, bus.len(topic))),
+            load: None,
+            next_beat_ns: 0,
+            beat_wanted: true,
+            beat_in_flight: false,
+            registered: false,
+            register_in_flight: false,
+            alive: true,
+            frozen_until_ns: 0,
+            sent: Vec::new(),
+        }
+    }
+
+    /// What became of a message.
+    pub(crate) fn delivered(&mut self, token: u64, arrived: bool) {
+        match token {
+            HEARTBEAT => self.beat_in_flight = false,
+            REGISTER => (self.register_in_flight, self.registered) = (false, arrived),
+            token => self.outbox.delivered(token, arrived),
+        }
+    }
+
+    pub(crate) fn step(&mut self, rng: &mut Rng, bus: &mut Bus, now_ns: u64) {
+        if !self.alive || now_ns < self.frozen_until_ns {
+            return;
+        }
+        self.read(rng, bus, now_ns);
+        self.work(rng, now_ns);
+        self.apply(Event::Tick, rng, now_ns);
+        self.send(rng, bus, now_ns);
+    }
+
+    fn read(&mut self, rng: &mut Rng, bus: &Bus, now_ns: u64) {
+        for at in 0..self.cursors.len() {
+            let (topic, from) = self.cursors[at];
+            let news = bus.read(topic, from, now_ns).to_vec();
+            self.cursors[at].1 += news.len();
+            for stored in news {
+                if let Some(event) = event(topic, stored.payload, now_ns) {
+                    self.apply(event, rng, now_ns);
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, event: Event, rng: &mut Rng, now_ns: u64) {
+        for action in self.node.apply(event, now_ns, UNIX_NS + now_ns) {
+            match action {
+                Action::Prepare(config) => {
+                    assert!(self.load.is_none(), "one load at a time");
+                    let ready_ns = now_ns + rng.u64(1_000_000..400_000_000);
+                    self.load = Some(Load::new(*config, ready_ns));
+                }
+                Action::Release { test_id } => {
+                    let load = self.load.take().expect("released what is held");
+                    assert_eq!(load.config.test_id, test_id);
+                }
+                Action::Start(start) => {
+                    let load = self.load.as_mut().expect("started what is prepared");
+                    assert_eq!(load.config.test_id, start.test_id);
+                    let at = start
+                        .at_unix_ns
+                        .map_or(now_ns, |at| at.saturating_sub(UNIX_NS));
+                    load.start_ns = Some(at);
+                }
+                Action::Stop { .. } => {
+                    self.load.as_mut().expect("stopped what runs").stopped = true;
+                }
+                Action::ReportUnrun {
+                    test_id,
+                    cause,
+                    reason,
+                } => {
+                    self.unrun(&test_id, cause, reason);
+                }
+                Action::Heartbeat => self.beat_wanted = true,
+            }
+        }
+    }
+
+    /// The engine's part: gets ready, sends a second's requests at the end of each second.
+    fn work(&mut self, rng: &mut Rng, now_ns: u64) {
+        let Some(load) = &mut self.load else { return };
+        let test_id = load.config.test_id.clone();
+        if !load.told_ready && now_ns >= load.ready_ns {
+            load.told_ready = true;
+            self.apply(
+                Event::Prepared {
+                    test_id: test_id.clone(),
+                },
+                rng,
+                now_ns,
+            );
+        }
+        let Some(load) = &mut self.load else { return };
+        let Some(start_ns) = load.start_ns.filter(|_| load.config.test_id == test_id) else {
+            return;
+        };
+        if !load.told_started && now_ns >= start_ns {
+            load.told_started = true;
+            self.apply(
+                Event::Started {
+                    test_id: test_id.clone(),
+                },
+                rng,
+                now_ns,
+            );
+        }
+        self.advance(start_ns, rng, now_ns);
+    }
+
+    fn advance(&mut self, start_ns: u64, rng: &mut Rng, now_ns: u64) {
+        let mut reports = Vec::new();
+        let Some(load) = &mut self.load else { return };
+        while !load.is_over() && now_ns >= start_ns + (load.sequence + 1) * SECOND {
+            reports.push(load.second(rng));
+        }
+        let over = load.is_over();
+        if over {
+            reports.push(load.last());
+        }
+        let test_id = load.config.test_id.clone();
+        let sent: u64 = reports
+            .iter()
+            .filter(|report| !report.last)
+            .map(|r| r.counters.sent)
+            .sum();
+        self.sent.push((test_id.clone(), sent));
+        for report in reports {
+            self.report(&test_id, report);
+        }
+        if over {
+            self.load = None;
+            self.apply(Event::Ended { test_id }, rng, now_ns);
+        }
+    }
+
+    fn unrun(&mut self, test_id: &str, cause: Unrun, reason: String) {
+        let planned = self
+            .node
+            .config(test_id)
+            .map_or(0, |config| config.message_count_per_driver);
+        let mut report = blank();
+        report.last = true;
+        report.counters = Counters {
+            planned,
+            not_sent: planned,
+            ..Counters::default()
+        };
+        report.outcome = Some(match cause {
+            Unrun::Missed => Outcome::Missed,
+            Unrun::Failed => Outcome::Failed,
+            Unrun::Aborted => Outcome::Aborted,
+        });
+        report.reason = Some(reason);
+        self.report(test_id, report);
+    }
+
+    fn report(&mut self, test_id: &str, report: Report) {
+        self.outbox.push(Metrics {
+            node_id: self.id.clone(),
+            test_id: test_id.to_owned(),
+            report_id: None,
+            metrics: LatencyFigures::default(),
+            report: Some(report),
+        });
+    }
+
+    fn send(&mut self, rng: &mut Rng, bus: &mut Bus, now_ns: u64) {
+        if !self.registered && !self.register_in_flight {
+            self.register_in_flight = true;
+            let message = codec::encode(&register(&self.id));
+            bus.send(rng, &self.id, REGISTER, (Topic::Register, message), now_ns);
+        }
+        if (self.beat_wanted || now_ns >= self.next_beat_ns) && !self.beat_in_flight {
+            (self.beat_wanted, self.beat_in_flight) = (false, true);
+            self.next_beat_ns = now_ns + SECOND;
+            let message = codec::encode(&self.node.heartbeat(UNIX_NS + now_ns));
+            bus.send(
+                rng,
+                &self.id,
+                HEARTBEAT,
+                (Topic::Heartbeat, message),
+                now_ns,
+            );
+        }
+        while let Some((token, message)) = self.outbox.hand_over() {
+            bus.send(
+                rng,
+                &self.id,
+                token,
+                (Topic::Metrics, codec::encode(message)),
+                now_ns,
+            );
+        }
+    }
+}
+
+impl Load {
+    fn new(config: TestConfig, ready_ns: u64) -> Self {
+        Self {
+            config,
+            ready_ns,
+            told_ready: false,
+            start_ns: None,
+            told_started: false,
+            stopped: false,
+            sequence: 0,
+            total: Counters::default(),
+            latencies: SparseLatencies::default(),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.stopped || self.total.sent >= self.config.message_count_per_driver
+    }
+
+    /// What happens in the next second.
+    fn second(&mut self, rng: &mut Rng) -> Report {
+        let planned = self.config.message_count_per_driver;
+        let sent = RATE.min(planned - self.total.sent);
+        let mut latencies = Latencies::new();
+        (0..sent).for_each(|_| latencies.response.saturating_record(rng.u64(1..9_000_000)));
+        let first = if self.sequence == 0 { planned } else { 0 };
+        let counters = Counters {
+            planned: first,
+            offered: sent,
+            sent,
+            completed: sent,
+            ok: sent,
+            ..Counters::default()
+        };
+        let row = SecondRow {
+            second: self.sequence,
+            offered: sent,
+            sent,
+            completed: sent,
+            ok: sent,
+            ..SecondRow::default()
+        };
+        let mut report = blank();
+        report.sequence_first = self.sequence;
+        report.sequence = self.sequence;
+        report.interval_start_ns = self.sequence * SECOND;
+        report.interval_end_ns = (self.sequence + 1) * SECOND;
+        report.latencies = SparseLatencies::from(&latencies);
+        report.seconds = vec![row];
+        self.sequence += 1;
+        self.total.add(&counters);
+        self.latencies.add(&report.latencies);
+        report.counters = counters;
+        report
+    }
+
+    fn last(&mut self) -> Report {
+        self.total.planned = self.config.message_count_per_driver;
+        self.total.not_sent = self.total.planned - self.total.sent;
+        let mut report = blank();
+        report.last = true;
+        report.sequence_first = self.sequence;
+        report.sequence = self.sequence;
+        report.interval_end_ns = self.sequence * SECOND;
+        report.counters = self.total.clone();
+        report.latencies = self.latencies.clone();
+        report.outcome = Some(if self.stopped {
+            Outcome::Aborted
+        } else {
+            Outcome::Done
+        });
+        report
+    }
+}
+
+fn event(topic: Topic, mut payload: Vec<u8>, now_ns: u64) -> Option<Event> {
+    match topic {
+        Topic::TestConfig => Some(Event::Config(codec::decode(&mut payload).ok()?)),
+        Topic::Trigger => {
+            let trigger: Trigger = codec::decode(&mut payload).ok()?;
+            Some(Event::Trigger(trigger))
+        }
+        Topic::Heartbeat => {
+            let heartbeat: Heartbeat = codec::decode(&mut payload).ok()?;
+            let probe = heartbeat
+                .probe
+                .filter(|_| heartbeat.role == Role::Orchestrator)?;
+            Some(Event::Probe {
+                probe,
+                received_unix_ns: UNIX_NS + now_ns,
+            })
+        }
+        Topic::Register | Topic::Metrics => None,
+    }
+}
+
+fn register(id: &str) -> Register {
+    Register {
+        node_id: id.to_owned(),
+        node_ip: "host:0".to_owned(),
+        message_type: REGISTER_TYPE.to_owned(),
+        version: None,
+        cores: Some(1),
+        hostname: None,
+    }
+}
+
+fn blank() -> Report {
+    Report {
+        sequence_first: 0,
+        sequence: 0,
+        last: false,
+        interval_start_ns: 0,
+        interval_end_ns: 0,
+        counters: Counters::default(),
+        seconds: Vec::new(),
+        first_send_ns: None,
+        clock: None,
+        health: Health::default(),
+        connections: None,
+        outcome: None,
+        reason: None,
+        latencies: SparseLatencies::default(),
+    }
+}

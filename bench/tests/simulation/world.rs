@@ -1,0 +1,299 @@
+//! One run of everything from one seed.
+
+use fastrand::Rng;
+use orchestrator::state::{Command, Reply};
+use proto::workload::{Defaults, Params, TestType, Workload};
+use serde_json::Value;
+
+use crate::bus::Bus;
+use crate::driver::Driver;
+use crate::orchestrator::Orchestrator;
+
+pub(crate) const SECOND: u64 = 1_000_000_000;
+/// The wall clock at the start of the world.
+pub(crate) const UNIX_NS: u64 = 1_700_000_000 * SECOND;
+const STEP_NS: u64 = 50_000_000;
+/// Faults happen until here; afterwards everything must come to its end.
+const CALM_NS: u64 = 30 * SECOND;
+const END_NS: u64 = 200 * SECOND;
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Faults {
+    /// Messages are late, doubled, or need a retry.
+    pub(crate) messages: bool,
+    /// The broker goes away for a while.
+    pub(crate) outages: bool,
+    /// The orchestrator is killed.
+    pub(crate) kills: bool,
+    /// Drivers freeze and die.
+    pub(crate) deaths: bool,
+}
+
+pub(crate) struct World {
+    rng: Rng,
+    faults: Faults,
+    now_ns: u64,
+    bus: Bus,
+    orchestrator: Orchestrator,
+    drivers: Vec<Driver>,
+    outage_until_ns: u64,
+    /// Tests that are to be triggered, with the ticket of a trigger that is not answered.
+    wanted: Vec<(String, Option<u64>)>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, faults: Faults) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let mut bus = Bus::default();
+        bus.faulty = faults.messages;
+        let count = rng.usize(1..5);
+        let drivers = (0..count)
+            .map(|at| Driver::new(&format!("d{at}"), &bus))
+            .collect();
+        Self {
+            rng,
+            faults,
+            now_ns: 0,
+            bus,
+            orchestrator: Orchestrator::new(),
+            drivers,
+            outage_until_ns: 0,
+            wanted: Vec::new(),
+        }
+    }
+
+    /// Lives through the faults and then until every run has ended.
+    pub(crate) fn run(&mut self) {
+        while self.now_ns < END_NS {
+            self.step();
+            let quiet = self.now_ns > CALM_NS + 20 * SECOND;
+            if quiet && self.wanted.is_empty() && self.orchestrator.has_no_open_run() {
+                break;
+            }
+        }
+        // Late reports on runs that have ended still count.
+        let until = self.now_ns + 15 * SECOND;
+        while self.now_ns < until {
+            self.step();
+        }
+    }
+
+    fn step(&mut self) {
+        self.now_ns += STEP_NS;
+        let calm = self.now_ns >= CALM_NS;
+        if calm {
+            self.outage_until_ns = self.outage_until_ns.min(self.now_ns);
+        } else {
+            self.disturb();
+        }
+        self.bus.away = self.now_ns < self.outage_until_ns;
+        self.users(calm);
+        for (sender, token, arrived) in self.bus.arrive(&mut self.rng, self.now_ns) {
+            if sender == self.orchestrator.sender() {
+                let told = (token, arrived);
+                self.orchestrator
+                    .delivered(&mut self.rng, &mut self.bus, told, self.now_ns);
+            } else if let Some(driver) = self.drivers.iter_mut().find(|d| d.alive && d.id == sender)
+            {
+                driver.delivered(token, arrived);
+            }
+        }
+        self.orchestrator
+            .step(&mut self.rng, &mut self.bus, self.now_ns);
+        for driver in &mut self.drivers {
+            driver.step(&mut self.rng, &mut self.bus, self.now_ns);
+        }
+    }
+
+    fn disturb(&mut self) {
+        let Faults {
+            outages,
+            kills,
+            deaths,
+            ..
+        } = self.faults;
+        if outages && self.rng.u32(0..300) == 0 {
+            self.outage_until_ns = self.now_ns + self.rng.u64(0..12 * SECOND);
+        }
+        if kills && self.orchestrator.is_up() && self.rng.u32(0..150) == 0 {
+            let up_at_ns = self.now_ns + self.rng.u64(0..4 * SECOND);
+            self.orchestrator.kill(up_at_ns);
+        }
+        if deaths && self.rng.u32(0..400) == 0 {
+            let at = self.rng.usize(0..self.drivers.len());
+            let driver = &mut self.drivers[at];
+            if self.rng.bool() {
+                driver.frozen_until_ns = self.now_ns + self.rng.u64(0..14 * SECOND);
+            } else {
+                driver.alive = false;
+            }
+        }
+        if deaths && self.rng.u32(0..400) == 0 {
+            let id = format!("d{}", self.drivers.len());
+            self.drivers.push(Driver::new(&id, &self.bus));
+        }
+    }
+
+    /// People create tests, trigger them, sometimes stop them.
+    fn users(&mut self, calm: bool) {
+        if !calm && self.orchestrator.test_ids().len() < 4 && self.rng.u32(0..60) == 0 {
+            self.create();
+        }
+        for at in 0..self.wanted.len() {
+            self.trigger(at);
+        }
+        let done = |id: &str, orchestrator: &Orchestrator| {
+            orchestrator.test_ids().iter().any(|other| other == id)
+                && !matches!(orchestrator.phase(id), "created" | "configured")
+        };
+        let orchestrator = &self.orchestrator;
+        self.wanted.retain(|(id, _)| !done(id, orchestrator));
+        if !calm && self.rng.u32(0..500) == 0 {
+            let ids = self.orchestrator.test_ids();
+            if !ids.is_empty() {
+                let test_id = ids[self.rng.usize(0..ids.len())].clone();
+                self.command(Command::Stop { test_id });
+            }
+        }
+    }
+
+    fn create(&mut self) {
+        let kind = TestType::Avalanche;
+        let params = Params {
+            requests: Some(self.rng.u64(1..1200)),
+            ..Params::default()
+        };
+        let defaults = Defaults::of_rest(kind, "http://127.0.0.1:8000/");
+        let workload = Workload::from_params(kind, 0.0, &params, &defaults).unwrap();
+        let letters = |rng: &mut Rng| (0..20).map(|_| rng.alphabetic()).collect::<String>();
+        let test_id = letters(&mut self.rng);
+        let command = Command::Create {
+            test_id: test_id.clone(),
+            workload: Box::new(workload),
+            queue: false,
+        };
+        if let Some(ticket) = self.command(command)
+            && self
+                .reply(ticket)
+                .is_some_and(|reply| matches!(reply, Reply::Created { .. }))
+        {
+            self.wanted.push((test_id, None));
+        }
+    }
+
+    /// Triggers again until it is taken, as people do.
+    fn trigger(&mut self, at: usize) {
+        let (test_id, pending) = self.wanted[at].clone();
+        let answered = pending.is_none_or(|ticket| self.reply(ticket).is_some());
+        if answered && self.rng.u32(0..20) == 0 {
+            let command = Command::Trigger {
+                test_id,
+                queue: self.rng.u32(0..4) == 0,
+            };
+            self.wanted[at].1 = self.command(command);
+        } else if !self.orchestrator.is_up() {
+            self.wanted[at].1 = None;
+        }
+    }
+
+    fn command(&mut self, command: Command) -> Option<u64> {
+        self.orchestrator
+            .command(&mut self.rng, &mut self.bus, command, self.now_ns)
+    }
+
+    fn reply(&self, ticket: u64) -> Option<&Reply> {
+        self.orchestrator
+            .replies
+            .iter()
+            .find(|(of, _)| *of == ticket)
+            .map(|(_, reply)| reply)
+    }
+
+    pub(crate) fn assert_all_ended(&self) {
+        for test_id in self.orchestrator.test_ids() {
+            let phase = self.orchestrator.phase(&test_id);
+            let triggered = !self.wanted.iter().any(|(id, _)| *id == test_id);
+            let ended = ["done", "partial", "aborted", "failed"].contains(&phase);
+            // A test that nobody could start, since every driver is dead, may wait.
+            let nobody = self.drivers.iter().all(|driver| !driver.alive);
+            assert!(ended || !triggered || nobody, "{test_id} is still {phase}");
+            assert!(
+                ended || nobody || phase == "created" || phase == "configured",
+                "{phase}"
+            );
+        }
+    }
+
+    pub(crate) fn assert_states(&self, allowed: &[&str]) {
+        for test_id in self.orchestrator.test_ids() {
+            let phase = self.orchestrator.phase(&test_id);
+            assert!(allowed.contains(&phase), "{test_id} is {phase}");
+        }
+    }
+
+    /// Every result is what the drivers did, node by node.
+    pub(crate) fn assert_exact(&self) {
+        for (test_id, result) in &self.orchestrator.disk.results {
+            let sent: u64 = self
+                .drivers
+                .iter()
+                .map(|driver| sent_by(driver, test_id))
+                .sum();
+            assert_eq!(
+                int(&result["sent"]),
+                sent,
+                "{test_id}: {}",
+                result["coverage"]
+            );
+            assert_eq!(
+                result["coverage"]["unfinished_nodes"]
+                    .as_array()
+                    .unwrap()
+                    .len(),
+                0
+            );
+            let nodes = result["nodes"].as_array().unwrap();
+            assert_eq!(nodes.len(), self.orchestrator.participants(test_id).len());
+            assert_eq!(result["accounting"]["holds"], true, "{result}");
+        }
+    }
+
+    /// No result claims what did not happen, nor anything twice.
+    pub(crate) fn assert_no_more_than_happened(&self) {
+        for (test_id, result) in &self.orchestrator.disk.results {
+            for node in result["nodes"].as_array().unwrap() {
+                let of_node = |driver: &&Driver| node["node_id"] == driver.id.as_str();
+                let driver = self.drivers.iter().find(of_node).unwrap();
+                let truth = sent_by(driver, test_id);
+                let counted = int(&node["sent"]);
+                assert!(
+                    counted <= truth,
+                    "{test_id} {}: {counted} > {truth}",
+                    driver.id
+                );
+                let finished = !node["outcome"].is_null();
+                assert!(
+                    !finished || counted == truth,
+                    "{test_id} {}: {node}",
+                    driver.id
+                );
+            }
+        }
+    }
+}
+
+fn sent_by(driver: &Driver, test_id: &str) -> u64 {
+    driver
+        .sent
+        .iter()
+        .filter(|(test, _)| test == test_id)
+        .map(|(_, sent)| sent)
+        .sum()
+}
+
+fn int(value: &Value) -> u64 {
+    value
+        .as_u64()
+        .unwrap_or_else(|| panic!("{value} is no count"))
+}
