@@ -60,7 +60,8 @@ function showLink({ up, since }) {
   if (up === true && outage.hidden === false) reloadIfNew();
   outage.hidden = up !== false;
   document.body.classList.toggle("stale", up === false);
-  if (up === false) {
+  if (up !== false) setText(outage, "");
+  else {
     const time = format.date(since).split(" ")[1];
     setText(
       outage,

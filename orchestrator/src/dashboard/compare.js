@@ -122,16 +122,26 @@ function drawCurves(chart, one, other) {
   chart.update(xs, { base: column(points[0]), test: column(points[1]) });
 }
 
+const WORDS = {
+  better: "Better than the base beyond the noise, and nowhere worse.",
+  same: "No difference beyond the noise.",
+  worse: "Worse than the base beyond the noise.",
+  unknown: "Too few samples to tell.",
+};
+
 function verdict(compared) {
-  const { verdict: told, reasons = [], problem } = compared;
-  const word = typeof told === "string" ? told : told?.verdict;
-  const list = (told?.reasons ?? reasons).map((reason) => h("li", {}, reason));
-  const text = problem ?? "Difference of the two runs, quantile by quantile.";
+  const { verdict: word, reasons = [], tolerance, problem } = compared;
+  const noise = tolerance ? ` A change of up to ${format.percent(tolerance, 0)} is noise.` : "";
+  const text = problem ?? (WORDS[word] ?? "") + noise;
   return h(
     "section",
     { class: "card verdict", "aria-label": "Verdict", "data-verdict": word },
-    h("p", {}, word ? badge(word) : null, " ", h("span", {}, text)),
-    h("ul", {}, list),
+    h("p", {}, word ? h("b", {}, word) : null, h("span", {}, text)),
+    h(
+      "ul",
+      {},
+      reasons.map((reason) => h("li", {}, reason)),
+    ),
   );
 }
 
@@ -165,7 +175,7 @@ function table(one, other) {
 }
 
 function changeText(change) {
-  if (change === null) return format.NONE;
+  if (typeof change !== "number") return format.NONE;
   return `${change > 0 ? "+" : ""}${format.percent(change)}`;
 }
 
@@ -174,29 +184,25 @@ function judge(change, moreIsBetter) {
   return change > 0 === moreIsBetter ? "better" : "worse";
 }
 
-// The rows of GET /compare, whatever fields they have.
+// The quantiles that the orchestrator compares, from the whole histograms.
 function quantiles(compared) {
-  const rows = compared.quantiles ?? compared.rows ?? [];
-  if (!Array.isArray(rows) || rows.length === 0) return "";
-  const names = Object.keys(rows[0]);
-  const text = (value) =>
-    typeof value === "number" ? String(Number(value.toPrecision(6))) : String(value ?? format.NONE);
+  const rows = compared.quantiles ?? [];
+  if (rows.length === 0) return "";
+  const number = { class: "number" };
   const body = rows.map((row) =>
     h(
       "tr",
-      {},
-      names.map((name) => h("td", { class: "number" }, text(row[name]))),
+      { "data-quantile": row.quantile },
+      h("th", { scope: "row" }, format.quantile(row.quantile)),
+      h("td", number, format.latency(row.base_ms)),
+      h("td", number, format.latency(row.test_ms)),
+      h("td", number, changeText(row.change)),
+      h("td", {}, badge(row.verdict)),
     ),
   );
-  const head = h(
-    "tr",
-    {},
-    names.map((name) => h("th", { scope: "col", class: "number" }, name.replaceAll("_", " "))),
-  );
-  return h(
-    "details",
-    { class: "card" },
-    h("summary", {}, "Quantile by quantile"),
-    scroll("Quantile by quantile", h("table", {}, h("thead", {}, head), h("tbody", {}, body))),
-  );
+  const names = ["Requests", "base", "test", "change"];
+  const headings = names.map((name, at) => h("th", at === 0 ? { scope: "col" } : number, name));
+  const head = h("tr", {}, headings, h("th", { scope: "col" }, "Verdict"));
+  const table = h("table", {}, h("thead", {}, head), h("tbody", {}, body));
+  return card("Response time, quantile by quantile", scroll("Quantiles", table));
 }

@@ -294,14 +294,15 @@ function head(testId) {
   const element = h("header", { class: "head" }, title, buttons, note, problem);
   function update(test, result) {
     setText(kind, result.test_type.toLowerCase());
-    parts.setBadge(badge, result.state);
     const queued = test.queued && !run.isLoading(result.state) && !run.hasEnded(result.state);
-    const words = run.STATE_WORDS[queued ? "queued" : result.state] ?? result.state;
+    const shown = queued ? "queued" : result.state;
+    const words = run.STATE_WORDS[shown] ?? shown;
+    parts.setBadge(badge, shown);
     const reason = test.reason ? ` ${test.reason}` : "";
     const since = format.date(test.started_unix_ms ?? test.created_unix_ms);
     const target = run.paramsOf(test).target ?? "the test server";
     setText(note, `${words}${reason}\n` + `${run.loadInWords(test)}; target ${target}; ${since}`);
-    trigger.hidden = run.hasEnded(result.state) || run.isLoading(result.state);
+    trigger.hidden = queued || run.hasEnded(result.state) || run.isLoading(result.state);
     stop.hidden = run.hasEnded(result.state);
     document.title = `${result.state} · ${testId} · dlts`;
   }

@@ -181,6 +181,7 @@ impl Browser {
         self.devtools("Emulation.setDeviceMetricsOverride", &metrics);
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": theme}]});
         self.devtools("Emulation.setEmulatedMedia", &features);
+        self.devtools("Emulation.setScrollbarsHidden", &json!({"hidden": true}));
     }
 
     /// A PNG of the window, in base64.
