@@ -8,7 +8,7 @@ const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 720
 
 // `place` maps a value to 0..1.
 export function linear(values, tickCount) {
-  const top = Math.max(1e-9, ...values);
+  const top = Math.max(...values) || 1;
   const raw = top / tickCount;
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = power * STEPS.find((candidate) => candidate * power >= raw * 0.999);
