@@ -6,9 +6,12 @@
 
 mod answer;
 mod call;
+mod compare;
 mod control;
 mod create;
+mod export;
 mod health;
+mod prometheus;
 mod query;
 
 use std::sync::Arc;
@@ -21,7 +24,11 @@ pub use call::Call;
 use crate::access::{Access, Denied};
 use crate::dashboard;
 use crate::engine::Handle;
+use crate::front::Traffic;
 use crate::store::Reader;
+
+/// The contract, true to the code; schemathesis holds the one against the other.
+const CONTRACT: &str = include_str!("api/openapi.json");
 
 /// What every REST thread knows.
 #[derive(Clone)]
@@ -34,6 +41,8 @@ pub struct Api {
     pub default_target: String,
     /// Where drivers find the broker.
     pub bootstrap: String,
+    /// What went by at the front.
+    pub traffic: Arc<Traffic>,
     /// The store's file.
     pub store_path: std::path::PathBuf,
 }
@@ -54,8 +63,12 @@ enum Route<'a> {
     Stop(&'a str),
     Tests,
     Test(&'a str),
+    Export(&'a str),
+    Compare,
     Metrics(&'a str),
+    Exposition,
     Nodes,
+    Contract,
 }
 
 impl Route<'_> {
@@ -68,7 +81,7 @@ impl Route<'_> {
 
     /// Whether it needs no token: the page that asks for it, and what drivers must know first.
     fn is_public(self) -> bool {
-        matches!(self, Self::Asset | Self::Health)
+        matches!(self, Self::Asset | Self::Health | Self::Contract)
     }
 }
 
@@ -82,7 +95,11 @@ fn route<'a>(path: &'a str, segments: &'a [String]) -> Option<Route<'a>> {
         ["stop", id] => Route::Stop(id),
         ["tests"] => Route::Tests,
         ["tests", id] => Route::Test(id),
+        ["tests", id, "export"] => Route::Export(id),
+        ["compare"] => Route::Compare,
+        ["metrics"] => Route::Exposition,
         ["metrics", id] => Route::Metrics(id),
+        ["openapi.json"] => Route::Contract,
         ["nodes"] => Route::Nodes,
         _ => return dashboard::asset(path).map(|_| Route::Asset),
     };
@@ -147,7 +164,11 @@ impl Worker {
             Route::Stop(id) => self.stop(id),
             Route::Tests => self.tests(call),
             Route::Test(id) => self.test(id),
+            Route::Export(id) => self.export(id, call),
+            Route::Compare => self.compare(call),
             Route::Metrics(id) => self.metrics(id, call),
+            Route::Exposition => self.exposition(),
+            Route::Contract => Answer::new(200, "application/json", CONTRACT.as_bytes().to_vec()),
             Route::Nodes => self.nodes(),
         }
     }

@@ -250,6 +250,7 @@ fn start_api(
         access: Arc::new(access),
         default_target: options.target.clone(),
         bootstrap: settings.brokers().to_owned(),
+        traffic: Arc::clone(traffic),
         store_path: options.data.clone(),
     };
     for at in 0..API_THREADS {

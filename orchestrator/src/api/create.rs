@@ -48,7 +48,7 @@ impl Worker {
                 "start the orchestrator and the drivers with --allow-target {}:{}",
                 workload.target.host, workload.target.port
             );
-            return Err(Answer::error(403, &error, &hint));
+            return Err(Answer::error(400, &error, &hint));
         }
         Ok((workload, queue))
     }

@@ -1,10 +1,12 @@
 //! `GET /tests`, `/tests/{id}`, `/metrics/{id}`, `/nodes`.
 
+use proto::histogram::SparseLatencies;
 use proto::summary::{SeriesRow, TestResult, downsample};
 use serde_json::json;
 
 use super::{Answer, Call, Worker, control, store_away};
 use crate::state::TestDetail;
+use crate::store::StoredTest;
 
 impl Worker {
     pub(super) fn tests(&mut self, call: &Call) -> Answer {
@@ -72,7 +74,7 @@ impl Worker {
     }
 
     /// The result as JSON: of a test that goes on from the engine, else from the store.
-    fn result(&mut self, test_id: &str, view: View) -> Result<String, Answer> {
+    pub(super) fn result(&mut self, test_id: &str, view: View) -> Result<String, Answer> {
         let id = test_id.to_owned();
         let live = self
             .api
@@ -103,6 +105,39 @@ impl Worker {
         Ok(joined(&result, &view.of(rows)))
     }
 
+    /// The result as JSON with an empty series.
+    pub(super) fn result_without_series(&mut self, test_id: &str) -> Result<String, Answer> {
+        self.result(test_id, View::NOTHING)
+    }
+
+    /// Second by second.
+    pub(super) fn series(&mut self, test_id: &str) -> Result<Vec<SeriesRow>, Answer> {
+        let id = test_id.to_owned();
+        let live = self.api.handle.read(move |state, _| state.result(&id, 0));
+        if let Some((_, series)) = live.map_err(|_| Answer::busy())? {
+            return Ok(series);
+        }
+        Ok(self.stored(test_id)?.series)
+    }
+
+    /// The merged samples.
+    pub(super) fn latencies(&mut self, test_id: &str) -> Result<SparseLatencies, Answer> {
+        let id = test_id.to_owned();
+        let live = self.api.handle.read(move |state, _| state.latencies(&id));
+        if let Some(latencies) = live.map_err(|_| Answer::busy())? {
+            return Ok(latencies);
+        }
+        Ok(self.stored(test_id)?.latencies)
+    }
+
+    fn stored(&mut self, test_id: &str) -> Result<StoredTest, Answer> {
+        let stored = self
+            .reader()?
+            .result(test_id)
+            .map_err(|error| store_away(&error))?;
+        stored.ok_or_else(|| control::unknown_test(test_id))
+    }
+
     pub(super) fn nodes(&mut self) -> Answer {
         match self.api.handle.read(|state, now| state.nodes(now)) {
             Ok(nodes) => Answer::json(&nodes),
@@ -113,12 +148,24 @@ impl Worker {
 
 /// Which part of a series is wanted.
 #[derive(Debug, Clone, Copy)]
-struct View {
+pub(super) struct View {
     from: u64,
     points: Option<usize>,
 }
 
 impl View {
+    /// All of it.
+    pub(super) const ALL: Self = Self {
+        from: 0,
+        points: None,
+    };
+
+    /// None of it.
+    const NOTHING: Self = Self {
+        from: u64::MAX,
+        points: None,
+    };
+
     fn of(self, rows: Vec<SeriesRow>) -> Vec<SeriesRow> {
         match self.points {
             Some(points) => downsample(&rows, points),

@@ -23,7 +23,7 @@ impl Live {
     pub(super) fn has_finished(&self, node_id: &str) -> bool {
         self.summary
             .node(node_id)
-            .is_some_and(|node| node.has_ended())
+            .is_some_and(NodeSummary::has_ended)
             || self.run.lost.contains_key(node_id)
     }
 
@@ -81,13 +81,10 @@ impl Live {
             .get(node_id)
             .is_some_and(super::super::registry::Node::is_foreign);
         let quiet_ms = |at_ms: u64| registry.observed_ms().saturating_sub(at_ms);
-        match self.foreign_at_ms.get(node_id) {
-            Some(at_ms) => quiet_ms(*at_ms) >= FOREIGN_DONE_MS,
-            None => {
-                let armed_ms = self.armed_at_ms.unwrap_or(0);
-                is_foreign && quiet_ms(armed_ms) >= FOREIGN_START_MS
-            }
+        if let Some(at_ms) = self.foreign_at_ms.get(node_id) {
+            return quiet_ms(*at_ms) >= FOREIGN_DONE_MS;
         }
+        is_foreign && quiet_ms(self.armed_at_ms.unwrap_or(0)) >= FOREIGN_START_MS
     }
 
     /// The step that ends the run, now that every participant has finished, and why.

@@ -92,7 +92,7 @@ impl Live {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         let mut participants = self.run.participants.iter();
-        participants.all(|id| self.summary.node(id).is_some_and(|node| node.has_ended()))
+        participants.all(|id| self.summary.node(id).is_some_and(NodeSummary::has_ended))
     }
 
     /// How long one request may take, ms.

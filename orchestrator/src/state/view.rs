@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use proto::histogram::SparseLatencies;
 use proto::message::{NodeState, TestConfig};
 use proto::summary::{SeriesRow, TestResult};
 use serde::Serialize;
@@ -134,6 +135,15 @@ impl State {
             None => self.ended.get(test_id)?,
         };
         Some((live.result(), live.summary.series(series_from)))
+    }
+
+    /// The merged samples of a test, if it has not ended.
+    pub fn latencies(&mut self, test_id: &str) -> Option<SparseLatencies> {
+        let live = match self.open.get(test_id) {
+            Some(live) => live,
+            None => self.ended.get(test_id)?,
+        };
+        Some(SparseLatencies::from(&live.summary.merged()))
     }
 
     /// All drivers.

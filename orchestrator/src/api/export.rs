@@ -1,0 +1,263 @@
+//! `GET /tests/{id}/export`: the result in the formats of others.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::{Duration, UNIX_EPOCH};
+
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::V2DeflateSerializer;
+use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
+use proto::histogram::{Sparse, SparseLatencies};
+use proto::message::{Metrics, Report};
+use proto::summary::SeriesRow;
+use proto::units::{NS_PER_MS, NS_PER_S};
+
+use super::query::View;
+use super::{Answer, Call, Worker, store_away};
+
+/// Steps to each halving of what is left of the percentiles, as `HdrHistogram`'s own tools have it.
+const STEPS_PER_HALVING: u32 = 5;
+
+/// Which samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Population {
+    Response,
+    Service,
+    ReleaseLag,
+    Error,
+}
+
+impl Population {
+    fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "response" => Self::Response,
+            "service" => Self::Service,
+            "release_lag" => Self::ReleaseLag,
+            "error" => Self::Error,
+            _ => return None,
+        })
+    }
+
+    fn of(self, latencies: &SparseLatencies) -> &Sparse {
+        match self {
+            Self::Response => &latencies.response,
+            Self::Service => &latencies.service,
+            Self::ReleaseLag => &latencies.release_lag,
+            Self::Error => &latencies.error,
+        }
+    }
+}
+
+impl Worker {
+    pub(super) fn export(&mut self, test_id: &str, call: &Call) -> Answer {
+        self.try_export(test_id, call)
+            .unwrap_or_else(|answer| answer)
+    }
+
+    fn try_export(&mut self, test_id: &str, call: &Call) -> Result<Answer, Answer> {
+        let format = call
+            .param::<String>("format", "a text")?
+            .unwrap_or_else(|| "json".into());
+        let name = call.param::<String>("histogram", "a text")?;
+        let population =
+            Population::parse(name.as_deref().unwrap_or("response")).ok_or_else(|| {
+                let error = "histogram: it is none of response, service, release_lag and error";
+                Answer::error(400, error, "see /openapi.json")
+            })?;
+        let (content_type, extension, body) = match format.as_str() {
+            "json" => ("application/json", "json", self.result(test_id, View::ALL)?),
+            "csv" => (
+                "text/csv; charset=utf-8",
+                "csv",
+                csv(&self.series(test_id)?),
+            ),
+            "hlog" => (
+                "text/plain; charset=utf-8",
+                "hlog",
+                self.interval_log(test_id, population)?,
+            ),
+            "hgrm" => {
+                let latencies = self.latencies(test_id)?;
+                let histogram = population.of(&latencies).to_histogram();
+                ("text/plain; charset=utf-8", "hgrm", percentiles(&histogram))
+            }
+            other => {
+                let error = format!("format: {other:?} is none of json, csv, hlog and hgrm");
+                return Err(Answer::error(400, &error, "see /openapi.json"));
+            }
+        };
+        // The id may come from another implementation: only letters and digits go into a header.
+        let file: String = test_id
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .collect();
+        let disposition = format!("attachment; filename=\"{file}.{extension}\"");
+        let answer = Answer::new(200, content_type, body.into_bytes());
+        Ok(answer.with("Content-Disposition", disposition))
+    }
+
+    /// `HdrHistogram`'s interval log: a histogram of each second, over all drivers.
+    fn interval_log(&mut self, test_id: &str, population: Population) -> Result<String, Answer> {
+        let start_ms = self.detail(test_id)?.row.started_unix_ms.unwrap_or(0);
+        let mut seconds: BTreeMap<u64, Sparse> = BTreeMap::new();
+        let add = |message: Metrics| {
+            if let Some(report) = message.report.filter(|report| !report.last) {
+                let second = seconds.entry(second_of(&report)).or_default();
+                second.add(population.of(&report.latencies));
+            }
+        };
+        self.reader()?
+            .each_report(test_id, add)
+            .map_err(|error| store_away(&error))?;
+        Ok(write_log(Duration::from_millis(start_ms), &seconds))
+    }
+}
+
+/// The second that a report's samples are counted in: the last one that it covers.
+fn second_of(report: &Report) -> u64 {
+    let last = report.seconds.iter().map(|row| row.second).max();
+    last.unwrap_or(report.interval_start_ns / NS_PER_S)
+}
+
+fn write_log(start: Duration, seconds: &BTreeMap<u64, Sparse>) -> String {
+    let (mut bytes, mut serializer) = (Vec::new(), V2DeflateSerializer::new());
+    let begun = IntervalLogWriterBuilder::new()
+        .add_comment("[Logged by dlts; values in ns, Interval_Max in ms]")
+        .with_start_time(UNIX_EPOCH + start)
+        .with_base_time(UNIX_EPOCH + start)
+        .with_max_value_divisor(NS_PER_MS as f64)
+        .begin_log_with(&mut bytes, &mut serializer);
+    let mut log = begun.expect("invariant: writing to a Vec cannot fail");
+    for (second, samples) in seconds {
+        let at = Duration::from_secs(*second);
+        log.write_histogram(&samples.to_histogram(), at, Duration::from_secs(1), None)
+            .expect("invariant: writing to a Vec cannot fail and counts stay below 2^63");
+    }
+    String::from_utf8(bytes).expect("invariant: an interval log is ASCII")
+}
+
+/// `HdrHistogram`'s percentile distribution, in ms.
+fn percentiles(histogram: &Histogram<u64>) -> String {
+    let ms = |ns: f64| ns / NS_PER_MS as f64;
+    let mut text = format!(
+        "{:>12} {:>14} {:>10} {:>14}\n\n",
+        "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
+    );
+    let mut total = 0;
+    for step in histogram.iter_quantiles(STEPS_PER_HALVING) {
+        total += step.count_since_last_iteration();
+        let (value, quantile) = (
+            ms(step.value_iterated_to() as f64),
+            step.quantile_iterated_to(),
+        );
+        let line = if quantile < 1.0 {
+            let inverse = 1.0 / (1.0 - quantile);
+            writeln!(
+                text,
+                "{value:12.3} {quantile:2.12} {total:10} {inverse:14.2}"
+            )
+        } else {
+            writeln!(text, "{value:12.3} {quantile:2.12} {total:10}")
+        };
+        line.expect("invariant: a String grows");
+    }
+    let (mean, deviation) = (ms(histogram.mean()), ms(histogram.stdev()));
+    let (max, count) = (ms(histogram.max() as f64), histogram.len());
+    text + &format!(
+        "#[Mean    = {mean:12.3}, StdDeviation   = {deviation:12.3}]\n\
+         #[Max     = {max:12.3}, Total count    = {count:12}]\n\
+         #[Buckets = {:12}, SubBuckets     = {:12}]\n",
+        histogram.buckets(),
+        2048
+    )
+}
+
+/// A line a second.
+fn csv(rows: &[SeriesRow]) -> String {
+    let mut text = "second,offered,sent,completed,ok,errors,shed,p50_ms,p99_ms,p99_9_ms,max_ms,\
+                    service_p50_ms,service_p99_ms\n"
+        .to_owned();
+    for row in rows {
+        let counts = &row.counts;
+        let numbers = [counts.second, counts.offered, counts.sent, counts.completed]
+            .into_iter()
+            .chain([counts.ok, counts.errors, counts.shed])
+            .map(|number| number.to_string());
+        let figures = [
+            row.p50,
+            row.p99,
+            row.p99_9,
+            row.max,
+            row.service_p50,
+            row.service_p99,
+        ];
+        let figures = figures
+            .into_iter()
+            .map(|figure| figure.map_or(String::new(), |ms| ms.to_string()));
+        let fields: Vec<String> = numbers.chain(figures).collect();
+        text.push_str(&fields.join(","));
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+
+    use super::*;
+
+    fn samples(values_ms: &[u64]) -> Sparse {
+        let mut histogram = proto::histogram::new();
+        values_ms
+            .iter()
+            .for_each(|ms| histogram.saturating_record(ms * NS_PER_MS));
+        Sparse::from(&histogram)
+    }
+
+    #[test]
+    fn an_interval_log_reads_again() {
+        let seconds = BTreeMap::from([(0, samples(&[1, 2, 3])), (7, samples(&[40]))]);
+        let text = write_log(Duration::from_millis(1_700_000_000_250), &seconds);
+        assert!(text.starts_with("#[Histogram log format version"), "{text}");
+        let intervals: Vec<(u64, f64)> = IntervalLogIterator::new(text.as_bytes())
+            .filter_map(|entry| match entry.unwrap() {
+                LogEntry::Interval(log) => Some((log.start_timestamp().as_secs(), log.max())),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(intervals.len(), 2);
+        assert_eq!((intervals[0].0, intervals[1].0), (0, 7));
+        assert!(
+            (intervals[1].1 - 40.0).abs() < 0.1,
+            "the largest value in ms: {intervals:?}"
+        );
+    }
+
+    #[test]
+    fn a_percentile_distribution_ends_with_all_samples() {
+        let text = percentiles(&samples(&[1, 2, 3, 4]).to_histogram());
+        assert!(text.starts_with("       Value     Percentile TotalCount 1/(1-Percentile)\n\n"));
+        let last = text.lines().rfind(|line| !line.starts_with('#')).unwrap();
+        assert!(
+            last.trim_end().ends_with("1.000000000000          4"),
+            "{text}"
+        );
+        assert!(text.contains("#[Max     =        4.0"), "{text}");
+        assert!(
+            percentiles(&samples(&[]).to_histogram()).contains("Total count    =            0")
+        );
+    }
+
+    #[test]
+    fn a_csv_has_a_line_a_second_and_empty_figures_without_samples() {
+        let row = SeriesRow {
+            p50: Some(1.5),
+            ..SeriesRow::default()
+        };
+        let text = csv(&[row]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1], "0,0,0,0,0,0,0,1.5,,,,,");
+        assert_eq!(lines[0].split(',').count(), lines[1].split(',').count());
+    }
+}

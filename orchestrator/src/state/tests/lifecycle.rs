@@ -1,0 +1,280 @@
+//! Runs that go as they should, and commands that cannot be done.
+
+use super::*;
+
+#[test]
+fn a_run_goes_from_creation_to_its_result() {
+    let mut world = World::with(&["a", "b"]);
+    world.create("t");
+    assert_eq!(world.phase("t"), Phase::Created);
+    world.beat("a", NodeState::Ready, Some("t"));
+    assert_eq!(world.phase("t"), Phase::Created, "b is not ready yet");
+    world.beat("b", NodeState::Ready, Some("t"));
+    assert_eq!(world.phase("t"), Phase::Configured);
+    let Some(Reply::Triggered {
+        start_at_unix_ns,
+        participants,
+        ..
+    }) = world.trigger("t")
+    else {
+        panic!("not armed: {:?}", world.replies);
+    };
+    assert_eq!(participants, ["a", "b"]);
+    assert_eq!(start_at_unix_ns, (world.now_ms + 300) * 1_000_000);
+    let trigger = world.triggers().pop().unwrap();
+    assert_eq!(trigger.start_at_unix_ns, Some(start_at_unix_ns));
+    assert_eq!(trigger.participants, Some(participants));
+    world.pulse();
+    assert_eq!(world.phase("t"), Phase::Running);
+    for node in ["a", "b"] {
+        whole(node, "t")
+            .into_iter()
+            .for_each(|message| world.report(message));
+    }
+    assert_eq!(world.phase("t"), Phase::Done);
+    let result = world.result();
+    assert_eq!(
+        (&result["ok"], &result["planned"]),
+        (&40.into(), &40.into())
+    );
+    assert_eq!(result["accounting"]["holds"], true);
+    assert_eq!(world.reason("t"), "");
+}
+
+#[test]
+fn a_trigger_right_after_the_creation_waits_for_the_drivers() {
+    let mut world = World::with(&["a", "b"]);
+    world.create("t");
+    assert_eq!(world.trigger("t"), None, "nobody is ready");
+    world.beat("a", NodeState::Ready, Some("t"));
+    assert!(world.triggers().is_empty(), "b is awaited");
+    world.beat("b", NodeState::Ready, Some("t"));
+    assert!(matches!(
+        world.replies.last(),
+        Some((_, Reply::Triggered { .. }))
+    ));
+}
+
+#[test]
+fn after_five_seconds_those_that_are_ready_start() {
+    let mut world = World::with(&["a", "b"]);
+    world.create("t");
+    world.trigger("t");
+    let states = [
+        ("a", NodeState::Ready, Some("t")),
+        ("b", NodeState::Preparing, Some("t")),
+    ];
+    world.seconds(5, &states);
+    let trigger = world.triggers().pop().unwrap();
+    assert_eq!(trigger.participants.unwrap(), ["a"]);
+    let detail = world.state.detail("t").unwrap();
+    assert!(
+        detail.excluded["b"].contains("not ready in time"),
+        "{:?}",
+        detail.excluded
+    );
+}
+
+#[test]
+fn drivers_that_prepared_another_test_get_the_config_again() {
+    let mut world = World::with(&["a"]);
+    world.create("one");
+    world.create("two");
+    world.event(Event::Delivered(1, Ok(())));
+    world.event(Event::Delivered(2, Ok(())));
+    world.beat("a", NodeState::Ready, Some("two"));
+    world.trigger("one");
+    let configs = world
+        .published
+        .iter()
+        .filter(|m| m.topic == Topic::TestConfig && m.key == "one");
+    assert_eq!(configs.count(), 2);
+}
+
+#[test]
+fn nobody_who_can_prepare_it_fails_the_run_at_once_with_the_reason() {
+    let mut world = World::with(&["a", "b"]);
+    world.create("t");
+    world.trigger("t");
+    world.beat("a", NodeState::Failed, Some("t"));
+    world.beat("b", NodeState::Failed, Some("t"));
+    let Some((_, Reply::Refused(Refusal::CannotPrepare(reason)))) = world.replies.last() else {
+        panic!("{:?}", world.replies);
+    };
+    assert!(reason.contains("a: connection refused"), "{reason}");
+    assert_eq!(world.phase("t"), Phase::Failed);
+    assert_eq!(&world.reason("t"), reason);
+}
+
+#[test]
+fn a_driver_that_cannot_prepare_it_is_excluded_and_named() {
+    let mut world = World::with(&["a", "b"]);
+    world.create("t");
+    world.trigger("t");
+    world.beat("a", NodeState::Failed, Some("t"));
+    world.beat("b", NodeState::Ready, Some("t"));
+    assert_eq!(world.triggers().pop().unwrap().participants.unwrap(), ["b"]);
+    whole("b", "t")
+        .into_iter()
+        .for_each(|message| world.report(message));
+    assert_eq!(world.phase("t"), Phase::Done);
+    assert_eq!(world.reason("t"), "a: took no part: connection refused");
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_in_words() {
+    let refused = |reply| match reply {
+        Some(Reply::Refused(refusal)) => refusal,
+        other => panic!("{other:?}"),
+    };
+    let mut world = World::with(&[]);
+    assert_eq!(
+        refused(world.trigger("x")),
+        Refusal::UnknownTest("x".into())
+    );
+    assert_eq!(refused(world.stop("x")), Refusal::UnknownTest("x".into()));
+    world.create("t");
+    assert_eq!(refused(world.trigger("t")), Refusal::NoDriver);
+    world.beat("a", NodeState::Ready, Some("t"));
+    world.trigger("t");
+    let armed = Refusal::WrongState {
+        test_id: "t".into(),
+        state: "armed",
+    };
+    assert_eq!(refused(world.trigger("t")), armed);
+    world.create("u");
+    assert_eq!(
+        refused(world.trigger("u")),
+        Refusal::Busy {
+            running: "t".into()
+        }
+    );
+    let mut alone = World::of(State::restore(settings(), Restored::default()));
+    let create = Command::Create {
+        test_id: "t".into(),
+        workload: Box::new(workload()),
+        queue: false,
+    };
+    assert!(matches!(
+        refused(alone.command(create)),
+        Refusal::BrokerAway(_)
+    ));
+}
+
+#[test]
+fn a_broker_whose_heartbeats_do_not_come_back_is_away() {
+    let mut world = World::with(&["a"]);
+    world.create("t");
+    world.now_ms += 10_000;
+    world.event(Event::Tick);
+    let Some(Reply::Refused(Refusal::BrokerAway(reason))) = world.trigger("t") else {
+        panic!("{:?}", world.replies);
+    };
+    assert!(reason.contains("silent for 10 s"), "{reason}");
+}
+
+#[test]
+fn a_queued_test_starts_when_the_drivers_are_free() {
+    let mut world = World::with(&["a"]);
+    world.run("one", &["a"]);
+    world.create("two");
+    let reply = world.command(Command::Trigger {
+        test_id: "two".into(),
+        queue: true,
+    });
+    assert!(
+        matches!(reply, Some(Reply::Queued { position: 1, .. })),
+        "{reply:?}"
+    );
+    whole("a", "one")
+        .into_iter()
+        .for_each(|message| world.report(message));
+    world.pulse();
+    world.beat("a", NodeState::Ready, Some("two"));
+    assert_eq!(world.phase("two"), Phase::Armed);
+    let row = world.state.row("two").unwrap();
+    assert!(!row.queued, "it is not in the queue any more");
+}
+
+#[test]
+fn a_stop_drains_a_run_and_ends_it_as_aborted() {
+    let mut world = World::with(&["a"]);
+    world.run("t", &["a"]);
+    world.pulse();
+    let stopped = world.stop("t");
+    assert_eq!(
+        stopped,
+        Some(Reply::Stopped {
+            test_id: "t".into(),
+            state: "draining"
+        })
+    );
+    assert_eq!(world.triggers().pop().unwrap().trigger, TriggerKind::Stop);
+    world.stop("t");
+    assert_eq!(world.triggers().len(), 2, "a second stop publishes nothing");
+    world.report(last("a", "t", Outcome::Aborted));
+    assert_eq!(world.phase("t"), Phase::Aborted);
+}
+
+#[test]
+fn a_stop_before_the_start_ends_a_test_at_once_and_answers_its_trigger() {
+    let mut world = World::with(&["a"]);
+    world.create("t");
+    world.trigger("t");
+    let stopped = world.stop("t");
+    assert_eq!(
+        stopped,
+        Some(Reply::Stopped {
+            test_id: "t".into(),
+            state: "aborted"
+        })
+    );
+    assert!(matches!(
+        world.replies[1],
+        (_, Reply::Refused(Refusal::WrongState { .. }))
+    ));
+}
+
+#[test]
+fn a_driver_of_another_implementation_finishes_by_falling_silent() {
+    let mut world = World::with(&[]);
+    let foreign = |world: &mut World| world.event(Event::Heartbeat(heartbeat("f", None, None)));
+    foreign(&mut world);
+    world.create("t");
+    assert!(
+        matches!(world.trigger("t"), Some(Reply::Triggered { .. })),
+        "it is always ready"
+    );
+    let mut message = interval("f", "t", 0);
+    message.report = None;
+    world.report(message);
+    for _ in 0..4 {
+        foreign(&mut world);
+        world.pulse();
+    }
+    assert_eq!(world.phase("t"), Phase::Running);
+    foreign(&mut world);
+    world.pulse();
+    assert_eq!(world.phase("t"), Phase::Done);
+    assert_eq!(world.result()["coverage"]["unmerged_nodes"][0], "f");
+}
+
+#[test]
+fn old_tests_are_deleted_but_never_open_ones() {
+    let mut world = World::with(&["a"]);
+    world.state.settings.retention_tests = 2;
+    for id in ["one", "two", "three", "four"] {
+        world.create(id);
+        world.stop(id);
+    }
+    world.create("five");
+    let left: Vec<String> = world
+        .state
+        .tests(10, "")
+        .iter()
+        .map(|row| row.test_id.clone())
+        .collect();
+    assert_eq!(left, ["five", "four"]);
+    assert_eq!(world.state.tests(10, "FOU").len(), 1);
+    assert_eq!(world.state.tests(1, "").len(), 1);
+}

@@ -1,0 +1,11 @@
+//! The `orchestrator` binary as a real process, against the embedded broker and drivers that are
+//! played by the test.
+#![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
+
+mod abuse;
+mod access;
+mod contract;
+mod history;
+mod player;
+mod process;
+mod runs;
