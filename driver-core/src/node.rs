@@ -26,6 +26,7 @@ const ENDED_MAX: usize = 256;
 
 /// What happens to a node.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant)] // a handful exist at a time
 pub enum Event {
     /// A test was published.
     Config(TestConfig),
@@ -149,6 +150,7 @@ enum State {
 
 /// One driver.
 #[derive(Debug)]
+#[allow(clippy::struct_field_names)] // node_id is its name everywhere
 pub struct Node {
     node_id: String,
     state: State,
@@ -402,17 +404,17 @@ impl Node {
             State::Preparing {
                 test_id: current,
                 then,
-            } if current == test_id => match then.take() {
-                Some(start) => self.arm(start),
-                None => {
-                    let test_id = test_id.to_owned();
-                    self.state = State::Ready {
-                        test_id,
-                        since_ns: now_ns,
-                    };
-                    vec![Action::Heartbeat]
+            } if current == test_id => {
+                if let Some(start) = then.take() {
+                    return self.arm(start);
                 }
-            },
+                let test_id = test_id.to_owned();
+                self.state = State::Ready {
+                    test_id,
+                    since_ns: now_ns,
+                };
+                vec![Action::Heartbeat]
+            }
             // Prepared for nothing: another test came in between.
             _ => vec![Action::Release {
                 test_id: test_id.to_owned(),

@@ -57,7 +57,7 @@ fn measure(echo: &ClockEcho, read_unix_ns: u64) -> Option<ClockOffset> {
         return None;
     }
     Some(ClockOffset {
-        offset_ns: i64::try_from(((t1 - t0) + (t2 - t3)) / 2).ok()?,
+        offset_ns: i64::try_from((t1 - t0).midpoint(t2 - t3)).ok()?,
         uncertainty_ns: u64::try_from((under_way + 1) / 2).ok()?,
     })
 }

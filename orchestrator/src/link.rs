@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use proto::bus::{self, BusError, BusSettings, Cluster, Record, StartAt, Subscriber};
+use proto::bus::{self, BusSettings, Cluster, Record, StartAt, Subscriber};
 use proto::codec::{self, DecodeError};
 use proto::topic::Topic;
 use proto::{clock, message};
@@ -185,7 +185,8 @@ impl Link {
         self.check_cluster(subscriber);
         let has = |topic: Topic, next: i64| match subscriber.bounds(topic, ASK_TIMEOUT) {
             Ok((low, high)) => (low..=high).contains(&next),
-            Err(BusError::Kafka(_)) | Err(_) => true,
+            // Nothing is known of it, so nothing is given up.
+            Err(_) => true,
         };
         let lost: Vec<Topic> = self
             .offsets
@@ -223,7 +224,8 @@ impl Watch {
         }
     }
 
-    /// The trouble, if it changed since the last look.
+    /// The trouble, if it changed since the last look: `Some(None)` when it is over.
+    #[allow(clippy::option_option)]
     fn look(&mut self, subscriber: &Subscriber) -> Option<Option<String>> {
         if self.looked.elapsed() < LOOK_EVERY {
             return None;

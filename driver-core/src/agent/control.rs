@@ -30,6 +30,7 @@ const FAREWELL_NS: u64 = 5_000_000_000;
 const TOKEN_HEARTBEAT: u64 = u64::MAX;
 const TOKEN_REGISTER: u64 = u64::MAX - 1;
 
+#[allow(clippy::struct_excessive_bools)] // each stands for one message, not for a state
 pub(super) struct Control {
     link: Link,
     node: Node,
@@ -300,7 +301,7 @@ impl Control {
                 self.heartbeat_wanted = false;
                 self.next_heartbeat_ns = now_ns + HEARTBEAT_NS;
             }
-            Err(error) => self.trouble("heartbeat", &error),
+            Err(error) => trouble("heartbeat", &error),
         }
     }
 
@@ -313,14 +314,14 @@ impl Control {
                 .publish(&self.node_id, &self.register, TOKEN_REGISTER)
             {
                 Ok(()) => self.register_in_flight = true,
-                Err(error) => self.trouble("register", &error),
+                Err(error) => trouble("register", &error),
             }
         }
         while let Some((token, message)) = self.outbox.hand_over() {
             let taken = self.link.publisher.publish(&self.node_id, message, token);
             if let Err(error) = taken {
                 self.outbox.take_back(token);
-                self.trouble("metrics", &error);
+                trouble("metrics", &error);
                 break;
             }
         }
@@ -339,14 +340,15 @@ impl Control {
             }
         }
     }
+}
 
-    fn trouble(&self, what: &str, error: &BusError) {
-        if !matches!(error, BusError::QueueFull) {
-            log::warn(
-                "unsent",
-                json!({"message": what, "reason": error.to_string()}),
-            );
-        }
+/// A full queue is the outbox's to deal with; anything else is for people.
+fn trouble(what: &str, error: &BusError) {
+    if !matches!(error, BusError::QueueFull) {
+        log::warn(
+            "unsent",
+            json!({"message": what, "reason": error.to_string()}),
+        );
     }
 }
 

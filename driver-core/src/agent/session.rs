@@ -84,7 +84,7 @@ impl Session {
                     settings,
                     events,
                 }
-                .run(&told)
+                .run(&told);
             })?;
         Ok(Self {
             begin,

@@ -21,7 +21,7 @@ const WRITE_TIME: Duration = Duration::from_secs(30);
 /// Time in which a refused client may go on sending, so that it reads why.
 const LINGER_TIME: Duration = Duration::from_secs(1);
 /// Bytes that are read in one turn.
-const READ_LEN: usize = 64 << 10;
+const READ_LEN: usize = 16 << 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {

@@ -3,6 +3,7 @@
 use proto::histogram::{LatenciesWire, SparseLatencies};
 use proto::log::Level;
 use proto::message::{NodeState, Outcome};
+use proto::summary::NodeSummary;
 use serde_json::json;
 
 use super::{Action, Actions, Change, Live, Now, State, StoredResult, log};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proto::message::Metrics;
-use proto::summary::{Absorbed, Context, Summary, TestResult};
+use proto::summary::{Absorbed, Context, NodeSummary, Summary, TestResult};
 use proto::workload::{InvalidParam, Workload};
 
 use super::TestRow;
