@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use crate::results::Document;
 use crate::rig::Error;
 use crate::scenario::{control, instructions, pacing, scale, server, stall};
-use crate::{compare, measure, output, rig, table, target, throughput, tools};
+use crate::{compare, kafka, measure, output, rig, table, target, throughput, tools};
 
 /// Compares dlts with what people use, in a way that a sceptic can repeat.
 #[derive(Debug, Parser)]
@@ -58,6 +58,8 @@ pub enum Command {
         #[arg(long)]
         install: bool,
     },
+    /// Run a real Apache Kafka, for the tests and for `BROKER=kafka make up`
+    Kafka(kafka::Options),
     /// Run a program pinned and write what it took (used by the scenarios)
     #[command(hide = true)]
     Exec(measure::Options),
@@ -84,6 +86,7 @@ pub fn run(options: &Options) -> Result<Outcome, Box<dyn std::error::Error>> {
             Ok(publish(&document, &THROUGHPUT, &options.throughput.common)?)
         }
         Some(Command::Target(options)) => Ok(target::run(options).map(|()| Outcome::Done)?),
+        Some(Command::Kafka(options)) => Ok(kafka::run(options).map(|()| Outcome::Done)?),
         Some(Command::Exec(options)) => Ok(measure::exec(options).map(|()| Outcome::Done)?),
         Some(Command::Pacing(options)) => Ok(publish(
             &pacing::run(options)?,

@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod compare;
 pub mod cores;
+pub mod kafka;
 pub mod machine;
 pub mod measure;
 pub mod output;
