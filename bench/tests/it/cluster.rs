@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-mod process;
+pub(crate) mod process;
 mod rest;
 
 pub(crate) use process::{Process, Signal, wait_for};
@@ -36,20 +36,29 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts everything and waits until the orchestrator sees `drivers` drivers up.
     pub(crate) fn start(drivers: usize) -> Self {
-        let mut cluster = Self::without_drivers();
-        (0..drivers).for_each(|at| cluster.add_driver(&format!("driver-{}", at + 1)));
-        cluster.await_up(drivers);
-        cluster
+        Self::without_drivers().with(drivers)
+    }
+
+    /// Adds drivers and waits until the orchestrator sees them up.
+    pub(crate) fn with(mut self, drivers: usize) -> Self {
+        (0..drivers).for_each(|at| self.add_driver(&format!("driver-{}", at + 1)));
+        self.await_up(drivers);
+        self
     }
 
     /// Starts everything but drivers.
     pub(crate) fn without_drivers() -> Self {
+        Self::around(std::env::var("BROKER").ok())
+    }
+
+    /// The same around a broker that runs already, or one of its own.
+    pub(crate) fn around(bootstrap: Option<String>) -> Self {
         // A test that failed before this one has nothing to say to it.
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().unwrap();
-        let (broker, bootstrap) = match std::env::var("BROKER") {
-            Ok(bootstrap) => (None, bootstrap),
-            Err(_) => {
+        let (broker, bootstrap) = match bootstrap {
+            Some(bootstrap) => (None, bootstrap),
+            None => {
                 let broker = start_broker(folder.path());
                 let bootstrap = broker.line(|line| line.strip_prefix("ready ").map(str::to_owned));
                 (Some(broker), bootstrap)
@@ -78,6 +87,7 @@ impl Cluster {
             orchestrator,
             drivers: Vec::new(),
             rest,
+            _alone: alone,
         }
     }
 

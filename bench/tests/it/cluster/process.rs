@@ -46,10 +46,16 @@ pub(crate) fn binary(name: &str) -> PathBuf {
 impl Process {
     /// Starts a binary in `folder`, its output going to files named after `name`.
     pub(crate) fn start(folder: &Path, program: &str, name: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(binary(program));
+        command.args(arguments);
+        Self::spawn(folder, name, &mut command)
+    }
+
+    /// As [`Self::start`], by a command that becomes the binary.
+    pub(crate) fn spawn(folder: &Path, name: &str, command: &mut Command) -> Self {
         let stdout = folder.join(format!("{name}.out"));
         let stderr = folder.join(format!("{name}.err"));
-        let child = Command::new(binary(program))
-            .args(arguments)
+        let child = command
             .current_dir(folder)
             .env_remove("BROKER_IP")
             .stdin(Stdio::null())
