@@ -7,9 +7,10 @@
 //!
 //! | part | does |
 //! |---|---|
-//! | [`release`] | decides what is to be sent now: closed loop, open loop, warm-up, the end |
-//! | [`network`] | connects, sends, receives; what connections do to requests in flight |
-//! | [`pace`] | how long to sleep and when to spin |
+//! | `release` | decides what is to be sent now: closed loop, open loop, warm-up, the end |
+//! | `course` | the phase of the load, and how far it has gone through its plan |
+//! | `network` | connects, sends, receives; what connections do to requests in flight |
+//! | `pace` | how long to sleep and when to spin |
 //! | `tape` | the recorder and its hand-over each second |
 //! | `wheel` | timeouts and back-off |
 //! | `shared` | what all cores of a node share |
@@ -29,6 +30,7 @@ use crate::recorder::CoreInterval;
 use crate::ring::{Completion, Features, Kind, Ring, RingError, Setup, Token};
 
 mod connection;
+mod course;
 mod network;
 mod pace;
 mod release;
@@ -37,7 +39,7 @@ mod tape;
 mod wheel;
 
 use connection::Connection;
-use release::Load;
+use course::Load;
 pub use shared::Shared;
 use tape::Tape;
 use wheel::Wheel;

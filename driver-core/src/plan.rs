@@ -123,3 +123,70 @@ impl OpenLoop {
         self.count
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proto::workload::{Defaults, Params, TestType};
+
+    use super::*;
+
+    fn workload(params: Params) -> Workload {
+        let defaults = Defaults::of_rest(TestType::Tsunami, "http://127.0.0.1:8000/");
+        Workload::from_params(TestType::Tsunami, 0.5, &params, &defaults).unwrap()
+    }
+
+    #[test]
+    fn the_cores_shares_are_the_whole_plan() {
+        let params = Params {
+            requests: Some(1_007),
+            connections: Some(10),
+            ..Params::default()
+        };
+        let plan = Plan::new(workload(params), 0, 1);
+        for cores in 1..=10 {
+            let shares: Vec<Share> = (0..cores).map(|core| plan.share(core, cores)).collect();
+            assert_eq!(
+                shares.iter().map(|share| share.connections).sum::<usize>(),
+                10
+            );
+            let parts = || shares.iter().filter_map(|share| share.open_loop.as_ref());
+            assert_eq!(parts().map(OpenLoop::count).sum::<u64>(), 1_007);
+            let mut instants: Vec<u64> = parts()
+                .flat_map(|part| (0..part.count()).filter_map(|nth| part.intended_ns(nth)))
+                .collect();
+            instants.sort_unstable();
+            let whole = plan.share(0, 1).open_loop.unwrap();
+            assert!(
+                instants
+                    .into_iter()
+                    .eq((0..1_007).filter_map(|nth| whole.intended_ns(nth)))
+            );
+        }
+    }
+
+    #[test]
+    fn the_shorter_limit_counts() {
+        let params = Params {
+            requests: Some(1_000),
+            duration_s: Some(1.0),
+            ..Params::default()
+        };
+        let plan = Plan::new(workload(params), 0, 1);
+        assert_eq!(plan.share(0, 1).open_loop.unwrap().count(), 200);
+        assert_eq!(plan.planned(), None);
+    }
+
+    #[test]
+    fn staggered_nodes_start_within_the_first_gap() {
+        let params = Params {
+            phase: Some(true),
+            ..Params::default()
+        };
+        let first = |index| Plan::new(workload(params.clone()), index, 4).share(0, 1);
+        let first = |index| first(index).open_loop.unwrap().intended_ns(0);
+        assert_eq!(
+            [first(0), first(1), first(3)],
+            [Some(0), Some(125_000_000), Some(375_000_000)]
+        );
+    }
+}

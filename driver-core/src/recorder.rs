@@ -309,3 +309,66 @@ impl Drop for CoreInterval {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn out_of_range_is_recorded_at_the_bound_and_counted() {
+        let mut recorder = Recorder::new();
+        recorder.sent(0, HIGHEST_NS + 5, 2);
+        recorder.sent(7, 7, 3);
+        assert_eq!((recorder.counts.sent, recorder.counts.clamped), (5, 2));
+        assert_eq!(recorder.latencies.release_lag.len(), 5);
+        assert_eq!(recorder.latencies.release_lag.min(), LOWEST_NS);
+    }
+
+    #[test]
+    fn every_end_of_a_request_is_in_one_histogram_and_one_count() {
+        let mut recorder = Recorder::new();
+        let instants = Instants {
+            intended_ns: 10,
+            sent_ns: 40,
+            end_ns: 110,
+        };
+        recorder.sent(10, 40, 9);
+        recorder.answered(200, instants, 2);
+        recorder.answered(404, instants, 1);
+        for loss in [
+            Loss::Write,
+            Loss::Read,
+            Loss::Timeout,
+            Loss::Malformed,
+            Loss::Aborted,
+        ] {
+            recorder.lost(loss, instants, 1);
+        }
+        recorder.lost(Loss::Read, instants, 1);
+        recorder.counts.planned = 9;
+        let counters = recorder.counters();
+        assert_eq!(counters.check(), Ok(()));
+        assert_eq!(
+            (counters.ok, counters.errors.total(), counters.aborted),
+            (2, 6, 1)
+        );
+        assert_eq!(counters.status_codes, BTreeMap::from([(200, 2), (404, 1)]));
+        let latencies = &recorder.latencies;
+        assert_eq!(
+            (latencies.response.max(), latencies.service.max()),
+            (100, 70)
+        );
+        assert_eq!(latencies.error.len(), 6);
+        recorder.clear();
+        assert_eq!(recorder.counters(), Counters::default());
+    }
+
+    #[test]
+    fn a_dropped_interval_sends_its_recorder_home_empty() {
+        let (home, spares) = crossbeam_channel::bounded(1);
+        let mut recorder = Box::new(Recorder::new());
+        recorder.sent(0, 5, 1);
+        drop(CoreInterval::new(0, recorder, home));
+        assert_eq!(spares.recv().unwrap().counters(), Counters::default());
+    }
+}

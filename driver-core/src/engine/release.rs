@@ -3,187 +3,14 @@
 use proto::units::{NS_PER_MS, NS_PER_S};
 
 use super::connection::Flight;
-use super::{Engine, Limits, Tape};
-use crate::plan::{OpenLoop, Plan, Share};
-use crate::recorder::{Loss, Recorder};
+use super::course::{Kind, Phase};
+use super::{Engine, Tape};
+use crate::recorder::Loss;
 
 /// How long requests in flight are waited for after a stop, ns.
 const STOP_GRACE_NS: u64 = 100 * NS_PER_MS;
 /// A load without any connection fails after that long, ns.
 const TARGET_LOST_NS: u64 = 30 * NS_PER_S;
-
-/// Where a core is in the load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Connections are being opened, or open; the start is not known yet.
-    Ready,
-    /// The load starts at that instant.
-    Armed { start_ns: u64 },
-    /// Sending, unmeasured, until that instant.
-    WarmUp { until_ns: u64 },
-    /// Sending.
-    Running,
-    /// Nothing more is sent; what is in flight is waited for, at most until that instant.
-    Draining { until_ns: u64 },
-    /// Nothing is in flight any more.
-    Over,
-}
-
-/// The load of one core.
-pub(super) struct Load {
-    pub phase: Phase,
-    kind: Kind,
-    /// Start of the phase that sends.
-    origin_ns: u64,
-    /// Since when no core has had a connection.
-    lost_since_ns: Option<u64>,
-    /// Requests of this core that were planned from the start.
-    planned: u64,
-    stopping: bool,
-}
-
-enum Kind {
-    /// What is left of the lease; without a count there is no end to it.
-    Closed {
-        leased: u64,
-        counted: bool,
-    },
-    Open(Box<Open>),
-}
-
-/// An open loop: two cursors go through the plan, since what was offered may have to wait.
-struct Open {
-    measured: OpenLoop,
-    current: OpenLoop,
-    /// Requests whose intended start has come.
-    offered: u64,
-    /// Requests that were sent or shed.
-    released: u64,
-    /// When request `offered` is intended; `u64::MAX` after the last.
-    next_ns: u64,
-    /// When the last of those offered was intended.
-    last_ns: u64,
-}
-
-impl Open {
-    fn new(measured: OpenLoop) -> Self {
-        let current = measured.clone();
-        Self {
-            measured,
-            current,
-            offered: 0,
-            released: 0,
-            next_ns: 0,
-            last_ns: 0,
-        }
-    }
-
-    fn begin(&mut self, current: OpenLoop, origin_ns: u64) {
-        (self.current, self.offered, self.released) = (current, 0, 0);
-        (self.next_ns, self.last_ns) = (self.instant_ns(0, origin_ns), origin_ns);
-    }
-
-    fn instant_ns(&self, nth: u64, origin_ns: u64) -> u64 {
-        let intended_ns = self.current.intended_ns(nth);
-        intended_ns.map_or(u64::MAX, |intended_ns| {
-            origin_ns.saturating_add(intended_ns)
-        })
-    }
-
-    /// Moves the first cursor up to now; returns how many requests that offered.
-    fn offer(&mut self, now_ns: u64, origin_ns: u64) -> u64 {
-        let before = self.offered;
-        while self.next_ns <= now_ns {
-            self.last_ns = self.next_ns;
-            self.offered += 1;
-            self.next_ns = self.instant_ns(self.offered, origin_ns);
-        }
-        self.offered - before
-    }
-
-    fn backlog(&self) -> u64 {
-        self.offered - self.released
-    }
-}
-
-impl Load {
-    /// The load of `share`; what is planned goes into the first interval's counts.
-    pub(super) fn new(plan: &Plan, share: &Share, recorder: &mut Recorder) -> Self {
-        let (kind, mut planned) = if let Some(open_loop) = &share.open_loop {
-            (
-                Kind::Open(Box::new(Open::new(open_loop.clone()))),
-                open_loop.count(),
-            )
-        } else {
-            let requests = plan.workload().limit.requests;
-            // The common count is one core's to plan, whoever sends it.
-            let common = if share.core == 0 {
-                requests.unwrap_or(0)
-            } else {
-                0
-            };
-            (
-                Kind::Closed {
-                    leased: 0,
-                    counted: requests.is_some(),
-                },
-                common,
-            )
-        };
-        if plan.planned().is_none() {
-            planned = 0;
-        }
-        recorder.counts.planned = planned;
-        let (phase, origin_ns) = (Phase::Ready, 0);
-        Self {
-            phase,
-            kind,
-            origin_ns,
-            lost_since_ns: None,
-            planned,
-            stopping: false,
-        }
-    }
-
-    fn measured(&self) -> bool {
-        self.phase == Phase::Running
-    }
-
-    /// When something besides a send is to be done.
-    pub(super) fn next_chore_ns(&self, limits: &Limits) -> u64 {
-        let end_ns = match self.phase {
-            Phase::Draining { until_ns } => until_ns,
-            Phase::Running => self.end_ns(limits),
-            _ => u64::MAX,
-        };
-        end_ns.min(self.next_shed_ns(limits))
-    }
-
-    /// When a load that sends has to stop, whatever is left.
-    fn end_ns(&self, limits: &Limits) -> u64 {
-        match &self.kind {
-            Kind::Closed { .. } => limits
-                .duration_ns
-                .map_or(u64::MAX, |ns| self.origin_ns.saturating_add(ns)),
-            // The backlog after the last intended start gets as much time as an answer would.
-            Kind::Open(open) if open.next_ns == u64::MAX => {
-                open.last_ns.saturating_add(limits.timeout_ns)
-            }
-            Kind::Open(_) => u64::MAX,
-        }
-    }
-
-    /// When the request that has waited longest is past its deadline.
-    fn next_shed_ns(&self, limits: &Limits) -> u64 {
-        match (&self.kind, limits.deadline_ns) {
-            (Kind::Open(open), Some(deadline_ns)) if open.backlog() > 0 => open
-                .instant_ns(open.released, self.origin_ns)
-                .saturating_add(deadline_ns)
-                .saturating_add(1),
-            _ => u64::MAX,
-        }
-    }
-}
 
 impl Engine {
     /// The instant that must be met exactly: the start, or the next intended send. While every
@@ -244,13 +71,15 @@ impl Engine {
 
     /// Assigns what is due to free connections.
     pub(super) fn release(&mut self, now_ns: u64) {
-        match (self.load.phase, &self.load.kind) {
-            (Phase::Running | Phase::WarmUp { .. }, Kind::Closed { .. }) => {
-                self.release_closed(now_ns);
+        if matches!(self.load.phase, Phase::Running | Phase::WarmUp { .. }) {
+            match &self.load.kind {
+                Kind::Closed { .. } => self.release_closed(now_ns),
+                Kind::Open(_) => self.release_open(now_ns),
             }
-            (Phase::Running | Phase::WarmUp { .. }, Kind::Open(_)) => self.release_open(now_ns),
-            (Phase::Draining { until_ns }, _) => self.drain(now_ns, until_ns),
-            _ => {}
+        }
+        // Looked at in the same turn: nothing may be in flight any more that would end a sleep.
+        if let Phase::Draining { until_ns } = self.load.phase {
+            self.drain(now_ns, until_ns);
         }
     }
 

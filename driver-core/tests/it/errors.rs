@@ -236,3 +236,26 @@ fn an_unasked_answer_on_an_idle_connection_costs_no_request() {
         done.counters
     );
 }
+
+#[test]
+fn more_connections_than_this_machine_can_have_are_refused_with_a_remedy() {
+    let server = Server::answering(OK);
+    // On a machine with so many ports there is nothing to refuse.
+    let ports = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let bounds: Vec<u32> = ports
+        .split_ascii_whitespace()
+        .map(|n| n.parse().unwrap())
+        .collect();
+    if bounds[1] - bounds[0] >= 50_000 {
+        return;
+    }
+    let Err(error) = Rig::on(&server).connections(50_000).requests(1).prepare() else {
+        panic!("50000 connections over {} ports", bounds[1] - bounds[0]);
+    };
+    let text = error.to_string();
+    assert!(
+        text.contains("ulimit") || text.contains("ip_local_port_range"),
+        "{text}"
+    );
+    assert_eq!(server.connections(), 0);
+}

@@ -4,6 +4,7 @@
 
 mod accounting;
 mod answers;
+mod command;
 mod errors;
 mod kernels;
 mod open_loop;

@@ -81,6 +81,20 @@ fn all_cores_start_at_the_instant_they_were_told() {
     );
 }
 
+#[test]
+fn a_load_is_over_when_its_last_answer_has_come() {
+    let _cores = own_the_cores();
+    let server = Server::answering(OK);
+    for rig in [
+        Rig::on(&server).requests(40),
+        Rig::on(&server).requests(40).rate("1000"),
+    ] {
+        let done = rig.run();
+        let length_ms = done.last.interval_end_ns / 1_000_000;
+        assert!(length_ms < 700, "{length_ms} ms"); // not only when the second is over
+    }
+}
+
 /// A task of the same executor that does not give way for 150 ms.
 #[test]
 fn a_stall_of_the_core_shows_in_response_time_and_release_lag() {

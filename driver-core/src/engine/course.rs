@@ -1,0 +1,180 @@
+//! Where a core is in its load: its phase, and how far it has gone through its plan.
+
+use super::Limits;
+use crate::plan::{OpenLoop, Plan, Share};
+use crate::recorder::Recorder;
+
+/// Where a core is in the load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Connections are being opened, or open; the start is not known yet.
+    Ready,
+    /// The load starts at that instant.
+    Armed { start_ns: u64 },
+    /// Sending, unmeasured, until that instant.
+    WarmUp { until_ns: u64 },
+    /// Sending.
+    Running,
+    /// Nothing more is sent; what is in flight is waited for, at most until that instant.
+    Draining { until_ns: u64 },
+    /// Nothing is in flight any more.
+    Over,
+}
+
+/// The load of one core.
+pub(super) struct Load {
+    pub phase: Phase,
+    pub kind: Kind,
+    /// Start of the phase that sends.
+    pub origin_ns: u64,
+    /// Since when no core has had a connection.
+    pub lost_since_ns: Option<u64>,
+    /// Requests of this core that were planned from the start.
+    pub planned: u64,
+    /// Whether it was told to stop.
+    pub stopping: bool,
+}
+
+/// Closed or open loop, and how far it is.
+pub(super) enum Kind {
+    /// What is left of the lease; without a count there is no end to it.
+    Closed {
+        leased: u64,
+        counted: bool,
+    },
+    Open(Box<Open>),
+}
+
+/// An open loop: two cursors go through the plan, since what was offered may have to wait.
+pub(super) struct Open {
+    pub measured: OpenLoop,
+    current: OpenLoop,
+    /// Requests whose intended start has come.
+    pub offered: u64,
+    /// Requests that were sent or shed.
+    pub released: u64,
+    /// When request `offered` is intended; `u64::MAX` after the last.
+    pub next_ns: u64,
+    /// When the last of those offered was intended.
+    last_ns: u64,
+}
+
+impl Open {
+    fn new(measured: OpenLoop) -> Self {
+        let current = measured.clone();
+        Self {
+            measured,
+            current,
+            offered: 0,
+            released: 0,
+            next_ns: 0,
+            last_ns: 0,
+        }
+    }
+
+    pub(super) fn begin(&mut self, current: OpenLoop, origin_ns: u64) {
+        (self.current, self.offered, self.released) = (current, 0, 0);
+        (self.next_ns, self.last_ns) = (self.instant_ns(0, origin_ns), origin_ns);
+    }
+
+    pub(super) fn instant_ns(&self, nth: u64, origin_ns: u64) -> u64 {
+        let intended_ns = self.current.intended_ns(nth);
+        intended_ns.map_or(u64::MAX, |intended_ns| {
+            origin_ns.saturating_add(intended_ns)
+        })
+    }
+
+    /// Moves the first cursor up to now; returns how many requests that offered.
+    pub(super) fn offer(&mut self, now_ns: u64, origin_ns: u64) -> u64 {
+        let before = self.offered;
+        while self.next_ns <= now_ns {
+            self.last_ns = self.next_ns;
+            self.offered += 1;
+            self.next_ns = self.instant_ns(self.offered, origin_ns);
+        }
+        self.offered - before
+    }
+
+    pub(super) fn backlog(&self) -> u64 {
+        self.offered - self.released
+    }
+}
+
+impl Load {
+    /// The load of `share`; what is planned goes into the first interval's counts.
+    pub(super) fn new(plan: &Plan, share: &Share, recorder: &mut Recorder) -> Self {
+        let (kind, mut planned) = if let Some(open_loop) = &share.open_loop {
+            (
+                Kind::Open(Box::new(Open::new(open_loop.clone()))),
+                open_loop.count(),
+            )
+        } else {
+            let requests = plan.workload().limit.requests;
+            // The common count is one core's to plan, whoever sends it.
+            let common = if share.core == 0 {
+                requests.unwrap_or(0)
+            } else {
+                0
+            };
+            (
+                Kind::Closed {
+                    leased: 0,
+                    counted: requests.is_some(),
+                },
+                common,
+            )
+        };
+        if plan.planned().is_none() {
+            planned = 0;
+        }
+        recorder.counts.planned = planned;
+        let (phase, origin_ns) = (Phase::Ready, 0);
+        Self {
+            phase,
+            kind,
+            origin_ns,
+            lost_since_ns: None,
+            planned,
+            stopping: false,
+        }
+    }
+
+    pub(super) fn measured(&self) -> bool {
+        self.phase == Phase::Running
+    }
+
+    /// When something besides a send is to be done.
+    pub(super) fn next_chore_ns(&self, limits: &Limits) -> u64 {
+        let end_ns = match self.phase {
+            Phase::Draining { until_ns } => until_ns,
+            Phase::Running => self.end_ns(limits),
+            _ => u64::MAX,
+        };
+        end_ns.min(self.next_shed_ns(limits))
+    }
+
+    /// When a load that sends has to stop, whatever is left.
+    pub(super) fn end_ns(&self, limits: &Limits) -> u64 {
+        match &self.kind {
+            Kind::Closed { .. } => limits
+                .duration_ns
+                .map_or(u64::MAX, |ns| self.origin_ns.saturating_add(ns)),
+            // The backlog after the last intended start gets as much time as an answer would.
+            Kind::Open(open) if open.next_ns == u64::MAX => {
+                open.last_ns.saturating_add(limits.timeout_ns)
+            }
+            Kind::Open(_) => u64::MAX,
+        }
+    }
+
+    /// When the request that has waited longest is past its deadline.
+    fn next_shed_ns(&self, limits: &Limits) -> u64 {
+        match (&self.kind, limits.deadline_ns) {
+            (Kind::Open(open), Some(deadline_ns)) if open.backlog() > 0 => open
+                .instant_ns(open.released, self.origin_ns)
+                .saturating_add(deadline_ns)
+                .saturating_add(1),
+            _ => u64::MAX,
+        }
+    }
+}
