@@ -159,7 +159,7 @@ export function verdict() {
 
 function showThreshold(child, { threshold, observed, pass }) {
   const observedText = observed === null ? "no samples" : `observed ${unitOf(threshold)(observed)}`;
-  setAttributes(child, { "data-threshold": threshold, "data-pass": pass });
+  setAttributes(child, { "data-threshold": threshold, "data-pass": String(pass) });
   setText(child, `${pass ? "✓ holds" : "✗ breached"}: ${threshold} (${observedText})`);
 }
 

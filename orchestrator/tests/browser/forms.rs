@@ -97,7 +97,11 @@ fn a_test_can_be_created_without_starting_it_and_run_again() {
     browser.click("[data-command=trigger]");
     stage.wait_for_state("done");
     assert_eq!(browser.attribute("#run", "data-ok").as_deref(), Some("50"));
-    assert!(browser.text("[data-threshold]").contains("holds"));
+    assert!(
+        browser
+            .text("[data-threshold][data-pass=true]")
+            .contains("holds")
+    );
     browser.click("a[href^='#/new?from=']");
     let value = |field: &str| {
         browser.run(
