@@ -27,6 +27,12 @@ impl Sparse {
         self.buckets.is_empty()
     }
 
+    /// The non-empty buckets in rising order: smallest and largest value, and the count.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64, u64)> {
+        let bucket = |&(lowest, count): &(u64, u64)| (lowest, highest_equivalent(lowest), count);
+        self.buckets.iter().map(bucket)
+    }
+
     /// Adds another histogram's samples.
     pub fn add(&mut self, other: &Self) {
         let mut merged = Vec::with_capacity(self.buckets.len() + other.buckets.len());

@@ -376,10 +376,9 @@ impl Summary {
 
 fn node_result(id: &str, node: &NodeSummary, context: &Context<'_>) -> NodeResult {
     let totals = node.totals();
-    let mut latencies = Latencies::new();
-    totals.latencies.add_to(&mut latencies);
-    let metrics = Statistics::of(&latencies.response);
-    let release_lag = Statistics::of(&latencies.release_lag);
+    let latencies = &totals.latencies;
+    let metrics = Statistics::of_sparse(&latencies.response);
+    let release_lag = Statistics::of_sparse(&latencies.release_lag);
     let evidence = Evidence {
         closed_loop: context.closed_loop,
         ended: node.has_ended(),
@@ -402,9 +401,9 @@ fn node_result(id: &str, node: &NodeSummary, context: &Context<'_>) -> NodeResul
         tally: Tally::new(&totals.counters, planned, totals.end_ns),
         rate: node.latest.map(|row| row.sent),
         metrics,
-        service: Statistics::of(&latencies.service),
+        service: Statistics::of_sparse(&latencies.service),
         release_lag,
-        error_latency: Statistics::of(&latencies.error),
+        error_latency: Statistics::of_sparse(&latencies.error),
         first_send_ms: node.first_send_ns.map(|ns| ns as f64 / 1e6),
         clock: node.clock,
         health: totals.health,

@@ -3,6 +3,8 @@
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use crate::histogram::Sparse;
+
 /// Latency figures in ms, computed from one (merged) histogram; `None` without samples.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Statistics {
@@ -70,6 +72,48 @@ impl Statistics {
     }
 }
 
+impl Statistics {
+    /// The figures of sparse samples in ns: those of the full histogram, without building it, since
+    /// a live result shows them for each of a thousand nodes.
+    #[must_use]
+    pub fn of_sparse(samples: &Sparse) -> Self {
+        let total = samples.len() as f64;
+        let Some((lowest, ..)) = samples.buckets().next() else {
+            return Self::default();
+        };
+        // A bucket counts as its middle, as in the full histogram.
+        let middle = |(low, high, _): (u64, u64, u64)| low + (high - low).div_ceil(2);
+        let weighted = |at| (middle(at) as f64, at.2 as f64);
+        let sum: f64 = samples.buckets().map(weighted).map(|(ns, n)| ns * n).sum();
+        let mean = sum / total;
+        let spread = |(ns, n): (f64, f64)| (ns - mean).powi(2) * n;
+        let variance = samples.buckets().map(weighted).map(spread).sum::<f64>() / total;
+        let fullest =
+            samples.buckets().fold(
+                (0, 0, 0),
+                |best, bucket| {
+                    if bucket.2 > best.2 { bucket } else { best }
+                },
+            );
+        let ms = |ns: f64| Some(ns / 1e6);
+        let quantile = |q: f64| samples.value_at_quantile(q).map(|ns| ns as f64 / 1e6);
+        Self {
+            min: ms(lowest as f64),
+            max: quantile(1.0),
+            mean: ms(mean),
+            median: quantile(0.5),
+            mode: ms(middle(fullest) as f64),
+            stddev: ms(variance.sqrt()),
+            p50: quantile(0.5),
+            p90: quantile(0.9),
+            p95: quantile(0.95),
+            p99: quantile(0.99),
+            p99_9: quantile(0.999),
+            p99_99: quantile(0.9999),
+        }
+    }
+}
+
 /// The median-equivalent value of the fullest bucket, the lowest on a tie.
 fn mode(histogram: &Histogram<u64>) -> u64 {
     let fullest = histogram.iter_recorded().fold((0, 0), |best, bucket| {
@@ -84,6 +128,8 @@ fn mode(histogram: &Histogram<u64>) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::histogram;
 
@@ -104,6 +150,29 @@ mod tests {
         close(figures.median, 2.0);
         close(figures.mode, 2.0);
         close(figures.p99, 92.0);
+    }
+
+    proptest! {
+        #[test]
+        fn sparse_samples_have_the_figures_of_the_full_histogram(
+            samples in prop::collection::vec(
+                prop_oneof![1..5000_u64, 1..histogram::HIGHEST_NS], 0..200),
+        ) {
+            let mut full = histogram::new();
+            samples.iter().for_each(|sample| full.saturating_record(*sample));
+            let sparse = Sparse::from(&full);
+            let figures = |statistics: Statistics| serde_json::to_value(statistics).unwrap();
+            let (one, other) =
+                (figures(Statistics::of_sparse(&sparse)), figures(Statistics::of(&sparse.to_histogram())));
+            for (name, expected) in other.as_object().unwrap() {
+                match (one[name].as_f64(), expected.as_f64()) {
+                    (Some(one), Some(other)) => {
+                        prop_assert!((one - other).abs() <= other * 1e-9, "{name}: {one} {other}");
+                    }
+                    (one, other) => prop_assert_eq!(one, other, "{}", name),
+                }
+            }
+        }
     }
 
     #[test]
