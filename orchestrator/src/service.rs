@@ -4,7 +4,6 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use proto::bus::{BusError, BusSettings, Publisher};
@@ -278,6 +277,3 @@ fn raise_open_file_limit() {
     // Without it the front accepts fewer clients at a time.
     let _ = setrlimit(Resource::Nofile, raised);
 }
-
-/// Time that `main` may wait for the threads at the end.
-pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);

@@ -18,6 +18,9 @@ use super::{Answer, Call, Worker, store_away};
 /// Steps to each halving of what is left of the percentiles, as `HdrHistogram`'s own tools have it.
 const STEPS_PER_HALVING: u32 = 5;
 
+/// The first line of an interval log, which readers of other languages look for.
+const LOG_VERSION: &[u8] = b"#[Histogram log format version 1.3]\n";
+
 /// Which samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Population {
@@ -120,9 +123,8 @@ fn second_of(report: &Report) -> u64 {
 }
 
 fn write_log(start: Duration, seconds: &BTreeMap<u64, Sparse>) -> String {
-    let (mut bytes, mut serializer) = (Vec::new(), V2DeflateSerializer::new());
+    let (mut bytes, mut serializer) = (LOG_VERSION.to_vec(), V2DeflateSerializer::new());
     let begun = IntervalLogWriterBuilder::new()
-        .add_comment("[Logged by dlts; values in ns, Interval_Max in ms]")
         .with_start_time(UNIX_EPOCH + start)
         .with_base_time(UNIX_EPOCH + start)
         .with_max_value_divisor(NS_PER_MS as f64)

@@ -2,6 +2,7 @@
 //! engine must not wait for it.
 
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 use proto::log;
@@ -11,6 +12,10 @@ use crate::state::Line;
 
 /// Lines that wait for the reader of our standard output; more are dropped and counted.
 const LINES_MAX: usize = 8192;
+/// Time that the last lines have at the end …
+const END_TIMEOUT: Duration = Duration::from_secs(1);
+/// … looked at this often.
+const END_POLL: Duration = Duration::from_millis(2);
 
 /// The log, as the engine sees it.
 #[derive(Debug)]
@@ -55,11 +60,16 @@ impl Journal {
         }
     }
 
-    /// Waits until everything is written.
+    /// Waits until everything is written, unless whoever reads our output has stopped doing so.
     pub fn end(&mut self) {
         self.lines = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        let begin = Instant::now();
+        while let Some(thread) = self.thread.take_if(|thread| !thread.is_finished()) {
+            if begin.elapsed() >= END_TIMEOUT {
+                return;
+            }
+            std::thread::sleep(END_POLL);
+            self.thread = Some(thread);
         }
     }
 }

@@ -88,11 +88,13 @@ impl Live {
         result
     }
 
-    /// Whether every participant's last report is in.
+    /// Whether every report of every participant is in, so that nothing can change any more. A
+    /// last report may overtake the intervals before it; these are still missing in the series.
     #[must_use]
     pub fn is_complete(&self) -> bool {
+        let is_whole = |node: &NodeSummary| node.has_ended() && node.gaps().is_empty();
         let mut participants = self.run.participants.iter();
-        participants.all(|id| self.summary.node(id).is_some_and(NodeSummary::has_ended))
+        participants.all(|id| self.summary.node(id).is_some_and(is_whole))
     }
 
     /// How long one request may take, ms.

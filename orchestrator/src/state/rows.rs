@@ -35,7 +35,7 @@ pub struct TestRow {
     pub reason: Option<String>,
     /// Whether it waits for the drivers to be free.
     pub queued: bool,
-    /// Whether every participant's last report is in, so that nothing can change any more.
+    /// Whether every report is in, so that nothing can change any more.
     #[serde(skip)]
     pub is_complete: bool,
 }

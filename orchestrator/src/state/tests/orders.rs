@@ -91,6 +91,8 @@ fn take(world: &mut World, step: &Step, current: &str) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn every_run_can_be_ended_whatever_happened(steps in prop::collection::vec(step(), 0..80)) {
         let mut world = World::with(&NODES);
