@@ -37,7 +37,7 @@ pub struct Options {
     pub nodes: Vec<u32>,
 
     /// Messages of all nodes together, in each repetition
-    #[arg(long, value_name = "N", default_value_t = 4_000,
+    #[arg(long, value_name = "N", default_value_t = 2_000,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub messages: u32,
 

@@ -77,7 +77,9 @@ pub fn run(options: &Options) -> Result<Document, Error> {
          a tool that reports less than the arithmetic did not send them when they were due",
         options.rate, options.pause
     )];
-    let settings = throughput::settings(common, Kind::Stamping);
+    let mut settings = throughput::settings(common, Kind::Stamping);
+    settings.insert("seconds".to_owned(), seconds.into());
+    settings.insert("rate".to_owned(), options.rate.into());
     Ok(Document {
         missing,
         verdict,
