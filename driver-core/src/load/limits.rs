@@ -1,6 +1,7 @@
 //! What can be known to fail before a load starts: names, descriptors, ports.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -12,18 +13,27 @@ const DESCRIPTORS_PROCESS: u64 = 64;
 const DESCRIPTORS_CORE: u64 = 24;
 const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
-/// Resolves the target once; during the load nothing asks the resolver.
+/// Longest attempt to find out whether an address answers.
+const PROBE_MAX: Duration = Duration::from_secs(3);
+
+/// Resolves the target once; during the load nothing asks the resolver. Of several addresses, such
+/// as `localhost` has, the first that takes a connection is loaded.
 pub(super) fn resolve(plan: &Plan) -> Result<SocketAddr, PrepareError> {
     let target = &plan.workload().target;
     let fail = |reason: String| PrepareError::Resolve {
         host: target.host.clone(),
         reason,
     };
-    let mut found = (target.host.as_str(), target.port)
-        .to_socket_addrs()
-        .map_err(|e| fail(e.to_string()))?;
-    found
-        .next()
+    let found = (target.host.as_str(), target.port).to_socket_addrs();
+    let mut addresses: Vec<SocketAddr> = found.map_err(|e| fail(e.to_string()))?.collect();
+    addresses.dedup();
+    let answers = |address: &&SocketAddr| TcpStream::connect_timeout(address, PROBE_MAX).is_ok();
+    let chosen = match addresses.as_slice() {
+        [] | [_] => addresses.first(),
+        several => several.iter().find(answers).or(several.first()),
+    };
+    chosen
+        .copied()
         .ok_or_else(|| fail("it has no address".to_owned()))
 }
 

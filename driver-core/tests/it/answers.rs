@@ -178,3 +178,11 @@ fn ipv6_works() {
     let done = Rig::on(&server).requests(100).run();
     assert_eq!((done.counters.ok, server.requests()), (100, 100));
 }
+
+#[test]
+fn a_name_with_several_addresses_is_loaded_at_one_that_answers() {
+    let server = Server::answering(OK); // at 127.0.0.1 only; localhost may be ::1 as well
+    let url = format!("http://localhost:{}/", server.address.port());
+    let done = Rig::at(&url).requests(50).run();
+    assert_eq!((done.counters.ok, server.requests()), (50, 50));
+}
