@@ -138,8 +138,7 @@ impl Cluster {
 
     /// Kills the orchestrator as `kill -9` does and starts it again at the same address.
     pub(crate) fn restart_orchestrator(&mut self) {
-        self.orchestrator.signal(Signal::KILL);
-        self.orchestrator.await_end();
+        self.orchestrator.kill();
         let (address, target) = (self.rest.orchestrator.clone(), self.rest.target.clone());
         self.orchestrator =
             start_orchestrator(self.folder.path(), &address, &self.bootstrap, &target, &[]);

@@ -135,6 +135,12 @@ impl Process {
         kill_process(pid, signal).unwrap();
     }
 
+    /// Ends it as `kill -9` does, if it has not ended.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Waits for its end; returns its exit code, if it was not killed.
     pub(crate) fn await_end(&mut self) -> Option<i32> {
         let start = Instant::now();
