@@ -30,6 +30,8 @@ pub enum Broker {
     Embedded,
     /// Redpanda by Docker, started by us.
     Redpanda,
+    /// Apache Kafka, fetched and started by us.
+    Kafka,
     /// One that runs already, at this address.
     Running(String),
 }
@@ -57,6 +59,7 @@ impl fmt::Display for Broker {
                 "the embedded broker: loopback only, nothing durable, 5 MiB kept a topic",
             ),
             Self::Redpanda => f.write_str("Redpanda by Docker, its data in a volume"),
+            Self::Kafka => f.write_str("Apache Kafka, fetched by Maven, its data in data/kafka"),
             Self::Running(address) => write!(f, "the one that runs at {address}"),
         }
     }
@@ -65,13 +68,12 @@ impl fmt::Display for Broker {
 /// Decides.
 ///
 /// # Errors
-/// What Docker lacks when it was asked for, or that the choice is not built yet.
+/// What Docker lacks when Redpanda was asked for.
 pub fn decide(choice: &BrokerChoice) -> Result<Broker, Failure> {
     match choice {
         BrokerChoice::Running(address) => Ok(Broker::Running(address.clone())),
         BrokerChoice::Embedded => Ok(Broker::Embedded),
-        // The seam for an Apache Kafka of our own: decide on it here, start it in `up`.
-        BrokerChoice::Kafka => Err(Failure::KafkaNotBuilt),
+        BrokerChoice::Kafka => Ok(Broker::Kafka),
         BrokerChoice::Redpanda | BrokerChoice::Auto if redpanda::runs_already() => {
             Ok(Broker::Running(redpanda::ADDRESS.to_owned()))
         }

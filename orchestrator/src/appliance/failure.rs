@@ -87,11 +87,11 @@ pub enum Failure {
         "docker compose could not start Redpanda (its words are above); to do without it: BROKER=embedded make up"
     )]
     Compose,
-    /// A broker of ours that is yet to come.
+    /// Maven or Java is missing, or the download failed; its own words went before.
     #[error(
-        "BROKER=kafka is not built yet; start Apache Kafka yourself and give its address: BROKER=host:port make up"
+        "Apache Kafka could not be fetched (the reason is above); to do without it: BROKER=embedded make up"
     )]
-    KafkaNotBuilt,
+    KafkaFetch,
     /// A process could not be started.
     #[error("cannot start {name}: {error}")]
     Start {

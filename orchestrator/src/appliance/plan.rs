@@ -18,6 +18,8 @@ pub struct Program {
 
 /// The binaries that `up` needs.
 pub const BINARIES: [&str; 4] = ["broker", "testserver", "orchestrator", "driver"];
+/// The binary that fetches Apache Kafka and becomes it.
+pub const KAFKA: &str = "bench";
 
 fn owned(arguments: &[&str]) -> Vec<String> {
     arguments
@@ -37,6 +39,25 @@ pub fn broker(address_file: &str) -> Program {
         name: "broker".into(),
         binary: "broker",
         arguments: owned(&["--port-file", address_file]),
+        place: String::new(),
+    }
+}
+
+/// An Apache Kafka of this machine: `bench kafka run` becomes the broker. Its log and its port
+/// outlive it in `data/kafka`.
+#[must_use]
+pub fn kafka(address_file: &str) -> Program {
+    Program {
+        name: "broker".into(),
+        binary: KAFKA,
+        arguments: owned(&[
+            "kafka",
+            "run",
+            "--data",
+            "data/kafka",
+            "--port-file",
+            address_file,
+        ]),
         place: String::new(),
     }
 }

@@ -1,12 +1,13 @@
 //! `appliance up`: everything works at its end, or nothing of it is left.
 
 use std::fs;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use proto::bus::{self, BusSettings};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::broker::{self, Broker};
@@ -24,6 +25,10 @@ use crate::client::api::Api;
 
 /// How often it is looked whether what was waited for has come.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long a broker may take for one answer; it is asked again.
+const BROKER_ANSWER_MAX: Duration = Duration::from_millis(500);
+/// Where a broker of ours writes its address, from the root.
+const ADDRESS_FILE: &str = "run/broker.address";
 /// Lines of standard error that are shown of a process that ended.
 const WORDS_LINES: usize = 5;
 
@@ -164,20 +169,46 @@ impl Start<'_> {
                 redpanda::start(self.folders)?;
                 redpanda::ADDRESS.clone_into(&mut self.record.broker);
             }
-            Broker::Embedded => self.start_embedded()?,
+            Broker::Embedded => self.start_own(&plan::broker(ADDRESS_FILE))?,
+            Broker::Kafka => {
+                self.fetch_kafka()?;
+                self.deadline = Instant::now() + Duration::from_secs(self.options.timeout);
+                self.start_own(&plan::kafka(ADDRESS_FILE))?;
+            }
         }
         // Pulling an image may have taken long; the drivers get their time from here on.
         self.deadline = Instant::now() + Duration::from_secs(self.options.timeout);
         self.record.save(self.folders)
     }
 
-    fn start_embedded(&mut self) -> Result<(), Failure> {
-        self.start(&plan::broker("run/broker.address"))?;
+    /// Maven's words go to the terminal; the first time takes minutes.
+    fn fetch_kafka(&self) -> Result<(), Failure> {
+        let binary = self.launcher.binary(plan::KAFKA);
+        if !binary.is_file() {
+            return Err(Failure::BinaryMissing(binary));
+        }
+        let mut fetch = Command::new(binary);
+        fetch
+            .args(["kafka", "fetch"])
+            .current_dir(self.folders.root());
+        match fetch.stdin(Stdio::null()).status() {
+            Ok(status) if status.success() => Ok(()),
+            Ok(_) | Err(_) => Err(Failure::KafkaFetch),
+        }
+    }
+
+    /// A broker that chooses its port itself, writes it to a file, and answers there soon.
+    fn start_own(&mut self, program: &Program) -> Result<(), Failure> {
+        self.start(program)?;
         let file = self.folders.broker_address();
         let address = self.wait("the broker is not ready", Some("broker"), || {
             let address = fs::read_to_string(&file).ok()?;
-            Some(address.trim().to_owned())
+            BusSettings::new(address.trim(), "appliance", &[]).ok()
         })?;
+        self.wait("the broker does not answer", Some("broker"), || {
+            bus::inspect(&address, BROKER_ANSWER_MAX).ok()
+        })?;
+        let address = address.brokers().to_owned();
         if let Some(entry) = self.record.entries.last_mut() {
             entry.place.clone_from(&address);
         }

@@ -12,7 +12,7 @@ fn down_leaves_no_process_and_no_stale_file() {
     machine.serve(TWO_UP);
     assert!(machine.run(&["up"]).status.success());
     assert!(
-        machine.left_running().len() >= 5,
+        machine.left_running().len() == 10,
         "{:?}",
         machine.left_running()
     );

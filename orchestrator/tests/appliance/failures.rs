@@ -136,10 +136,15 @@ fn an_interrupt_while_starting_ends_what_was_started() {
 #[test]
 fn brokers_that_cannot_be_used_are_told_with_what_can() {
     let machine = Machine::new();
+    machine.script("bench", "echo 'Maven is not there' >&2; exit 1");
     fails(
         &machine,
         &["--broker", "kafka"],
-        &["not built yet", "BROKER=host:port make up"],
+        &[
+            "Maven is not there",
+            "could not be fetched",
+            "BROKER=embedded make up",
+        ],
     );
     // A Docker that is there and has no engine.
     machine.script(

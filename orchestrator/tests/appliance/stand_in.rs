@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use proto::bus::EmbeddedBroker;
 use serde_json::Value;
 use tempfile::TempDir;
 use tiny_http::{Response, Server};
@@ -18,12 +19,18 @@ use tiny_http::{Response, Server};
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 const SLEEPS: &str = "exec sleep 1000";
-const BROKER: &str = r#"echo 127.0.0.1:19092 > "$2.half"; mv "$2.half" "$2"; exec sleep 1000"#;
+/// `bench kafka run` has the file for its address elsewhere in its arguments than `broker`.
+const BROKER: &str = r#"
+[ "$1 $2" = "kafka fetch" ] && exit 0
+for argument in "$@"; do file="$argument"; done
+echo ADDRESS > "$file.half"; mv "$file.half" "$file"; exec sleep 1000"#;
 const DRIVER: &str = r#"[ "$1" = check ] && exit 0; echo '{"event":"started"}'; exec sleep 1000"#;
 
 /// Everything that `appliance` needs; ended and removed when dropped.
 pub(crate) struct Machine {
     folder: TempDir,
+    /// Answers where the stand-in of the broker says that it listens.
+    pub(crate) broker: EmbeddedBroker,
     pub(crate) testserver_port: u16,
     pub(crate) orchestrator_port: u16,
     servers: Vec<(Arc<AtomicBool>, JoinHandle<()>)>,
@@ -37,12 +44,15 @@ impl Machine {
         fs::copy(env!("CARGO_BIN_EXE_appliance"), binary).unwrap();
         let machine = Self {
             folder,
+            broker: EmbeddedBroker::start().unwrap(),
             testserver_port: free_port(),
             orchestrator_port: free_port(),
             servers: Vec::new(),
         };
+        let broker = BROKER.replace("ADDRESS", machine.broker.address());
         for (name, script) in [
-            ("broker", BROKER),
+            ("broker", broker.as_str()),
+            ("bench", &broker),
             ("testserver", SLEEPS),
             ("orchestrator", SLEEPS),
             ("driver", DRIVER),
@@ -111,15 +121,20 @@ impl Machine {
             .collect()
     }
 
-    /// Processes that run a binary of this machine's folder.
+    /// Processes that run in this machine's folder, or a binary of it.
     pub(crate) fn left_running(&self) -> Vec<String> {
-        let folder = self.folder.path().to_str().unwrap().to_owned();
+        let folder = self.folder.path().canonicalize().unwrap();
         let processes = fs::read_dir("/proc").unwrap().flatten();
         let lines = processes.filter_map(|process| {
             let line = fs::read(process.path().join("cmdline")).ok()?;
-            Some(String::from_utf8_lossy(&line).replace('\0', " "))
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            // A stand-in that became `sleep` is known by its folder, a pump by its arguments.
+            let runs_here =
+                fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == folder);
+            (runs_here || line.contains(folder.to_str()?)).then_some(line)
         });
-        lines.filter(|line| line.contains(&folder)).collect()
+        // A zombie has neither.
+        lines.filter(|line| !line.is_empty()).collect()
     }
 }
 

@@ -22,7 +22,7 @@ fn up_starts_everything_and_a_second_up_changes_nothing() {
         "embedded broker",
         "dashboard",
         "curl -X POST",
-        "127.0.0.1:19092",
+        machine.broker.address(),
     ] {
         assert!(words.contains(word), "{word:?} is not in {words}");
     }
@@ -186,4 +186,17 @@ fn what_a_killed_up_left_is_cleared_by_the_next() {
         stdout(&second)
     );
     assert!(machine.pids().iter().all(|pid| !left.contains(pid)));
+}
+
+#[test]
+fn a_kafka_of_our_own_is_started_where_it_is_asked_for() {
+    let mut machine = Machine::new();
+    machine.serve(TWO_UP);
+    let up = machine.run(&["up", "--broker", "kafka"]);
+    assert!(up.status.success(), "{}{}", stdout(&up), stderr(&up));
+    assert!(stdout(&up).contains("Apache Kafka"), "{}", stdout(&up));
+    let record = machine.record();
+    assert_eq!(record["broker"], machine.broker.address());
+    let kind = record["broker_kind"].as_str().unwrap();
+    assert!(kind.contains("Apache Kafka"), "{kind}");
 }
