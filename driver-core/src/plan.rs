@@ -130,9 +130,9 @@ mod tests {
 
     use super::*;
 
-    fn workload(params: Params) -> Workload {
+    fn workload(params: &Params) -> Workload {
         let defaults = Defaults::of_rest(TestType::Tsunami, "http://127.0.0.1:8000/");
-        Workload::from_params(TestType::Tsunami, 0.5, &params, &defaults).unwrap()
+        Workload::from_params(TestType::Tsunami, 0.5, params, &defaults).unwrap()
     }
 
     #[test]
@@ -142,7 +142,7 @@ mod tests {
             connections: Some(10),
             ..Params::default()
         };
-        let plan = Plan::new(workload(params), 0, 1);
+        let plan = Plan::new(workload(&params), 0, 1);
         for cores in 1..=10 {
             let shares: Vec<Share> = (0..cores).map(|core| plan.share(core, cores)).collect();
             assert_eq!(
@@ -171,7 +171,7 @@ mod tests {
             duration_s: Some(1.0),
             ..Params::default()
         };
-        let plan = Plan::new(workload(params), 0, 1);
+        let plan = Plan::new(workload(&params), 0, 1);
         assert_eq!(plan.share(0, 1).open_loop.unwrap().count(), 200);
         assert_eq!(plan.planned(), None);
     }
@@ -182,7 +182,7 @@ mod tests {
             phase: Some(true),
             ..Params::default()
         };
-        let first = |index| Plan::new(workload(params.clone()), index, 4).share(0, 1);
+        let first = |index| Plan::new(workload(&params), index, 4).share(0, 1);
         let first = |index| first(index).open_loop.unwrap().intended_ns(0);
         assert_eq!(
             [first(0), first(1), first(3)],
