@@ -75,9 +75,9 @@ fn show_bar(bar: &ProgressBar, result: &View) {
     let counted = result.tally.planned > result.tally.sent && result.tally.planned > 0;
     if counted && bar.length() != Some(result.tally.planned) {
         bar.set_length(result.tally.planned);
-        set_style(bar, "{bar:32} {percent:>3} %  {msg}  ETA {eta}");
+        set_style(bar, "{bar:20} {percent:>3} %  ETA {eta}  {wide_msg}");
     } else if bar.length().is_none() {
-        set_style(bar, "{spinner} {elapsed}  {msg}");
+        set_style(bar, "{spinner} {elapsed}  {wide_msg}");
     }
     bar.set_position(result.tally.settled());
     bar.set_message(line(result));
