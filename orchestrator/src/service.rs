@@ -80,7 +80,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     let listener = listen(&options.listen, address)?;
     let (store, loaded) = open_store(options)?;
     let service = Service::start(
-        options, settings, publisher, &listener, store, loaded, access,
+        options, &settings, publisher, &listener, store, loaded, access,
     )?;
     let fields = json!({
         "address": listener.local_addr()?.to_string(),
@@ -184,7 +184,7 @@ struct Service {
 impl Service {
     fn start(
         options: &Options,
-        settings: BusSettings,
+        settings: &BusSettings,
         publisher: Publisher,
         listener: &TcpListener,
         store: Store,
@@ -210,7 +210,7 @@ impl Service {
         let state = State::restore(settings_of_state, loaded.restored);
         let (engine, handle) = Engine::new(state, store, publisher, incoming, Arc::clone(&stop));
         let traffic = Arc::new(Traffic::default());
-        let front = start_api(options, &settings, listener, handle, access, &traffic)?;
+        let front = start_api(options, settings, listener, handle, access, &traffic)?;
         let front_stop = Arc::clone(&stop);
         Ok(Self {
             node_id,

@@ -9,6 +9,9 @@ use super::Answer;
 use crate::access::Credentials;
 use crate::front::BODY_LEN_MAX;
 
+/// Largest count in a query: what every JSON reader can hold.
+const COUNT_MAX: u64 = 1 << 53;
+
 /// One request.
 #[derive(Debug, Clone, Default)]
 pub struct Call {
@@ -106,22 +109,36 @@ impl Call {
         }
     }
 
-    /// The parameters of query and body together: repeated names of a query become lists.
+    /// A parameter of the query that is a count.
     ///
     /// # Errors
-    /// The answer to a body that is no JSON object, or a name that stands in both.
-    pub fn values(&self) -> Result<Map<String, Value>, Answer> {
+    /// The answer to a value that is none.
+    pub fn count(&self, name: &str) -> Result<Option<u64>, Answer> {
+        let count = self.param::<u64>(name, "a whole number from 0 up")?;
+        if let Some(over) = count.filter(|count| *count > COUNT_MAX) {
+            let error = format!("{name}: {over} is not within 0 to {COUNT_MAX}");
+            return Err(Answer::error(400, &error, "see /openapi.json"));
+        }
+        Ok(count)
+    }
+
+    /// The parameters of the query; repeated names become lists.
+    #[must_use]
+    pub fn query_values(&self) -> Map<String, Value> {
         let mut values = Map::new();
-        for (name, text) in &self.query {
-            add(&mut values, name, text);
-        }
-        for (name, value) in self.body_values()? {
-            if values.contains_key(&name) {
-                let error = format!("{name} stands both in the query and in the body");
-                return Err(Answer::error(400, &error, "give it once"));
-            }
-            values.insert(name, value);
-        }
+        self.query
+            .iter()
+            .for_each(|(name, text)| add(&mut values, name, text));
+        values
+    }
+
+    /// The parameters of query and body together; what stands in both is taken from the body.
+    ///
+    /// # Errors
+    /// The answer to a body that is no JSON object.
+    pub fn values(&self) -> Result<Map<String, Value>, Answer> {
+        let mut values = self.query_values();
+        values.extend(self.body_values()?);
         Ok(values)
     }
 
@@ -214,21 +231,17 @@ mod tests {
     }
 
     #[test]
-    fn query_and_body_are_joined_and_never_contradict() {
+    fn query_and_body_are_joined_and_the_body_wins() {
         let call = |query: &str, body: &str| Call {
             query: parse_form(query).unwrap(),
             body: body.as_bytes().to_vec(),
             ..Call::default()
         };
-        let values = call("threshold=a&threshold=b&requests=5", r#" {"burst": 2}"#).values();
-        let expected = serde_json::json!({"threshold": ["a", "b"], "requests": "5", "burst": 2});
+        let values = call("threshold=a&threshold=b&burst=5", r#" {"burst": 2}"#).values();
+        let expected = serde_json::json!({"threshold": ["a", "b"], "burst": 2});
         assert_eq!(Value::Object(values.unwrap()), expected);
-        for (query, body) in [("a=1", r#"{"a": 1}"#), ("", "[1]"), ("", "{"), ("", "x=1")] {
-            assert_eq!(
-                call(query, body).values().unwrap_err().status,
-                400,
-                "{query} {body}"
-            );
+        for body in ["[1]", "{", "x=1", "5", "null"] {
+            assert_eq!(call("", body).values().unwrap_err().status, 400, "{body}");
         }
     }
 }

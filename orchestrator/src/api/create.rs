@@ -1,5 +1,6 @@
 //! `POST /avalanche` and `POST /tsunami/{seconds}`.
 
+use proto::units;
 use proto::workload::{Defaults, InvalidParam, Params, TestType, Workload};
 use serde_json::{Map, Value, json};
 
@@ -36,12 +37,11 @@ impl Worker {
         call: &Call,
     ) -> Result<(Workload, bool), Answer> {
         let gap_s = seconds.map_or(Ok(0.0), gap)?;
-        let mut values = call.values()?;
-        let queue = take_flag(&mut values, "queue")?;
-        let params = Params::from_values(values).map_err(|error| invalid(&error))?;
-        let defaults = Defaults::of_rest(kind, &self.api.default_target);
-        let workload = Workload::from_params(kind, gap_s, &params, &defaults)
-            .map_err(|error| invalid(&error))?;
+        if !call.body.is_empty() {
+            // What the body overrides must be right all the same.
+            self.parse(kind, gap_s, call.query_values())?;
+        }
+        let (workload, queue) = self.parse(kind, gap_s, call.values()?)?;
         if !self.api.access.admits(&workload.target) {
             let error = format!("target: {} is not on this machine", workload.target);
             let hint = format!(
@@ -52,17 +52,29 @@ impl Worker {
         }
         Ok((workload, queue))
     }
+
+    fn parse(
+        &self,
+        kind: TestType,
+        gap_s: f64,
+        mut values: Map<String, Value>,
+    ) -> Result<(Workload, bool), Answer> {
+        let queue = take_flag(&mut values, "queue")?;
+        let params = Params::from_values(values).map_err(|error| invalid(&error))?;
+        let defaults = Defaults::of_rest(kind, &self.api.default_target);
+        let workload = Workload::from_params(kind, gap_s, &params, &defaults);
+        Ok((workload.map_err(|error| invalid(&error))?, queue))
+    }
 }
 
 /// The seconds of the path.
 fn gap(text: &str) -> Result<f64, Answer> {
-    let seconds = text.parse::<f64>().ok();
-    seconds
-        .filter(|s| *s > 0.0 && *s <= GAP_S_MAX)
-        .ok_or_else(|| {
-            let error = format!("seconds: {text:?} is not a number over 0 and up to {GAP_S_MAX}");
-            Answer::error(400, &error, "for example POST /tsunami/2, or /tsunami/0.25")
-        })
+    let is_gap = |s: &f64| *s <= GAP_S_MAX && units::seconds_to_ns(*s).is_some_and(|ns| ns > 0);
+    let seconds = text.parse::<f64>().ok().filter(is_gap);
+    seconds.ok_or_else(|| {
+        let error = format!("seconds: {text:?} is not a number over 0 and up to {GAP_S_MAX}");
+        Answer::error(400, &error, "for example POST /tsunami/2, or /tsunami/0.25")
+    })
 }
 
 /// Takes a truth value out of the parameters; false when it is absent.

@@ -10,8 +10,8 @@ use crate::store::StoredTest;
 
 impl Worker {
     pub(super) fn tests(&mut self, call: &Call) -> Answer {
-        let limit = match call.param::<usize>("limit", "a whole number from 0 up") {
-            Ok(limit) => limit.unwrap_or(usize::MAX),
+        let limit = match call.count("limit") {
+            Ok(limit) => limit.map_or(usize::MAX, to_usize),
             Err(answer) => return answer,
         };
         let search = match call.param::<String>("search", "a text") {
@@ -59,12 +59,11 @@ impl Worker {
     }
 
     pub(super) fn metrics(&mut self, test_id: &str, call: &Call) -> Answer {
-        let whole = "a whole number from 0 up";
-        let view = call.param::<u64>("series_from", whole).and_then(|from| {
-            let points = call.param::<usize>("points", whole)?;
+        let view = call.count("series_from").and_then(|from| {
+            let points = call.count("points")?;
             Ok(View {
                 from: from.unwrap_or(0),
-                points,
+                points: points.map(to_usize),
             })
         });
         match view.and_then(|view| self.result(test_id, view)) {
@@ -172,6 +171,10 @@ impl View {
             None => rows,
         }
     }
+}
+
+fn to_usize(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 fn to_json<T: serde::Serialize>(value: &T) -> String {

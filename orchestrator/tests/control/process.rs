@@ -98,14 +98,14 @@ impl Orchestrator {
     }
 
     pub(crate) fn call(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
-        let mut text = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+        let own = format!("Host: {}", self.address);
+        let mut lines = vec!["Connection: close"];
         if !headers.iter().any(|line| line.starts_with("Host:")) {
-            text += &format!("Host: {}\r\n", self.address);
+            lines.push(&own);
         }
-        headers
-            .iter()
-            .for_each(|line| text += &format!("{line}\r\n"));
-        text += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
+        lines.extend(headers);
+        let head = format!("{method} {path} HTTP/1.1\r\n{}\r\n", lines.join("\r\n"));
+        let text = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
         self.raw(text.as_bytes())
     }
 
