@@ -51,13 +51,11 @@ export class Chart {
     );
     this.rule = svg("line", { class: "cursor" });
     this.dots = svg("g");
-    this.svg = svg("svg", { class: "chart", role: "img", tabindex: 0, height: HEIGHT }, [
-      this.grid,
-      this.band,
-      ...this.paths.values(),
-      this.rule,
-      this.dots,
-    ]);
+    this.svg = svg(
+      "svg",
+      { class: "chart", role: "img", "aria-label": title, tabindex: 0, height: HEIGHT },
+      [this.grid, this.band, ...this.paths.values(), this.rule, this.dots],
+    );
     this.tip = h("div", { class: "tip", hidden: true });
     this.spoken = h("p", { class: "spoken", "aria-live": "polite" });
     this.plot = h("div", { class: "plot" }, this.svg, this.tip);

@@ -9,7 +9,7 @@ use crate::stage::{RUN, SOON, Stage};
 
 /// Interactive elements that a screen reader could not name.
 const NAMELESS: &str = r#"
-    const named = (element) => element.getAttribute("aria-label") || element.innerText.trim() ||
+    const named = (element) => element.getAttribute("aria-label") || element.innerText?.trim() ||
         element.labels?.length > 0;
     return [...document.querySelectorAll("a, button, input, textarea, [tabindex='0']")]
         .filter((element) => element.checkVisibility() && !named(element))

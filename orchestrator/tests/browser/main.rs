@@ -1,5 +1,5 @@
-//! The dashboard in a real browser: chromium, driven over WebDriver, against the real binaries on
-//! the embedded broker.
+//! The dashboard in a real browser: chromium, driven over `WebDriver`, against the real binaries
+//! on the embedded broker.
 //!
 //! Needs `chromium` and `chromedriver` on the PATH (Debian: `chromium chromium-driver`) and the
 //! other crates' binaries (`cargo build --workspace --bins`). Without a browser each test says so

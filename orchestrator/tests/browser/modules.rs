@@ -15,125 +15,120 @@ fn evaluate(stage: &Stage, module: &str, expression: &str) -> Value {
     stage.browser.run_later(&script)
 }
 
+fn check(stage: &Stage, module: &str, cases: &[(&str, Value)]) {
+    for (expression, expected) in cases {
+        let value = evaluate(stage, module, expression);
+        assert_eq!(&value, expected, "{module}: {expression}");
+    }
+}
+
 #[test]
 fn calculations_are_right() {
     let Some(stage) = Stage::set(&["one"]) else {
         return;
     };
     stage.open("#/");
-    let loading = "state: 'running', planned: 1000, sent: 250, shed: 0, not_sent: 0, elapsed_s: 5";
-    for (module, expression, expected) in [
+    check_numbers(&stage);
+    check_remaining_time(&stage);
+    check_series(&stage);
+    check_axes(&stage);
+    stage.assert_no_console_errors();
+}
+
+fn check_numbers(stage: &Stage) {
+    let spaced = |texts: &[&str]| -> Value {
+        texts
+            .iter()
+            .map(|text| text.replace(' ', "\u{202f}"))
+            .collect()
+    };
+    let cases = [
+        ("[m.count(1234567)]", spaced(&["1 234 567"])),
+        ("[m.count(null), m.latency(undefined)]", json!(["–", "–"])),
         (
-            "format.js",
-            "m.count(1234567)",
-            json!("1\u{202f}234\u{202f}567"),
-        ),
-        (
-            "format.js",
-            "[m.count(null), m.latency(undefined), m.percent(NaN)]",
-            json!(["–", "–", "–"]),
-        ),
-        (
-            "format.js",
             "[0.0814, 4.7, 1520].map(m.latency)",
-            json!(["81.4\u{202f}µs", "4.7\u{202f}ms", "1.52\u{202f}s"]),
+            spaced(&["81.4 µs", "4.7 ms", "1.52 s"]),
+        ),
+        ("[m.percent(0.000001, 2)]", spaced(&["< 0.01 %"])),
+        (
+            "[0, 0.99, 0.999, 1].map(m.quantile)",
+            spaced(&["0 %", "99 %", "99.9 %", "100 %"]),
         ),
         (
-            "format.js",
-            "m.percent(0.000001, 2)",
-            json!("<\u{202f}0.01\u{202f}%"),
+            "[9.96, 3725].map(m.duration)",
+            json!(["10.0\u{202f}s", "1\u{202f}h 02\u{202f}min"]),
         ),
-        (
-            "format.js",
-            "[0, 0.5, 0.99, 0.999, 1].map(m.quantile)",
-            json!([
-                "0\u{202f}%",
-                "50\u{202f}%",
-                "99\u{202f}%",
-                "99.9\u{202f}%",
-                "100\u{202f}%"
-            ]),
-        ),
-        (
-            "format.js",
-            "[9.96, 59.6, 3725].map(m.duration)",
-            json!([
-                "10.0\u{202f}s",
-                "1\u{202f}min 00\u{202f}s",
-                "1\u{202f}h 02\u{202f}min"
-            ]),
-        ),
-        // Loads 0 to 4 start 0 s to 8 s after the start.
-        (
-            "run.js",
-            &format!(
-                "m.remainingSeconds({{ {loading}, test_type: 'TSUNAMI' }}, \
-            {{ message_count_per_driver: 500, burst: 100, test_message_delay: 2 }})"
-            ),
-            json!(3),
-        ),
-        // A quarter took 5 s.
-        (
-            "run.js",
-            &format!(
-                "m.remainingSeconds({{ {loading}, test_type: 'AVALANCHE' }}, \
-            {{ message_count_per_driver: 500 }})"
-            ),
-            json!(15),
-        ),
-        (
-            "run.js",
-            &format!(
-                "m.remainingSeconds({{ {loading}, test_type: 'TSUNAMI' }}, \
-            {{ stages: ['1:5@10s', '5@1m'] }})"
-            ),
-            json!(65),
-        ),
+    ];
+    check(stage, "format.js", &cases);
+}
+
+fn check_remaining_time(stage: &Stage) {
+    let remaining = |kind: &str, params: &str| {
+        format!(
+            "m.remainingSeconds({{ state: 'running', planned: 1000, sent: 250, shed: 0, \
+             not_sent: 0, elapsed_s: 5, test_type: '{kind}' }}, {params})"
+        )
+    };
+    // Loads 0 to 4 start 0 s to 8 s after the start.
+    let bursts = "{ message_count_per_driver: 500, burst: 100, test_message_delay: 2 }";
+    check(
+        stage,
+        "run.js",
+        &[(&remaining("TSUNAMI", bursts), json!(3))],
+    );
+    // A quarter took 5 s.
+    let counted = "{ message_count_per_driver: 500 }";
+    check(
+        stage,
+        "run.js",
+        &[(&remaining("AVALANCHE", counted), json!(15))],
+    );
+    let staged = "{ stages: ['1:5@10s', '5@1m'] }";
+    check(
+        stage,
+        "run.js",
+        &[(&remaining("TSUNAMI", staged), json!(65))],
+    );
+}
+
+fn check_series(stage: &Stage) {
+    let cases = [
         // A silent second is a zero, not a line between its neighbours.
         (
-            "series.js",
             "(() => { const s = new m.Series(); s.absorb(s.query(0), \
-            [{second: 0, sent: 5, p50: 1}, {second: 2, sent: 7, p50: 2}], 0); \
-            return [s.seconds(), s.column('sent'), s.column('p50')]; })()",
+             [{second: 0, sent: 5, p50: 1}, {second: 2, sent: 7, p50: 2}], 0); \
+             return [s.seconds(), s.column('sent'), s.column('p50')]; })()",
             json!([[0, 1, 2], [5, 0, 7], [1, null, 2]]),
         ),
         // Rows of 10 s each: counts become rates, figures stay.
         (
-            "series.js",
             "(() => { const s = new m.Series(); s.absorb(s.query(0), \
-            Array.from({length: 400}, (_, i) => ({second: i * 10, sent: 50, p99: 3})), 0); \
-            return [s.rows.length, s.rows[9].span, s.column('sent')[7], s.column('p99')[7]]; })()",
+             Array.from({length: 400}, (_, i) => ({second: i * 10, sent: 50, p99: 3})), 0); \
+             return [s.rows.length, s.rows[9].span, s.column('sent')[7], s.column('p99')[7]]; })()",
             json!([400, 10, 5, 3]),
         ),
         // New seconds replace those that may have changed, and none is lost or doubled.
         (
-            "series.js",
             "(() => { const s = new m.Series(); \
-            const rows = (from, to) => Array.from({length: to - from}, \
-                (_, i) => ({second: from + i, sent: to})); \
-            s.absorb(s.query(0), rows(0, 30), 0); const query = s.query(1000); \
-            s.absorb(query, rows(query.from, 33), 1000); \
-            return [query.from, s.rows.length, s.column('sent')[16], s.column('sent')[17]]; })()",
+             const rows = (from, to) => Array.from({length: to - from}, \
+                 (_, i) => ({second: from + i, sent: to})); \
+             s.absorb(s.query(0), rows(0, 30), 0); const query = s.query(1000); \
+             s.absorb(query, rows(query.from, 33), 1000); \
+             return [query.from, s.rows.length, s.column('sent')[16], s.column('sent')[17]]; })()",
             json!([17, 33, 30, 33]),
         ),
+    ];
+    check(stage, "series.js", &cases);
+}
+
+fn check_axes(stage: &Stage) {
+    let cases = [
+        ("m.logarithmic([0.3, 80], 5).ticks", json!([1, 10, 100])),
         (
-            "axis.js",
-            "m.logarithmic([0.3, 80], 5).ticks",
-            json!([1, 10, 100]),
-        ),
-        (
-            "axis.js",
             "m.linear([0, 3140], 4).ticks",
             json!([0, 1000, 2000, 3000, 4000]),
         ),
-        (
-            "axis.js",
-            "m.nearest([0, 10, 20], (x) => x / 20, 0.74)",
-            json!(1),
-        ),
-    ] {
-        let value = evaluate(&stage, module, expression);
-        assert_eq!(value, expected, "{module}: {expression}");
-    }
-    stage.assert_no_console_errors();
+        ("m.nearest([0, 10, 20], (x) => x / 20, 0.74)", json!(1)),
+    ];
+    check(stage, "axis.js", &cases);
 }

@@ -1,4 +1,4 @@
-//! A WebDriver client, as small as the tests need it.
+//! A `WebDriver` client, as small as the tests need it.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -21,7 +21,7 @@ const FLAGS: [&str; 9] = [
     "--disable-sync",
     "--window-size=1280,900",
 ];
-/// The key of an element's id (W3C WebDriver, 12.2).
+/// The key of an element's id (W3C `WebDriver`, 12.2).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// A call that takes longer hangs.
 const CALL_MAX: Duration = Duration::from_secs(60);
@@ -86,6 +86,7 @@ impl Browser {
     }
 
     /// Runs the body of a function in the page.
+    #[allow(clippy::needless_pass_by_value, reason = "callers write json!(…)")]
     pub(crate) fn run(&self, script: &str, arguments: Value) -> Value {
         self.post(
             "/execute/sync",
