@@ -167,14 +167,17 @@ impl Link {
         }
     }
 
-    /// Another cluster behind the same address is read from its beginning.
+    /// Another cluster behind the same address is read from its beginning, and so is a topic that
+    /// somebody deleted, once it is made again.
     fn check_cluster(&mut self, subscriber: &Subscriber) {
         let Ok(cluster) = bus::inspect(&self.settings, ASK_TIMEOUT) else {
             return;
         };
-        if self.recognise(&cluster) {
-            let _ = bus::ensure_topics(&self.settings, ASK_TIMEOUT);
-            self.report(true, None);
+        let is_gone = |topic: &Topic| !cluster.topics.contains(topic);
+        if self.recognise(&cluster) || Topic::ALL.iter().any(is_gone) {
+            let remade = bus::ensure_topics(&self.settings, ASK_TIMEOUT);
+            self.offsets.retain(|topic, _| !is_gone(topic));
+            self.report(true, remade.err().map(|error| error.to_string()));
             self.reassign(subscriber);
         }
     }
