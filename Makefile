@@ -8,7 +8,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/release
 TLS := proto/tls,driver-core/tls,orchestrator/tls
 
-.PHONY: help build release test check fmt up down status logs nodes bench bench-tools bench-compare clean-data
+.PHONY: help build release test test-kafka check fmt up down status logs nodes bench bench-tools bench-compare clean-data
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -22,6 +22,13 @@ release: ## The same with TLS and SASL to the broker (builds OpenSSL: needs perl
 test: ## All tests
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace
+
+test-kafka: ## The whole-system tests, and those of security and faults, on a real Apache Kafka
+	@$(CARGO) run --quiet --locked --package bench -- kafka --folder $(TARGET)/kafka fetch
+	$(CARGO) build --locked --workspace --bins --features $(TLS)
+	$(TARGET)/debug/bench kafka --folder $(TARGET)/kafka with -- \
+		$(CARGO) test --locked --package bench --features bench/tls --test it --test hosts
+	$(CARGO) test --locked --package bench --features bench/tls --test kafka
 
 check: ## Formatting, lints, and the rules of the code base
 	$(CARGO) fmt --all --check

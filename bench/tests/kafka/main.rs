@@ -1,0 +1,24 @@
+//! dlts on a real Apache Kafka: security, faults of the broker, and clients of other ecosystems.
+//!
+//! Run by `make test-kafka`, with the feature `tls`: each test starts a Kafka of its own, one at a
+//! time, in a folder that is gone when the test is.
+
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the cluster of the whole-system tests, of which these need a part"
+)]
+#[path = "../it"]
+mod it {
+    pub(crate) mod cluster;
+}
+use it::cluster;
+
+mod broker;
+mod certificates;
+mod faults;
+mod latencies;
+mod other_clients;
+mod replicas;
+mod secured;
+mod security;
