@@ -40,12 +40,14 @@ pub enum BusError {
     #[error("the send queue to the broker is full; the message is kept and sent again")]
     QueueFull,
     /// The broker does not answer.
-    #[error("no broker answers at {brokers}: {reason}; is it running, and is the address right?")]
+    #[error("no broker answers at {brokers}: {reason}; {remedy}")]
     Unreachable {
         /// Where it was looked for.
         brokers: String,
         /// The last thing heard.
         reason: String,
+        /// What to look at.
+        remedy: &'static str,
     },
     /// Topics are missing and could not be made.
     #[error("the topics {topics} are missing and could not be made: {reason}")]

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, Producer};
 
 use super::health::Context;
 use super::{BusError, BusSettings};
@@ -23,26 +24,12 @@ pub struct Cluster {
 /// # Errors
 /// [`BusError::Unreachable`] when it does not answer within `timeout`.
 pub fn inspect(settings: &BusSettings, timeout: Duration) -> Result<Cluster, BusError> {
-    let client: AdminClient<Context> = settings.admin().create_with_context(Context::default())?;
-    inspect_with(&client, settings, timeout)
-}
-
-fn inspect_with(
-    client: &AdminClient<Context>,
-    settings: &BusSettings,
-    timeout: Duration,
-) -> Result<Cluster, BusError> {
-    let inner = client.inner();
-    let metadata = inner
+    // Not an admin client: that one never tells why it cannot connect.
+    let client: BaseProducer<Context> = settings.admin().create_with_context(Context::default())?;
+    let metadata = client
+        .client()
         .fetch_metadata(None, timeout)
-        .map_err(|error| BusError::Unreachable {
-            brokers: settings.brokers().to_owned(),
-            reason: inner
-                .context()
-                .health
-                .last_error()
-                .unwrap_or_else(|| error.to_string()),
-        })?;
+        .map_err(|error| unreachable(settings, &client, &error))?;
     let has = |topic: &Topic| {
         metadata
             .topics()
@@ -50,9 +37,51 @@ fn inspect_with(
             .any(|t| t.name() == topic.name() && !t.partitions().is_empty())
     };
     Ok(Cluster {
-        id: inner.fetch_cluster_id(timeout),
+        id: client.client().fetch_cluster_id(timeout),
         topics: Topic::ALL.into_iter().filter(has).collect(),
     })
+}
+
+/// Says why, in the words of the connection that failed.
+fn unreachable(
+    settings: &BusSettings,
+    client: &BaseProducer<Context>,
+    error: &KafkaError,
+) -> BusError {
+    // Serves the callbacks that tell of it.
+    client.poll(Duration::ZERO);
+    let last = client.context().health.last_error();
+    let reason = last.unwrap_or_else(|| error.to_string());
+    BusError::Unreachable {
+        brokers: settings.brokers().to_owned(),
+        remedy: remedy(&reason),
+        reason,
+    }
+}
+
+/// What to look at, by what the client library says. It has the same words for a certificate of
+/// another authority and for one that has expired.
+fn remedy(reason: &str) -> &'static str {
+    const REMEDIES: [(&str, &str); 3] = [
+        (
+            "SASL authentication error",
+            "check sasl.username, the password in sasl.password, and sasl.mechanism",
+        ),
+        (
+            "certificate",
+            "check ssl.ca.location, and whether the broker's certificate has expired",
+        ),
+        (
+            "security.protocol",
+            "check security.protocol: the listener may want TLS, or not speak it",
+        ),
+    ];
+    REMEDIES
+        .iter()
+        .find(|(sign, _)| reason.contains(sign))
+        .map_or("is it running, and is the address right?", |(_, remedy)| {
+            remedy
+        })
 }
 
 /// Makes the topics that are missing, with one partition and the broker's default replication, and
@@ -62,8 +91,7 @@ fn inspect_with(
 /// [`BusError::Unreachable`] when the broker does not answer within `timeout`,
 /// [`BusError::Topics`] when it does not let us make them.
 pub fn ensure_topics(settings: &BusSettings, timeout: Duration) -> Result<Cluster, BusError> {
-    let client: AdminClient<Context> = settings.admin().create_with_context(Context::default())?;
-    let cluster = inspect_with(&client, settings, timeout)?;
+    let cluster = inspect(settings, timeout)?;
     let missing: Vec<Topic> = Topic::ALL
         .into_iter()
         .filter(|topic| !cluster.topics.contains(topic))
@@ -71,6 +99,7 @@ pub fn ensure_topics(settings: &BusSettings, timeout: Duration) -> Result<Cluste
     if missing.is_empty() {
         return Ok(cluster);
     }
+    let client: AdminClient<Context> = settings.admin().create_with_context(Context::default())?;
     create(&client, &missing, timeout)?;
     Ok(Cluster {
         topics: Topic::ALL.to_vec(),
@@ -102,4 +131,33 @@ fn create(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_client_library_says_leads_to_what_to_look_at() {
+        for (reason, word) in [
+            (
+                "sasl_ssl://h:1: SASL authentication error: bad password",
+                "sasl.password",
+            ),
+            (
+                "ssl://h:1: SSL handshake failed: certificate verify failed",
+                "ssl.ca.location",
+            ),
+            (
+                "h:1: Disconnected: check security.protocol",
+                "security.protocol",
+            ),
+            (
+                "h:1: Connect to ipv4#127.0.0.1:1 failed: Connection refused",
+                "running",
+            ),
+        ] {
+            assert!(remedy(reason).contains(word), "{reason}");
+        }
+    }
 }

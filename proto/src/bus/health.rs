@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{DeliveryResult, ProducerContext};
 
 /// Shared between a client and whoever wants to know how it fares.
 #[derive(Debug, Clone, Default)]
@@ -72,6 +73,13 @@ impl Health {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Context {
     pub(super) health: Health,
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = ();
+
+    /// Nothing is sent by a client that only asks.
+    fn delivery(&self, _result: &DeliveryResult<'_>, (): ()) {}
 }
 
 impl ClientContext for Context {
