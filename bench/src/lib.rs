@@ -17,6 +17,7 @@
 //! | `bench compare BASE NEW` | two results files with the noise of both; exit code 4 for worse |
 //! | `bench tools` | which generators are there, and the command that installs each other one |
 //! | `bench target` | the stamping target by itself |
+//! | `bench kafka` | a real Apache Kafka, for the tests and for `BROKER=kafka make up` |
 //! | `cargo bench -p bench` | micro-benchmarks (criterion) |
 //!
 //! ## What makes a number here worth something
