@@ -42,6 +42,7 @@ pub mod redpanda;
 pub mod status;
 pub mod up;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use cli::{Cli, Command};
@@ -64,4 +65,9 @@ pub fn run(cli: &Cli) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A line for people. A reader that went away (`make up | head -1`) must not end a start halfway.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout().lock(), "{line}");
 }

@@ -8,6 +8,7 @@ use super::folders::Folders;
 use super::process::{self, Identity};
 use super::record::{Entry, Record};
 use super::redpanda;
+use super::say;
 
 /// A pump ends with its process; this is for what is still in the pipe.
 const PUMP_MAX: Duration = Duration::from_secs(2);
@@ -20,11 +21,11 @@ pub fn down(folders: &Folders) -> Result<ExitCode, Failure> {
     let _lock = folders.lock()?;
     let Some(record) = Record::load(folders)? else {
         folders.clear_run();
-        println!("dlts is not up; nothing to end");
+        say("dlts is not up; nothing to end");
         return Ok(ExitCode::SUCCESS);
     };
     end_all(folders, &record)?;
-    println!("dlts is down; results stay in data/, logs in logs/");
+    say("dlts is down; results stay in data/, logs in logs/");
     Ok(ExitCode::SUCCESS)
 }
 

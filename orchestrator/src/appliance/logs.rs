@@ -13,6 +13,7 @@ use super::cli::LogsOptions;
 use super::failure::Failure;
 use super::folders::Folders;
 use super::record::Record;
+use super::say;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_millis(150);
@@ -26,7 +27,7 @@ const TAIL_LEN_MAX: u64 = 256 << 10;
 pub fn logs(folders: &Folders, options: &LogsOptions) -> Result<ExitCode, Failure> {
     let names = names(folders, &options.names)?;
     if names.is_empty() {
-        println!("there are no logs yet; start dlts with `make up`");
+        say("there are no logs yet; start dlts with `make up`");
         return Ok(ExitCode::SUCCESS);
     }
     let width = names

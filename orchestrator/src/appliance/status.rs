@@ -9,6 +9,7 @@ use super::cli::StatusOptions;
 use super::failure::Failure;
 use super::folders::Folders;
 use super::record::{Entry, Record};
+use super::say;
 use crate::client::api::{Api, Node};
 
 /// Shows what is up. The exit code is 1 when it is so only in part.
@@ -18,9 +19,9 @@ use crate::client::api::{Api, Node};
 pub fn status(folders: &Folders, options: &StatusOptions) -> Result<ExitCode, Failure> {
     let Some(record) = Record::load(folders)? else {
         if options.json {
-            println!("{}", json!({"state": "down", "processes": []}));
+            say(&format!("{}", json!({"state": "down", "processes": []})));
         } else {
-            println!("dlts is not up; start it with `make up`");
+            say("dlts is not up; start it with `make up`");
         }
         return Ok(ExitCode::SUCCESS);
     };
@@ -96,25 +97,28 @@ fn print_json(record: &Record, rows: &[Row]) {
     let whole = json!({"state": state, "orchestrator": record.orchestrator,
         "testserver": record.testserver, "broker": record.broker,
         "broker_kind": record.broker_kind, "processes": processes});
-    println!("{whole}");
+    say(&format!("{whole}"));
 }
 
 fn print_table(record: &Record, rows: &[Row]) {
-    println!(
+    say(&format!(
         "{:<14} {:>8} {:<10} {:>10}  WHERE",
         "NAME", "PID", "STATE", "UPTIME"
-    );
+    ));
     for row in rows {
         let uptime = duration(row.uptime_s);
-        println!(
+        say(&format!(
             "{:<14} {:>8} {:<10} {uptime:>10}  {}",
             row.name, row.pid, row.state, row.place
-        );
+        ));
     }
-    println!("\nbroker: {} ({})", record.broker, record.broker_kind);
-    println!("dashboard: {}", record.orchestrator);
+    say(&format!(
+        "\nbroker: {} ({})",
+        record.broker, record.broker_kind
+    ));
+    say(&format!("dashboard: {}", record.orchestrator));
     if !record.complete {
-        println!("the start did not go to its end; `make down` clears it");
+        say("the start did not go to its end; `make down` clears it");
     }
 }
 

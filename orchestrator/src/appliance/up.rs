@@ -21,6 +21,7 @@ use super::plan::{self, Program};
 use super::preflight;
 use super::record::{self, Record};
 use super::redpanda;
+use super::say;
 use crate::client::api::Api;
 
 /// How often it is looked whether what was waited for has come.
@@ -40,7 +41,7 @@ pub fn up(folders: &Folders, options: &UpOptions) -> Result<ExitCode, Failure> {
     let _lock = folders.lock()?;
     if let Some(record) = Record::load(folders)? {
         if record.complete && record.ended().is_empty() {
-            println!("dlts is up; nothing was changed\n");
+            say("dlts is up; nothing was changed\n");
             print_places(&record);
             return Ok(ExitCode::SUCCESS);
         }
@@ -49,7 +50,7 @@ pub fn up(folders: &Folders, options: &UpOptions) -> Result<ExitCode, Failure> {
     let launcher = Launcher::new(folders)?;
     preflight::check(&launcher, options)?;
     let broker = broker::decide(&options.broker)?;
-    println!("broker: {broker}");
+    say(&format!("broker: {broker}"));
     folders.make()?;
     let mut start = Start {
         folders,
@@ -66,7 +67,10 @@ pub fn up(folders: &Folders, options: &UpOptions) -> Result<ExitCode, Failure> {
     let begin = Instant::now();
     match start.everything(&broker) {
         Ok(()) => {
-            println!("dlts is up after {:.1} s\n", begin.elapsed().as_secs_f64());
+            say(&format!(
+                "dlts is up after {:.1} s\n",
+                begin.elapsed().as_secs_f64()
+            ));
             print_places(&start.record);
             Ok(ExitCode::SUCCESS)
         }
@@ -85,7 +89,7 @@ fn clear_what_is_left(folders: &Folders, record: &Record) -> Result<(), Failure>
         let names: Vec<&str> = ended.iter().map(|entry| entry.name.as_str()).collect();
         return Err(Failure::Degraded(format!("{} ended", names.join(", "))));
     }
-    println!("clearing what an earlier start left behind");
+    say("clearing what an earlier start left behind");
     down::end_all(folders, record)
 }
 
@@ -100,18 +104,20 @@ fn interrupt_flag() -> Arc<AtomicBool> {
 
 fn print_places(record: &Record) {
     let (orchestrator, testserver) = (&record.orchestrator, &record.testserver);
-    println!("  dashboard and REST  {orchestrator}");
-    println!("  test server         {testserver}");
-    println!("  broker              {}\n", record.broker);
-    println!("Try:");
-    println!("  curl -X POST {orchestrator}avalanche         # answers {{\"TestId\":\"...\"}}");
-    println!("  curl -X POST {orchestrator}trigger/<TestId>");
-    println!("  curl {orchestrator}metrics/<TestId>");
-    println!(
+    say(&format!("  dashboard and REST  {orchestrator}"));
+    say(&format!("  test server         {testserver}"));
+    say(&format!("  broker              {}\n", record.broker));
+    say("Try:");
+    say(&format!(
+        "  curl -X POST {orchestrator}avalanche         # answers {{\"TestId\":\"...\"}}"
+    ));
+    say(&format!("  curl -X POST {orchestrator}trigger/<TestId>"));
+    say(&format!("  curl {orchestrator}metrics/<TestId>"));
+    say(&format!(
         "  target/release/client run tsunami 0.1 --burst 10{}",
         client_option(orchestrator)
-    );
-    println!("  make status | make logs | make down");
+    ));
+    say("  make status | make logs | make down");
 }
 
 /// What the client must be told, where it does not find the orchestrator by itself.

@@ -104,7 +104,8 @@ fn table(base: &View, test: &View, rows: &[Row]) -> String {
     for row in rows {
         let change = row.change_percent();
         let change = change.map_or_else(|| "-".to_owned(), |percent| format!("{percent:+.1} %"));
-        let (base, test) = (ms(row.base), ms(row.test));
+        let shown = if row.name.ends_with(" ms") { ms } else { plain };
+        let (base, test) = (shown(row.base), shown(row.test));
         let _ = writeln!(out, "{:<24} {base:>12} {test:>12} {change:>9}", row.name);
     }
     for (name, view) in [("base", base), ("test", test)] {
@@ -113,6 +114,11 @@ fn table(base: &View, test: &View, rows: &[Row]) -> String {
         }
     }
     out
+}
+
+/// A count or a rate.
+fn plain(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0}"))
 }
 
 fn line(view: &View) -> String {

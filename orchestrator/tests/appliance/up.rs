@@ -200,3 +200,17 @@ fn a_kafka_of_our_own_is_started_where_it_is_asked_for() {
     let kind = record["broker_kind"].as_str().unwrap();
     assert!(kind.contains("Apache Kafka"), "{kind}");
 }
+
+#[test]
+fn a_reader_that_goes_away_does_not_end_a_start_halfway() {
+    let mut machine = Machine::new();
+    machine.serve(TWO_UP);
+    let mut up = machine
+        .command(&["up"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(up.stdout.take());
+    assert!(up.wait().unwrap().success());
+    assert_eq!(machine.record()["complete"], true);
+}
