@@ -1,5 +1,7 @@
 //! `POST /avalanche` and `POST /tsunami/{seconds}`.
 
+use std::ops::RangeInclusive;
+
 use proto::units;
 use proto::workload::{Defaults, InvalidParam, Params, TestType, Workload};
 use serde_json::{Map, Value, json};
@@ -9,6 +11,8 @@ use crate::state::{Command, Reply};
 
 /// Longest gap between the loads of a tsunami, s.
 const GAP_S_MAX: f64 = 3600.0;
+/// Requests of one load: checked also where an avalanche or a rate makes no use of it.
+const BURST: RangeInclusive<u64> = 1..=1_000_000;
 
 impl Worker {
     pub(super) fn create(&mut self, kind: TestType, seconds: Option<&str>, call: &Call) -> Answer {
@@ -61,6 +65,14 @@ impl Worker {
     ) -> Result<(Workload, bool), Answer> {
         let queue = take_flag(&mut values, "queue")?;
         let params = Params::from_values(values).map_err(|error| invalid(&error))?;
+        if let Some(burst) = params.burst.filter(|burst| !BURST.contains(burst)) {
+            let error = format!(
+                "burst: {burst} is not within {} to {}",
+                BURST.start(),
+                BURST.end()
+            );
+            return Err(Answer::error(400, &error, "see /openapi.json"));
+        }
         let defaults = Defaults::of_rest(kind, &self.api.default_target);
         let workload = Workload::from_params(kind, gap_s, &params, &defaults);
         Ok((workload.map_err(|error| invalid(&error))?, queue))
