@@ -138,7 +138,12 @@ impl Call {
     /// The answer to a body that is no JSON object.
     pub fn values(&self) -> Result<Map<String, Value>, Answer> {
         let mut values = self.query_values();
-        values.extend(self.body_values()?);
+        // Null is the same as absent.
+        values.extend(
+            self.body_values()?
+                .into_iter()
+                .filter(|(_, value)| !value.is_null()),
+        );
         Ok(values)
     }
 
