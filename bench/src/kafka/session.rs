@@ -166,11 +166,8 @@ fn with_data(distribution: &Path, data: &Path, command: &[String]) -> Result<(),
         .status()
         .map_err(Error::system(format!("running {program}")))?;
     broker.end();
-    match status.success() {
-        true => Ok(()),
-        false => Err(Error::Command {
+    if status.success() { Ok(()) } else { Err(Error::Command {
             command: program.clone(),
-            status: status.to_string(),
-        }),
+            status: status.to_string() }),
     }
 }
