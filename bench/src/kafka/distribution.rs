@@ -61,7 +61,12 @@ impl Distribution {
         fs::write(&pom, POM).map_err(writing())?;
         eprintln!("fetching Apache Kafka {} by Maven, once", version());
         let output = maven(&pom, &half);
-        let fetched = output.and_then(|output| if output.status.success() { Ok(()) } else { Err(Error::Fetch(first_error(&output))) });
+        let fetched = output.and_then(|output| {
+            if output.status.success() {
+                return Ok(());
+            }
+            Err(Error::Fetch(first_error(&output)))
+        });
         // Another process may have been faster; its jars are the same.
         let _ = fetched.is_ok() && fs::rename(&half, self.jars()).is_ok();
         let _ = fs::remove_dir_all(&half);
@@ -104,7 +109,11 @@ impl Distribution {
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
         );
-        if output.status.success() { Ok(text) } else { Err(text) }
+        if output.status.success() {
+            Ok(text)
+        } else {
+            Err(text)
+        }
     }
 }
 

@@ -166,8 +166,11 @@ fn with_data(distribution: &Path, data: &Path, command: &[String]) -> Result<(),
         .status()
         .map_err(Error::system(format!("running {program}")))?;
     broker.end();
-    if status.success() { Ok(()) } else { Err(Error::Command {
-            command: program.clone(),
-            status: status.to_string() }),
+    if status.success() {
+        return Ok(());
     }
+    Err(Error::Command {
+        command: program.clone(),
+        status: status.to_string(),
+    })
 }
