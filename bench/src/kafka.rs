@@ -3,7 +3,7 @@
 //! | module | what it owns |
 //! |---|---|
 //! | [`distribution`] | the pinned jars: fetched once by Maven, run by Java |
-//! | [`node`] | one KRaft node: its ports, its properties, its folder |
+//! | [`node`] | one node: its ports, its properties, its folder |
 //! | [`session`] | a node for as long as a command runs |
 //!
 //! `bench kafka run` becomes the broker: it prepares the folder and then replaces itself by Java, so

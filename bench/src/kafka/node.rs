@@ -1,4 +1,4 @@
-//! One KRaft node, broker and controller in one process, in a folder of its own.
+//! One node, broker and controller in one process, in a folder of its own.
 //!
 //! Clients come in at the listener `CLIENT`, which a test may put behind TLS and SASL; brokers and
 //! controllers talk on loopback listeners of their own, `INTERNAL` and `CONTROLLER`, so that
@@ -115,10 +115,8 @@ impl Node {
 /// The address that clients are told, of a text of properties. The last line wins, as it does for
 /// Kafka.
 fn advertised(text: &str) -> Option<String> {
-    let lines = text.lines().rev();
-    let listeners = lines
-        .filter_map(|line| line.strip_prefix("advertised.listeners="))
-        .next()?;
+    let mut lines = text.lines().rev();
+    let listeners = lines.find_map(|line| line.strip_prefix("advertised.listeners="))?;
     let client = listeners
         .split(',')
         .find_map(|listener| listener.strip_prefix("CLIENT://"))?;
