@@ -4,6 +4,8 @@
 //! The broker is on this machine's own namespace, the orchestrator on a host of its own, so are the
 //! target and each driver. Needs root, `ip` and `iptables`; without them the tests are skipped, and
 //! say so. The kernel may lack `tc netem`: a relay delays, `iptables` loses and cuts.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 #[allow(
     dead_code,

@@ -129,14 +129,12 @@ impl Whole {
 
 /// The broker of `BROKER`, which must listen on this machine's loopback, or an embedded one.
 fn broker(folder: &TempDir) -> (Option<Process>, SocketAddr) {
-    match std::env::var("BROKER") {
-        Ok(address) => (None, address.parse().expect("BROKER is on loopback here")),
-        Err(_) => {
-            let broker = start_broker(folder.path());
-            let address = broker.line(|line| line.strip_prefix("ready ")?.parse().ok());
-            (Some(broker), address)
-        }
+    if let Ok(address) = std::env::var("BROKER") {
+        return (None, address.parse().expect("BROKER is on loopback here"));
     }
+    let broker = start_broker(folder.path());
+    let address = broker.line(|line| line.strip_prefix("ready ")?.parse().ok());
+    (Some(broker), address)
 }
 
 struct Building {

@@ -56,13 +56,12 @@ impl Cluster {
         // A test that failed before this one has nothing to say to it.
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().unwrap();
-        let (broker, bootstrap) = match bootstrap {
-            Some(bootstrap) => (None, bootstrap),
-            None => {
-                let broker = start_broker(folder.path());
-                let bootstrap = broker.line(|line| line.strip_prefix("ready ").map(str::to_owned));
-                (Some(broker), bootstrap)
-            }
+        let (broker, bootstrap) = if let Some(bootstrap) = bootstrap {
+            (None, bootstrap)
+        } else {
+            let broker = start_broker(folder.path());
+            let bootstrap = broker.line(|line| line.strip_prefix("ready ").map(str::to_owned));
+            (Some(broker), bootstrap)
         };
         let target = Process::start(
             folder.path(),

@@ -52,7 +52,7 @@ fn a_driver_of_another_implementation_works_under_our_orchestrator() {
         other.say(
             Topic::Heartbeat,
             &json!({"node_id": "other", "heartbeat": true}),
-        )
+        );
     };
     wait_for(SOON, "the other node to be up", || {
         beat();

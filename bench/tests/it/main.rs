@@ -4,6 +4,8 @@
 //! Clusters run one at a time, whatever the number of test threads: each pins load to cores, and two
 //! on the same core would measure each other. `BROKER=host:port` runs the tests against that broker
 //! instead of an embedded one of their own.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod cluster;
 mod faults;

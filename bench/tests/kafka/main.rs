@@ -2,6 +2,8 @@
 //!
 //! Run by `make test-kafka`, with the feature `tls`: each test starts a Kafka of its own, one at a
 //! time, in a folder that is gone when the test is.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 #[allow(
     dead_code,
