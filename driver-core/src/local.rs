@@ -1,26 +1,25 @@
 //! `driver run`: the engine on this machine alone, without a broker. The same code as in a cluster:
 //! a plan with one participant, whose reports go through the same fold into the same result.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use crossbeam_channel::{Receiver, bounded};
 use proto::clock::{Anchor, monotonic_ns};
 use proto::id;
-use proto::message::{LatencyFigures, Metrics, Outcome, Report};
+use proto::message::{LatencyFigures, Metrics, Report};
 use proto::summary::{Context, Judgement, Summary, TestResult};
 use proto::units::NS_PER_MS;
 use proto::workload::Workload;
 
 use crate::affinity;
 use crate::collector::Collector;
-use crate::core_log::CoreLog;
-use crate::cpu::{CpuWatch, spin_share};
 use crate::load::{Load, LoadOutcome, PrepareError};
 use crate::plan::Plan;
 use crate::recorder::CoreInterval;
+use crate::session::{Follower, SessionOptions, follow};
 
 mod args;
 mod progress;
@@ -33,8 +32,6 @@ use progress::Progress;
 const LEAD_NS: u64 = 20 * NS_PER_MS;
 /// Intervals in waiting, a core.
 const INTERVALS_MAX: usize = 4;
-/// How often Ctrl-C and the end are looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Exit codes, as the manual has them.
 mod exit {
@@ -48,16 +45,16 @@ mod exit {
 /// Runs the load that the arguments describe, and prints its result.
 #[must_use]
 pub fn run(args: &RunArgs) -> ExitCode {
-    let workload = match args.workload() {
-        Ok(workload) => workload,
+    let cpus = affinity::choose(args.cores.as_deref()).map_err(|error| format!("--cores {error}"));
+    let (workload, cpus) = match args.workload().and_then(|workload| Ok((workload, cpus?))) {
+        Ok(checked) => checked,
         Err(problem) => {
             eprintln!("error: {problem}");
             return ExitCode::from(exit::USAGE);
         }
     };
-    let session = Session::new(workload, args);
-    match session.and_then(|session| session.run(args)) {
-        Ok(done) => done.print(args),
+    match Run::new(workload, cpus) {
+        Ok(run) => run.run(args).print(args),
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::from(exit::ERROR)
@@ -66,7 +63,7 @@ pub fn run(args: &RunArgs) -> ExitCode {
 }
 
 /// One run, from its preparation to its result.
-struct Session {
+struct Run {
     workload: Workload,
     cpus: Vec<usize>,
     load: Load,
@@ -78,12 +75,10 @@ struct Session {
 struct Done {
     result: TestResult,
     outcome: LoadOutcome,
-    interrupted: bool,
 }
 
-impl Session {
-    fn new(workload: Workload, args: &RunArgs) -> Result<Self, PrepareError> {
-        let cpus = args.cpus(&affinity::allowed());
+impl Run {
+    fn new(workload: Workload, cpus: Vec<usize>) -> Result<Self, PrepareError> {
         let plan = Plan::new(workload.clone(), 0, 1);
         let (give, intervals) = bounded(INTERVALS_MAX * cpus.len());
         let interrupted = Arc::new(AtomicBool::new(false));
@@ -101,137 +96,73 @@ impl Session {
         })
     }
 
-    fn run(self, args: &RunArgs) -> Result<Done, PrepareError> {
+    fn run(self, args: &RunArgs) -> Done {
+        let progress = Progress::new(&self.workload, args.json);
+        progress.banner(&text::banner(&self.workload, &self.load, &self.cpus));
         let start_ns = monotonic_ns() + LEAD_NS;
-        let test_id = id::new_test_id();
-        let mut desk = Desk::new(&test_id, &self, args, start_ns)?;
-        if !args.json {
-            desk.progress
-                .banner(&text::banner(&self.workload, &self.load, &self.cpus));
-        }
-        self.load.start(start_ns);
-        desk.attend(&self);
-        let outcome = self.load.join();
-        let interrupted = outcome.stopped;
-        let ending = match (&outcome.failed, interrupted) {
-            (Some(_), _) => Outcome::Failed,
-            (None, true) => Outcome::Aborted,
-            (None, false) => Outcome::Done,
+        let options = SessionOptions {
+            test_id: id::new_test_id(),
+            cpus: self.cpus,
+            logs: args.logs.clone(),
+            start_unix_ns: Anchor::now().to_unix(start_ns),
+            clock: None,
         };
-        let result = desk.close(&self.workload, ending, outcome.failed.clone());
-        Ok(Done {
-            result,
+        let mut desk = Desk {
+            test_id: options.test_id.clone(),
+            summary: Summary::default(),
+            progress,
+            interrupted: self.interrupted,
+        };
+        self.load.start(start_ns);
+        let outcome = follow(options, self.load, &self.intervals, &mut desk);
+        desk.progress.finish();
+        Done {
+            result: desk.result(&self.workload, &outcome),
             outcome,
-            interrupted,
-        })
+        }
     }
 }
 
-/// Takes what the cores hand over and keeps the books.
+/// Takes the reports and keeps the books.
 struct Desk {
     test_id: String,
-    collector: Collector,
     summary: Summary,
-    watch: CpuWatch,
-    spins: Vec<f64>,
-    logs: Vec<CoreLog>,
     progress: Progress,
+    interrupted: Arc<AtomicBool>,
 }
 
 /// The one participant's name.
 const NODE: &str = "local";
 
-impl Desk {
-    fn new(
-        test_id: &str,
-        session: &Session,
-        args: &RunArgs,
-        start_ns: u64,
-    ) -> Result<Self, PrepareError> {
-        let cores = session.load.cores();
-        let mut logs = Vec::new();
-        if let Some(directory) = &args.logs {
-            let start_unix_ns = Anchor::now().to_unix(start_ns);
-            for core in 0..cores {
-                let log = CoreLog::open(directory, core).and_then(|mut log| {
-                    log.begin(test_id, start_unix_ns)?;
-                    Ok(log)
-                });
-                let place = directory.display();
-                logs.push(log.map_err(|e| PrepareError::System(format!("logs in {place}: {e}")))?);
-            }
+impl Follower for Desk {
+    fn report(&mut self, report: Report, so_far: &Collector) {
+        if !report.last {
+            self.progress.show(&report, so_far.counters());
         }
-        Ok(Self {
-            test_id: test_id.to_owned(),
-            collector: Collector::new(cores),
-            summary: Summary::default(),
-            watch: CpuWatch::new(&session.cpus[..cores]),
-            spins: vec![0.0; cores],
-            logs,
-            progress: Progress::new(&session.workload, args.json),
-        })
-    }
-
-    /// Works until the last core has handed over its last interval.
-    fn attend(&mut self, session: &Session) {
-        while !self.collector.is_complete() {
-            if session.interrupted.load(Ordering::Relaxed) {
-                session.load.stop();
-            }
-            match session.intervals.recv_timeout(LOOK_EVERY) {
-                Ok(interval) => self.take(&interval),
-                Err(RecvTimeoutError::Timeout) if session.load.is_over() => {
-                    // A core that ended without its last interval has panicked or lost its ring.
-                    session
-                        .intervals
-                        .try_iter()
-                        .for_each(|interval| self.take(&interval));
-                    return;
-                }
-                Err(RecvTimeoutError::Timeout) => self.progress.tick(),
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-        }
-    }
-
-    fn take(&mut self, interval: &CoreInterval) {
-        if let Some(log) = self.logs.get_mut(interval.core) {
-            // A full disk must not end the load; the numbers are in the result as well.
-            let _ = log.write(&self.test_id, interval);
-        }
-        let wall_ns = interval.end_ns.saturating_sub(interval.start_ns);
-        self.spins[interval.core] = spin_share(&interval.health, wall_ns);
-        if let Some(mut report) = self.collector.absorb(interval) {
-            let health = self.watch.sample(&self.spins);
-            self.collector.observe(&health);
-            report.health.absorb(&health);
-            self.progress.show(&report, self.collector.counters());
-            self.absorb(report);
-        }
-    }
-
-    fn absorb(&mut self, report: Report) {
         self.summary.absorb(&Metrics {
             node_id: NODE.to_owned(),
             test_id: self.test_id.clone(),
-            report_id: Some(id::new_report_id()),
-            // The reference's figures are for other implementations, of which none listens here.
+            report_id: None,
+            // Nobody reads the reference's figures of a report that goes nowhere.
             metrics: LatencyFigures::default(),
             report: Some(report),
         });
     }
 
-    fn close(mut self, workload: &Workload, ending: Outcome, reason: Option<String>) -> TestResult {
-        if let Some(report) = self.collector.flush() {
-            self.absorb(report);
+    fn look(&mut self, load: &Load) {
+        self.progress.tick();
+        if self.interrupted.load(Ordering::Relaxed) {
+            load.stop();
         }
-        let last = self.collector.last(ending, reason);
-        self.absorb(last);
-        self.progress.finish();
-        let state = match ending {
-            Outcome::Done => "done",
-            Outcome::Aborted => "interrupted",
-            Outcome::Failed | Outcome::Missed => "failed",
+    }
+}
+
+impl Desk {
+    fn result(&self, workload: &Workload, outcome: &LoadOutcome) -> TestResult {
+        let state = match (&outcome.failed, outcome.stopped) {
+            (Some(_), _) => "failed",
+            (None, true) => "interrupted",
+            (None, false) => "done",
         };
         self.summary.result(&Context {
             test_id: &self.test_id,
@@ -249,20 +180,21 @@ impl Desk {
 
 impl Done {
     fn print(&self, args: &RunArgs) -> ExitCode {
-        if args.json {
-            println!(
-                "{}",
-                String::from_utf8_lossy(&proto::codec::encode(&self.result))
-            );
+        let text = if args.json {
+            let mut line = proto::codec::encode(&self.result);
+            line.push(b'\n');
+            line
         } else {
-            print!("{}", text::summary(&self.result));
-        }
+            text::summary(&self.result).into_bytes()
+        };
+        // Whoever closed the pipe does not want to read it; the exit code says the rest.
+        let _ = io::stdout().lock().write_all(&text);
         ExitCode::from(self.exit_code())
     }
 
     /// The first that applies: interrupted, failed, incomplete or invalid, a threshold breached.
     fn exit_code(&self) -> u8 {
-        if self.interrupted {
+        if self.outcome.stopped {
             exit::INTERRUPTED
         } else if self.outcome.failed.is_some() {
             exit::ERROR

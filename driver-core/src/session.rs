@@ -3,14 +3,15 @@
 //! for a run on its own.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crossbeam_channel::Receiver;
-use proto::message::{ClockOffset, Health, LatencyFigures, Outcome, Report};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use proto::message::{ClockOffset, Health, Outcome, Report};
 
 use crate::collector::Collector;
 use crate::core_log::CoreLog;
 use crate::cpu::{CpuWatch, spin_share};
-use crate::load::Load;
+use crate::load::{Load, LoadOutcome};
 use crate::recorder::CoreInterval;
 
 /// What a session needs to know besides the load.
@@ -28,23 +29,43 @@ pub struct SessionOptions {
     pub clock: Option<ClockOffset>,
 }
 
-/// Follows a load that has been started until its end. `on_report` gets every interval's report
-/// and the last one, each with the reference's figures of the run so far.
+/// Who follows a session.
+pub trait Follower {
+    /// A report: every interval's, and the last one. The collector knows the run so far.
+    fn report(&mut self, report: Report, so_far: &Collector);
+
+    /// Called every [`LOOK_EVERY`] or so while the load goes on.
+    fn look(&mut self, load: &Load) {
+        let _ = load;
+    }
+}
+
+/// How often a [`Follower`] gets to look at the load.
+pub const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Follows a load that has been started until its end, and says how that was.
 pub fn follow(
     options: SessionOptions,
     load: Load,
     intervals: &Receiver<CoreInterval>,
-    mut on_report: impl FnMut(Report, LatencyFigures),
-) {
+    follower: &mut impl Follower,
+) -> LoadOutcome {
     let mut session = Session::new(options, load.cores());
-    // Ends when every core has dropped its sender, that is when every core has ended.
-    for interval in intervals {
-        if let Some(report) = session.absorb(&interval) {
-            on_report(report, session.collector.figures());
+    loop {
+        follower.look(&load);
+        match intervals.recv_timeout(LOOK_EVERY) {
+            Ok(interval) => {
+                if let Some(report) = session.absorb(&interval) {
+                    follower.report(report, &session.collector);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            // Every core has dropped its sender, so every core has ended, in order or not.
+            Err(RecvTimeoutError::Disconnected) => break,
         }
     }
     if let Some(report) = session.collector.flush() {
-        on_report(session.stamped(report), session.collector.figures());
+        follower.report(session.stamped(report), &session.collector);
     }
     let outcome = load.join();
     let how = match (&outcome.failed, outcome.stopped) {
@@ -52,8 +73,9 @@ pub fn follow(
         (None, true) => Outcome::Aborted,
         (None, false) => Outcome::Done,
     };
-    let last = session.collector.last(how, outcome.failed);
-    on_report(session.stamped(last), session.collector.figures());
+    let last = session.collector.last(how, outcome.failed.clone());
+    follower.report(session.stamped(last), &session.collector);
+    outcome
 }
 
 struct Session {

@@ -8,6 +8,12 @@
 //!
 //! A failure prints its seed. `SEED=n` runs that one alone, `SEEDS=n` that many.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
+#![allow(
+    clippy::struct_excessive_bools,
+    reason = "each fault and each message is one"
+)]
+
 mod bus;
 mod driver;
 mod orchestrator;

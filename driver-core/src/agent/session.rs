@@ -11,11 +11,12 @@ use proto::workload::Workload;
 
 use super::is_allowed;
 use super::link::Inbound;
+use crate::collector::Collector;
 use crate::load::{Load, Stopper};
 use crate::plan::Plan;
 use crate::recorder::CoreInterval;
 use crate::schedule::Schedule;
-use crate::session::{SessionOptions, follow};
+use crate::session::{Follower, SessionOptions, follow};
 
 /// Intervals of cores that wait to be merged.
 const INTERVALS: usize = 256;
@@ -171,14 +172,15 @@ impl Work {
             start_unix_ns: at_unix_ns,
             clock: begin.clock,
         };
-        follow(options, load, intervals, |report, figures| {
-            let (test_id, report) = (test_id.clone(), Box::new(report));
-            self.tell(SessionEvent::Report {
+        follow(
+            options,
+            load,
+            intervals,
+            &mut Reporter {
+                work: self,
                 test_id,
-                report,
-                figures,
-            });
-        });
+            },
+        );
         self.tell(SessionEvent::Ended {
             test_id: test_id.clone(),
         });
@@ -187,6 +189,22 @@ impl Work {
     fn tell(&self, event: SessionEvent) {
         // Fails only when the driver is on its way out.
         let _ = self.events.send(Inbound::Session(event));
+    }
+}
+
+/// Passes a session's reports on to the control thread.
+struct Reporter<'a> {
+    work: &'a Work,
+    test_id: &'a str,
+}
+
+impl Follower for Reporter<'_> {
+    fn report(&mut self, report: Report, so_far: &Collector) {
+        self.work.tell(SessionEvent::Report {
+            test_id: self.test_id.to_owned(),
+            report: Box::new(report),
+            figures: so_far.figures(),
+        });
     }
 }
 

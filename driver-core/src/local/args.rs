@@ -48,17 +48,9 @@ pub struct RunArgs {
     /// Requests in flight on one connection
     #[arg(short, long, value_name = "N")]
     pub pipeline: Option<u64>,
-    /// CPU cores to load from [default: all that this process may use]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub cores: Option<u16>,
-    /// CPUs to load from, by number, instead of --cores
-    #[arg(
-        long,
-        value_name = "CPU,…",
-        value_delimiter = ',',
-        conflicts_with = "cores"
-    )]
-    pub cpus: Vec<usize>,
+    /// CPUs to load from, such as 0,2 or 1-3 [default: all that this process may use]
+    #[arg(long, env = "CORES", value_name = "LIST")]
+    pub cores: Option<String>,
     /// HTTP method [default: GET, or POST with a body]
     #[arg(short = 'X', long, value_name = "METHOD")]
     pub method: Option<String>,
@@ -147,17 +139,6 @@ impl RunArgs {
                 .map_err(|error| format!("body-file: {} cannot be read: {error}", path.display())),
             None => Ok(self.body.as_ref().map(|text| text.clone().into_bytes())),
         }
-    }
-
-    /// The CPUs to load from, of those that are allowed.
-    #[must_use]
-    pub fn cpus(&self, allowed: &[usize]) -> Vec<usize> {
-        if !self.cpus.is_empty() {
-            return self.cpus.clone();
-        }
-        let count = self.cores.map_or(allowed.len(), usize::from);
-        let cpus: Vec<usize> = allowed.iter().copied().take(count).collect();
-        if cpus.is_empty() { vec![0] } else { cpus }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is shown while a load runs: a bar on a terminal, nothing elsewhere.
 
+use std::io::Write;
+
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use proto::message::Report;
 use proto::summary::Counters;
@@ -37,7 +39,8 @@ impl Progress {
 
     pub(super) fn banner(&self, text: &str) {
         if !self.quiet {
-            println!("{text}");
+            // To whoever closed the pipe it does not matter.
+            let _ = writeln!(std::io::stdout().lock(), "{text}");
         }
     }
 

@@ -162,7 +162,7 @@ fn logs_are_written_where_they_are_wanted() {
         "-c",
         "2",
         "--cores",
-        "1",
+        "0",
         "--logs",
         place,
     ]);

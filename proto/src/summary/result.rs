@@ -153,7 +153,7 @@ pub struct Coverage {
 pub struct Accounting {
     /// Whether they hold; always false while the run goes on.
     pub holds: bool,
-    /// Which one does not, with its numbers.
+    /// Which one does not, with its numbers; `None` while the run goes on.
     pub imbalance: Option<String>,
 }
 
@@ -427,7 +427,10 @@ fn accounting(
     let whole = context.ended && coverage.unfinished_nodes.is_empty();
     Accounting {
         holds: whole && check.is_ok(),
-        imbalance: check.err().map(|imbalance| imbalance.to_string()),
+        imbalance: check
+            .err()
+            .filter(|_| context.ended)
+            .map(|imbalance| imbalance.to_string()),
     }
 }
 
