@@ -78,6 +78,9 @@ impl Cluster {
             &[],
         );
         let rest = Rest::new(&orchestrator.address(), &target_address);
+        wait_for(SOON, "the orchestrator to find the broker", || {
+            (rest.get("/healthz").json["broker"]["state"] == "up").then_some(())
+        });
         Self {
             folder,
             broker,

@@ -15,13 +15,19 @@ struct Other {
 }
 
 impl Other {
+    /// Reads what comes from now on: from the offsets that are the topics' ends at this moment.
     fn on(bootstrap: &str, topics: &[Topic]) -> Self {
         let settings = BusSettings::new(bootstrap, "other", &[]).unwrap();
-        let topics: Vec<(Topic, StartAt)> =
-            topics.iter().map(|topic| (*topic, StartAt::End)).collect();
+        let subscriber = Subscriber::new(&settings, &[]).unwrap();
+        let end = |topic: &Topic| {
+            let (_, end) = subscriber.bounds(*topic, Duration::from_secs(10)).unwrap();
+            (*topic, StartAt::Offset(end))
+        };
+        let ends: Vec<(Topic, StartAt)> = topics.iter().map(end).collect();
+        subscriber.assign(&ends).unwrap();
         Self {
             publisher: Publisher::new(&settings).unwrap(),
-            subscriber: Subscriber::new(&settings, &topics).unwrap(),
+            subscriber,
         }
     }
 
@@ -109,7 +115,6 @@ fn our_driver_works_under_an_orchestrator_of_another_implementation() {
     let target = format!("http://{}/", cluster.rest.target);
     let config = json!({"test_id": "theirs", "test_type": "AVALANCHE", "test_message_delay": "0",
         "message_count_per_driver": "700", "target": target, "something_else": [1, 2]});
-    // The subscriber is at the end of the topic only once it has answered.
     other.say(Topic::TestConfig, &config);
     other.say(
         Topic::Trigger,

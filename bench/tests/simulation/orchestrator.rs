@@ -158,7 +158,12 @@ impl Orchestrator {
         &self.disk.runs[test_id].0.participants
     }
 
-    /// Whether it still publishes the trigger of this test, or has.
+    /// Why a test ended as it did.
+    pub(crate) fn reason(&self, test_id: &str) -> Option<&str> {
+        self.disk.runs[test_id].1.reason.as_deref()
+    }
+
+    /// A client asks for something; the number under which it is answered.
     pub(crate) fn command(
         &mut self,
         rng: &mut Rng,

@@ -228,7 +228,8 @@ impl World {
     pub(crate) fn assert_states(&self, allowed: &[&str]) {
         for test_id in self.orchestrator.test_ids() {
             let phase = self.orchestrator.phase(&test_id);
-            assert!(allowed.contains(&phase), "{test_id} is {phase}");
+            let why = self.orchestrator.reason(&test_id);
+            assert!(allowed.contains(&phase), "{test_id} is {phase}: {why:?}");
         }
     }
 

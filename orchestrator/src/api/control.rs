@@ -24,15 +24,15 @@ impl Worker {
     }
 
     fn command(&self, command: Command) -> Answer {
-        self.api
-            .handle
-            .command(command)
-            .map_or_else(|_| Answer::busy(), answer)
+        self.api.handle.command(command).map_or_else(
+            |_| Answer::busy(),
+            |reply| answer(reply, &self.api.bootstrap),
+        )
     }
 }
 
-/// The answer to a command.
-pub(super) fn answer(reply: Reply) -> Answer {
+/// The answer to a command, of an orchestrator whose broker is at `bootstrap`.
+pub(super) fn answer(reply: Reply, bootstrap: &str) -> Answer {
     match reply {
         Reply::Created { test_id } => Answer::json(&json!({"TestId": test_id})),
         Reply::Triggered {
@@ -61,11 +61,11 @@ pub(super) fn answer(reply: Reply) -> Answer {
         Reply::Stopped { test_id, state } => {
             Answer::json(&json!({"test_id": test_id, "state": state}))
         }
-        Reply::Refused(refusal) => refuse(refusal),
+        Reply::Refused(refusal) => refuse(refusal, bootstrap),
     }
 }
 
-fn refuse(refusal: Refusal) -> Answer {
+fn refuse(refusal: Refusal, bootstrap: &str) -> Answer {
     match refusal {
         Refusal::UnknownTest(test_id) => unknown_test(&test_id),
         Refusal::WrongState { test_id, state } => {
@@ -96,7 +96,7 @@ fn refuse(refusal: Refusal) -> Answer {
             Answer::error_with(409, &error, hint, json!({"running_test_id": running}))
         }
         Refusal::BrokerAway(reason) => {
-            let error = format!("the broker does not answer: {reason}");
+            let error = format!("the broker at {bootstrap} does not answer: {reason}");
             let hint = "is it running, and is --kafka right? GET /healthz shows when it is back";
             Answer::error(503, &error, hint).with("Retry-After", "1")
         }

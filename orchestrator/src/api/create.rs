@@ -29,7 +29,7 @@ impl Worker {
         };
         match self.api.handle.command(command) {
             Ok(Reply::Created { test_id }) => Answer::json(&json!({"TestId": test_id})),
-            Ok(reply) => control::answer(reply),
+            Ok(reply) => control::answer(reply, &self.api.bootstrap),
             Err(_) => Answer::busy(),
         }
     }
