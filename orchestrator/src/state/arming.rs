@@ -13,6 +13,8 @@ use crate::run::Step;
 
 /// How long a trigger waits for the drivers to be ready, ns.
 const READY_WAIT_NS: u64 = 5_000_000_000;
+/// How often drivers that prepare something else are asked again meanwhile, ns.
+const ASK_AGAIN_NS: u64 = 500_000_000;
 /// From the trigger to the common start, ns: time for the broker and the drivers' polling …
 const LEAD_NS: u64 = 300_000_000;
 /// … and at most this when the way to the drivers is slow, ns.
@@ -25,6 +27,8 @@ pub(super) struct Arming {
     /// Who is answered; nobody for a queued test.
     ticket: Option<u64>,
     deadline_unix_ns: u64,
+    /// When the drivers were last asked to prepare it.
+    asked_unix_ns: u64,
 }
 
 impl Arming {
@@ -33,6 +37,7 @@ impl Arming {
             test_id: test_id.to_owned(),
             ticket,
             deadline_unix_ns: now.read_unix_ns + READY_WAIT_NS,
+            asked_unix_ns: now.read_unix_ns,
         }
     }
 }
@@ -46,24 +51,42 @@ struct Readiness {
 }
 
 impl State {
-    /// Begins to wait. Drivers that came after the test was published, or prepared another one
-    /// since, get its config again.
+    /// Begins to wait, and asks the drivers to get ready.
     pub(super) fn begin_arming(&mut self, arming: Arming, actions: &mut Actions) {
         let test_id = arming.test_id.clone();
         self.arming = Some(arming);
+        self.ask_to_prepare(&test_id, actions);
+    }
+
+    /// A test that is created while another one waits for its drivers draws them away, since they
+    /// prepare whatever was published last.
+    fn ask_again(&mut self, now: Now, actions: &mut Actions) {
+        let Some(arming) = &mut self.arming else {
+            return;
+        };
+        if now.read_unix_ns.saturating_sub(arming.asked_unix_ns) >= ASK_AGAIN_NS {
+            arming.asked_unix_ns = now.read_unix_ns;
+            let test_id = arming.test_id.clone();
+            self.ask_to_prepare(&test_id, actions);
+        }
+    }
+
+    /// Publishes the config again for drivers that came after the test was published, or prepared
+    /// another one since.
+    fn ask_to_prepare(&mut self, test_id: &str, actions: &mut Actions) {
         let asked = |node: &Node| {
             node.is_foreign()
                 || [NodeState::Preparing, NodeState::Ready, NodeState::Failed]
                     .iter()
-                    .any(|state| node.is(*state, &test_id))
+                    .any(|state| node.is(*state, test_id))
         };
         let all_asked = self.registry.up().all(|(_, node)| asked(node));
-        if all_asked || self.outbox.holds(Topic::TestConfig, &test_id) {
+        if all_asked || self.outbox.holds(Topic::TestConfig, test_id) {
             return;
         }
-        if let Some(live) = self.open.get(&test_id) {
+        if let Some(live) = self.open.get(test_id) {
             let payload = proto::codec::encode(&live.run.config);
-            self.send(Topic::TestConfig, &test_id, payload, actions);
+            self.send(Topic::TestConfig, test_id, payload, actions);
         }
     }
 
@@ -103,7 +126,7 @@ impl State {
         let is_late = now.read_unix_ns >= arming.deadline_unix_ns;
         let readiness = self.readiness(&test_id);
         if !readiness.waiting.is_empty() && !is_late {
-            return;
+            return self.ask_again(now, actions);
         }
         if !readiness.ready.is_empty() {
             self.arm(&test_id, readiness, now, actions);
