@@ -156,7 +156,8 @@ pub struct Node {
     state: State,
     configs: BTreeMap<String, TestConfig>,
     order: VecDeque<String>,
-    ended: VecDeque<String>,
+    /// Tests that are over here, and whether the orchestrator was told so by a report.
+    ended: VecDeque<(String, bool)>,
     latest_probe: Option<(ClockProbe, u64)>,
 }
 
@@ -295,7 +296,7 @@ impl Node {
             TriggerKind::Stop => self.stopped(&trigger.test_id),
             TriggerKind::Start => match self.place(trigger) {
                 Some(start) => self.start(start, now_unix_ns),
-                None => Vec::new(),
+                None => self.overtaken(trigger).unwrap_or_default(),
             },
         }
     }
@@ -366,7 +367,7 @@ impl Node {
         if self.current() == Some(&test_id) {
             actions = self.release();
         }
-        self.remember_end(&test_id);
+        self.remember_end(&test_id, true);
         actions.extend([
             Action::ReportUnrun {
                 test_id,
@@ -391,7 +392,7 @@ impl Node {
                 self.unrun(test_id.to_owned(), Unrun::Aborted, reason)
             }
             _ => {
-                self.remember_end(test_id);
+                self.remember_end(test_id, false);
                 let mut actions = self.release();
                 actions.push(Action::Heartbeat);
                 actions
@@ -460,7 +461,7 @@ impl Node {
         if !matches!(&self.state, State::Active { test_id: current, .. } if current == test_id) {
             return Vec::new();
         }
-        self.remember_end(test_id);
+        self.remember_end(test_id, true);
         self.state = State::Idle;
         vec![Action::Heartbeat]
     }
@@ -490,14 +491,34 @@ impl Node {
     }
 
     fn is_over(&self, test_id: &str) -> bool {
-        self.ended.iter().any(|ended| ended == test_id)
+        self.ended.iter().any(|(ended, _)| ended == test_id)
     }
 
-    fn remember_end(&mut self, test_id: &str) {
-        self.ended.push_back(test_id.to_owned());
+    fn remember_end(&mut self, test_id: &str, reported: bool) {
+        self.ended.push_back((test_id.to_owned(), reported));
         if self.ended.len() > ENDED_MAX {
             self.ended.pop_front();
         }
+    }
+
+    /// A start that comes after the stop that it preceded: whoever listed this node waits for a
+    /// report of it, which is made now, once.
+    fn overtaken(&mut self, trigger: &Trigger) -> Option<Vec<Action>> {
+        let is_listed = trigger.participants.as_ref()?.contains(&self.node_id);
+        let test_id = trigger.test_id.clone();
+        let unreported = |(ended, reported): &&mut (String, bool)| *ended == test_id && !*reported;
+        let entry = self
+            .ended
+            .iter_mut()
+            .find(unreported)
+            .filter(|_| is_listed)?;
+        entry.1 = true;
+        let reason = "stopped before it was started".to_owned();
+        Some(vec![Action::ReportUnrun {
+            test_id,
+            cause: Unrun::Aborted,
+            reason,
+        }])
     }
 }
 

@@ -21,8 +21,8 @@ mod world;
 
 use world::{Faults, World};
 
-/// Seeds of an ordinary run.
-const SEEDS: u64 = 2000;
+/// Seeds of each test in an ordinary run.
+const SEEDS: u64 = 400;
 
 fn seeds() -> Vec<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());

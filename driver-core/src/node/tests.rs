@@ -182,11 +182,18 @@ fn a_stop_ends_every_state() {
         actions,
         [Action::Release { test_id: id("a") }, Action::Heartbeat]
     );
-    assert_eq!(
-        apply(&mut node, start("a")),
-        [],
-        "a stopped test does not start"
+    let actions = apply(&mut node, start("a"));
+    assert!(
+        matches!(
+            &actions[..],
+            [Action::ReportUnrun {
+                cause: Unrun::Aborted,
+                ..
+            }]
+        ),
+        "a start that its stop overtook is reported, not followed: {actions:?}"
     );
+    assert_eq!(apply(&mut node, start("a")), [], "and only once");
 
     apply(&mut node, Event::Config(config("b")));
     apply(&mut node, start("b"));
