@@ -14,7 +14,7 @@ use proto::topic::Topic;
 use proto::workload::{Defaults, Params, TestType, Workload};
 
 use super::*;
-use crate::run::Phase;
+use crate::run::{Phase, Run};
 
 const UNIX_MS: u64 = 1_700_000_000_000;
 

@@ -1,0 +1,105 @@
+//! What happens to a node, and what it wants done.
+
+use proto::message::{ClockOffset, ClockProbe, TestConfig, Trigger};
+
+/// What happens to a node.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant)] // a handful exist at a time
+pub enum Event {
+    /// A test was published.
+    Config(TestConfig),
+    /// A test is to start or to stop.
+    Trigger(Trigger),
+    /// The orchestrator's heartbeat with a probe, and this node's wall clock when it was read.
+    Probe {
+        /// The question.
+        probe: ClockProbe,
+        /// When it was read, ns since 1970.
+        received_unix_ns: u64,
+    },
+    /// The load of this test is prepared.
+    Prepared {
+        /// The test.
+        test_id: String,
+    },
+    /// The load of this test cannot be prepared.
+    PrepareFailed {
+        /// The test.
+        test_id: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The start instant has come and the load is under way.
+    Started {
+        /// The test.
+        test_id: String,
+    },
+    /// Everything of this test was sent.
+    Draining {
+        /// The test.
+        test_id: String,
+    },
+    /// The load of this test is over and its last report is in the outbox.
+    Ended {
+        /// The test.
+        test_id: String,
+    },
+    /// Time passes.
+    Tick,
+}
+
+/// What a node is to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Open connections and render buffers for this test.
+    Prepare(Box<TestConfig>),
+    /// Let go of what was prepared, without a report.
+    Release {
+        /// The test.
+        test_id: String,
+    },
+    /// Start the prepared load.
+    Start(Start),
+    /// Stop the load: it drains and reports.
+    Stop {
+        /// The test.
+        test_id: String,
+    },
+    /// Report that the test was not run, and why.
+    ReportUnrun {
+        /// The test.
+        test_id: String,
+        /// Whether the trigger was too late, rather than the preparation impossible or stopped.
+        cause: Unrun,
+        /// For people.
+        reason: String,
+    },
+    /// Send a heartbeat now: the state changed.
+    Heartbeat,
+}
+
+/// Why a participant ran nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unrun {
+    /// The trigger came more than [`LATE_NS_MAX`] after the start instant.
+    Missed,
+    /// The load could not be prepared.
+    Failed,
+    /// Stopped before it was prepared.
+    Aborted,
+}
+
+/// When and as whom to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// The test.
+    pub test_id: String,
+    /// The common start in this node's wall clock, ns since 1970; `None` for at once.
+    pub at_unix_ns: Option<u64>,
+    /// This node's place among the participants, from 0.
+    pub index: u32,
+    /// Number of participants.
+    pub count: u32,
+    /// This node's clock offset as the orchestrator measured it.
+    pub clock: Option<ClockOffset>,
+}

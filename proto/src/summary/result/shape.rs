@@ -1,0 +1,250 @@
+//! The shape of a result: fields are added to it, never changed.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::message::{ClockOffset, Connections, Health, LatencyFigures, Outcome};
+use crate::summary::series::SeriesRow;
+use crate::summary::{Counters, ErrorCounters, Statistics, Threshold, ThresholdResult, Verdict};
+use crate::units;
+
+/// What the reports themselves do not say.
+#[derive(Debug, Clone)]
+pub struct Context<'a> {
+    /// The test.
+    pub test_id: &'a str,
+    /// `AVALANCHE` or `TSUNAMI`.
+    pub test_type: &'a str,
+    /// The run's state, by its name in the API.
+    pub state: &'a str,
+    /// Whether requests wait for answers.
+    pub closed_loop: bool,
+    /// Whether the run is over, so that what is missing now will stay missing.
+    pub ended: bool,
+    /// Requests planned for each driver, where that is known before the run.
+    pub planned_per_driver: Option<u64>,
+    /// The participants, frozen when the run was armed.
+    pub expected: &'a [String],
+    /// The conditions on the result.
+    pub thresholds: &'a [Threshold],
+    /// The first second of the series that is wanted.
+    pub series_from: u64,
+}
+
+/// Bytes on the connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Bytes {
+    /// Of requests.
+    pub sent: u64,
+    /// Of answers.
+    pub received: u64,
+}
+
+/// The counts as the API shows them.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Tally {
+    /// See [`Counters::planned`].
+    pub planned: u64,
+    /// See [`Counters::offered`].
+    pub offered: u64,
+    /// See [`Counters::sent`].
+    pub sent: u64,
+    /// See [`Counters::completed`].
+    pub completed: u64,
+    /// See [`Counters::ok`].
+    pub ok: u64,
+    /// See [`Counters::shed`].
+    pub shed: u64,
+    /// See [`Counters::not_sent`].
+    pub not_sent: u64,
+    /// See [`Counters::aborted`].
+    pub aborted: u64,
+    /// See [`Counters::warmup_sent`].
+    pub warmup_sent: u64,
+    /// By kind.
+    pub errors: ErrorCounters,
+    /// See [`Counters::connect_errors`].
+    pub connect_errors: u64,
+    /// Throughput: ok answers a second of the run so far; `None` before the first report.
+    pub requests_per_second: Option<f64>,
+    /// Length of the run so far, s.
+    pub elapsed_s: f64,
+    /// See [`Counters::clamped`].
+    pub clamped: u64,
+    /// Complete answers by status.
+    pub status_codes: BTreeMap<u16, u64>,
+    /// Bytes on the connections.
+    pub bytes: Bytes,
+}
+
+impl Tally {
+    pub(super) fn new(counters: &Counters, planned: u64, end_ns: u64) -> Self {
+        let elapsed_s = units::ns_to_seconds(end_ns);
+        Self {
+            planned,
+            offered: counters.offered,
+            sent: counters.sent,
+            completed: counters.completed,
+            ok: counters.ok,
+            shed: counters.shed,
+            not_sent: counters.not_sent,
+            aborted: counters.aborted,
+            warmup_sent: counters.warmup_sent,
+            errors: counters.errors,
+            connect_errors: counters.connect_errors,
+            requests_per_second: (end_ns > 0).then(|| counters.ok as f64 / elapsed_s),
+            elapsed_s,
+            clamped: counters.clamped,
+            status_codes: counters.status_codes.clone(),
+            bytes: Bytes {
+                sent: counters.bytes_sent,
+                received: counters.bytes_received,
+            },
+        }
+    }
+}
+
+/// A range of a node's reports that never came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MissingReports {
+    /// The node.
+    pub node_id: String,
+    /// First missing sequence number.
+    pub first: u64,
+    /// Last missing sequence number.
+    pub last: u64,
+    /// Whether the node's last report made the totals whole all the same.
+    pub healed: bool,
+}
+
+/// How much of the test the numbers cover.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Coverage {
+    /// Participants.
+    pub nodes_expected: usize,
+    /// Participants that reported anything.
+    pub nodes_reporting: usize,
+    /// Participants that sent their last report.
+    pub nodes_finished: usize,
+    /// Interval reports that never came.
+    pub reports_missing: u64,
+    /// Which.
+    pub missing: Vec<MissingReports>,
+    /// Participants that have not sent their last report; at the end of a run, the lost ones.
+    pub unfinished_nodes: Vec<String>,
+    /// Nodes whose figures are shown but cannot be merged: they send no histograms.
+    pub unmerged_nodes: Vec<String>,
+    /// Share (0 to 1) of the planned requests that is accounted for; `None` when nothing is planned.
+    pub planned_share: Option<f64>,
+}
+
+/// The identities of the accounting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Accounting {
+    /// Whether they hold; always false while the run goes on.
+    pub holds: bool,
+    /// Which one does not, with its numbers; `None` while the run goes on.
+    pub imbalance: Option<String>,
+}
+
+/// A point of the percentile curve.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct CurvePoint {
+    /// Share (0 to 1) of the samples.
+    pub quantile: f64,
+    /// Response time that this share does not exceed, ms.
+    pub response_ms: Option<f64>,
+    /// Service time that this share does not exceed, ms.
+    pub service_ms: Option<f64>,
+}
+
+/// One node's part.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NodeResult {
+    /// The node.
+    pub node_id: String,
+    /// How its part ended; `None` while it goes on or when it was lost.
+    pub outcome: Option<Outcome>,
+    /// Why, or another remark.
+    pub reason: Option<String>,
+    /// The counts.
+    #[serde(flatten)]
+    pub tally: Tally,
+    /// Requests sent in its latest second.
+    pub rate: Option<u64>,
+    /// Response times.
+    pub metrics: Statistics,
+    /// Service times.
+    pub service: Statistics,
+    /// Release lags.
+    pub release_lag: Statistics,
+    /// Response times of errors.
+    pub error_latency: Statistics,
+    /// Actual first send minus the common start, ms.
+    pub first_send_ms: Option<f64>,
+    /// Its clock against the orchestrator's.
+    pub clock: Option<ClockOffset>,
+    /// Its own condition.
+    pub health: Health,
+    /// Spread over the connections.
+    pub connections: Option<Connections>,
+    /// The four numbers of a node of another implementation.
+    pub foreign: Option<LatencyFigures>,
+    /// Whether its numbers may be believed.
+    pub verdict: Verdict,
+}
+
+/// The result of a test: live, or final.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TestResult {
+    /// The test.
+    pub test_id: String,
+    /// `AVALANCHE` or `TSUNAMI`.
+    pub test_type: String,
+    /// The run's state.
+    pub state: String,
+    /// The counts over all nodes.
+    #[serde(flatten)]
+    pub tally: Tally,
+    /// How much of the test they cover.
+    pub coverage: Coverage,
+    /// Whether they add up.
+    pub accounting: Accounting,
+    /// Response times, from the merged histogram.
+    pub metrics: Statistics,
+    /// Service times, from the merged histogram.
+    pub service: Statistics,
+    /// Release lags, from the merged histogram.
+    pub release_lag: Statistics,
+    /// Response times of errors, from the merged histogram.
+    pub error_latency: Statistics,
+    /// Largest minus smallest first send over the nodes, ms; `None` with fewer than two.
+    pub start_skew_ms: Option<f64>,
+    /// Whether the numbers may be believed.
+    pub verdict: Verdict,
+    /// The conditions on the result.
+    pub thresholds: Vec<ThresholdResult>,
+    /// The percentile curve.
+    pub curve: Vec<CurvePoint>,
+    /// Each node's part.
+    pub nodes: Vec<NodeResult>,
+    /// Second by second.
+    pub series: Vec<SeriesRow>,
+}
+
+impl TestResult {
+    /// Whether every threshold holds.
+    #[must_use]
+    pub fn thresholds_pass(&self) -> bool {
+        self.thresholds.iter().all(|threshold| threshold.pass)
+    }
+
+    /// Whether every participant reported to the end and nothing is missing from the totals.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.coverage.unfinished_nodes.is_empty()
+            && self.accounting.holds
+            && self.coverage.missing.iter().all(|missing| missing.healed)
+    }
+}
