@@ -58,7 +58,13 @@ fn perform(cli: &Cli) -> Result<Ending, Problem> {
         Command::List(options) => listing::list(&api, options, cli.json),
         Command::Stop { test_id } => stop(&api, test_id, cli.json),
         Command::Export(options) => export(&api, options),
-        Command::Compare { base, test } => comparison::compare(&api, base, test, cli.json),
+        Command::Compare(options) => comparison::compare(
+            &api,
+            (&options.base, &options.test),
+            options.tolerance,
+            options.fail_if_worse,
+            cli.json,
+        ),
         Command::Nodes(options) => nodes::watch(&api, options, cli.json),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "client", &mut io::stdout());

@@ -45,6 +45,7 @@ pub mod api;
 pub mod appliance;
 pub mod client;
 pub mod clock_offset;
+pub mod comparison;
 pub mod dashboard;
 pub mod engine;
 pub mod front;

@@ -1,66 +1,9 @@
-//! `GET /compare`: two results quantile by quantile, from their whole histograms.
+//! `GET /compare`: two stored results, quantile by quantile.
 
-use proto::histogram::{Sparse, SparseLatencies};
-use proto::units;
-use serde::Serialize;
 use serde_json::Value;
 
 use super::{Answer, Call, Worker};
-
-/// Change that is taken for noise unless the caller says otherwise.
-const TOLERANCE: f64 = 0.05;
-/// The quantiles that are compared.
-const QUANTILES: [f64; 9] = [0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999, 0.99999, 1.0];
-/// A quantile says something when at least this many samples of both runs lie beyond it.
-const BEYOND_MIN: f64 = 10.0;
-
-/// What became of a figure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Change {
-    Better,
-    Same,
-    Worse,
-    /// Too few samples to tell.
-    Unknown,
-}
-
-#[derive(Debug, Serialize)]
-struct QuantileRow {
-    quantile: f64,
-    base_ms: Option<f64>,
-    test_ms: Option<f64>,
-    /// (test - base) / base.
-    change: Option<f64>,
-    verdict: Change,
-}
-
-#[derive(Debug, Serialize)]
-struct Figure {
-    base: Option<f64>,
-    test: Option<f64>,
-    change: Option<f64>,
-    verdict: Change,
-}
-
-#[derive(Debug, Serialize)]
-struct Comparison<'a> {
-    base: &'a str,
-    test: &'a str,
-    tolerance: f64,
-    verdict: Change,
-    reasons: Vec<String>,
-    quantiles: Vec<QuantileRow>,
-    requests_per_second: Figure,
-    error_rate: Figure,
-}
-
-/// What is compared of one test.
-struct Side {
-    latencies: SparseLatencies,
-    requests_per_second: Option<f64>,
-    error_rate: Option<f64>,
-}
+use crate::comparison::{self, Side, TOLERANCE};
 
 impl Worker {
     pub(super) fn compare(&mut self, call: &Call) -> Answer {
@@ -87,12 +30,10 @@ impl Worker {
             ));
         }
         let (one, other) = (self.side(&base)?, self.side(&test)?);
-        Ok(Answer::json(&compared(
-            &base, &test, &one, &other, tolerance,
-        )))
+        Ok(Answer::json(&comparison::compare(&one, &other, tolerance)))
     }
 
-    fn side(&mut self, test_id: &str) -> Result<Side, Answer> {
+    fn side<'a>(&mut self, test_id: &'a str) -> Result<Side<'a>, Answer> {
         let latencies = self.latencies(test_id)?;
         let result: Value = serde_json::from_str(&self.result_without_series(test_id)?)
             .map_err(|_| Answer::busy())?;
@@ -100,211 +41,10 @@ impl Worker {
         let aborted = result["aborted"].as_f64().unwrap_or(0.0);
         let error_rate = sent.zip(ok).filter(|(sent, _)| *sent > 0.0);
         Ok(Side {
+            test_id,
             latencies,
             requests_per_second: result["requests_per_second"].as_f64(),
             error_rate: error_rate.map(|(sent, ok)| ((sent - ok - aborted) / sent).max(0.0)),
         })
-    }
-}
-
-fn compared<'a>(
-    base: &'a str,
-    test: &'a str,
-    one: &Side,
-    other: &Side,
-    tolerance: f64,
-) -> Comparison<'a> {
-    let quantiles: Vec<QuantileRow> = QUANTILES
-        .iter()
-        .map(|q| {
-            quantile_row(
-                *q,
-                &one.latencies.response,
-                &other.latencies.response,
-                tolerance,
-            )
-        })
-        .collect();
-    let requests_per_second = figure(
-        one.requests_per_second,
-        other.requests_per_second,
-        |change| -change,
-        tolerance,
-    );
-    // Shares of errors are compared by their difference: most are 0.
-    let error_rate = error_figure(one.error_rate, other.error_rate, tolerance);
-    let mut reasons = Vec::new();
-    let mut all: Vec<Change> = quantiles.iter().map(|row| row.verdict).collect();
-    for row in quantiles.iter().filter(|row| matters(row.verdict)) {
-        let percent = row.change.unwrap_or(0.0) * 100.0;
-        reasons.push(format!(
-            "response time p{}: {percent:+.1} %",
-            row.quantile * 100.0
-        ));
-    }
-    for (name, figure) in [
-        ("requests_per_second", &requests_per_second),
-        ("error_rate", &error_rate),
-    ] {
-        all.push(figure.verdict);
-        if matters(figure.verdict) {
-            let text = |value: Option<f64>| value.map_or_else(|| "-".into(), |v| format!("{v:.4}"));
-            reasons.push(format!(
-                "{name}: {} to {}",
-                text(figure.base),
-                text(figure.test)
-            ));
-        }
-    }
-    Comparison {
-        base,
-        test,
-        tolerance,
-        verdict: overall(&all),
-        reasons,
-        quantiles,
-        requests_per_second,
-        error_rate,
-    }
-}
-
-fn matters(change: Change) -> bool {
-    matches!(change, Change::Better | Change::Worse)
-}
-
-/// Worse when anything is, better when something is and nothing is worse.
-fn overall(all: &[Change]) -> Change {
-    let has = |wanted| all.contains(&wanted);
-    if has(Change::Worse) {
-        Change::Worse
-    } else if has(Change::Better) {
-        Change::Better
-    } else if has(Change::Same) {
-        Change::Same
-    } else {
-        Change::Unknown
-    }
-}
-
-fn quantile_row(quantile: f64, base: &Sparse, test: &Sparse, tolerance: f64) -> QuantileRow {
-    let at = |samples: &Sparse| samples.value_at_quantile(quantile).map(units::ns_to_ms);
-    let says = |samples: &Sparse| samples.len() as f64 * (1.0 - quantile) >= BEYOND_MIN;
-    let row = figure(at(base), at(test), |change| change, tolerance);
-    let is_judged = says(base) && says(test);
-    QuantileRow {
-        quantile,
-        base_ms: row.base,
-        test_ms: row.test,
-        change: row.change,
-        verdict: if is_judged {
-            row.verdict
-        } else {
-            Change::Unknown
-        },
-    }
-}
-
-/// `cost` turns a change into how much worse it is.
-fn figure(base: Option<f64>, test: Option<f64>, cost: fn(f64) -> f64, tolerance: f64) -> Figure {
-    let both = base.zip(test).filter(|(base, _)| *base > 0.0);
-    let change = both.map(|(base, test)| (test - base) / base);
-    Figure {
-        base,
-        test,
-        change,
-        verdict: change.map_or(Change::Unknown, |change| judge(cost(change), tolerance)),
-    }
-}
-
-fn error_figure(base: Option<f64>, test: Option<f64>, tolerance: f64) -> Figure {
-    let difference = base.zip(test).map(|(base, test)| test - base);
-    Figure {
-        base,
-        test,
-        change: difference,
-        verdict: difference.map_or(Change::Unknown, |more| judge(more, tolerance / 10.0)),
-    }
-}
-
-fn judge(cost: f64, tolerance: f64) -> Change {
-    if cost > tolerance {
-        Change::Worse
-    } else if cost < -tolerance {
-        Change::Better
-    } else {
-        Change::Same
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn side(scale: u64, count: u64, requests_per_second: f64, error_rate: f64) -> Side {
-        let mut histogram = proto::histogram::new();
-        (1..=count).for_each(|n| histogram.saturating_record(n * scale));
-        let latencies = SparseLatencies {
-            response: Sparse::from(&histogram),
-            ..SparseLatencies::default()
-        };
-        Side {
-            latencies,
-            requests_per_second: Some(requests_per_second),
-            error_rate: Some(error_rate),
-        }
-    }
-
-    fn verdict(one: &Side, other: &Side) -> Change {
-        compared("a", "b", one, other, 0.05).verdict
-    }
-
-    #[test]
-    fn a_change_beyond_the_tolerance_is_named() {
-        let base = side(1000, 10_000, 500.0, 0.0);
-        assert_eq!(verdict(&base, &base), Change::Same);
-        assert_eq!(
-            verdict(&base, &side(1040, 10_000, 490.0, 0.0)),
-            Change::Same
-        );
-        assert_eq!(
-            verdict(&base, &side(1100, 10_000, 500.0, 0.0)),
-            Change::Worse
-        );
-        assert_eq!(
-            verdict(&base, &side(900, 10_000, 500.0, 0.0)),
-            Change::Better
-        );
-        assert_eq!(
-            verdict(&base, &side(900, 10_000, 400.0, 0.0)),
-            Change::Worse
-        );
-        assert_eq!(
-            verdict(&base, &side(1000, 10_000, 500.0, 0.02)),
-            Change::Worse
-        );
-        let worse = compared("a", "b", &base, &side(1100, 10_000, 500.0, 0.0), 0.05);
-        assert!(
-            worse.reasons[0].starts_with("response time p50: +"),
-            "{:?}",
-            worse.reasons
-        );
-    }
-
-    #[test]
-    fn too_few_samples_say_nothing() {
-        let (few, others) = (side(1000, 12, 500.0, 0.0), side(3000, 12, 500.0, 0.0));
-        let compared = compared("a", "b", &few, &others, 0.05);
-        assert!(
-            compared
-                .quantiles
-                .iter()
-                .all(|row| row.verdict == Change::Unknown)
-        );
-        let none = Side {
-            latencies: SparseLatencies::default(),
-            requests_per_second: None,
-            error_rate: None,
-        };
-        assert_eq!(verdict(&none, &none), Change::Unknown);
     }
 }

@@ -45,7 +45,7 @@ Examples:
   client run tsunami 0.5 --burst 10
   client list; client watch <id>; client stop <id>
   client export <id> --format hlog --output run.hlog
-  client compare <base> <test>
+  client compare <base> <test> --fail-if-worse
   client nodes                                   heartbeats as they come, from Kafka
   client completions bash > /etc/bash_completion.d/client
 
@@ -72,12 +72,7 @@ pub enum Command {
     /// Get a stored result as a file
     Export(ExportOptions),
     /// Hold two results against each other
-    Compare {
-        /// The test to compare with
-        base: String,
-        /// The test
-        test: String,
-    },
+    Compare(CompareOptions),
     /// Print the drivers' heartbeats from Kafka as they come, and who is up, suspect or down
     Nodes(NodesOptions),
     /// Print completions for a shell
@@ -117,6 +112,21 @@ pub struct ExportOptions {
     /// File to write instead of standard output
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
+}
+
+/// Options of `compare`.
+#[derive(Debug, Clone, Args)]
+pub struct CompareOptions {
+    /// The test to compare with
+    pub base: String,
+    /// The test
+    pub test: String,
+    /// Change that counts as none, a share of the base [default: 0.05]
+    #[arg(long, value_name = "SHARE")]
+    pub tolerance: Option<f64>,
+    /// Exit with 3 when the test is worse than the base
+    #[arg(long)]
+    pub fail_if_worse: bool,
 }
 
 /// The forms of an export.

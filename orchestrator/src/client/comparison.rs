@@ -1,173 +1,150 @@
-//! `client compare`: two results side by side.
+//! `client compare`: two results held against each other, as the orchestrator judges them.
 
 use std::fmt::Write;
-
-use proto::summary::Statistics;
-use serde_json::{Value, json};
 
 use super::api::{self, Api, ApiError};
 use super::ending::{Ending, Problem};
 use super::print;
 use super::summary::ms;
-use super::view::View;
+use crate::comparison::{Change, Comparison, Figure};
 
-/// A figure that is compared.
-struct Row {
-    name: String,
-    base: Option<f64>,
-    test: Option<f64>,
-}
-
-/// Prints each figure of both tests, and the change.
+/// Prints the comparison; ends with [`Ending::ThresholdBreached`] when the test is worse and that
+/// was to fail.
 ///
 /// # Errors
 /// [`Problem::Api`].
-pub fn compare(api: &Api, base: &str, test: &str, as_json: bool) -> Result<Ending, Problem> {
-    let (base, test) = (result(api, base)?, result(api, test)?);
-    let rows = rows(&base, &test);
-    if as_json {
-        print(&format!("{}\n", to_json(&base, &test, &rows)))?;
-    } else {
-        print(&table(&base, &test, &rows))?;
+pub fn compare(
+    api: &Api,
+    (base, test): (&str, &str),
+    tolerance: Option<f64>,
+    fail_if_worse: bool,
+    as_json: bool,
+) -> Result<Ending, Problem> {
+    let mut path = format!(
+        "compare?base={}&test={}",
+        api::segment(base),
+        api::segment(test)
+    );
+    if let Some(tolerance) = tolerance {
+        let _ = write!(path, "&tolerance={tolerance}");
     }
-    Ok(Ending::Ok)
-}
-
-fn result(api: &Api, test_id: &str) -> Result<View, Problem> {
-    let raw = api.get(&format!("metrics/{}?points=1", api::segment(test_id)))?;
-    let view = serde_json::from_value(raw).map_err(|error| ApiError::Foreign {
+    let raw = api.get(&path)?;
+    let comparison = serde_json::from_value::<Comparison>(raw.clone());
+    let comparison = comparison.map_err(|error| ApiError::Foreign {
         url: api.base().to_owned(),
-        reason: format!("its result is of another shape: {error}"),
-    });
-    Ok(view?)
-}
-
-fn rows(base: &View, test: &View) -> Vec<Row> {
-    let row = |name: &str, base, test| Row {
-        name: name.to_owned(),
-        base,
-        test,
-    };
-    let counted = |count: u64| Some(count as f64);
-    let mut rows = vec![
-        row(
-            "ok/s",
-            base.tally.requests_per_second,
-            test.tally.requests_per_second,
-        ),
-        row("sent", counted(base.tally.sent), counted(test.tally.sent)),
-        row(
-            "errors",
-            counted(base.tally.errors.total()),
-            counted(test.tally.errors.total()),
-        ),
-    ];
-    for (kind, base, test) in [
-        ("response", &base.metrics, &test.metrics),
-        ("service", &base.service, &test.service),
-        ("release lag", &base.release_lag, &test.release_lag),
-    ] {
-        let pairs = figures(base).into_iter().zip(figures(test));
-        rows.extend(pairs.map(|((name, a), (_, b))| row(&format!("{kind} {name} ms"), a, b)));
+        reason: format!("its comparison is of another shape: {error}"),
+    })?;
+    if as_json {
+        print(&format!("{raw}\n"))?;
+    } else {
+        print(&table(&comparison))?;
     }
-    rows
+    let is_breached = fail_if_worse && comparison.verdict == Change::Worse;
+    Ok(if is_breached {
+        Ending::ThresholdBreached
+    } else {
+        Ending::Ok
+    })
 }
 
-fn figures(s: &Statistics) -> [(&'static str, Option<f64>); 8] {
-    [
-        ("min", s.min),
-        ("mean", s.mean),
-        ("p50", s.p50),
-        ("p90", s.p90),
-        ("p99", s.p99),
-        ("p99.9", s.p99_9),
-        ("p99.99", s.p99_99),
-        ("max", s.max),
-    ]
-}
-
-impl Row {
-    /// By how much it changed, in percent of the base.
-    fn change_percent(&self) -> Option<f64> {
-        let (base, test) = (self.base?, self.test?);
-        (base != 0.0).then(|| (test - base) / base * 100.0)
-    }
-}
-
-fn table(base: &View, test: &View, rows: &[Row]) -> String {
-    let mut out = format!("base  {}\ntest  {}\n\n", line(base), line(test));
+fn table(comparison: &Comparison) -> String {
+    let mut out = format!("base  {}\ntest  {}\n\n", comparison.base, comparison.test);
+    // Writing to a String cannot fail.
     let _ = writeln!(
         out,
-        "{:<24} {:>12} {:>12} {:>9}",
+        "{:<18} {:>12} {:>12} {:>9}",
         "", "base", "test", "change"
     );
-    for row in rows {
-        let change = row.change_percent();
-        let change = change.map_or_else(|| "-".to_owned(), |percent| format!("{percent:+.1} %"));
-        let shown = if row.name.ends_with(" ms") { ms } else { plain };
-        let (base, test) = (shown(row.base), shown(row.test));
-        let _ = writeln!(out, "{:<24} {base:>12} {test:>12} {change:>9}", row.name);
+    let rate = &comparison.requests_per_second;
+    let plain = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.0}"));
+    write_row(&mut out, "ok/s", rate, plain);
+    let percent = |value: Option<f64>| {
+        value.map_or_else(|| "-".to_owned(), |share| format!("{:.3} %", share * 100.0))
+    };
+    let errors = &comparison.error_rate;
+    write_row(&mut out, "errors", errors, percent);
+    for row in &comparison.quantiles {
+        let name = if row.quantile < 1.0 {
+            format!("response p{}", row.quantile * 100.0)
+        } else {
+            "response max".to_owned()
+        };
+        let figure = Figure {
+            base: row.base_ms,
+            test: row.test_ms,
+            change: row.change,
+            verdict: row.verdict,
+        };
+        write_row(&mut out, &format!("{name} ms"), &figure, ms);
     }
-    for (name, view) in [("base", base), ("test", test)] {
-        for reason in &view.verdict.reasons {
-            let _ = writeln!(out, "{name} is {}: {reason}", view.verdict.verdict);
-        }
+    let verdict = word(comparison.verdict);
+    let tolerance = comparison.tolerance * 100.0;
+    let _ = writeln!(out, "\n{verdict} (tolerance {tolerance} %)");
+    for reason in &comparison.reasons {
+        let _ = writeln!(out, "  {reason}");
     }
     out
 }
 
-/// A count or a rate.
-fn plain(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0}"))
+fn write_row(out: &mut String, name: &str, figure: &Figure, shown: fn(Option<f64>) -> String) {
+    let change = figure.change.map_or_else(
+        || "-".to_owned(),
+        |change| format!("{:+.1} %", change * 100.0),
+    );
+    let (base, test) = (shown(figure.base), shown(figure.test));
+    let verdict = word(figure.verdict);
+    let _ = writeln!(
+        out,
+        "{name:<18} {base:>12} {test:>12} {change:>9}  {verdict}"
+    );
 }
 
-fn line(view: &View) -> String {
-    let kind = view.test_type.to_lowercase();
-    format!(
-        "{} {kind} {} ({})",
-        view.test_id, view.state, view.verdict.verdict
-    )
-}
-
-fn to_json(base: &View, test: &View, rows: &[Row]) -> Value {
-    let rows: Vec<Value> = rows
-        .iter()
-        .map(|row| {
-            json!({"figure": row.name, "base": row.base, "test": row.test,
-                   "change_percent": row.change_percent()})
-        })
-        .collect();
-    json!({"base": base.test_id, "test": test.test_id, "figures": rows})
+fn word(change: Change) -> &'static str {
+    match change {
+        Change::Better => "better",
+        Change::Same => "same",
+        Change::Worse => "worse",
+        Change::Unknown => "too few samples",
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proto::histogram::{Sparse, SparseLatencies};
 
-    fn view(id: &str, rate: f64, p99: f64) -> View {
-        let value = json!({"test_id": id, "test_type": "AVALANCHE", "state": "done",
-            "requests_per_second": rate, "metrics": {"p99_latency": p99}});
-        serde_json::from_value(value).unwrap()
+    use super::*;
+    use crate::comparison::{Side, TOLERANCE, compare};
+
+    fn side(test_id: &str, scale_ns: u64, requests_per_second: f64) -> Side<'_> {
+        let mut histogram = proto::histogram::new();
+        (1..=1000).for_each(|n| histogram.saturating_record(n * scale_ns));
+        Side {
+            test_id,
+            latencies: SparseLatencies {
+                response: Sparse::from(&histogram),
+                ..SparseLatencies::default()
+            },
+            requests_per_second: Some(requests_per_second),
+            error_rate: Some(0.0),
+        }
     }
 
     #[test]
-    fn changes_are_shown_in_percent_of_the_base() {
-        let (base, test) = (view("a", 1000.0, 2.0), view("b", 1500.0, 1.0));
-        let rows = rows(&base, &test);
-        let table = table(&base, &test, &rows);
-        assert!(
-            table.contains("ok/s                             1000         1500   +50.0 %"),
-            "{table}"
+    fn each_figure_is_shown_with_its_change_and_verdict() {
+        let comparison = compare(
+            &side("a", 2000, 1000.0),
+            &side("b", 1000, 1500.0),
+            TOLERANCE,
         );
-        assert!(
-            table.contains("response p99 ms                 2.000        1.000   -50.0 %"),
-            "{table}"
-        );
-        assert!(
-            table.contains("service p99 ms                      -            -         -"),
-            "{table}"
-        );
-        let json = to_json(&base, &test, &rows);
-        assert_eq!(json["figures"][0]["change_percent"], 50.0);
+        let table = table(&comparison);
+        for line in [
+            "ok/s                       1000         1500   +50.0 %  better",
+            "errors                  0.000 %      0.000 %    +0.0 %  same",
+            "response p99 ms           1.980        0.990   -50.0 %  better",
+            "response max ms           2.000        1.000   -50.0 %  too few samples",
+            "better (tolerance 5 %)",
+        ] {
+            assert!(table.contains(line), "{line}\n{table}");
+        }
     }
 }

@@ -13,17 +13,22 @@ fn script(what: &str, _: usize) -> (u16, Value) {
         ),
         "POST /stop/abc" => (200, json!({"test_id": "abc", "state": "draining"})),
         "GET /tests/abc/export?format=hlog" => (200, json!("#[dlts]\n1,2,3\n")),
-        "GET /metrics/abc?points=1" => {
-            (200, json!({"test_id": "abc", "requests_per_second": 10.0}))
-        }
-        "GET /metrics/def?points=1" => {
-            (200, json!({"test_id": "def", "requests_per_second": 15.0}))
+        "GET /compare?base=abc&test=def" | "GET /compare?base=abc&test=def&tolerance=0.1" => {
+            (200, comparison())
         }
         _ => (
             404,
             json!({"error": "there is no test \"nope\"", "hint": "GET /tests lists them"}),
         ),
     }
+}
+
+fn comparison() -> Value {
+    let rate = json!({"base": 15.0, "test": 10.0, "change": -0.333, "verdict": "worse"});
+    let errors = json!({"base": 0.0, "test": 0.0, "change": 0.0, "verdict": "same"});
+    json!({"base": "abc", "test": "def", "tolerance": 0.05, "verdict": "worse",
+           "reasons": ["requests_per_second: 15 to 10"], "quantiles": [],
+           "requests_per_second": rate, "error_rate": errors})
 }
 
 #[test]
@@ -45,7 +50,17 @@ fn list_stop_export_and_compare_ask_and_print() {
     let stop = orchestrator.client(&["stop", "abc"]);
     assert_eq!(stdout(&stop), "abc: draining\n");
     let compare = orchestrator.client(&["compare", "abc", "def"]);
-    assert!(stdout(&compare).contains("+50.0 %"), "{}", stdout(&compare));
+    assert!(stdout(&compare).contains("-33.3 %"), "{}", stdout(&compare));
+    assert!(compare.status.success(), "{}", stderr(&compare));
+    let gate = [
+        "compare",
+        "abc",
+        "def",
+        "--tolerance",
+        "0.1",
+        "--fail-if-worse",
+    ];
+    assert_eq!(orchestrator.client(&gate).status.code(), Some(3));
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("run.hlog");
