@@ -9,6 +9,8 @@ import { choice, h, setAttribute, setAttributes, setText, svg } from "./dom.js";
 const HEIGHT = 220;
 const MARGIN = { top: 10, right: 14, bottom: 24, left: 58 };
 const TICK_CHARACTER = 6.5;
+// A point without neighbours would be no line at all: a load every 2 s has nothing but such.
+const RING = "m-2 0a2 2 0 1 0 4 0a2 2 0 1 0 -4 0";
 const KEYS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -1e9, End: 1e9 };
 
 // title; axis (see axis.js); format(value); log, if the scale can be chosen; lines:
@@ -252,15 +254,14 @@ export class Chart {
       const value = column[at];
       if (value === null || value === undefined) {
         if (this.options.join) continue;
-        // A lone point would be invisible without a length.
-        if (pen === "L" && lone(column, at - 1)) path += "h0.1";
+        if (pen === "L" && lone(column, at - 1)) path += RING;
         pen = "M";
         continue;
       }
       path += `${pen}${this.#left(this.xs[at])} ${this.#top(value)}`;
       pen = "L";
     }
-    if (pen === "L" && lone(column, this.xs.length - 1)) path += "h0.1";
+    if (pen === "L" && lone(column, this.xs.length - 1)) path += RING;
     return path;
   }
 
