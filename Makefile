@@ -8,7 +8,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/release
 TLS := proto/tls,driver-core/tls,orchestrator/tls
 
-.PHONY: help build release test test-kafka check fmt up down status logs nodes bench bench-tools bench-compare clean-data
+.PHONY: help build release test outsiders test-kafka check fmt up down status logs nodes bench bench-tools bench-compare screenshots clean-data
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -22,6 +22,10 @@ release: ## The same with TLS and SASL to the broker (builds OpenSSL: needs perl
 test: ## All tests
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace
+
+outsiders: ## Install the foreign readers that some tests ask (Python; without them those are skipped)
+	[ -x $(TARGET)/outsiders/bin/python ] || python3 -m venv $(TARGET)/outsiders
+	$(TARGET)/outsiders/bin/pip install --quiet --requirement bench/tests/it/outsiders/requirements.txt
 
 test-kafka: ## The whole-system tests, and those of security and faults, on a real Apache Kafka
 	@$(CARGO) run --quiet --locked --package bench -- kafka --folder $(TARGET)/kafka fetch
@@ -62,6 +66,10 @@ bench-tools: build ## Which of them are installed; ARGS=--install installs what 
 
 bench-compare: build ## What changed between two results: make bench-compare BASE=a.json NEW=b.json
 	@$(BIN)/bench compare $(BASE) $(NEW)
+
+screenshots: ## Take the dashboard's pictures anew (needs chromium and its driver)
+	$(CARGO) build --locked --workspace --bins
+	SCREENSHOTS=1 $(CARGO) test --locked --package orchestrator --test browser screenshots -- --nocapture
 
 clean-data: down ## Remove run/, logs/ and data/
 	rm -rf run logs data

@@ -11,5 +11,6 @@ mod cluster;
 mod faults;
 mod first_minute;
 mod interoperation;
+mod outsiders;
 mod refusals;
 mod rest;
