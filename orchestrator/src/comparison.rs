@@ -41,6 +41,18 @@ pub struct QuantileRow {
     pub verdict: Change,
 }
 
+impl QuantileRow {
+    /// `p99.9`; of the last one `max`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        if self.quantile >= 1.0 {
+            return "max".to_owned();
+        }
+        // Rounded, since 0.99999 times 100 is no 99.999 in binary.
+        format!("p{}", (self.quantile * 1e7).round() / 1e5)
+    }
+}
+
 /// One number of both tests.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Figure {
@@ -114,10 +126,7 @@ pub fn compare(one: &Side, other: &Side, tolerance: f64) -> Comparison {
     let mut all: Vec<Change> = quantiles.iter().map(|row| row.verdict).collect();
     for row in quantiles.iter().filter(|row| matters(row.verdict)) {
         let percent = row.change.unwrap_or(0.0) * 100.0;
-        reasons.push(format!(
-            "response time p{}: {percent:+.1} %",
-            row.quantile * 100.0
-        ));
+        reasons.push(format!("response time {}: {percent:+.1} %", row.name()));
     }
     for (name, figure) in [
         ("requests_per_second", &requests_per_second),

@@ -52,7 +52,7 @@ fn table(comparison: &Comparison) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(
         out,
-        "{:<18} {:>12} {:>12} {:>9}",
+        "{:<19} {:>12} {:>12} {:>9}",
         "", "base", "test", "change"
     );
     let rate = &comparison.requests_per_second;
@@ -64,18 +64,14 @@ fn table(comparison: &Comparison) -> String {
     let errors = &comparison.error_rate;
     write_row(&mut out, "errors", errors, percent);
     for row in &comparison.quantiles {
-        let name = if row.quantile < 1.0 {
-            format!("response p{}", row.quantile * 100.0)
-        } else {
-            "response max".to_owned()
-        };
+        let name = row.name();
         let figure = Figure {
             base: row.base_ms,
             test: row.test_ms,
             change: row.change,
             verdict: row.verdict,
         };
-        write_row(&mut out, &format!("{name} ms"), &figure, ms);
+        write_row(&mut out, &format!("response {name} ms"), &figure, ms);
     }
     let verdict = word(comparison.verdict);
     let tolerance = comparison.tolerance * 100.0;
@@ -95,7 +91,7 @@ fn write_row(out: &mut String, name: &str, figure: &Figure, shown: fn(Option<f64
     let verdict = word(figure.verdict);
     let _ = writeln!(
         out,
-        "{name:<18} {base:>12} {test:>12} {change:>9}  {verdict}"
+        "{name:<19} {base:>12} {test:>12} {change:>9}  {verdict}"
     );
 }
 
@@ -138,10 +134,11 @@ mod tests {
         );
         let table = table(&comparison);
         for line in [
-            "ok/s                       1000         1500   +50.0 %  better",
-            "errors                  0.000 %      0.000 %    +0.0 %  same",
-            "response p99 ms           1.980        0.990   -50.0 %  better",
-            "response max ms           2.000        1.000   -50.0 %  too few samples",
+            "ok/s                        1000         1500   +50.0 %  better",
+            "errors                   0.000 %      0.000 %    +0.0 %  same",
+            "response p99 ms            1.980        0.990   -50.0 %  better",
+            "response p99.999 ms        2.001        1.000   -50.0 %  too few samples",
+            "response max ms            2.001        1.000   -50.0 %  too few samples",
             "better (tolerance 5 %)",
         ] {
             assert!(table.contains(line), "{line}\n{table}");
