@@ -34,7 +34,7 @@
 //! - **The target is quick.** By default it is the [`target`], which spins. With `--target
 //!   testserver` it is the server that dlts is made for, which needs twice the CPU of a good
 //!   generator for a request and is the limit then; compare by CPU-seconds.
-//! - **Doubts are loud.** See [`verdict`] for the limits: too few repetitions, spread, time taken by
+//! - **Doubts are loud.** See [`verdict`] for the limits: too few repetitions, an uncertain median, time taken by
 //!   the hypervisor or by other processes, a target that was the limit. Every one of them is
 //!   printed, and what it is about gets `NO VERDICT`. `--strict` makes it exit code 4.
 //!

@@ -191,6 +191,14 @@ pub fn cpu_seconds(pid: u32) -> Option<f64> {
     Some(total as f64 / 1e9)
 }
 
+/// The most memory that a running process has held, MiB.
+#[must_use]
+pub fn rss_max_mib(pid: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let kib: f64 = field(&status, "VmHWM")?.split(' ').next()?.parse().ok()?;
+    Some(kib / 1024.0)
+}
+
 /// The value of the first line `name : value` or `name: value`.
 fn field<'text>(text: &'text str, name: &str) -> Option<&'text str> {
     text.lines().find_map(|line| {

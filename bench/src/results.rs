@@ -15,7 +15,7 @@
 //! | `cells[].version`, `command` | what it said of itself, how it was started |
 //! | `cells[].parameters` | connections, pipeline, rate … |
 //! | `cells[].samples[]` | one object a repetition, metric name to number |
-//! | `cells[].summary` | metric name to median, min, max, spread (quartile distance / median) |
+//! | `cells[].summary` | metric name to median, min, max, spread (quartile distance / median), low and high (90 % confidence interval of the median) |
 //! | `missing[]` | tools that were not found, and the command that installs each |
 //! | `verdict` | sentences; `doubts` why they must not be believed, empty when they may |
 //!

@@ -1,5 +1,6 @@
 //! The scenarios beside the canonical comparison.
 
+mod cluster;
 pub mod control;
 pub mod instructions;
 pub mod pacing;

@@ -6,8 +6,9 @@
 
 use crate::results::Cell;
 
-/// The greatest spread (quartile distance / median) of repetitions.
-pub const SPREAD_MAX: f64 = 0.05;
+/// The greatest uncertainty of a median that is quoted, as a share of it. What is quoted are ratios
+/// of neighbours in time, so that a machine that drifts as a whole does no harm.
+pub const UNCERTAINTY_MAX: f64 = 0.05;
 /// The greatest share of time that a hypervisor may take.
 pub const STEAL_MAX: f64 = 0.01;
 /// The greatest share of the two cores that others may take.
@@ -35,7 +36,7 @@ pub fn throughput(cells: &[Cell], parameters: &[&str]) -> (Vec<String>, Vec<Stri
             .iter()
             .filter(|cell| ["dlts", "wrk"].contains(&cell.subject.as_str()));
         let noise: Vec<String> = compared
-            .flat_map(|cell| noise(cell, PER_CPU, &at))
+            .flat_map(|cell| noise(cell, &to_wrk(PER_CPU), &at))
             .collect();
         verdict.push(sentence(
             ours,
@@ -82,11 +83,15 @@ pub fn noise(cell: &Cell, metric: &str, at: &str) -> Vec<String> {
     if cell.metric("failed").is_some_and(|failed| failed.max > 0.0) {
         doubts.push(format!("{subject} {at}: it ended with an error"));
     }
-    let spread = cell.metric(metric).map_or(0.0, |summary| summary.spread);
-    if spread > SPREAD_MAX {
-        let (spread, limit) = (spread * 100.0, SPREAD_MAX * 100.0);
+    let uncertain = cell
+        .metric(metric)
+        .filter(|summary| summary.uncertainty() > UNCERTAINTY_MAX);
+    if let Some(summary) = uncertain {
+        let (percent, limit) = (summary.uncertainty() * 100.0, UNCERTAINTY_MAX * 100.0);
+        let (low, high) = (summary.low, summary.high);
         doubts.push(format!(
-            "{subject} {at}: spread {spread:.1} %, limit {limit} %"
+            "{subject} {at}: {metric} is uncertain by {percent:.1} % ({low:.3} to {high:.3}), limit \
+             {limit} %; more --repetitions narrow it"
         ));
     }
     for (share, limit, what) in limits {
@@ -111,14 +116,19 @@ fn target_bound(cell: &Cell, at: &str) -> Option<String> {
 }
 
 fn sentence(ours: &Cell, metric: &str, words: &str, at: &str, refused: bool) -> String {
-    let Some(ratio) = ours.metric(&format!("{metric}_vs_wrk")) else {
+    let Some(ratio) = ours.metric(&to_wrk(metric)) else {
         return format!("NO VERDICT on {words} {at}: wrk was not measured");
     };
     if refused {
         return format!("NO VERDICT on {words} {at}: see the doubts");
     }
-    let (median, min, max) = (ratio.median, ratio.min, ratio.max);
-    format!("dlts makes {median:.2} ({min:.2} to {max:.2}) times the {words} of wrk {at}")
+    let (median, low, high) = (ratio.median, ratio.low, ratio.high);
+    format!("dlts makes {median:.2} ({low:.2} to {high:.2}) times the {words} of wrk {at}")
+}
+
+/// The name of a metric's ratio to wrk, of runs that were neighbours in time.
+fn to_wrk(metric: &str) -> String {
+    format!("{metric}_vs_wrk")
 }
 
 /// `at 64 connections, pipeline 16`
@@ -185,7 +195,7 @@ mod tests {
     #[test]
     fn noise_refuses_everything_and_says_why() {
         for (values, steal, reason) in [
-            (vec![100.0, 100.0, 130.0, 160.0, 160.0], 0.0, "spread"),
+            (vec![100.0, 100.0, 130.0, 160.0, 160.0], 0.0, "uncertain"),
             (vec![130.0; 5], 0.02, "the hypervisor took 2.0 %"),
             (vec![130.0; 4], 0.0, "4 repetitions, 5 are needed"),
         ] {

@@ -15,7 +15,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Broker, target, orchestrator and drivers.
 pub(super) struct Cluster {
     processes: Vec<Process>,
+    bootstrap: String,
     orchestrator: String,
+    /// Where the orchestrator stands among the processes.
+    orchestrator_at: usize,
     target: String,
 }
 
@@ -27,8 +30,14 @@ struct Process {
 }
 
 impl Cluster {
-    /// Starts everything, and waits until the orchestrator sees all drivers.
-    pub(super) fn start(folder: &Path, drivers: u32, cores: &[usize]) -> Result<Self, Error> {
+    /// Starts everything, around a broker of its own unless there is one, and waits until the
+    /// orchestrator sees all drivers.
+    pub(super) fn start(
+        folder: &Path,
+        broker: Option<&str>,
+        drivers: u32,
+        cores: &[usize],
+    ) -> Result<Self, Error> {
         fs::create_dir_all(folder).map_err(Error::Scratch)?;
         let mut processes = Vec::new();
         let mut start = |program: &str, name: &str, arguments: &[&str]| {
@@ -36,10 +45,14 @@ impl Cluster {
             processes.push(process);
             Ok::<_, Error>(processes.len() - 1)
         };
-        let broker = start("broker", "broker", &[])?;
+        let own = broker.map_or_else(|| start("broker", "broker", &[]).map(Some), |_| Ok(None))?;
         let target = start("testserver", "target", &["--listen", "127.0.0.1:0"])?;
-        let bootstrap =
-            processes[broker].wait_for(|line| line.strip_prefix("ready ")?.split(' ').next())?;
+        let bootstrap = match (broker, own) {
+            (None, Some(own)) => {
+                processes[own].wait_for(|line| line.strip_prefix("ready ")?.split(' ').next())?
+            }
+            (given, _) => given.unwrap_or_default().to_owned(),
+        };
         let target = processes[target].address()?;
         let target_url = format!("http://{target}/");
         let arguments = [
@@ -58,7 +71,8 @@ impl Cluster {
             "orchestrator",
             &arguments,
         )?);
-        let orchestrator = processes[processes.len() - 1].address()?;
+        let orchestrator_at = processes.len() - 1;
+        let orchestrator = processes[orchestrator_at].address()?;
         for index in 0..drivers {
             let core = cores[index as usize % cores.len()].to_string();
             let name = format!("driver-{index}");
@@ -78,11 +92,23 @@ impl Cluster {
         }
         let cluster = Self {
             processes,
+            bootstrap,
             orchestrator,
+            orchestrator_at,
             target,
         };
         cluster.wait_until_up(drivers as usize)?;
         Ok(cluster)
+    }
+
+    /// Where the broker is.
+    pub(super) fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// The orchestrator's process id.
+    pub(super) fn orchestrator_pid(&self) -> u32 {
+        self.processes[self.orchestrator_at].child.id()
     }
 
     /// The target's own count.
@@ -110,7 +136,8 @@ impl Cluster {
         }
     }
 
-    fn wait_until_up(&self, drivers: usize) -> Result<(), Error> {
+    /// Waits until so many drivers are up.
+    pub(super) fn wait_until_up(&self, drivers: usize) -> Result<(), Error> {
         let begin = Instant::now();
         loop {
             let nodes = self.get("/nodes")?;

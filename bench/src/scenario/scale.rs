@@ -5,13 +5,11 @@
 //! with each other and the target, so that beyond the number of cores the sum shows what sharing
 //! costs, not what more machines would bring.
 
-mod cluster;
-
 use std::time::{Duration, Instant};
 
-use cluster::Cluster;
 use serde_json::Value;
 
+use super::cluster::Cluster;
 use crate::output::View;
 use crate::results::{Cell, Document, Sample, Settings};
 use crate::rig::{Error, Rig};
@@ -68,7 +66,7 @@ pub fn run(options: &Options) -> Result<Document, Error> {
     let mut cells = Vec::new();
     for &drivers in &options.drivers {
         let folder = rig.scratch().join(format!("scale-{drivers}"));
-        let cluster = Cluster::start(&folder, drivers, &rig.host.cores)?;
+        let cluster = Cluster::start(&folder, None, drivers, &rig.host.cores)?;
         let mut cell = Cell::new("dlts", &[("drivers", f64::from(drivers))]);
         for repetition in 0..options.repetitions {
             let sample = measure_once(&cluster, options)?;

@@ -1,0 +1,315 @@
+//! A crowd of simulated drivers under a real orchestrator.
+//!
+//! One thread plays all of them: heartbeats and reports are due at instants of their own, spread
+//! evenly over each second, so that the embedded broker's 5 MiB hold what is under way. The main
+//! thread asks the orchestrator meanwhile, and notes how old the oldest report is that it was not
+//! shown yet.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use proto::bus::{BusSettings, Publisher};
+use proto::clock::unix_ns;
+use proto::histogram::SparseLatencies;
+use proto::message::{Heartbeat, NodeState, Outcome, Register, Role};
+
+use super::{NS_PER_S, Options, PATIENCE, SAMPLES, bus, counters, message, node_id};
+use crate::machine;
+use crate::results::Sample;
+use crate::rig::Error;
+use crate::scenario::cluster::Cluster;
+use crate::statistics::quantile_of;
+
+/// Pause of the thread that plays when nothing is due.
+const TICK: Duration = Duration::from_millis(1);
+/// Pause between two questions to the orchestrator.
+const ASK_EVERY: Duration = Duration::from_millis(25);
+
+/// What the crowd is told.
+enum Cue {
+    /// Be ready for a test.
+    Ready(String),
+    /// Report on that many seconds from an instant on, ns since 1970.
+    Start { start_ns: u64, seconds: u64 },
+    /// Enough.
+    End,
+}
+
+/// When each report was published, in their order.
+type Published = Arc<Mutex<Vec<Instant>>>;
+
+/// Runs one test of simulated drivers.
+pub(super) fn measure(
+    options: &Options,
+    folder: &Path,
+    nodes: u32,
+    latencies: &SparseLatencies,
+) -> Result<Sample, Error> {
+    let cluster = Cluster::start(folder, options.kafka.as_deref(), 0, &[])?;
+    let settings = BusSettings::new(cluster.bootstrap(), "crowd", &[]).map_err(bus)?;
+    let publisher = Publisher::new(&settings).map_err(bus)?;
+    let published = Published::default();
+    let (cues, told) = channel();
+    let crowd = Crowd {
+        publisher,
+        nodes,
+        latencies: latencies.clone(),
+        published: Arc::clone(&published),
+        state: NodeState::Idle,
+        test_id: None,
+        beats: Due::new(unix_ns(), nodes),
+        reports: None,
+    };
+    let player = thread::spawn(move || crowd.play(&told));
+    let sample = ask(&cluster, &cues, nodes, options.seconds.into(), &published);
+    // It may have ended with an error of its own, which says more.
+    let _ = cues.send(Cue::End);
+    let played = player
+        .join()
+        .map_err(|_| Error::Nothing("the crowd panicked".to_owned()))?;
+    played?;
+    sample
+}
+
+/// Creates and triggers a test, and looks at its result until it has ended.
+fn ask(
+    cluster: &Cluster,
+    cues: &Sender<Cue>,
+    nodes: u32,
+    seconds: u64,
+    published: &Published,
+) -> Result<Sample, Error> {
+    let tell = |cue| {
+        cues.send(cue)
+            .map_err(|_| Error::Nothing("the crowd left".to_owned()))
+    };
+    cluster.wait_until_up(nodes as usize)?;
+    let created = cluster.post(&format!("/avalanche?duration_s={seconds}"))?;
+    let test_id = created["TestId"].as_str().unwrap_or_default().to_owned();
+    tell(Cue::Ready(test_id.clone()))?;
+    let armed = cluster.post(&format!("/trigger/{test_id}"))?;
+    let start_ns = armed["start_at_unix_ns"].as_u64().unwrap_or_else(unix_ns);
+    tell(Cue::Start { start_ns, seconds })?;
+    let pid = cluster.orchestrator_pid();
+    let cpu_s = || machine::cpu_seconds(pid).unwrap_or(f64::NAN);
+    let (begin, cpu_before_s) = (Instant::now(), cpu_s());
+    let path = format!("/metrics/{test_id}?points=1");
+    let (mut ages_ms, mut answers_ms) = (Vec::new(), Vec::new());
+    let result = loop {
+        let asked = Instant::now();
+        let result = cluster.get(&path)?;
+        answers_ms.push(asked.elapsed().as_secs_f64() * 1e3);
+        let shown = result["ok"].as_u64().unwrap_or(0) / SAMPLES;
+        ages_ms.push(oldest_unseen_ms(published, shown, asked));
+        let state = result["state"].as_str().unwrap_or_default();
+        if ["done", "partial", "aborted", "failed"].contains(&state) {
+            break result;
+        }
+        if begin.elapsed() > Duration::from_secs(seconds) + PATIENCE {
+            return Err(Error::Nothing(format!("test {test_id} is still {state}")));
+        }
+        thread::sleep(ASK_EVERY);
+    };
+    let cores = (cpu_s() - cpu_before_s) / begin.elapsed().as_secs_f64();
+    let expected = u64::from(nodes) * seconds * SAMPLES;
+    let missing = result["coverage"]["reports_missing"]
+        .as_f64()
+        .unwrap_or(f64::NAN);
+    let uncounted = expected.abs_diff(result["ok"].as_u64().unwrap_or(0)) / SAMPLES;
+    let at = |values: &[f64], quantile| quantile_of(values, quantile).unwrap_or(f64::NAN);
+    Ok([
+        ("shown_after_p50_ms", at(&ages_ms, 0.5)),
+        ("shown_after_max_ms", at(&ages_ms, 1.0)),
+        ("rest_p50_ms", at(&answers_ms, 0.5)),
+        ("rest_p99_ms", at(&answers_ms, 0.99)),
+        ("cores", cores),
+        ("rss_mib", machine::rss_max_mib(pid).unwrap_or(f64::NAN)),
+        ("lost", missing + uncounted as f64),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into())
+}
+
+/// How old the oldest report was, when it was asked, of those that the answer does not have.
+fn oldest_unseen_ms(published: &Published, shown: u64, asked: Instant) -> f64 {
+    let published = published.lock().unwrap_or_else(PoisonError::into_inner);
+    let oldest = usize::try_from(shown).ok().and_then(|at| published.get(at));
+    oldest.map_or(0.0, |at| {
+        asked.saturating_duration_since(*at).as_secs_f64() * 1e3
+    })
+}
+
+/// Messages of all nodes in turn, one each second from each.
+struct Due {
+    start_ns: u64,
+    nodes: u64,
+    done: u64,
+}
+
+impl Due {
+    fn new(start_ns: u64, nodes: u32) -> Self {
+        Self {
+            start_ns,
+            nodes: nodes.into(),
+            done: 0,
+        }
+    }
+
+    /// The node and the second whose turn has come.
+    fn next(&mut self, now_ns: u64) -> Option<(u32, u64)> {
+        let (node, second) = (self.done % self.nodes, self.done / self.nodes);
+        let due_ns = self.start_ns + second * NS_PER_S + node * NS_PER_S / self.nodes;
+        (due_ns <= now_ns).then(|| {
+            self.done += 1;
+            (
+                u32::try_from(node).expect("invariant: below the number of nodes"),
+                second,
+            )
+        })
+    }
+}
+
+/// All simulated drivers.
+struct Crowd {
+    publisher: Publisher,
+    nodes: u32,
+    latencies: SparseLatencies,
+    published: Published,
+    state: NodeState,
+    test_id: Option<String>,
+    beats: Due,
+    /// The reports that are due, and of how many seconds.
+    reports: Option<(Due, u64)>,
+}
+
+impl Crowd {
+    fn play(mut self, told: &Receiver<Cue>) -> Result<(), Error> {
+        for node in 0..self.nodes {
+            let register = Register {
+                node_id: node_id(node),
+                node_ip: "127.0.0.1:0".to_owned(),
+                message_type: proto::message::REGISTER_TYPE.to_owned(),
+                version: None,
+                cores: Some(1),
+                hostname: None,
+            };
+            let sent = self.publisher.publish(&register.node_id, &register, 0);
+            sent.map_err(bus)?;
+        }
+        loop {
+            match told.recv_timeout(TICK) {
+                Ok(Cue::End) => break,
+                Ok(Cue::Ready(test_id)) => {
+                    self.test_id = Some(test_id);
+                    self.change(NodeState::Ready)?;
+                }
+                Ok(Cue::Start { start_ns, seconds }) => {
+                    // A second's report comes when it is over.
+                    let first = Due::new(start_ns + NS_PER_S, self.nodes);
+                    self.reports = Some((first, seconds));
+                    self.change(NodeState::Running)?;
+                }
+                Err(_) => {}
+            }
+            self.send_what_is_due(unix_ns())?;
+            self.publisher.poll(Duration::ZERO);
+        }
+        self.publisher.flush(PATIENCE);
+        Ok(())
+    }
+
+    /// All say at once that their state is another.
+    fn change(&mut self, state: NodeState) -> Result<(), Error> {
+        self.state = state;
+        (0..self.nodes).try_for_each(|node| self.beat(node))
+    }
+
+    fn beat(&self, node: u32) -> Result<(), Error> {
+        let heartbeat = Heartbeat {
+            node_id: node_id(node),
+            heartbeat: true,
+            timestamp: None,
+            role: Role::Driver,
+            state: Some(self.state),
+            test_id: self.test_id.clone(),
+            reason: None,
+            probe: None,
+            echo: None,
+        };
+        let sent = self.publisher.publish(&heartbeat.node_id, &heartbeat, 0);
+        sent.map_err(bus)
+    }
+
+    fn send_what_is_due(&mut self, now_ns: u64) -> Result<(), Error> {
+        while let Some((node, _)) = self.beats.next(now_ns) {
+            self.beat(node)?;
+        }
+        let Some((mut due, seconds)) = self.reports.take() else {
+            return Ok(());
+        };
+        while let Some((node, second)) = due.next(now_ns) {
+            if second > seconds {
+                self.test_id = None;
+                return self.change(NodeState::Idle);
+            }
+            self.report(node, second, second == seconds)?;
+        }
+        self.reports = Some((due, seconds));
+        Ok(())
+    }
+
+    fn report(&self, node: u32, second: u64, last: bool) -> Result<(), Error> {
+        let mut message = message(node, second, &self.latencies);
+        message.test_id = self.test_id.clone().unwrap_or_default();
+        if last && let Some(report) = &mut message.report {
+            report.last = true;
+            report.interval_start_ns = 0;
+            report.interval_end_ns = second * NS_PER_S;
+            report.counters = counters(second);
+            report.seconds.clear();
+            report.outcome = Some(Outcome::Done);
+            (1..second).for_each(|_| report.latencies.add(&self.latencies));
+        }
+        let sent = self.publisher.publish(&message.node_id, &message, 0);
+        sent.map_err(bus)?;
+        if !last {
+            let mut published = self
+                .published
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            published.push(Instant::now());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_of_a_second_are_spread_over_it() {
+        let mut due = Due::new(1000, 4);
+        assert_eq!(due.next(999), None);
+        assert_eq!(due.next(1000), Some((0, 0)));
+        assert_eq!(due.next(1000), None);
+        let later = 1000 + 3 * NS_PER_S / 4;
+        assert_eq!(due.next(later), Some((1, 0)));
+        assert_eq!(due.next(later), Some((2, 0)));
+        assert_eq!(due.next(later), Some((3, 0)));
+        assert_eq!(due.next(later), None);
+        assert_eq!(due.next(1000 + NS_PER_S), Some((0, 1)));
+    }
+
+    #[test]
+    fn the_age_is_that_of_the_first_report_that_is_not_shown() {
+        let (published, begin) = (Published::default(), Instant::now());
+        published.lock().unwrap().push(begin);
+        let asked = begin + Duration::from_millis(40);
+        assert!((oldest_unseen_ms(&published, 0, asked) - 40.0).abs() < 1e-6);
+        assert!(oldest_unseen_ms(&published, 1, asked).abs() < 1e-6);
+    }
+}
