@@ -139,8 +139,12 @@ impl Engine {
     /// Works until stopped; then what is known is written and what is on its way is sent.
     pub fn run(mut self) {
         while !self.stop.load(Ordering::Relaxed) {
-            let actions = self.take();
+            let (actions, reads) = self.take();
             self.finish(actions);
+            // After the writing: what has left the state is in the store then.
+            for read in reads {
+                read(&mut self.state, now());
+            }
         }
         self.publisher.flush(FLUSH_TIMEOUT);
         let actions = self.deliveries();
@@ -149,8 +153,8 @@ impl Engine {
         self.store.close();
     }
 
-    /// Waits for something to happen and folds all that did.
-    fn take(&mut self) -> Vec<Action> {
+    /// Waits for something to happen and folds all that did; who wants to look has to wait.
+    fn take(&mut self) -> (Vec<Action>, Vec<Read>) {
         let mut actions = Vec::new();
         let (batches, requests) = (self.batches.clone(), self.requests.clone());
         let mut reads = Vec::new();
@@ -168,10 +172,7 @@ impl Engine {
         }
         actions.extend(self.deliveries());
         actions.extend(self.state.apply(Event::Tick, now()));
-        for read in reads {
-            read(&mut self.state, now());
-        }
-        actions
+        (actions, reads)
     }
 
     fn admit(&mut self, request: Request, reads: &mut Vec<Read>, actions: &mut Vec<Action>) {

@@ -75,7 +75,7 @@ impl Worker {
                 let active = state.active();
                 active
                     .iter()
-                    .filter_map(|id| state.result(id, u64::MAX).map(|(r, _)| r))
+                    .filter_map(|id| state.result(id, u64::MAX, now).map(|(r, _)| r))
                     .collect()
             },
         });

@@ -78,7 +78,10 @@ impl Worker {
         let live = self
             .api
             .handle
-            .read(move |state, _| (state.row(&id).is_some(), state.result(&id, view.from)))
+            .read(move |state, now| {
+                let result = state.result(&id, view.from, now);
+                (state.row(&id).is_some(), result)
+            })
             .map_err(|_| Answer::busy())?;
         match live {
             (_, Some((result, series))) => {
@@ -94,7 +97,7 @@ impl Worker {
             .reader()?
             .result_texts(test_id)
             .map_err(|error| store_away(&error))?;
-        let (result, series) = texts.ok_or_else(|| control::unknown_test(test_id))?;
+        let (result, series) = texts.ok_or_else(|| not_written(test_id))?;
         if view.from == 0 && view.points.is_none() {
             return Ok(with_series(&result, &series));
         }
@@ -112,7 +115,10 @@ impl Worker {
     /// Second by second.
     pub(super) fn series(&mut self, test_id: &str) -> Result<Vec<SeriesRow>, Answer> {
         let id = test_id.to_owned();
-        let live = self.api.handle.read(move |state, _| state.result(&id, 0));
+        let live = self
+            .api
+            .handle
+            .read(move |state, now| state.result(&id, 0, now));
         if let Some((_, series)) = live.map_err(|_| Answer::busy())? {
             return Ok(series);
         }
@@ -134,7 +140,7 @@ impl Worker {
             .reader()?
             .result(test_id)
             .map_err(|error| store_away(&error))?;
-        stored.ok_or_else(|| control::unknown_test(test_id))
+        stored.ok_or_else(|| not_written(test_id))
     }
 
     pub(super) fn nodes(&mut self) -> Answer {
@@ -171,6 +177,16 @@ impl View {
             None => rows,
         }
     }
+}
+
+/// The test is known, and its result is not in the store: the disk was full when it ended.
+fn not_written(test_id: &str) -> Answer {
+    let error = format!("the result of {test_id} could not be written yet");
+    Answer::error(
+        503,
+        &error,
+        "make room on the disk; GET /healthz shows the store",
+    )
 }
 
 fn to_usize(count: u64) -> usize {

@@ -149,7 +149,8 @@ impl Live {
 
     /// The result as it is stored.
     fn stored_result(&mut self) -> StoredResult {
-        let result = self.result();
+        let ended_ms = self.run.ended_ms().unwrap_or(0);
+        let result = self.result(ended_ms);
         let merged = SparseLatencies::from(&self.summary.merged());
         StoredResult {
             test_id: self.run.test_id.clone(),

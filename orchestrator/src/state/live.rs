@@ -13,6 +13,9 @@ use crate::run::{Phase, Run};
 /// Runs that ended without every last report and are held in memory for late ones.
 const ENDED_MAX: usize = 16;
 
+/// A live result is computed again after a ms for so many drivers: 250 ms for a thousand.
+const DRIVERS_A_MS: u64 = 4;
+
 /// A run and its reports.
 #[derive(Debug, Clone)]
 pub struct Live {
@@ -32,6 +35,9 @@ pub struct Live {
     /// When it was armed, in observed time.
     pub(super) armed_at_ms: Option<u64>,
     result: Option<Arc<TestResult>>,
+    /// When `result` was computed, ms since 1970, and whether reports have come since.
+    computed_ms: u64,
+    is_stale: bool,
 }
 
 impl Live {
@@ -49,6 +55,8 @@ impl Live {
             stop_at_ms: run.stop_requested.then_some(0),
             armed_at_ms: None,
             result: None,
+            computed_ms: 0,
+            is_stale: false,
             run,
         })
     }
@@ -57,7 +65,7 @@ impl Live {
     pub(super) fn absorb(&mut self, message: &Metrics, observed_ms: u64) -> Absorbed {
         let absorbed = self.summary.absorb(message);
         if absorbed != Absorbed::Duplicate {
-            self.result = None;
+            self.is_stale = true;
         }
         if absorbed == Absorbed::Foreign {
             self.foreign_at_ms
@@ -66,12 +74,19 @@ impl Live {
         absorbed
     }
 
-    /// The result as it stands, without its series.
-    pub fn result(&mut self) -> Arc<TestResult> {
+    /// The result as it stands, without its series. It is computed anew for reports that came
+    /// since, but of a run that goes on not so often that a thousand drivers would keep a core busy.
+    pub fn result(&mut self, now_ms: u64) -> Arc<TestResult> {
         let state = self.run.phase.name();
-        if let Some(result) = self.result.as_ref().filter(|result| result.state == state) {
+        let pause_ms = self.run.participants.len() as u64 / DRIVERS_A_MS;
+        let is_fresh = !self.is_stale
+            || self.run.phase.is_active() && now_ms < self.computed_ms.saturating_add(pause_ms);
+        if let Some(result) = self.result.as_ref().filter(|result| result.state == state)
+            && is_fresh
+        {
             return Arc::clone(result);
         }
+        (self.computed_ms, self.is_stale) = (now_ms, false);
         let context = Context {
             test_id: &self.run.test_id,
             test_type: self.workload.test_type.name(),

@@ -129,12 +129,13 @@ impl State {
         &mut self,
         test_id: &str,
         series_from: u64,
+        now: Now,
     ) -> Option<(Arc<TestResult>, Vec<SeriesRow>)> {
         let live = match self.open.get_mut(test_id) {
             Some(live) => live,
             None => self.ended.get(test_id)?,
         };
-        Some((live.result(), live.summary.series(series_from)))
+        Some((live.result(now.unix_ms), live.summary.series(series_from)))
     }
 
     /// The merged samples of a test, if it has not ended.

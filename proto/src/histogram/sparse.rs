@@ -60,20 +60,29 @@ impl Sparse {
     /// `Histogram::value_at_quantile` gives it; `None` without samples.
     #[must_use]
     pub fn value_at_quantile(&self, quantile: f64) -> Option<u64> {
-        let (highest, _) = self.buckets.last()?;
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // within 0..=len
-        let rank = ((quantile * self.len() as f64).ceil() as u64).max(1);
-        let mut seen = 0_u64;
-        let reaches = |(_, count): &&(u64, u64)| {
-            seen = seen.saturating_add(*count);
-            seen >= rank
-        };
-        let value = self
-            .buckets
-            .iter()
-            .find(reaches)
-            .map_or(*highest, |(value, _)| *value);
-        Some(highest_equivalent(value))
+        self.values_at_quantiles([quantile]).next().flatten()
+    }
+
+    /// The same for many quantiles in rising order, in one pass over the buckets: a live result
+    /// shows several of each of a thousand nodes.
+    pub fn values_at_quantiles(
+        &self,
+        quantiles: impl IntoIterator<Item = f64>,
+    ) -> impl Iterator<Item = Option<u64>> {
+        let total = self.len() as f64;
+        let mut rest = self.buckets.iter();
+        let (mut at, mut seen) = (None, 0_u64);
+        quantiles.into_iter().map(move |quantile| {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // within 0..=len
+            let rank = ((quantile * total).ceil() as u64).max(1);
+            while seen < rank
+                && let Some((value, count)) = rest.next()
+            {
+                seen = seen.saturating_add(*count);
+                at = Some(*value);
+            }
+            at.map(highest_equivalent)
+        })
     }
 
     /// Adds these samples to a full histogram.

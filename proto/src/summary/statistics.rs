@@ -96,20 +96,24 @@ impl Statistics {
                 },
             );
         let ms = |ns: f64| Some(ns / 1e6);
-        let quantile = |q: f64| samples.value_at_quantile(q).map(|ns| ns as f64 / 1e6);
+        let mut values = samples
+            .values_at_quantiles([0.5, 0.9, 0.95, 0.99, 0.999, 0.9999, 1.0])
+            .map(|value| value.map(|ns| ns as f64 / 1e6));
+        let mut next = || values.next().flatten();
+        let p50 = next();
         Self {
             min: ms(lowest as f64),
-            max: quantile(1.0),
             mean: ms(mean),
-            median: quantile(0.5),
+            median: p50,
             mode: ms(middle(fullest) as f64),
             stddev: ms(variance.sqrt()),
-            p50: quantile(0.5),
-            p90: quantile(0.9),
-            p95: quantile(0.95),
-            p99: quantile(0.99),
-            p99_9: quantile(0.999),
-            p99_99: quantile(0.9999),
+            p50,
+            p90: next(),
+            p95: next(),
+            p99: next(),
+            p99_9: next(),
+            p99_99: next(),
+            max: next(),
         }
     }
 }

@@ -215,7 +215,11 @@ impl Crowd {
                 Err(_) => {}
             }
             self.send_what_is_due(unix_ns())?;
-            self.publisher.poll(Duration::ZERO);
+            // A driver would send it again; here it would spoil the measurement.
+            let deliveries = self.publisher.poll(Duration::ZERO);
+            if let Some(error) = deliveries.into_iter().find_map(|delivery| delivery.error) {
+                return Err(bus(error));
+            }
         }
         self.publisher.flush(PATIENCE);
         Ok(())
