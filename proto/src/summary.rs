@@ -19,7 +19,7 @@ mod threshold;
 mod verdict;
 
 pub use counters::{Counters, ErrorCounters, Imbalance, SecondRow};
-pub use fold::{Absorbed, NodeSummary, Summary, Totals};
+pub use fold::{Absorbed, Figures, NodeSummary, Summary, Totals};
 pub use result::{
     Accounting, Bytes, Context, Coverage, CurvePoint, MissingReports, NodeResult, Tally,
     TestResult, curve,

@@ -13,8 +13,8 @@ use crate::run::{Phase, Run};
 /// Runs that ended without every last report and are held in memory for late ones.
 const ENDED_MAX: usize = 16;
 
-/// A live result is computed again after a ms for so many drivers: 250 ms for a thousand.
-const DRIVERS_A_MS: u64 = 4;
+/// A live result is computed again after a ms for so many drivers: 500 ms for a thousand.
+const DRIVERS_A_MS: u64 = 2;
 
 /// A run and its reports.
 #[derive(Debug, Clone)]

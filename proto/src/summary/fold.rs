@@ -1,10 +1,11 @@
 //! The fold itself: reports in, totals out.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use super::ranges::Ranges;
 use super::series::{Series, SeriesRow};
-use super::{Counters, SecondRow};
+use super::{Counters, SecondRow, Statistics};
 use crate::histogram::SparseLatencies;
 use crate::message::{ClockOffset, Connections, Health, LatencyFigures, Metrics, Outcome, Report};
 
@@ -41,12 +42,28 @@ impl Totals {
     }
 }
 
+/// The figures of a node's four histograms.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Figures {
+    /// Of response times.
+    pub response: Statistics,
+    /// Of service times.
+    pub service: Statistics,
+    /// Of release lags.
+    pub release_lag: Statistics,
+    /// Of the response times of errors.
+    pub error: Statistics,
+}
+
 /// What one node reported on one test.
 #[derive(Debug, Clone, Default)]
 pub struct NodeSummary {
     seen: Ranges,
     intervals: Totals,
     last: Option<Totals>,
+    /// Computed when they are first asked for after a report: a live result shows them all each
+    /// time, and most nodes have not reported since the last one.
+    figures: OnceLock<Figures>,
     /// Actual first send minus the common start, ns.
     pub first_send_ns: Option<i64>,
     /// The clock offset that the node was told.
@@ -70,6 +87,20 @@ impl NodeSummary {
         self.last.as_ref().unwrap_or(&self.intervals)
     }
 
+    /// The latency figures of the totals.
+    #[must_use]
+    pub fn figures(&self) -> &Figures {
+        self.figures.get_or_init(|| {
+            let latencies = &self.totals().latencies;
+            Figures {
+                response: Statistics::of_sparse(&latencies.response),
+                service: Statistics::of_sparse(&latencies.service),
+                release_lag: Statistics::of_sparse(&latencies.release_lag),
+                error: Statistics::of_sparse(&latencies.error),
+            }
+        })
+    }
+
     /// Whether the node has sent its last report.
     #[must_use]
     pub fn has_ended(&self) -> bool {
@@ -87,6 +118,7 @@ impl NodeSummary {
         if !self.seen.insert(report.sequence_first, report.sequence) {
             return Absorbed::Duplicate;
         }
+        self.figures = OnceLock::new();
         if report.last {
             let mut totals = Totals::default();
             totals.absorb(report);

@@ -132,15 +132,13 @@ impl Summary {
 
 fn node_result(id: &str, node: &NodeSummary, context: &Context<'_>) -> NodeResult {
     let totals = node.totals();
-    let latencies = &totals.latencies;
-    let metrics = Statistics::of_sparse(&latencies.response);
-    let release_lag = Statistics::of_sparse(&latencies.release_lag);
+    let figures = node.figures();
     let evidence = Evidence {
         closed_loop: context.closed_loop,
         ended: node.has_ended(),
         counters: &totals.counters,
-        response: &metrics,
-        release_lag: &release_lag,
+        response: &figures.response,
+        release_lag: &figures.release_lag,
         health: &totals.health,
         clock: node.clock,
         outcome: node.outcome,
@@ -156,10 +154,10 @@ fn node_result(id: &str, node: &NodeSummary, context: &Context<'_>) -> NodeResul
         reason: node.reason.clone(),
         tally: Tally::new(&totals.counters, planned, totals.end_ns),
         rate: node.latest.map(|row| row.sent),
-        metrics,
-        service: Statistics::of_sparse(&latencies.service),
-        release_lag,
-        error_latency: Statistics::of_sparse(&latencies.error),
+        metrics: figures.response,
+        service: figures.service,
+        release_lag: figures.release_lag,
+        error_latency: figures.error,
         first_send_ms: node.first_send_ns.map(|ns| ns as f64 / 1e6),
         clock: node.clock,
         health: totals.health,
