@@ -116,3 +116,33 @@ fn a_second_run_waits_its_turn() {
     assert_eq!(cluster.await_end(&second)["ok"], 50);
     assert_eq!(cluster.metrics(&first)["state"], "done");
 }
+
+#[test]
+fn a_result_is_there_at_every_moment_of_a_run() {
+    let cluster = Cluster::start(2);
+    for _ in 0..5 {
+        let test_id = cluster.create("/avalanche?requests=2000&connections=8");
+        let path = format!("/metrics/{test_id}");
+        assert_eq!(cluster.rest.get(&path).status, 200);
+        assert_eq!(
+            cluster.rest.post(&format!("/trigger/{test_id}")).status,
+            200
+        );
+        let mut sent = 0;
+        loop {
+            let answer = cluster.rest.get(&path);
+            assert_eq!(answer.status, 200, "after {sent} requests: {}", answer.text);
+            let now = answer.json["sent"].as_u64().unwrap();
+            assert!(
+                now >= sent,
+                "{sent} requests were shown before: {}",
+                answer.text
+            );
+            sent = now;
+            if answer.json["state"] == "done" {
+                break;
+            }
+        }
+        assert_eq!(sent, 4000);
+    }
+}

@@ -5,7 +5,7 @@ use proto::summary::{SeriesRow, TestResult, downsample};
 use serde_json::json;
 
 use super::{Answer, Call, Worker, control, store_away};
-use crate::state::TestDetail;
+use crate::state::{Now, State, TestDetail};
 use crate::store::StoredTest;
 
 impl Worker {
@@ -74,22 +74,28 @@ impl Worker {
 
     /// The result as JSON: of a test that goes on from the engine, else from the store.
     pub(super) fn result(&mut self, test_id: &str, view: View) -> Result<String, Answer> {
+        match self.live(test_id, move |state, id, now| {
+            state.result(id, view.from, now)
+        })? {
+            Some((result, series)) => Ok(joined(&to_json::<TestResult>(&result), &view.of(series))),
+            None => self.stored_result(test_id, view),
+        }
+    }
+
+    /// What the engine has in memory of a test that it knows: of one that ended, nothing, and the
+    /// store has it.
+    fn live<T: Send + 'static>(
+        &self,
+        test_id: &str,
+        ask: impl FnOnce(&mut State, &str, Now) -> Option<T> + Send + 'static,
+    ) -> Result<Option<T>, Answer> {
         let id = test_id.to_owned();
-        let live = self
+        let answer = self
             .api
             .handle
-            .read(move |state, now| {
-                let result = state.result(&id, view.from, now);
-                (state.row(&id).is_some(), result)
-            })
+            .read(move |state, now| state.row(&id).is_some().then(|| ask(state, &id, now)))
             .map_err(|_| Answer::busy())?;
-        match live {
-            (_, Some((result, series))) => {
-                Ok(joined(&to_json::<TestResult>(&result), &view.of(series)))
-            }
-            (false, None) => Err(control::unknown_test(test_id)),
-            (true, None) => self.stored_result(test_id, view),
-        }
+        answer.ok_or_else(|| control::unknown_test(test_id))
     }
 
     fn stored_result(&mut self, test_id: &str, view: View) -> Result<String, Answer> {
@@ -114,25 +120,18 @@ impl Worker {
 
     /// Second by second.
     pub(super) fn series(&mut self, test_id: &str) -> Result<Vec<SeriesRow>, Answer> {
-        let id = test_id.to_owned();
-        let live = self
-            .api
-            .handle
-            .read(move |state, now| state.result(&id, 0, now));
-        if let Some((_, series)) = live.map_err(|_| Answer::busy())? {
-            return Ok(series);
+        match self.live(test_id, |state, id, now| state.result(id, 0, now))? {
+            Some((_, series)) => Ok(series),
+            None => Ok(self.stored(test_id)?.series),
         }
-        Ok(self.stored(test_id)?.series)
     }
 
     /// The merged samples.
     pub(super) fn latencies(&mut self, test_id: &str) -> Result<SparseLatencies, Answer> {
-        let id = test_id.to_owned();
-        let live = self.api.handle.read(move |state, _| state.latencies(&id));
-        if let Some(latencies) = live.map_err(|_| Answer::busy())? {
-            return Ok(latencies);
+        match self.live(test_id, |state, id, _| state.latencies(id))? {
+            Some(latencies) => Ok(latencies),
+            None => Ok(self.stored(test_id)?.latencies),
         }
-        Ok(self.stored(test_id)?.latencies)
     }
 
     fn stored(&mut self, test_id: &str) -> Result<StoredTest, Answer> {

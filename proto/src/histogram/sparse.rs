@@ -53,6 +53,8 @@ impl Sparse {
                 None => break,
             }
         }
+        // Most buckets are common to both: half of the room would stay empty, a thousand times.
+        merged.shrink_to_fit();
         self.buckets = merged;
     }
 

@@ -232,3 +232,20 @@ fn a_foreign_node_is_shown_but_not_merged() {
     assert_eq!(result.nodes[0].foreign, Some(figures));
     assert_eq!(result.metrics.mean, None);
 }
+
+#[test]
+fn the_figures_follow_the_reports() {
+    let mut summary = Summary::default();
+    for (message, max_ms) in [
+        (interval("a", 0, &[1_000_000]), 1.0),
+        (interval("a", 1, &[9_000_000]), 9.0),
+        (last("a", 2, &[5_000_000]), 5.0),
+    ] {
+        summary.absorb(&message);
+        let max = summary.node("a").unwrap().figures().response.max.unwrap();
+        assert!(
+            (max - max_ms).abs() < max_ms * 0.001,
+            "{max} is not {max_ms}"
+        );
+    }
+}
