@@ -252,8 +252,8 @@ impl Engine {
                 if self.failed.take().is_some() {
                     let fields = json!({"reports_dropped": self.backlog.dropped()});
                     self.journal.event(Level::Info, "store_recovered", fields);
-                    self.state.apply(Event::Store(Ok(())), now());
                 }
+                self.state.apply(Event::Store(Ok(())), now());
             }
             Err(error) => {
                 let reason = error.to_string();

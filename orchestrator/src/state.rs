@@ -137,7 +137,12 @@ impl State {
             Event::Command(ticket, command) => self.command(ticket, command, now, actions),
             Event::Delivered(token, outcome) => self.delivered(token, outcome, actions),
             Event::Broker(broker) => self.broker_changed(broker, actions),
-            Event::Store(outcome) => self.store = outcome,
+            Event::Store(outcome) => {
+                if outcome.is_ok() {
+                    self.ended.let_go_of_complete();
+                }
+                self.store = outcome;
+            }
             Event::Tick => self.tick(now, actions),
         }
     }

@@ -78,10 +78,7 @@ impl Cluster {
             &[],
         );
         let rest = Rest::new(&orchestrator.address(), &target_address);
-        wait_for(SOON, "the orchestrator to find the broker", || {
-            (rest.get("/healthz").json["broker"]["state"] == "up").then_some(())
-        });
-        Self {
+        let cluster = Self {
             folder,
             broker,
             bootstrap,
@@ -90,7 +87,16 @@ impl Cluster {
             drivers: Vec::new(),
             rest,
             _alone: alone,
-        }
+        };
+        cluster.await_broker();
+        cluster
+    }
+
+    /// Waits until the orchestrator has found the broker.
+    pub(crate) fn await_broker(&self) {
+        wait_for(SOON, "the orchestrator to find the broker", || {
+            (self.rest.get("/healthz").json["broker"]["state"] == "up").then_some(())
+        });
     }
 
     /// Starts one more driver.
@@ -182,6 +188,13 @@ impl Cluster {
             let result = self.metrics(test_id);
             (result["sent"].as_u64()? > 0).then_some(result)
         })
+    }
+
+    /// Lets a running test send for a while of any length up to two reports: what happens next
+    /// happens at no instant of its choice.
+    pub(crate) fn await_any_instant(&self, test_id: &str) {
+        self.await_load(test_id);
+        std::thread::sleep(Duration::from_micros(fastrand::u64(0..2_000_000)));
     }
 
     /// Requests that the test server was sent.

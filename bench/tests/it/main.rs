@@ -8,8 +8,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod cluster;
+mod disk;
 mod faults;
 mod first_minute;
+mod frozen_target;
 mod interoperation;
 mod outsiders;
 mod refusals;

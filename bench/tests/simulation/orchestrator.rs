@@ -277,6 +277,9 @@ impl Orchestrator {
                 other => rest.push(other),
             }
         }
+        if let Some(state) = &mut self.state {
+            state.apply(Event::Store(Ok(())), at(now_ns));
+        }
         for action in rest {
             match action {
                 Action::Publish(message) => {

@@ -51,7 +51,7 @@ impl Worker {
             .reader()?
             .detail(test_id)
             .map_err(|error| store_away(&error))?;
-        let stored = stored.ok_or_else(|| control::unknown_test(test_id))?;
+        let stored = stored.ok_or_else(|| not_written(test_id))?;
         Ok(TestDetail {
             row: row.as_ref().clone(),
             ..stored

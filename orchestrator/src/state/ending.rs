@@ -217,7 +217,8 @@ impl State {
         }
     }
 
-    /// Ends a run: its result is stored, and it is let go of unless reports may still come.
+    /// Ends a run: its result is to be stored. It is let go of when that is done and no more reports
+    /// can come.
     pub(super) fn end(
         &mut self,
         test_id: &str,
@@ -245,7 +246,7 @@ impl State {
             live.stored_result(),
         ))));
         self.save_run(test_id, actions);
-        if let Some(live) = self.open.remove(test_id).filter(|live| !live.is_complete()) {
+        if let Some(live) = self.open.remove(test_id) {
             self.ended.put(live);
         }
         self.retain(now, actions);
@@ -259,13 +260,9 @@ impl State {
         let result = Box::new(live.stored_result());
         let row = live.row();
         let run = Box::new(live.run.clone());
-        let is_complete = live.is_complete();
         self.rows.set(row.clone());
         actions.push(Action::Persist(Change::Result(result)));
         actions.push(Action::Persist(Change::Run(run, row)));
-        if is_complete {
-            self.ended.remove(test_id);
-        }
     }
 
     /// Deletes the tests that are kept no longer.

@@ -10,7 +10,7 @@ use proto::workload::{InvalidParam, Workload};
 use super::TestRow;
 use crate::run::{Phase, Run};
 
-/// Runs that ended without every last report and are held in memory for late ones.
+/// Runs that ended and are held in memory: not stored yet, or without every last report.
 const ENDED_MAX: usize = 16;
 
 /// A live result is computed again after a ms for so many drivers: 500 ms for a thousand.
@@ -157,7 +157,8 @@ impl Live {
     }
 }
 
-/// The ended runs that are held for late reports; the one that was not needed for longest goes.
+/// The ended runs that are held until they are stored, or for late reports; the one that was not
+/// needed for longest goes.
 #[derive(Debug, Default)]
 pub(super) struct Ended {
     runs: Vec<Live>,
@@ -184,6 +185,11 @@ impl Ended {
 
     pub(super) fn remove(&mut self, test_id: &str) {
         self.runs.retain(|live| live.run.test_id != test_id);
+    }
+
+    /// What there is to know of these is stored.
+    pub(super) fn let_go_of_complete(&mut self) {
+        self.runs.retain(|live| !live.is_complete());
     }
 
     pub(super) fn holds(&self, test_id: &str) -> bool {

@@ -97,12 +97,15 @@ impl World {
         self.connect("one");
     }
 
-    pub(super) fn event(&mut self, event: Event) {
-        let now = Now {
+    pub(super) fn now(&self) -> Now {
+        Now {
             unix_ms: self.now_ms,
             read_unix_ns: self.now_ms * 1_000_000,
-        };
-        for action in self.state.apply(event, now) {
+        }
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        for action in self.state.apply(event, self.now()) {
             match action {
                 Action::Publish(message) => self.published.push(message),
                 Action::Reply(ticket, reply) => self.replies.push((ticket, reply)),

@@ -8,7 +8,7 @@ use proto::message::{NodeState, TestConfig};
 use proto::summary::{SeriesRow, TestResult};
 use serde::Serialize;
 
-use super::{Broker, Now, State, TestRow};
+use super::{Broker, Live, Now, State, TestRow};
 use crate::registry::Liveness;
 use crate::run::{Phase, Run, Transition};
 
@@ -117,33 +117,33 @@ impl State {
         self.rows.get(test_id).cloned()
     }
 
-    /// One test, if it has not ended; those that have are in the store.
-    #[must_use]
-    pub fn detail(&self, test_id: &str) -> Option<TestDetail> {
-        let live = self.open.get(test_id)?;
+    /// One test, if it is in memory; those that are not are in the store.
+    pub fn detail(&mut self, test_id: &str) -> Option<TestDetail> {
+        let live = self.in_memory(test_id)?;
         Some(TestDetail::new(live.run.clone(), live.row()))
     }
 
-    /// The result of a test, if it has not ended, and its series from a second on.
+    fn in_memory(&mut self, test_id: &str) -> Option<&mut Live> {
+        match self.open.get_mut(test_id) {
+            Some(live) => Some(live),
+            None => self.ended.get(test_id),
+        }
+    }
+
+    /// The result of a test, if it is in memory, and its series from a second on.
     pub fn result(
         &mut self,
         test_id: &str,
         series_from: u64,
         now: Now,
     ) -> Option<(Arc<TestResult>, Vec<SeriesRow>)> {
-        let live = match self.open.get_mut(test_id) {
-            Some(live) => live,
-            None => self.ended.get(test_id)?,
-        };
+        let live = self.in_memory(test_id)?;
         Some((live.result(now.unix_ms), live.summary.series(series_from)))
     }
 
-    /// The merged samples of a test, if it has not ended.
+    /// The merged samples of a test, if it is in memory.
     pub fn latencies(&mut self, test_id: &str) -> Option<SparseLatencies> {
-        let live = match self.open.get(test_id) {
-            Some(live) => live,
-            None => self.ended.get(test_id)?,
-        };
+        let live = self.in_memory(test_id)?;
         Some(SparseLatencies::from(&live.summary.merged()))
     }
 
