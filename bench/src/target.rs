@@ -12,7 +12,7 @@
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/report` | what was stamped since the last reset: requests, gaps, lateness, share of busy time |
+//! | `/report` | what was stamped since the last reset: requests, gaps, lateness, shares of time that it was busy and that it was held up |
 //! | `/reset` | forgets all; `?rate=1000` or `?grid_ns=1000000` sets the grid, `?anchor=first\|min` |
 //! | `/metric` | the number of requests |
 //! | anything else | `Hello World`; this is what is counted and stamped |

@@ -172,6 +172,8 @@ fn gaps_and_lateness_are_seen_from_this_side() {
     assert!(error >= 4_500_000, "{error} ns");
     assert!(report["gap"]["p50_ns"].as_u64().unwrap() > 5_000_000);
     assert!(report["busy_share"].as_f64().unwrap() < 0.5);
+    let held_up = report["held_up_share"].as_f64().unwrap();
+    assert!((0.0..1.0).contains(&held_up), "{held_up}");
 }
 
 #[test]

