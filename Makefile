@@ -8,7 +8,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/release
 TLS := proto/tls,driver-core/tls,orchestrator/tls
 
-.PHONY: help build release test outsiders test-kafka check fmt up down status logs nodes bench bench-tools bench-compare screenshots clean-data
+.PHONY: help build release test soak outsiders test-kafka check fmt up down status logs nodes bench bench-tools bench-compare screenshots clean-data
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -22,6 +22,10 @@ release: ## The same with TLS and SASL to the broker (builds OpenSSL: needs perl
 test: ## All tests
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace
+
+soak: ## The fault tests TRIES times over (20), each time at other instants
+	$(CARGO) build --locked --workspace --bins
+	for try in $$(seq $(or $(TRIES),20)); do $(CARGO) test --locked --package bench --test it -- faults disk || exit 1; done
 
 outsiders: ## Install the foreign readers that some tests ask (Python; without them those are skipped)
 	[ -x $(TARGET)/outsiders/bin/python ] || python3 -m venv $(TARGET)/outsiders

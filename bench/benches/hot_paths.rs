@@ -171,7 +171,7 @@ fn codec(criterion: &mut Criterion) {
         bencher.iter(|| histogram::encode(black_box(&filled.response)));
     });
     criterion.bench_function("codec/histogram_decode", |bencher| {
-        bencher.iter(|| histogram::decode(black_box(&text)));
+        bencher.iter(|| histogram::decode_sparse(black_box(&text)));
     });
     let message = message();
     let bytes = proto::codec::encode(&message);

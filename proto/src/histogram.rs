@@ -14,6 +14,7 @@ use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer}
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+mod payload;
 mod sparse;
 
 pub use sparse::{Sparse, SparseLatencies};
@@ -78,13 +79,35 @@ pub fn encode(histogram: &Histogram<u64>) -> String {
 /// [`HistogramError`] when the text is not such a histogram, or one that would take more memory
 /// than ours do. Hostile bytes never panic and never allocate more than a few MiB.
 pub fn decode(text: &str) -> Result<Histogram<u64>, HistogramError> {
+    deserialize(&checked(text)?)
+}
+
+/// As [`decode`], as its non-empty buckets.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_sparse(text: &str) -> Result<Sparse, HistogramError> {
+    let inflated = checked(text)?;
+    if payload::is_ours(&inflated) {
+        payload::buckets(&inflated).map(Sparse::of_buckets)
+    } else {
+        deserialize(&inflated).map(|histogram| Sparse::from(&histogram))
+    }
+}
+
+/// The V2 form in a text, with a header that may be believed.
+fn checked(text: &str) -> Result<Vec<u8>, HistogramError> {
     let bytes = BASE64
         .decode(text)
         .map_err(|e| HistogramError::Base64(e.to_string()))?;
     let inflated = inflate(&bytes)?;
     check_header(&inflated)?;
+    Ok(inflated)
+}
+
+fn deserialize(mut inflated: &[u8]) -> Result<Histogram<u64>, HistogramError> {
     Deserializer::new()
-        .deserialize(&mut inflated.as_slice())
+        .deserialize(&mut inflated)
         .map_err(|e| HistogramError::Format(e.to_string()))
 }
 
@@ -229,9 +252,10 @@ impl TryFrom<&LatenciesWire> for SparseLatencies {
     fn try_from(wire: &LatenciesWire) -> Result<Self, HistogramError> {
         let read = |text: &str| {
             if text.is_empty() {
-                return Ok(Sparse::default());
+                Ok(Sparse::default())
+            } else {
+                decode_sparse(text)
             }
-            decode(text).map(|histogram| Sparse::from(&histogram))
         };
         Ok(Self {
             response: read(&wire.response_ns)?,

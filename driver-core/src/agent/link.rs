@@ -71,6 +71,7 @@ impl Link {
             up_since_ms: i64::try_from(clock::unix_ns() / 1_000_000).unwrap_or(i64::MAX),
             sender: sender.clone(),
             stop: Arc::clone(stop),
+            in_trouble: false,
         };
         spawn("bus-reader", move || reader.read())?;
         let (settings, stop) = (settings.clone(), Arc::clone(stop));
@@ -118,19 +119,28 @@ struct Reader {
     up_since_ms: i64,
     sender: Sender<Inbound>,
     stop: Arc<AtomicBool>,
+    /// The client repeats its trouble each second; once is enough until a message comes again.
+    in_trouble: bool,
 }
 
 impl Reader {
-    fn read(self) {
+    fn read(mut self) {
         while !self.stop.load(Ordering::Relaxed) {
             let inbound = match self.subscriber.poll(POLL) {
-                Some(Event::Record(record)) => self.decode(record),
+                Some(Event::Record(record)) => {
+                    if std::mem::take(&mut self.in_trouble) {
+                        log::info("bus_back", json!({}));
+                    }
+                    self.decode(record)
+                }
                 Some(Event::OffsetLost) => {
                     self.start_anew();
                     None
                 }
                 Some(Event::Trouble(reason)) => {
-                    log::warn("bus_trouble", json!({"reason": reason}));
+                    if !std::mem::replace(&mut self.in_trouble, true) {
+                        log::warn("bus_trouble", json!({"reason": reason}));
+                    }
                     None
                 }
                 None => None,

@@ -13,6 +13,11 @@ pub struct Sparse {
 }
 
 impl Sparse {
+    /// Of non-empty buckets in rising order: lowest equivalent value and count.
+    pub(super) const fn of_buckets(buckets: Vec<(u64, u64)>) -> Self {
+        Self { buckets }
+    }
+
     /// Number of samples.
     #[must_use]
     pub fn len(&self) -> u64 {
