@@ -243,7 +243,7 @@ impl Control {
             metrics: figures,
             report: Some(report),
         };
-        log::message(&message.without_histograms());
+        log::message(&message.clone().without_histograms());
         self.outbox.push(message);
     }
 

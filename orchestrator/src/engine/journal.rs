@@ -78,7 +78,7 @@ fn write(line: Line) {
     match line {
         Line::Register(message) => log::message(&message),
         Line::Heartbeat(message) => log::message(&message),
-        Line::Metrics(message) => log::message(&message.without_histograms()),
+        Line::Metrics(message) => log::message(&message),
         Line::Event(level, name, fields) => log::event(level, name, fields),
     }
 }

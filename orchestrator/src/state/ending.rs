@@ -28,6 +28,12 @@ impl Live {
             || self.run.lost.contains_key(node_id)
     }
 
+    /// Whether that is so of all of them.
+    pub(super) fn all_have_finished(&self) -> bool {
+        let mut participants = self.run.participants.iter();
+        participants.all(|node_id| self.has_finished(node_id))
+    }
+
     /// Takes note of what a participant says that it does.
     pub(super) fn notice(
         &mut self,
@@ -151,7 +157,7 @@ impl Live {
     fn stored_result(&mut self) -> StoredResult {
         let ended_ms = self.run.ended_ms().unwrap_or(0);
         let result = self.result(ended_ms);
-        let merged = SparseLatencies::from(&self.summary.merged());
+        let merged = SparseLatencies::from(self.summary.merged());
         StoredResult {
             test_id: self.run.test_id.clone(),
             result: to_json(&*result),

@@ -160,16 +160,22 @@ impl State {
             },
         };
         let absorbed = live.absorb(&message, observed_ms);
+        let all_finished = live.all_have_finished();
         if absorbed == Absorbed::Duplicate {
             self.counts.duplicates += 1;
             return;
         }
         self.counts.reports += 1;
         actions.push(Action::Persist(Change::Report(stored(&message, payload))));
-        actions.push(Action::Log(Line::Metrics(message)));
+        // A slow reader of the log keeps thousands of lines waiting.
+        let line = Box::new(message.without_histograms());
+        actions.push(Action::Log(Line::Metrics(line)));
         if is_open {
             self.start_if_due(&test_id, now, actions);
-            self.settle(&test_id, now, actions);
+            // Who is not awaited any more for other reasons, the next heartbeat of ours finds out.
+            if all_finished {
+                self.settle(&test_id, now, actions);
+            }
         } else {
             self.save_late_result(&test_id, actions);
         }

@@ -144,7 +144,7 @@ impl State {
     /// The merged samples of a test, if it is in memory.
     pub fn latencies(&mut self, test_id: &str) -> Option<SparseLatencies> {
         let live = self.in_memory(test_id)?;
-        Some(SparseLatencies::from(&live.summary.merged()))
+        Some(SparseLatencies::from(live.summary.merged()))
     }
 
     /// All drivers.

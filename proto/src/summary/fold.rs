@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use super::ranges::Ranges;
 use super::series::{Series, SeriesRow};
 use super::{Counters, SecondRow, Statistics};
-use crate::histogram::SparseLatencies;
+use crate::histogram::{Latencies, SparseLatencies};
 use crate::message::{ClockOffset, Connections, Health, LatencyFigures, Metrics, Outcome, Report};
 
 /// What a message did to the summary.
@@ -145,6 +145,9 @@ impl NodeSummary {
 pub struct Summary {
     nodes: BTreeMap<String, NodeSummary>,
     series: Series,
+    /// Computed when it is first asked for, and kept up to date: a live result is asked for again
+    /// and again, and in between most of a thousand nodes add a second each.
+    merged: OnceLock<Latencies>,
 }
 
 impl Summary {
@@ -155,11 +158,32 @@ impl Summary {
             node.foreign = Some(message.metrics);
             return Absorbed::Foreign;
         };
+        let had_ended = node.has_ended();
         let absorbed = node.absorb(report);
-        if absorbed == Absorbed::New && !report.last {
-            self.series.add(report);
+        if absorbed == Absorbed::New {
+            if report.last {
+                // Other samples than those of its intervals take their place.
+                self.merged = OnceLock::new();
+            } else {
+                self.series.add(report);
+                if let Some(merged) = self.merged.get_mut().filter(|_| !had_ended) {
+                    report.latencies.add_to(merged);
+                }
+            }
         }
         absorbed
+    }
+
+    /// The samples of all nodes in one set of histograms.
+    #[must_use]
+    pub fn merged(&self) -> &Latencies {
+        self.merged.get_or_init(|| {
+            let mut all = Latencies::new();
+            for node in self.nodes.values() {
+                node.totals().latencies.add_to(&mut all);
+            }
+            all
+        })
     }
 
     /// The nodes that reported, by id.

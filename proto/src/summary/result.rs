@@ -11,20 +11,10 @@ pub use shape::{
 use super::threshold::Measured;
 use super::verdict::{self, Evidence};
 use super::{Counters, Judgement, NodeSummary, Statistics, Summary, ThresholdResult, Verdict};
-use crate::histogram::{Latencies, Sparse};
+use crate::histogram::Sparse;
 use crate::units;
 
 impl Summary {
-    /// The samples of all nodes in one set of histograms.
-    #[must_use]
-    pub fn merged(&self) -> Latencies {
-        let mut all = Latencies::new();
-        for node in self.nodes().values() {
-            node.totals().latencies.add_to(&mut all);
-        }
-        all
-    }
-
     /// The result as it stands.
     #[must_use]
     pub fn result(&self, context: &Context<'_>) -> TestResult {

@@ -98,7 +98,13 @@ proptest! {
         messages.rotate_left(by);
         let mut summary = Summary::default();
         for _ in 0..repeats {
-            messages.iter().for_each(|message| { summary.absorb(message); });
+            for (at, message) in messages.iter().enumerate() {
+                summary.absorb(message);
+                // Looked at in between, or not.
+                if at >= by {
+                    let _ = summary.merged();
+                }
+            }
         }
         prop_assert_eq!(Sparse::from(&summary.merged().response), Sparse::from(&whole));
         let result = summary.result(&context(&[]));
@@ -242,10 +248,11 @@ fn the_figures_follow_the_reports() {
         (last("a", 2, &[5_000_000]), 5.0),
     ] {
         summary.absorb(&message);
-        let max = summary.node("a").unwrap().figures().response.max.unwrap();
-        assert!(
-            (max - max_ms).abs() < max_ms * 0.001,
-            "{max} is not {max_ms}"
-        );
+        let of_node = summary.node("a").unwrap().figures().response.max.unwrap();
+        let of_all = Statistics::of(&summary.merged().response).max.unwrap();
+        for max in [of_node, of_all] {
+            let error = (max - max_ms).abs();
+            assert!(error < max_ms * 0.001, "{max} is not {max_ms}");
+        }
     }
 }
