@@ -175,8 +175,10 @@ fn open_store(options: &Options) -> Result<(Store, Loaded), StartError> {
 /// The threads.
 struct Service {
     node_id: String,
-    stop: Arc<AtomicBool>,
+    stop_front: Arc<AtomicBool>,
     front: JoinHandle<()>,
+    rest: Rest,
+    stop: Arc<AtomicBool>,
     link: JoinHandle<()>,
     engine: JoinHandle<()>,
 }
@@ -210,35 +212,59 @@ impl Service {
         let state = State::restore(settings_of_state, loaded.restored);
         let (engine, handle) = Engine::new(state, store, publisher, incoming, Arc::clone(&stop));
         let traffic = Arc::new(Traffic::default());
-        let front = start_api(options, settings, listener, handle, access, &traffic)?;
-        let front_stop = Arc::clone(&stop);
+        let (front, rest) = start_rest(options, settings, listener, handle, access, &traffic)?;
+        let stop_front = Arc::new(AtomicBool::new(false));
+        let front_stops = Arc::clone(&stop_front);
         Ok(Self {
             node_id,
             link: spawn("link", move || link.run())?,
             engine: spawn("engine", move || engine.run())?,
-            front: spawn("front", move || front.run(&front_stop))?,
+            front: spawn("front", move || front.run(&front_stops))?,
+            rest,
+            stop_front,
             stop,
         })
     }
 
-    /// Stops taking requests, then reading, then writes what is known.
+    /// Stops taking requests, answers those that it has, then stops reading the topics, and writes
+    /// what is known. The readers of the store close before its writer, who then leaves one file.
     fn stop(self) {
+        self.stop_front.store(true, Ordering::Relaxed);
+        let _ = self.front.join();
+        self.rest.stop();
         self.stop.store(true, Ordering::Relaxed);
-        for thread in [self.front, self.engine, self.link] {
+        for thread in [self.engine, self.link] {
             let _ = thread.join();
         }
     }
 }
 
+/// `tiny_http` and the threads that answer.
+struct Rest {
+    server: &'static tiny_http::Server,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Rest {
+    fn stop(self) {
+        for _ in &self.workers {
+            self.server.unblock();
+        }
+        for worker in self.workers {
+            let _ = worker.join();
+        }
+    }
+}
+
 /// Starts `tiny_http` on its socket and its threads, and the front before them.
-fn start_api(
+fn start_rest(
     options: &Options,
     settings: &BusSettings,
     listener: &TcpListener,
     handle: Handle,
     access: Access,
     traffic: &Arc<Traffic>,
-) -> Result<Front, StartError> {
+) -> Result<(Front, Rest), StartError> {
     let (backend, address) = front::backend()?;
     let server = tiny_http::Server::from_listener(backend, None)
         .map_err(|error| std::io::Error::other(error.to_string()))?;
@@ -252,15 +278,13 @@ fn start_api(
         traffic: Arc::clone(traffic),
         store_path: options.data.clone(),
     };
-    for at in 0..API_THREADS {
+    let start = |at: usize| {
         let worker = Worker::new(api.clone());
-        spawn(&format!("api-{at}"), move || worker.run(server))?;
-    }
-    Ok(Front::new(
-        listener.try_clone()?,
-        &address,
-        Arc::clone(traffic),
-    )?)
+        spawn(&format!("api-{at}"), move || worker.run(server))
+    };
+    let workers = (0..API_THREADS).map(start).collect::<Result<_, _>>()?;
+    let front = Front::new(listener.try_clone()?, &address, Arc::clone(traffic))?;
+    Ok((front, Rest { server, workers }))
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub(crate) mod process;
@@ -43,6 +43,11 @@ impl Cluster {
     pub(crate) fn with(mut self, drivers: usize) -> Self {
         (0..drivers).for_each(|at| self.add_driver(&format!("driver-{}", at + 1)));
         self.await_up(drivers);
+        // On a broker that others had before, one of theirs may have been cut off in mid-run.
+        wait_for(RUN, "the runs of other clusters to end", || {
+            let health = self.rest.get("/healthz").json;
+            (health["active_tests"] == json!([])).then_some(())
+        });
         self
     }
 

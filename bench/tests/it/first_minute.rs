@@ -99,7 +99,12 @@ fn the_first_minute() {
         .iter()
         .map(|row| row["test_id"].as_str().unwrap())
         .collect();
-    assert_eq!(ids, [tsunami.as_str(), test_id.as_str()], "newest first");
+    // A broker that is not this cluster's own may know older ones.
+    assert_eq!(
+        ids[..2],
+        [tsunami.as_str(), test_id.as_str()],
+        "newest first"
+    );
     assert_eq!(cluster.nodes_in("up"), ["driver-1", "driver-2"]);
 }
 
