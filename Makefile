@@ -6,6 +6,8 @@
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/release
+# Tests of `it` in which the broker has no part.
+NO_BROKER := --skip frozen_target --skip outsiders --skip refusals
 TLS := proto/tls,driver-core/tls,orchestrator/tls
 
 .PHONY: help build release test soak outsiders test-kafka check fmt up down status logs nodes bench bench-tools bench-compare screenshots clean-data
@@ -35,7 +37,7 @@ test-kafka: ## The whole-system tests, and those of security and faults, on a re
 	@$(CARGO) run --quiet --locked --package bench -- kafka --folder $(TARGET)/kafka fetch
 	$(CARGO) build --locked --workspace --bins --features $(TLS)
 	$(TARGET)/debug/bench kafka --folder $(TARGET)/kafka with -- \
-		$(CARGO) test --locked --package bench --features bench/tls --test it --test hosts
+		$(CARGO) test --locked --package bench --features bench/tls --test it --test hosts -- $(NO_BROKER)
 	$(CARGO) test --locked --package bench --features bench/tls --test kafka
 
 check: ## Formatting, lints, and the rules of the code base

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Signal};
 
 #[test]
 fn a_finished_run_is_exported_in_every_format() {
-    let cluster = Cluster::start(1);
+    let mut cluster = Cluster::start(1);
     let test_id = cluster.run("/avalanche?rate=200&requests=400");
     cluster.await_end(&test_id);
     let export = |format: &str| {
@@ -44,6 +44,13 @@ fn a_finished_run_is_exported_in_every_format() {
         .rest
         .get(&format!("/tests/{test_id}/export?format=xml"));
     assert_eq!(bad.status, 400, "{}", bad.text);
+    // All that has read the store has closed it.
+    cluster.orchestrator.signal(Signal::TERM);
+    assert_eq!(cluster.orchestrator.await_end(), Some(0));
+    for suffix in ["-wal", "-shm"] {
+        let path = cluster.path(&format!("data/o.sqlite{suffix}"));
+        assert!(!path.exists(), "{} is left behind", path.display());
+    }
 }
 
 #[test]

@@ -1,14 +1,20 @@
 //! What cluster it is, and whether it has our topics.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer};
 
 use super::health::Context;
 use super::{BusError, BusSettings};
 use crate::topic::Topic;
+
+/// Longest wait for the reason why a broker cannot be reached …
+const REASON_TIMEOUT: Duration = Duration::from_millis(500);
+/// … for which the client is asked this long at a time.
+const REASON_POLL: Duration = Duration::from_millis(20);
 
 /// What a broker says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +31,10 @@ pub struct Cluster {
 /// [`BusError::Unreachable`] when it does not answer within `timeout`.
 pub fn inspect(settings: &BusSettings, timeout: Duration) -> Result<Cluster, BusError> {
     // Not an admin client: that one never tells why it cannot connect.
-    let client: BaseProducer<Context> = settings.admin().create_with_context(Context::default())?;
+    // A listener that wants TLS closes the connection, which is logged as information only.
+    let mut config = settings.admin();
+    config.set_log_level(RDKafkaLogLevel::Info);
+    let client: BaseProducer<Context> = config.create_with_context(Context::default())?;
     let metadata = client
         .client()
         .fetch_metadata(None, timeout)
@@ -48,10 +57,14 @@ fn unreachable(
     client: &BaseProducer<Context>,
     error: &KafkaError,
 ) -> BusError {
-    // Serves the callbacks that tell of it.
-    client.poll(Duration::ZERO);
-    let last = client.context().health.last_error();
-    let reason = last.unwrap_or_else(|| error.to_string());
+    // Serves the callbacks that tell of it, one event a call; a refused password comes a little
+    // after the request has failed for it.
+    let health = &client.context().health;
+    let asked = Instant::now();
+    while health.reason().is_none() && asked.elapsed() < REASON_TIMEOUT {
+        client.poll(REASON_POLL);
+    }
+    let reason = health.last_error().unwrap_or_else(|| error.to_string());
     BusError::Unreachable {
         brokers: settings.brokers().to_owned(),
         remedy: remedy(&reason),
@@ -62,7 +75,8 @@ fn unreachable(
 /// What to look at, by what the client library says. It has the same words for a certificate of
 /// another authority and for one that has expired.
 fn remedy(reason: &str) -> &'static str {
-    const REMEDIES: [(&str, &str); 3] = [
+    const PROTOCOL: &str = "check security.protocol: the listener may want TLS, or not speak it";
+    const REMEDIES: [(&str, &str); 4] = [
         (
             "SASL authentication error",
             "check sasl.username, the password in sasl.password, and sasl.mechanism",
@@ -71,10 +85,9 @@ fn remedy(reason: &str) -> &'static str {
             "certificate",
             "check ssl.ca.location, and whether the broker's certificate has expired",
         ),
-        (
-            "security.protocol",
-            "check security.protocol: the listener may want TLS, or not speak it",
-        ),
+        ("security.protocol", PROTOCOL),
+        // The first thing that a client asks was answered by closing the connection.
+        ("APIVERSION_QUERY", PROTOCOL),
     ];
     REMEDIES
         .iter()
@@ -150,6 +163,10 @@ mod tests {
             ),
             (
                 "h:1: Disconnected: check security.protocol",
+                "security.protocol",
+            ),
+            (
+                "h:1: Disconnected: closed by peer (after 4ms in state APIVERSION_QUERY)",
                 "security.protocol",
             ),
             (

@@ -1,7 +1,7 @@
 //! Whether the broker answers, as librdkafka's callbacks tell it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -17,7 +17,8 @@ pub struct Health {
 #[derive(Debug, Default)]
 struct State {
     down: AtomicBool,
-    last_error: Mutex<Option<String>>,
+    /// The last error that says more than that all brokers are down.
+    reason: Mutex<Option<String>>,
 }
 
 impl Health {
@@ -30,42 +31,44 @@ impl Health {
     /// The last error that librdkafka reported, if the broker has not answered since.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
-        self.state
-            .last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let all_down = || self.is_down().then(|| "all brokers are down".to_owned());
+        self.reason().or_else(all_down)
+    }
+
+    /// The same, if it says more than that all brokers are down.
+    pub(super) fn reason(&self) -> Option<String> {
+        self.locked_reason().clone()
+    }
+
+    fn locked_reason(&self) -> MutexGuard<'_, Option<String>> {
+        let reason = self.state.reason.lock();
+        reason.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The broker answered.
     pub(super) fn is_up_again(&self) {
         if self.state.down.swap(false, Ordering::Relaxed) {
-            *self
-                .state
-                .last_error
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = None;
+            *self.locked_reason() = None;
         }
+    }
+
+    /// A connection was lost, which librdkafka only logs, with the name of its thread in front.
+    fn lost_connection(&self, message: &str) {
+        let (_, what) = message.split_once("]: ").unwrap_or(("", message));
+        self.locked_reason().get_or_insert_with(|| what.to_owned());
     }
 
     pub(super) fn failed(&self, error: &KafkaError, reason: &str) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             self.state.down.store(true, Ordering::Relaxed);
-            // The reasons that came before say more than "all brokers are down".
-            if self.last_error().is_some() {
-                return;
-            }
+            return;
         }
         let text = if reason.is_empty() {
             error.to_string()
         } else {
             reason.to_owned()
         };
-        *self
-            .state
-            .last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(text);
+        *self.locked_reason() = Some(text);
     }
 }
 
@@ -87,6 +90,11 @@ impl ClientContext for Context {
         self.health.failed(&error, reason);
     }
 
-    /// What librdkafka logs comes again as an error where it matters; the rest is noise.
-    fn log(&self, _level: RDKafkaLogLevel, _facility: &str, _message: &str) {}
+    /// What librdkafka logs comes again as an error where it matters, but for connections that the
+    /// broker closes; those are of interest to who asks for a log of that level.
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "FAIL" && matches!(level, RDKafkaLogLevel::Warning | RDKafkaLogLevel::Info) {
+            self.health.lost_connection(message);
+        }
+    }
 }
