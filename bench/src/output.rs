@@ -65,16 +65,10 @@ pub fn text(document: &Document, view: &View, style: Style) -> String {
         document.date, document.commit
     );
     let _ = writeln!(text, "{}", document.host.line());
-    let settings: Vec<String> = document
-        .settings
-        .iter()
-        .map(|(name, value)| format!("{name} {value}"))
-        .collect();
-    let _ = writeln!(
-        text,
-        "{}; medians, ± quartile distance\n",
-        settings.join(", ")
-    );
+    for (name, value) in &document.settings {
+        let _ = write!(text, "{name} {value}, ");
+    }
+    text += "medians, ± quartile distance\n\n";
     text += &table::draw(&document.cells, view.parameters, view.columns, style);
     let missing = document
         .missing

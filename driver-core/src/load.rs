@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use glommio::{LocalExecutorBuilder, Placement};
 use socket2::SockAddr;
 use thiserror::Error;
@@ -247,10 +247,13 @@ impl Load {
     fn hear(&mut self, words: &Receiver<FirstWord>, plan: &Plan) -> Result<(), PrepareError> {
         let mut reason = None;
         for _ in 0..self.threads.len() {
-            let (_, word) = words.recv_timeout(PREPARE_MAX).map_err(|_| {
-                PrepareError::System(
-                    "a core did not try all its connections within 60 s".to_owned(),
-                )
+            let (_, word) = words.recv_timeout(PREPARE_MAX).map_err(|error| {
+                PrepareError::System(match error {
+                    RecvTimeoutError::Timeout => {
+                        "a core did not try all its connections within 60 s".to_owned()
+                    }
+                    RecvTimeoutError::Disconnected => self.shared.failure().unwrap_or_default(),
+                })
             })?;
             let readiness = word?;
             self.open += readiness.open;

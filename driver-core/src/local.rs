@@ -15,6 +15,7 @@ use proto::units::NS_PER_MS;
 use proto::workload::Workload;
 
 use crate::affinity;
+use crate::check;
 use crate::collector::Collector;
 use crate::load::{Load, LoadOutcome, PrepareError};
 use crate::plan::Plan;
@@ -79,6 +80,8 @@ struct Done {
 
 impl Run {
     fn new(workload: Workload, cpus: Vec<usize>) -> Result<Self, PrepareError> {
+        // The executors take a ring for granted and would panic.
+        check::machine(&cpus)?;
         let plan = Plan::new(workload.clone(), 0, 1);
         let (give, intervals) = bounded(INTERVALS_MAX * cpus.len());
         let interrupted = Arc::new(AtomicBool::new(false));

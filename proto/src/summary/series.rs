@@ -163,6 +163,9 @@ fn join(mut one: SeriesRow, other: SeriesRow) -> SeriesRow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::histogram::{Latencies, SparseLatencies};
+    use crate::message::Health;
+    use crate::summary::Counters;
 
     fn row(second: u64, sent: u64, p99: Option<f64>) -> SeriesRow {
         let counts = SecondRow {
@@ -175,6 +178,56 @@ mod tests {
             p99,
             ..SeriesRow::default()
         }
+    }
+
+    /// One request in this second, with this response time.
+    fn report(second: u64, response_ns: u64) -> Report {
+        let mut latencies = Latencies::new();
+        latencies.response.saturating_record(response_ns);
+        Report {
+            sequence_first: second,
+            sequence: second,
+            last: false,
+            interval_start_ns: second * 1_000_000_000,
+            interval_end_ns: (second + 1) * 1_000_000_000,
+            counters: Counters::default(),
+            seconds: vec![row(second, 1, None).counts],
+            first_send_ns: None,
+            clock: None,
+            health: Health::default(),
+            connections: None,
+            outcome: None,
+            reason: None,
+            latencies: SparseLatencies::from(&latencies),
+        }
+    }
+
+    #[test]
+    fn a_day_keeps_its_figures_and_the_samples_of_its_last_seconds_only() {
+        const DAY: u64 = 86_400;
+        let mut series = Series::default();
+        let template = report(0, 2_000_000);
+        for second in 0..DAY {
+            let mut report = template.clone();
+            report.seconds[0].second = second;
+            series.add(&report);
+        }
+        let is_open = |second: &&Second| matches!(second.samples, Samples::Open { .. });
+        let open = series.seconds.values().filter(is_open).count();
+        assert_eq!(open, OPEN_SECONDS);
+        // Too late for samples, in time for samples.
+        for second in [10, DAY - 10] {
+            series.add(&report(second, 9_000_000));
+        }
+        let rows = series.rows(0);
+        assert_eq!(rows.len() as u64, DAY);
+        let sent: u64 = rows.iter().map(|row| row.counts.sent).sum();
+        assert_eq!(sent, DAY + 2);
+        let max_ms = |second: u64| {
+            let row = &rows[usize::try_from(second).unwrap()];
+            format!("{:.0}", row.max.unwrap())
+        };
+        assert_eq!([0, 10, DAY - 10].map(max_ms), ["2", "2", "9"]);
     }
 
     #[test]
