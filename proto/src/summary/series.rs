@@ -10,7 +10,7 @@ use crate::message::Report;
 
 /// Seconds that keep their samples, counted back from the newest. Reports that come later than
 /// this (the drivers queue 120) still add their counts to older seconds, but no samples.
-const OPEN_SECONDS: usize = 900;
+const OPEN_SECONDS: usize = 180;
 /// Seconds that are kept at all; a run of seven days has 604 800.
 const SECONDS_MAX: usize = 700_000;
 
