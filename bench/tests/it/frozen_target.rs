@@ -57,7 +57,7 @@ fn a_target_frozen_for_half_of_a_run_has_a_p75_of_half_the_pause() {
     let p75 = ms(&point.unwrap()["response_ms"]);
     assert!((9_000.0..12_500.0).contains(&p75), "response p75 {p75} ms");
     let p999 = ms(&result["service"]["p99_9_latency"]);
-    assert!(p999 < 100.0, "service p99.9 {p999} ms");
+    assert!(p999 < 500.0, "service p99.9 {p999} ms");
     let max = ms(&result["service"]["max_latency"]);
     assert!((19_500.0..22_000.0).contains(&max), "service max {max} ms");
     eprintln!("response p75 {p75} ms, service p99.9 {p999} ms, service max {max} ms");
