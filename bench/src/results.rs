@@ -131,6 +131,18 @@ pub enum Error {
 }
 
 impl Cell {
+    /// Keeps the command without the folders of this machine, which mean nothing on another.
+    pub fn keep_command(&mut self, command: &[String]) {
+        let bare = |word: &String| match Path::new(word).file_name() {
+            Some(name) if word.starts_with('/') && !word.starts_with("/dev/") => {
+                name.to_string_lossy().into_owned()
+            }
+            _ => word.clone(),
+        };
+        let words: Vec<String> = command.iter().map(bare).collect();
+        self.command = words.join(" ");
+    }
+
     /// A cell without samples.
     #[must_use]
     pub fn new(subject: &str, parameters: &[(&str, f64)]) -> Self {

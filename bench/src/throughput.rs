@@ -271,7 +271,7 @@ fn new_cell(tool: &Found, group: Group, command: &[String]) -> Cell {
     ];
     let mut cell = Cell::new(tool.tool.name, &parameters);
     cell.version.clone_from(&tool.version);
-    cell.command = command.join(" ");
+    cell.keep_command(command);
     cell
 }
 

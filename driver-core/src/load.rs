@@ -252,7 +252,10 @@ impl Load {
                     RecvTimeoutError::Timeout => {
                         "a core did not try all its connections within 60 s".to_owned()
                     }
-                    RecvTimeoutError::Disconnected => self.shared.failure().unwrap_or_default(),
+                    RecvTimeoutError::Disconnected => {
+                        let failure = self.shared.failure();
+                        failure.unwrap_or_else(|| "a core ended without a word".to_owned())
+                    }
                 })
             })?;
             let readiness = word?;

@@ -52,7 +52,7 @@ pub enum HistogramError {
         /// Its largest value.
         high: u64,
         /// Its significant digits.
-        digits: u32,
+        digits: u64,
     },
 }
 
@@ -138,17 +138,11 @@ fn check_header(inflated: &[u8]) -> Result<(), HistogramError> {
     if inflated.len() < V2_HEADER_LEN {
         return Err(HistogramError::Format("shorter than its header".into()));
     }
-    let word = |at: usize| {
-        inflated[at..at + 4]
-            .iter()
-            .fold(0_u32, |n, b| n << 8 | u32::from(*b))
-    };
-    let long = |at: usize| u64::from(word(at)) << 32 | u64::from(word(at + 4));
-    if word(4) as usize > inflated.len() - V2_HEADER_LEN {
+    if payload::header(inflated, 4..8) > (inflated.len() - V2_HEADER_LEN) as u64 {
         return Err(HistogramError::Format("its payload is cut off".into()));
     }
-    let (digits, low, high) = (word(12), long(16), long(24));
-    if digits > u32::from(SIGNIFICANT_DIGITS) || low == 0 || high < low || high > HIGHEST_NS {
+    let [digits, low, high] = [12..16, 16..24, 24..32].map(|at| payload::header(inflated, at));
+    if digits > u64::from(SIGNIFICANT_DIGITS) || low == 0 || high < low || high > HIGHEST_NS {
         return Err(HistogramError::Shape { low, high, digits });
     }
     Ok(())

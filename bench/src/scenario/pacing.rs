@@ -98,7 +98,7 @@ fn measure_rate(
         };
         let mut cell = Cell::new(tool.tool.name, &[("rate", f64::from(rate))]);
         cell.version.clone_from(&tool.version);
-        cell.command = command.join(" ");
+        cell.keep_command(&command);
         runners.push((cell, command));
     }
     for repetition in 0..options.common.repetitions {

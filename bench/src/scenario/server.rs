@@ -135,7 +135,7 @@ fn measure_once(
         generator.tool.name
     );
     let command = generator.command(&load).ok_or(Error::Nothing(message))?;
-    cell.command = command.join(" ");
+    cell.keep_command(&command);
     let before = server.cpu_seconds();
     let mut sample = throughput::measure_once(rig, &server, &command, options.common.seconds)?;
     let spent = server.cpu_seconds() - before;

@@ -149,7 +149,7 @@ fn measure_tool(
     let command = crate::tools::reporting(name, command);
     let mut cell = new_cell(&subject, options, seconds);
     cell.version.clone_from(&tool.version);
-    cell.command = command.join(" ");
+    cell.keep_command(&command);
     for repetition in 0..options.common.repetitions {
         let sample = measure_once(rig, target, name, &command, seconds, options.pause)?;
         let p99 = sample.get("reported_p99_ms").copied().unwrap_or(f64::NAN);

@@ -6,8 +6,8 @@ use fastrand::Rng;
 use proto::codec;
 use proto::histogram::{Latencies, SparseLatencies};
 use proto::message::{
-    Health, Heartbeat, LatencyFigures, Metrics, Outcome, REGISTER_TYPE, Register, Report, Role,
-    TestConfig, Trigger,
+    Heartbeat, LatencyFigures, Metrics, Outcome, REGISTER_TYPE, Register, Report, Role, TestConfig,
+    Trigger,
 };
 use proto::summary::{Counters, SecondRow};
 use proto::topic::Topic;
@@ -206,19 +206,23 @@ impl Driver {
             .node
             .config(test_id)
             .map_or(0, |config| config.message_count_per_driver);
-        let mut report = blank();
-        report.last = true;
-        report.counters = Counters {
+        let counters = Counters {
             planned,
             not_sent: planned,
             ..Counters::default()
         };
-        report.outcome = Some(match cause {
+        let outcome = match cause {
             Unrun::Missed => Outcome::Missed,
             Unrun::Failed => Outcome::Failed,
             Unrun::Aborted => Outcome::Aborted,
-        });
-        report.reason = Some(reason);
+        };
+        let report = Report {
+            last: true,
+            counters,
+            outcome: Some(outcome),
+            reason: Some(reason),
+            ..Report::default()
+        };
         self.report(test_id, report);
     }
 
@@ -304,36 +308,40 @@ impl Load {
             ok: sent,
             ..SecondRow::default()
         };
-        let mut report = blank();
-        report.sequence_first = self.sequence;
-        report.sequence = self.sequence;
-        report.interval_start_ns = self.sequence * SECOND;
-        report.interval_end_ns = (self.sequence + 1) * SECOND;
-        report.latencies = SparseLatencies::from(&latencies);
-        report.seconds = vec![row];
+        let report = Report {
+            sequence_first: self.sequence,
+            sequence: self.sequence,
+            interval_start_ns: self.sequence * SECOND,
+            interval_end_ns: (self.sequence + 1) * SECOND,
+            counters,
+            seconds: vec![row],
+            latencies: SparseLatencies::from(&latencies),
+            ..Report::default()
+        };
         self.sequence += 1;
-        self.total.add(&counters);
+        self.total.add(&report.counters);
         self.latencies.add(&report.latencies);
-        report.counters = counters;
         report
     }
 
     fn last(&mut self) -> Report {
         self.total.planned = self.config.message_count_per_driver;
         self.total.not_sent = self.total.planned - self.total.sent;
-        let mut report = blank();
-        report.last = true;
-        report.sequence_first = self.sequence;
-        report.sequence = self.sequence;
-        report.interval_end_ns = self.sequence * SECOND;
-        report.counters = self.total.clone();
-        report.latencies = self.latencies.clone();
-        report.outcome = Some(if self.stopped {
+        let outcome = if self.stopped {
             Outcome::Aborted
         } else {
             Outcome::Done
-        });
-        report
+        };
+        Report {
+            last: true,
+            sequence_first: self.sequence,
+            sequence: self.sequence,
+            interval_end_ns: self.sequence * SECOND,
+            counters: self.total.clone(),
+            latencies: self.latencies.clone(),
+            outcome: Some(outcome),
+            ..Report::default()
+        }
     }
 }
 
@@ -366,24 +374,5 @@ fn register(id: &str) -> Register {
         version: None,
         cores: Some(1),
         hostname: None,
-    }
-}
-
-fn blank() -> Report {
-    Report {
-        sequence_first: 0,
-        sequence: 0,
-        last: false,
-        interval_start_ns: 0,
-        interval_end_ns: 0,
-        counters: Counters::default(),
-        seconds: Vec::new(),
-        first_send_ns: None,
-        clock: None,
-        health: Health::default(),
-        connections: None,
-        outcome: None,
-        reason: None,
-        latencies: SparseLatencies::default(),
     }
 }

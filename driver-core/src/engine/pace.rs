@@ -16,8 +16,7 @@ use proto::clock::monotonic_ns;
 use super::{Engine, Turn};
 use crate::recorder::CoreHealth;
 
-/// This part of the gap before an intended send the engine spins, within the two limits: one part in
-/// this many.
+/// The engine spins for one part in this many of the gap before an intended send, within the limits.
 const SPIN_PART: u64 = 10;
 /// Shorter than this, most sleeps would end too late.
 const SPIN_MIN_NS: u64 = 60_000;
@@ -56,9 +55,9 @@ impl Pace {
         }
     }
 
-    /// Takes note of the next intended send.
+    /// Takes note of the next intended send; there is none while all connections wait for answers.
     fn aim(&mut self, next_ns: u64) {
-        if next_ns != self.aim_ns {
+        if next_ns != self.aim_ns && next_ns != u64::MAX {
             let gap_ns = next_ns.saturating_sub(self.aim_ns);
             self.spin_ns = (gap_ns / SPIN_PART).clamp(SPIN_MIN_NS, SPIN_MAX_NS);
             self.aim_ns = next_ns;

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proto::histogram::{Latencies, SparseLatencies};
-use proto::message::{Health, LatencyFigures, Report};
+use proto::message::{LatencyFigures, Report};
 use proto::summary::{Counters, SecondRow, Summary};
 
 use super::*;
@@ -30,13 +30,8 @@ fn report(sequence: u64, last: bool) -> Metrics {
                 ok: 1,
                 ..SecondRow::default()
             }],
-            first_send_ns: None,
-            clock: None,
-            health: Health::default(),
-            connections: None,
-            outcome: None,
-            reason: None,
             latencies: SparseLatencies::from(&latencies),
+            ..Report::default()
         }),
     }
 }

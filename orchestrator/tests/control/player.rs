@@ -5,7 +5,7 @@ use std::time::Duration;
 use proto::bus::{BusSettings, Publisher};
 use proto::histogram::{Latencies, SparseLatencies};
 use proto::message::{
-    Health, Heartbeat, LatencyFigures, Message, Metrics, NodeState, Outcome, Register, Report, Role,
+    Heartbeat, LatencyFigures, Message, Metrics, NodeState, Outcome, Register, Report, Role,
 };
 use proto::summary::{Counters, SecondRow};
 
@@ -83,18 +83,13 @@ pub(crate) fn interval(node_id: &str, test_id: &str, sequence: u64, planned: u64
         report: Some(Report {
             sequence_first: sequence,
             sequence,
-            last: false,
             interval_start_ns: sequence * 1_000_000_000,
             interval_end_ns: (sequence + 1) * 1_000_000_000,
             counters: counters(if sequence == 0 { planned } else { 0 }, 100),
             seconds: vec![row],
             first_send_ns: Some(1000),
-            clock: None,
-            health: Health::default(),
-            connections: None,
-            outcome: None,
-            reason: None,
             latencies: SparseLatencies::from(&latencies),
+            ..Report::default()
         }),
     }
 }

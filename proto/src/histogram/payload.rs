@@ -5,17 +5,25 @@
 //! `HdrHistogram` for Java, `encodeIntoByteBuffer`: a header of 40 bytes, then counts as zig-zag
 //! LEB128 of at most 9 bytes, where a negative number is a run of that many zeros.
 
+use std::ops::Range;
+
+use super::sparse::SUB_BUCKET_MASK;
 use super::{HIGHEST_NS, HistogramError, LOWEST_NS, SIGNIFICANT_DIGITS, V2_HEADER_LEN};
 
 const V2_COOKIE: u32 = 0x1c84_9313;
-/// 3 significant digits need 2048 sub-buckets; all but the first bucket use their upper half.
-const HALF: u64 = 1024;
+/// All buckets but the first use the upper half of their sub-buckets.
+const HALF: u64 = SUB_BUCKET_MASK.div_ceil(2);
 /// Counts in a histogram of our shape.
 const COUNTS: u64 = (HIGHEST_NS.ilog2() as u64 - HALF.ilog2() as u64 + 2) * HALF;
 
-/// Whether the header is that of a histogram of our shape.
+/// A number of the header, which must be there; big-endian.
+pub(super) fn header(inflated: &[u8], at: Range<usize>) -> u64 {
+    inflated[at].iter().fold(0, |n, b| n << 8 | u64::from(*b))
+}
+
+/// Whether the header, which must be there, is that of a histogram of our shape.
 pub(super) fn is_ours(inflated: &[u8]) -> bool {
-    let header = [
+    let expected = [
         (0..4, u64::from(V2_COOKIE)),
         (8..12, 0),
         (12..16, u64::from(SIGNIFICANT_DIGITS)),
@@ -23,23 +31,19 @@ pub(super) fn is_ours(inflated: &[u8]) -> bool {
         (24..32, HIGHEST_NS),
         (32..40, 1.0_f64.to_bits()),
     ];
-    let big_endian = |bytes: &[u8]| bytes.iter().fold(0, |n, b| n << 8 | u64::from(*b));
-    header
+    expected
         .into_iter()
-        .all(|(at, expected)| inflated.get(at).map(big_endian) == Some(expected))
+        .all(|(at, expected)| header(inflated, at) == expected)
 }
 
-/// The non-empty buckets: lowest value and count, in rising order.
+/// The non-empty buckets: lowest value and count, in rising order. The header must be there.
 ///
 /// # Errors
 /// [`HistogramError::Format`] when a number is cut off, or there are more counts than buckets.
 pub(super) fn buckets(inflated: &[u8]) -> Result<Vec<(u64, u64)>, HistogramError> {
     let format = |text: &str| HistogramError::Format(text.to_owned());
-    let (header, payload) = inflated
-        .split_at_checked(V2_HEADER_LEN)
-        .ok_or_else(|| format("shorter than its header"))?;
-    let len = header[4..8].iter().fold(0, |n, b| n << 8 | usize::from(*b));
-    let mut payload = payload
+    let len = usize::try_from(header(inflated, 4..8)).unwrap_or(usize::MAX);
+    let mut payload = inflated[V2_HEADER_LEN..]
         .get(..len)
         .ok_or_else(|| format("its payload is cut off"))?;
     let mut buckets = Vec::new();

@@ -133,7 +133,7 @@ fn highest_equivalent(lowest: u64) -> u64 {
 }
 
 /// 3 significant digits need 2048 sub-buckets.
-const SUB_BUCKET_MASK: u64 = 2047;
+pub(super) const SUB_BUCKET_MASK: u64 = 2047;
 
 /// The sparse form of [`Latencies`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -102,7 +102,7 @@ pub struct Connections {
 }
 
 /// Our part of a metrics message: what can be merged exactly.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Report {
     /// First interval that this report covers, counted from 0.
     pub sequence_first: u64,

@@ -164,8 +164,6 @@ fn join(mut one: SeriesRow, other: SeriesRow) -> SeriesRow {
 mod tests {
     use super::*;
     use crate::histogram::{Latencies, SparseLatencies};
-    use crate::message::Health;
-    use crate::summary::Counters;
 
     fn row(second: u64, sent: u64, p99: Option<f64>) -> SeriesRow {
         let counts = SecondRow {
@@ -187,18 +185,11 @@ mod tests {
         Report {
             sequence_first: second,
             sequence: second,
-            last: false,
             interval_start_ns: second * 1_000_000_000,
             interval_end_ns: (second + 1) * 1_000_000_000,
-            counters: Counters::default(),
             seconds: vec![row(second, 1, None).counts],
-            first_send_ns: None,
-            clock: None,
-            health: Health::default(),
-            connections: None,
-            outcome: None,
-            reason: None,
             latencies: SparseLatencies::from(&latencies),
+            ..Report::default()
         }
     }
 

@@ -84,14 +84,6 @@ fn an_outage_of_the_broker_loses_nobody() {
         .into_iter()
         .for_each(|message| world.report(message));
     assert_eq!(world.phase("t"), Phase::Done);
-    let held = |world: &mut World| {
-        let (result, _) = world.state.result("t", 0, world.now())?;
-        Some((result.state.clone(), world.state.detail("t").is_some()))
-    };
-    let expected = Some(("done".to_owned(), true));
-    assert_eq!(held(&mut world), expected, "it is nowhere else");
-    world.event(Event::Store(Ok(())));
-    assert_eq!(held(&mut world), None, "the store has it");
 }
 
 #[test]

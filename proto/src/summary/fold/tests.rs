@@ -37,18 +37,13 @@ fn interval(node: &str, sequence: u64, samples: &[u64]) -> Metrics {
         report: Some(Report {
             sequence_first: sequence,
             sequence,
-            last: false,
             interval_start_ns: sequence * 1_000_000_000,
             interval_end_ns: (sequence + 1) * 1_000_000_000,
             counters,
             seconds: vec![row],
             first_send_ns: Some(0),
-            clock: None,
-            health: Health::default(),
-            connections: None,
-            outcome: None,
-            reason: None,
             latencies: SparseLatencies::from(&latencies),
+            ..Report::default()
         }),
     }
 }
