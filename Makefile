@@ -1,6 +1,6 @@
 # Thin on purpose: each target is one line to cargo or to a binary; `appliance` and `bench` do the work.
 #
-# Variables of `make up`: DRIVERS=1..16, BROKER=host:port|embedded|redpanda, TESTSERVER_PORT, ORCHESTRATOR_PORT.
+# Variables of `make up`: DRIVERS=1..16, BROKER=host:port|embedded|redpanda|kafka, TESTSERVER_PORT, ORCHESTRATOR_PORT.
 # They reach the binaries through the environment, on either side: `DRIVERS=4 make up`, `make up DRIVERS=4`.
 
 CARGO ?= cargo
