@@ -29,6 +29,9 @@ pub const SIGNIFICANT_DIGITS: u8 = 3;
 /// Largest encoded histogram that is inflated, in bytes of V2 payload. A full one of ours has
 /// about 34 000 buckets of at most 9 bytes.
 const INFLATED_LEN_MAX: u64 = 1 << 20;
+/// Most samples of one histogram on the wire: ten million a second for most of a year. Counts that
+/// are sums of these stay below the 2^63 that the format can write.
+const SAMPLES_MAX: u64 = 1 << 48;
 const V2_HEADER_LEN: usize = 40;
 const COMPRESSED_HEADER_LEN: usize = 8;
 const V2_COMPRESSED_COOKIE: u32 = 0x1c84_9314;
@@ -42,6 +45,9 @@ pub enum HistogramError {
     /// Not V2-deflate, truncated, or too large.
     #[error("a histogram is not HdrHistogram V2-deflate: {0}")]
     Format(String),
+    /// Of more samples than a run can have.
+    #[error("a histogram counts {0} samples; at most {SAMPLES_MAX} are believed")]
+    Samples(u64),
     /// Of bounds or digits that ours cannot take.
     #[error(
         "a histogram counts {low} to {high} with {digits} digits; at most {SIGNIFICANT_DIGITS} digits up to {HIGHEST_NS} are merged"
@@ -88,10 +94,14 @@ pub fn decode(text: &str) -> Result<Histogram<u64>, HistogramError> {
 /// As [`decode`].
 pub fn decode_sparse(text: &str) -> Result<Sparse, HistogramError> {
     let inflated = checked(text)?;
-    if payload::is_ours(&inflated) {
-        payload::buckets(&inflated).map(Sparse::of_buckets)
+    let samples = if payload::is_ours(&inflated) {
+        Sparse::of_buckets(payload::buckets(&inflated)?)
     } else {
-        deserialize(&inflated).map(|histogram| Sparse::from(&histogram))
+        Sparse::from(&deserialize(&inflated)?)
+    };
+    match samples.len() {
+        0..=SAMPLES_MAX => Ok(samples),
+        more => Err(HistogramError::Samples(more)),
     }
 }
 
@@ -321,5 +331,15 @@ mod tests {
                 digits: 4
             }
         );
+    }
+
+    #[test]
+    fn a_histogram_of_more_samples_than_a_run_can_have_is_refused() {
+        let mut huge = new();
+        huge.saturating_record_n(17, SAMPLES_MAX);
+        assert!(decode_sparse(&encode(&huge)).is_ok());
+        huge.saturating_record_n(2_000, 1);
+        let refused = decode_sparse(&encode(&huge));
+        assert_eq!(refused, Err(HistogramError::Samples(SAMPLES_MAX + 1)));
     }
 }

@@ -4,12 +4,14 @@
 //! written by others to the same reference work with our nodes. Decoding is liberal: unknown fields are
 //! ignored, numbers may be strings, absent optional fields take their stated default.
 
+mod check;
 mod heartbeat;
 mod metrics;
 mod register;
 mod test_config;
 mod trigger;
 
+pub use check::check_message;
 pub use heartbeat::{ClockEcho, ClockProbe, Heartbeat, NodeState, Role};
 pub use metrics::{Connections, Health, LatencyFigures, Metrics, Outcome, Report};
 pub use register::{REGISTER_TYPE, Register};

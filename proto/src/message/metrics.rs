@@ -73,9 +73,11 @@ impl Health {
         self.cpu_idle_min = merge(self.cpu_idle_min, other.cpu_idle_min, f64::min);
         self.cpu_steal_max = merge(self.cpu_steal_max, other.cpu_steal_max, f64::max);
         self.stall_max_ns = self.stall_max_ns.max(other.stall_max_ns);
-        self.descriptors_exhausted += other.descriptors_exhausted;
-        self.ports_exhausted += other.ports_exhausted;
-        self.dropped += other.dropped;
+        self.descriptors_exhausted = self
+            .descriptors_exhausted
+            .saturating_add(other.descriptors_exhausted);
+        self.ports_exhausted = self.ports_exhausted.saturating_add(other.ports_exhausted);
+        self.dropped = self.dropped.saturating_add(other.dropped);
     }
 }
 

@@ -1,0 +1,77 @@
+//! What must hold of the messages for any bytes at all: the body of the fuzz target, and of the
+//! test that replays its corpus.
+
+use std::fmt;
+
+use super::{Heartbeat, Message, Metrics, Register, TestConfig, Trigger};
+use crate::codec;
+use crate::summary::{Absorbed, Context, Summary};
+use crate::topic::Topic;
+use crate::workload::Workload;
+
+/// Reads `bytes` (after a first one that chooses the topic) as a message; one that is read is
+/// written and read again, and put to its use.
+///
+/// # Panics
+/// When what is written is not what was read, when a valid test is not valid at its driver, or when
+/// a report is counted twice: a bug.
+pub fn check_message(bytes: &[u8]) {
+    let Some((choice, bytes)) = bytes.split_first() else {
+        return;
+    };
+    match Topic::ALL[usize::from(*choice) % Topic::ALL.len()] {
+        Topic::Register => drop(reread::<Register>(bytes)),
+        Topic::TestConfig => reread(bytes).iter().for_each(check_config),
+        Topic::Trigger => drop(reread::<Trigger>(bytes)),
+        Topic::Metrics => reread(bytes).iter().for_each(check_fold),
+        Topic::Heartbeat => drop(reread::<Heartbeat>(bytes)),
+    }
+}
+
+fn reread<T: Message + PartialEq + fmt::Debug>(bytes: &[u8]) -> Option<T> {
+    let message: T = codec::decode(&mut bytes.to_vec()).ok()?;
+    let again = codec::decode(&mut codec::encode(&message));
+    assert_eq!(again.ok().as_ref(), Some(&message), "not what was written");
+    Some(message)
+}
+
+fn check_config(config: &TestConfig) {
+    let target = "http://127.0.0.1:8000/";
+    if let Ok(workload) = Workload::from_config(config, target) {
+        let published = workload.to_config(&config.test_id);
+        let at_driver = Workload::from_config(&published, target);
+        assert_eq!(at_driver.ok(), Some(workload), "another one at its driver");
+    }
+}
+
+fn check_fold(metrics: &Metrics) {
+    let context = Context {
+        test_id: &metrics.test_id,
+        test_type: "AVALANCHE",
+        state: "running",
+        closed_loop: true,
+        ended: false,
+        planned_per_driver: None,
+        expected: std::slice::from_ref(&metrics.node_id),
+        thresholds: &[],
+        series_from: 0,
+    };
+    let mut summary = Summary::default();
+    summary.absorb(metrics);
+    let once = summary.result(&context);
+    assert_ne!(summary.absorb(metrics), Absorbed::New, "counted twice");
+    assert_eq!(summary.result(&context), once);
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_corpus_of_the_fuzzer_holds() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/message");
+        let files: Vec<_> = std::fs::read_dir(directory).unwrap().collect();
+        assert!(files.len() >= 10, "{} files in {directory}", files.len());
+        for file in files {
+            super::check_message(&std::fs::read(file.unwrap().path()).unwrap());
+        }
+    }
+}
