@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 pub(crate) mod process;
 mod rest;
+pub(crate) mod small_disk;
 
 pub(crate) use process::{Process, Signal, wait_for};
 pub(crate) use rest::{Answer, Rest};

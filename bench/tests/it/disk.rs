@@ -1,80 +1,15 @@
 //! The orchestrator's disk fills up in the middle of a run.
 
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
+use crate::cluster::small_disk::SmallDisk;
 use crate::cluster::{Cluster, SOON, wait_for};
 
 /// Room for the store of a few runs, MiB.
 const SIZE_MIB: usize = 4;
 
-/// A file system of its own that is small enough to be filled. Gone when it goes out of scope.
-struct SmallDisk {
-    folder: PathBuf,
-}
-
-impl SmallDisk {
-    /// `None`, and said so, where that is not allowed.
-    fn mount(folder: &Path) -> Option<Self> {
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={SIZE_MIB}m"), "dlts"])
-            .arg(folder)
-            .output();
-        match mounted {
-            Ok(output) if output.status.success() => Some(Self {
-                folder: folder.to_owned(),
-            }),
-            Ok(output) => {
-                let why = String::from_utf8_lossy(&output.stderr);
-                eprintln!("skipped, no file system can be mounted here: {why}");
-                None
-            }
-            Err(error) => {
-                eprintln!("skipped, there is no `mount`: {error}");
-                None
-            }
-        }
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.folder.join("filler")
-    }
-
-    /// Leaves no room for a single page.
-    fn fill(&self) {
-        let mut filler = File::create(self.filler()).unwrap();
-        let page = [0; 4096];
-        let refused = (0..=SIZE_MIB * 256).find_map(|_| filler.write_all(&page).err());
-        assert_eq!(
-            refused.map(|error| error.kind()),
-            Some(std::io::ErrorKind::StorageFull)
-        );
-    }
-
-    fn make_room(&self) {
-        std::fs::remove_file(self.filler()).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: the orchestrator may still have its files open.
-        let unmounted = Command::new("umount")
-            .arg("--lazy")
-            .arg(&self.folder)
-            .status();
-        if !std::thread::panicking() {
-            assert!(unmounted.is_ok_and(|status| status.success()));
-        }
-    }
-}
-
 #[test]
 fn a_full_disk_stops_nothing_and_is_got_over() {
     let mut cluster = Cluster::without_drivers();
-    let Some(disk) = SmallDisk::mount(&cluster.path("data")) else {
+    let Some(disk) = SmallDisk::mount(&cluster.path("data"), SIZE_MIB) else {
         return;
     };
     cluster.restart_orchestrator();

@@ -6,7 +6,11 @@ use proto::topic::Topic;
 use serde_json::Value;
 
 use crate::broker::Kafka;
+use crate::cluster::small_disk::SmallDisk;
 use crate::cluster::{Cluster, SOON, Signal, wait_for};
+
+/// Room for a broker's log and what it writes at its start, MiB.
+const DISK_MIB: usize = 64;
 
 fn int(value: &Value) -> u64 {
     value
@@ -37,6 +41,44 @@ fn a_broker_killed_and_restarted_in_mid_run_loses_nothing() {
     });
     kafka.restart();
     assert_eq!(cluster.nodes_in("down"), Vec::<String>::new());
+    assert_whole(&cluster.await_end(&test_id), 6000, cluster.seen());
+    let next = cluster.run("/avalanche?requests=100&connections=4");
+    assert_eq!(
+        int(&cluster.await_end(&next)["ok"]),
+        200,
+        "and the next run"
+    );
+}
+
+#[test]
+fn a_full_disk_of_the_broker_loses_nothing_once_there_is_room() {
+    let mut mounted = None;
+    let mut kafka = Kafka::with(|folder| {
+        let data = folder.join("broker");
+        std::fs::create_dir(&data).unwrap();
+        mounted = SmallDisk::mount(&data, DISK_MIB);
+        Vec::new()
+    });
+    // From here on it is unmounted before the folder is removed that it is in.
+    let Some(disk) = mounted else {
+        return;
+    };
+    kafka.broker.await_answer().unwrap();
+    let cluster = Cluster::around(Some(kafka.address())).with(2);
+    let test_id = cluster.run("/avalanche?rate=100&requests=3000");
+    cluster.await_load(&test_id);
+    let before = cluster.seen();
+    disk.fill();
+    wait_for(SOON, "the broker to give up", || {
+        let health = cluster.rest.get("/healthz");
+        (health.json["broker"]["state"] != "up").then_some(())
+    });
+    wait_for(SOON, "the load to go on without a broker", || {
+        (cluster.seen() > before + 500).then_some(())
+    });
+    kafka.broker.kill();
+    disk.make_room();
+    kafka.restart();
     assert_whole(&cluster.await_end(&test_id), 6000, cluster.seen());
     let next = cluster.run("/avalanche?requests=100&connections=4");
     assert_eq!(

@@ -238,7 +238,11 @@ mod headers {
         fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Headers, A::Error> {
             let mut headers = Headers::new();
             while let Some((name, value)) = fields.next_entry::<String, Text>()? {
-                headers.push((name, value.0));
+                if name.contains(':') {
+                    let told = format!("{name:?} is no name of a header field: it has a colon");
+                    return Err(de::Error::custom(told));
+                }
+                headers.push(trimmed(&name, &value.0));
             }
             Ok(headers)
         }
@@ -248,7 +252,11 @@ mod headers {
         let (name, value) = line
             .split_once(':')
             .ok_or_else(|| E::custom(format!("{line:?} is no header field; write Name: value")))?;
-        Ok((name.trim().to_owned(), value.trim().to_owned()))
+        Ok(trimmed(name, value))
+    }
+
+    fn trimmed(name: &str, value: &str) -> (String, String) {
+        (name.trim().to_owned(), value.trim().to_owned())
     }
 }
 
@@ -337,6 +345,7 @@ mod tests {
             (json!({"rate": "5:x"}), "rate", "0.001 to 10000000"),
             (json!({"ramp": "1:2", "rate": 3}), "rate", "twice"),
             (json!({"headers": "no colon"}), "headers", "Name: value"),
+            (json!({"headers": {"A:B": 1}}), "headers", "colon"),
             (json!({"stages": "5"}), "stages", "rate@duration"),
             (json!({"phase": "maybe"}), "phase", "maybe"),
         ] {
