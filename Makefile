@@ -8,7 +8,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/release
 # Tests of `it` in which the broker has no part.
 NO_BROKER := --skip frozen_target --skip outsiders --skip refusals
-TLS := proto/tls,driver-core/tls,orchestrator/tls
+# Of the build that `check` and `test` are about: FEATURES=tls has TLS and SASL to the broker.
+FEATURES ?=
 
 .PHONY: help build release test soak outsiders test-kafka check fmt up down status logs nodes bench bench-tools bench-compare screenshots clean-data
 
@@ -19,11 +20,11 @@ build: ## All binaries, in target/release
 	$(CARGO) build --release --locked --workspace --bins
 
 release: ## The same with TLS and SASL to the broker (builds OpenSSL: needs perl)
-	$(CARGO) build --release --locked --workspace --bins --features $(TLS)
+	$(CARGO) build --release --locked --workspace --bins --features tls
 
 test: ## All tests
-	$(CARGO) build --locked --workspace --bins
-	$(CARGO) test --locked --workspace
+	$(CARGO) build --locked --workspace --bins --features "$(FEATURES)"
+	$(CARGO) test --locked --workspace --features "$(FEATURES)"
 
 soak: ## The fault tests TRIES times over (20), each time at other instants
 	$(CARGO) build --locked --workspace --bins
@@ -34,15 +35,17 @@ outsiders: ## Install the foreign readers that some tests ask (Python; without t
 	$(TARGET)/outsiders/bin/pip install --quiet --requirement bench/tests/it/outsiders/requirements.txt
 
 test-kafka: ## The whole-system tests, and those of security and faults, on a real Apache Kafka
-	@$(CARGO) run --quiet --locked --package bench -- kafka --folder $(TARGET)/kafka fetch
-	$(CARGO) build --locked --workspace --bins --features $(TLS)
+	@command -v mvn >/dev/null && command -v java >/dev/null || \
+		{ echo "make test-kafka: fetching and running Kafka needs Maven and Java 17 (apt install maven)"; exit 1; }
+	$(CARGO) build --locked --workspace --bins --features tls
+	$(TARGET)/debug/bench kafka --folder $(TARGET)/kafka fetch
+	$(CARGO) test --locked --package bench --features kafka --test kafka
 	$(TARGET)/debug/bench kafka --folder $(TARGET)/kafka with -- \
-		$(CARGO) test --locked --package bench --features bench/tls --test it --test hosts -- $(NO_BROKER)
-	$(CARGO) test --locked --package bench --features bench/tls --test kafka
+		$(CARGO) test --locked --package bench --features kafka --test it --test hosts -- $(NO_BROKER)
 
 check: ## Formatting, lints, and the rules of the code base
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets --features "$(FEATURES)" -- -D warnings
 	$(CARGO) test --locked --package bench --test tidy
 
 fmt: ## Format the code

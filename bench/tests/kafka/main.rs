@@ -1,6 +1,6 @@
 //! dlts on a real Apache Kafka: security, faults of the broker, and clients of other ecosystems.
 //!
-//! Run by `make test-kafka`, with the feature `tls`: each test starts a Kafka of its own, one at a
+//! Run by `make test-kafka`, with the feature `kafka`: each test starts a Kafka of its own, one at a
 //! time, in a folder that is gone when the test is.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
