@@ -139,7 +139,8 @@ pub fn run(options: &AgentOptions) -> Result<(), AgentError> {
         "driver_up",
         json!({"node_id": node_id, "cpus": cpus, "ring": ring, "version": version}),
     );
-    control::Control::new(options, &node_id, cpus, link).run(|| stop.load(Ordering::Relaxed));
+    control::Control::new(options, &node_id, cpus, settings.brokers(), link)
+        .run(|| stop.load(Ordering::Relaxed));
     Ok(())
 }
 

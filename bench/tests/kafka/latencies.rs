@@ -25,7 +25,7 @@ fn measure(cluster: &Cluster) -> (Vec<u128>, Vec<u128>) {
         cluster.await_load(&test_id);
         let told = asked.elapsed();
         figures.0.push(first.as_millis());
-        figures.1.push((told - first).as_millis());
+        figures.1.push(told.saturating_sub(first).as_millis());
         cluster.await_end(&test_id);
     }
     figures.0.sort_unstable();

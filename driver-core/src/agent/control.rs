@@ -1,5 +1,6 @@
 //! The control thread: it owns the node, the outbox and the producer, and does what they ask.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,8 +52,15 @@ pub(super) struct Control {
 }
 
 impl Control {
-    pub(super) fn new(options: &AgentOptions, node_id: &str, cpus: Vec<usize>, link: Link) -> Self {
-        let register = register(node_id, &cpus);
+    /// `brokers` are those of the link.
+    pub(super) fn new(
+        options: &AgentOptions,
+        node_id: &str,
+        cpus: Vec<usize>,
+        brokers: &str,
+        link: Link,
+    ) -> Self {
+        let register = register(node_id, &cpus, brokers);
         let settings = Settings {
             cpus,
             logs: options.logs.join(node_id),
@@ -352,15 +360,48 @@ fn trouble(what: &str, error: &BusError) {
     }
 }
 
-fn register(node_id: &str, cpus: &[usize]) -> Register {
+fn register(node_id: &str, cpus: &[usize], brokers: &str) -> Register {
     let uname = rustix::system::uname();
     let hostname = uname.nodename().to_string_lossy().into_owned();
     Register {
         node_id: node_id.to_owned(),
-        node_ip: format!("{hostname}:0"),
+        // The port is 0: a driver listens nowhere.
+        node_ip: address(brokers).map_or_else(
+            || format!("{hostname}:0"),
+            |ip| SocketAddr::new(ip, 0).to_string(),
+        ),
         message_type: REGISTER_TYPE.to_owned(),
         version: Some(env!("CARGO_PKG_VERSION").to_owned()),
         cores: Some(cpus.len() as u64),
         hostname: Some(hostname),
+    }
+}
+
+/// The address of this host on its way to the first broker.
+fn address(brokers: &str) -> Option<IpAddr> {
+    let first = brokers.split(',').next()?.trim();
+    let broker = first.to_socket_addrs().ok()?.next()?;
+    let any: IpAddr = match broker {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    // Nothing is sent: a datagram socket that is connected has a route.
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(broker).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_the_one_that_the_broker_is_reached_from() {
+        assert_eq!(address("127.0.0.1:9"), Some(Ipv4Addr::LOCALHOST.into()));
+        assert_eq!(
+            address("127.0.0.1:9, [::1]:9"),
+            Some(Ipv4Addr::LOCALHOST.into())
+        );
+        assert_eq!(address("nowhere.invalid:9"), None);
     }
 }

@@ -33,7 +33,7 @@ const HEAD_COLUMNS = [
 ];
 
 const DETAIL_COLUMNS = [
-  ["Address", (n) => n.known?.node_IP ?? format.NONE, "", null],
+  ["Address", (n) => n.known?.node_IP?.replace(/:0$/, "") ?? format.NONE, "", null],
   ["Host", (n) => n.known?.hostname ?? format.NONE, "", null],
   ["Version", (n) => n.known?.version ?? format.NONE, "", null],
   [
