@@ -9,7 +9,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::{
-    Arrival, InvalidParam, Limit, Params, RateSpec, Request, Stage, Target, TestType, Workload,
+    Arrival, InvalidParam, Limit, Params, Rate, RateSpec, Request, Stage, Target, TestType,
+    Workload,
 };
 use crate::message::{DEFAULT_BURST, TestConfig};
 use crate::summary::Threshold;
@@ -134,8 +135,10 @@ impl Workload {
     /// The parameters that give this workload again, every default written out.
     #[must_use]
     pub fn to_params(&self) -> Params {
-        let text = std::str::from_utf8(&self.request.body);
-        let body_base64 = text.is_err().then(|| BASE64.encode(&self.request.body));
+        let text = std::str::from_utf8(&self.request.body).ok();
+        // JSON makes up to six bytes of one; what is longer so than in Base64 goes as that.
+        let text = text.filter(|text| escaped_len(text) <= text.len().div_ceil(3) * 4);
+        let body_base64 = text.is_none().then(|| BASE64.encode(&self.request.body));
         let (burst, rate, stages) = match &self.arrival {
             Arrival::ClosedLoop => (None, None, None),
             Arrival::Bursts { burst, .. } => (Some(u64::from(*burst)), None, None),
@@ -152,7 +155,7 @@ impl Workload {
             stages,
             method: Some(self.request.method.clone()),
             headers: some_unless_empty(self.request.headers.clone()),
-            body: text.ok().filter(|text| !text.is_empty()).map(str::to_owned),
+            body: text.filter(|text| !text.is_empty()).map(str::to_owned),
             body_base64,
             timeout_ms: Some(units::ns_to_ms(self.timeout_ns)),
             deadline_ms: self.deadline_ns.map(units::ns_to_ms),
@@ -204,6 +207,17 @@ fn arrival(kind: TestType, gap_s: f64, params: &Params, defaults: &Defaults) -> 
         params.burst.unwrap_or(defaults.burst),
         1..=BURST_MAX,
     )?;
+    // As many a second as a rate may ask for.
+    let milli = u128::from(burst) * 1_000_000_000_000 / u128::from(gap_ns);
+    if milli > u128::from(Rate::MILLI_MAX) {
+        let least_s = f64::from(burst) * 1e3 / Rate::MILLI_MAX as f64;
+        let problem = format!(
+            "bursts of {burst} every {gap_s} s are more than {} requests a second; \
+             make the gap {least_s} s or longer, or the burst smaller",
+            Rate::MILLI_MAX / 1000
+        );
+        return Err(InvalidParam::new("seconds", problem));
+    }
     Ok(Arrival::Bursts { gap_ns, burst })
 }
 
@@ -299,6 +313,16 @@ fn request(params: &Params) -> Checked<Request> {
         headers,
         body: body(params)?,
     })
+}
+
+/// Bytes of a string within the quotes of JSON.
+fn escaped_len(text: &str) -> usize {
+    let len = |byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        0x00..0x20 => 6,
+        _ => 1,
+    };
+    text.bytes().map(len).sum()
 }
 
 fn body(params: &Params) -> Checked<Vec<u8>> {

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::codec;
-use crate::workload::Rate;
 
 const TARGET: &str = "http://127.0.0.1:8000/";
 
@@ -69,6 +68,29 @@ fn a_rate_makes_an_open_loop_of_either_kind() {
             duration_ns: Some(3_000_000_000)
         }
     );
+}
+
+#[test]
+fn the_longest_body_fits_a_message_whatever_its_bytes() {
+    for byte in [0, b'"', b'a', 0xff] {
+        let body = vec![byte; BODY_LEN_MAX];
+        let workload = avalanche(json!({"body_base64": BASE64.encode(&body)})).unwrap();
+        let params = workload.to_params();
+        let length = serde_json::to_vec(&params).unwrap().len();
+        assert!(length < 800_000, "{length} bytes for {byte}");
+        let again = avalanche(serde_json::to_value(&params).unwrap()).unwrap();
+        assert_eq!(again.request.body, body);
+    }
+}
+
+#[test]
+fn bursts_are_held_to_the_greatest_rate() {
+    let bursts = |gap_s, burst| check(TestType::Tsunami, gap_s, json!({"burst": burst}));
+    assert!(bursts(0.1, 1_000_000).is_ok());
+    let error = bursts(0.099, 1_000_000).unwrap_err().to_string();
+    assert!(error.contains("10000000 requests a second"), "{error}");
+    assert!(error.contains("0.1 s or longer"), "{error}");
+    assert!(bursts(1e-9, 1).is_err());
 }
 
 #[test]
