@@ -57,13 +57,22 @@ impl Schedule {
         })
     }
 
-    /// The same schedule for participant `index` of `count`, which starts that share of a gap later.
+    /// The place of participant `index` of `count` within the gap, ns: that share of it.
+    ///
+    /// # Panics
+    /// Unless `index < count`.
     #[must_use]
-    pub fn staggered(mut self, index: u32, count: u32) -> Self {
+    pub fn stagger_ns(&self, index: u32, count: u32) -> u64 {
         assert!(index < count, "participant {index} of {count}");
         let gap = u128::from(self.gap_ns());
         let offset = gap * u128::from(index) / u128::from(count);
-        self.offset_ns = u64::try_from(offset).expect("invariant: less than the gap");
+        u64::try_from(offset).expect("invariant: less than the gap")
+    }
+
+    /// The same schedule, so much later.
+    #[must_use]
+    pub fn delayed(mut self, offset_ns: u64) -> Self {
+        self.offset_ns = offset_ns;
         self
     }
 
@@ -102,7 +111,7 @@ impl Schedule {
         }
     }
 
-    /// Requests intended within `duration_ns` of the start.
+    /// Requests intended within `duration_ns` of the start; `u64::MAX` for that many and more.
     #[must_use]
     pub fn count_within(&self, duration_ns: u64) -> u64 {
         let (mut within, mut beyond) = (0_u64, 1_u64);
@@ -110,12 +119,15 @@ impl Schedule {
             self.intended_ns(index)
                 .is_some_and(|instant| instant < duration_ns)
         };
-        while inside(beyond) {
-            within = beyond;
-            beyond = beyond.saturating_mul(2);
-        }
         if !inside(0) {
             return 0;
+        }
+        while inside(beyond) {
+            if beyond == u64::MAX {
+                return u64::MAX;
+            }
+            within = beyond;
+            beyond = beyond.saturating_mul(2);
         }
         while beyond - within > 1 {
             let middle = within + (beyond - within) / 2;

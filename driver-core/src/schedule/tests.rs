@@ -107,13 +107,23 @@ fn a_week_at_the_fastest_rate_is_still_exact() {
 }
 
 #[test]
+fn a_plan_of_more_requests_than_can_be_counted_is_counted() {
+    let schedule = Schedule::new(&Arrival::Bursts {
+        gap_ns: 1,
+        burst: 1_000_000,
+    });
+    assert_eq!(schedule.unwrap().count_within(604_800 * S), u64::MAX);
+}
+
+#[test]
 fn staggered_nodes_divide_the_gap() {
     let schedule = Schedule::new(&Arrival::Bursts {
         gap_ns: S,
         burst: 10,
     })
     .unwrap();
-    let first = |index| schedule.clone().staggered(index, 4).intended_ns(0);
+    let at = |index| schedule.clone().delayed(schedule.stagger_ns(index, 4));
+    let first = |index| at(index).intended_ns(0);
     assert_eq!(
         [first(0), first(1), first(3)],
         [Some(0), Some(S / 4), Some(3 * S / 4)]
