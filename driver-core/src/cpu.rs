@@ -6,6 +6,9 @@ use proto::message::Health;
 use crate::recorder::CoreHealth;
 
 const STAT: &str = "/proc/stat";
+/// The fewest ticks (of 10 ms, usually) that shares are told of: of a moment's few, one that was
+/// stolen would look like a thief.
+const TICKS_MIN: u64 = 50;
 
 /// Watches a set of CPUs.
 #[derive(Debug)]
@@ -32,18 +35,27 @@ impl CpuWatch {
         }
     }
 
-    /// Idle and steal since the last sample, worst over the CPUs. `cores` says how much of each
-    /// CPU's time its engine spent spinning, which is idle time that it had to spare.
+    /// Idle and steal since the last sample, worst over the CPUs; nothing of a CPU of which too
+    /// little time has passed. `spin_shares` says how much of each CPU's time its engine spent
+    /// spinning, which is idle time that it had to spare.
     pub fn sample(&mut self, spin_shares: &[f64]) -> Health {
         let now = read(&self.cpus);
+        self.sample_of(&now, spin_shares)
+    }
+
+    fn sample_of(&mut self, now: &[Option<Ticks>], spin_shares: &[f64]) -> Health {
         let mut worst = Health::default();
-        for (core, (before, after)) in self.before.iter().zip(&now).enumerate() {
+        for (core, (last, now)) in self.before.iter_mut().zip(now).enumerate() {
             let spin = spin_shares.get(core).copied().unwrap_or(0.0);
-            if let (Some(before), Some(after)) = (before, after) {
-                worst.absorb(&shares(*before, *after, spin));
+            let (Some(before), Some(after)) = (*last, *now) else {
+                *last = *now;
+                continue;
+            };
+            if after.total.saturating_sub(before.total) >= TICKS_MIN {
+                worst.absorb(&shares(before, after, spin));
+                *last = Some(after);
             }
         }
-        self.before = now;
         worst
     }
 }
@@ -107,6 +119,21 @@ mod tests {
         assert_eq!(
             (health.cpu_idle_min, health.cpu_steal_max),
             (Some(0.45), Some(0.05))
+        );
+    }
+
+    #[test]
+    fn a_moment_is_told_of_together_with_the_next_interval() {
+        let ticks = |idle, steal, total| Some(Ticks { idle, steal, total });
+        let mut watch = CpuWatch {
+            cpus: vec![0],
+            before: vec![ticks(0, 0, 0)],
+        };
+        assert_eq!(watch.sample_of(&[ticks(0, 1, 2)], &[]), Health::default());
+        let health = watch.sample_of(&[ticks(49, 1, 100)], &[]);
+        assert_eq!(
+            (health.cpu_idle_min, health.cpu_steal_max),
+            (Some(0.49), Some(0.01))
         );
     }
 
