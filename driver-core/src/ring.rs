@@ -140,7 +140,8 @@ impl Ring {
     /// completion follows; otherwise none does, where the kernel can leave it out.
     pub fn send(&mut self, token: Token, fd: RawFd, offset: usize, length: usize, notify: bool) {
         let bytes = &self.memory().payload[offset..offset + length];
-        let length = u32::try_from(length).expect("invariant: payloads are a few MiB at most");
+        let length =
+            u32::try_from(length).expect("invariant: a payload is a body of 1 GiB at most");
         let entry = opcode::Send::new(types::Fd(fd), bytes.as_ptr(), length)
             .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
             .build()
@@ -252,7 +253,8 @@ impl Ring {
         // SAFETY: all pointers in entries point into `memory`, which outlives the operations (see
         // `drop`), or are owned by the kernel; the buffers' exclusivity is kept by `receiving`.
         while unsafe { self.uring.submission().push(entry) }.is_err() {
-            // Full: hand over what is queued. An error repeats at the next wait, which reports it.
+            // Full: hand over what is queued, which makes room. The kernel refuses that only for a
+            // completion queue that overflowed, and that one is made large enough.
             let _ = self.uring.submit();
         }
     }

@@ -2,7 +2,7 @@
 
 use super::Malformed;
 
-/// Longest line of chunked framing (a size with its extensions, or a trailer field), in bytes.
+/// Longest extensions of a chunk's size, in bytes.
 const CHUNK_LINE_MAX: u32 = 16 * 1024;
 /// Longest trailer section, in bytes.
 const TRAILERS_LEN_MAX: u32 = 64 * 1024;

@@ -7,6 +7,8 @@ use clap::{Args, ValueHint};
 use proto::units::{ns_to_ms, ns_to_seconds, parse_duration_ns};
 use proto::workload::{Defaults, Params, RateSpec, Stage, TestType, Workload};
 
+/// Longest body from a file, in bytes.
+const BODY_FILE_LEN_MAX: usize = 1 << 30;
 /// How long a load without any limit lasts.
 const DEFAULT_DURATION_S: f64 = 10.0;
 
@@ -127,16 +129,25 @@ impl RunArgs {
         };
         let mut workload = Workload::from_params(kind, gap_s, &params, &defaults)
             .map_err(|error| error.to_string())?;
-        // A body of any bytes and length: only on the wire does it have to fit a message.
+        // A body of any bytes, and longer than one that has to fit a message.
         workload.request.body = body.unwrap_or_default();
         Ok(workload)
     }
 
     fn body(&self) -> Result<Option<Vec<u8>>, String> {
         match &self.body_file {
-            Some(path) => std::fs::read(path)
-                .map(Some)
-                .map_err(|error| format!("body-file: {} cannot be read: {error}", path.display())),
+            Some(path) => {
+                let body = std::fs::read(path).map_err(|error| {
+                    format!("body-file: {} cannot be read: {error}", path.display())
+                })?;
+                if body.len() > BODY_FILE_LEN_MAX {
+                    let (name, len) = (path.display(), body.len());
+                    return Err(format!(
+                        "body-file: {name} has {len} bytes; give one of at most {BODY_FILE_LEN_MAX}"
+                    ));
+                }
+                Ok(Some(body))
+            }
             None => Ok(self.body.as_ref().map(|text| text.clone().into_bytes())),
         }
     }
