@@ -21,12 +21,13 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 use proto::clock::monotonic_ns;
+use proto::units::NS_PER_S;
 use socket2::SockAddr;
 use thiserror::Error;
 
 use crate::http::{HeadMemo, render};
 use crate::plan::{Plan, Share};
-use crate::recorder::CoreInterval;
+use crate::recorder::{CoreInterval, Loss};
 use crate::ring::{Completion, Features, Kind, Ring, RingError, Setup, Token};
 
 mod connection;
@@ -124,6 +125,8 @@ pub struct Engine {
     /// Connections of which the first attempt has begun, and of which it has ended.
     opening: (usize, usize),
     connect_error: Option<String>,
+    /// Whether the last attempt to connect failed.
+    refused: bool,
     wheel: Wheel,
     memo: HeadMemo,
     tape: Tape,
@@ -171,6 +174,7 @@ impl Engine {
             flying: 0,
             opening: (0, 0),
             connect_error: None,
+            refused: false,
             wheel: Wheel::new(count, now_ns),
             memo: HeadMemo::new(&workload.request.method),
             tape,
@@ -187,6 +191,15 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Enter`], when the ring fails.
     pub async fn run(mut self, ready: impl FnOnce(Readiness)) -> Result<(), EngineError> {
+        let outcome = self.go_round(ready).await;
+        if let Err(error) = &outcome {
+            self.abandon(error);
+        }
+        self.finish();
+        outcome
+    }
+
+    async fn go_round(&mut self, ready: impl FnOnce(Readiness)) -> Result<(), EngineError> {
         let mut ready = Some(ready);
         self.open_connections();
         loop {
@@ -196,13 +209,11 @@ impl Engine {
                 ready(self.readiness());
             }
             match self.turn().map_err(EngineError::Enter)? {
-                Turn::Over => break,
+                Turn::Over => return Ok(()),
                 Turn::Relaxed => glommio::yield_if_needed().await,
                 Turn::Spinning => {}
             }
         }
-        self.finish();
-        Ok(())
     }
 
     /// One turn of the loop.
@@ -210,12 +221,19 @@ impl Engine {
     /// # Errors
     /// Of the ring.
     pub fn turn(&mut self) -> io::Result<Turn> {
-        let now_ns = monotonic_ns();
+        let mut now_ns = monotonic_ns();
         self.pace.look(now_ns, &mut self.tape.health);
         self.obey(now_ns);
-        self.keep_seconds(now_ns);
-        self.fire_timers(now_ns);
-        self.release(now_ns);
+        if self.do_chores(now_ns) {
+            now_ns = monotonic_ns();
+        }
+        // What is sent at once has one actual start. The kernel sends one after the other, so many
+        // go in parts, lest the last ones' wait for their turn be taken for the target's.
+        while self.release(now_ns) {
+            self.hand_over();
+            self.ring.submit()?;
+            now_ns = monotonic_ns();
+        }
         self.hand_over();
         if self.is_over() {
             return Ok(Turn::Over);
@@ -225,12 +243,26 @@ impl Engine {
         Ok(turn)
     }
 
-    /// At a second's end: what was intended in it is offered in it, then its recorder goes.
+    /// What is to be done at its time besides sending; says whether there was something, which took
+    /// time.
+    fn do_chores(&mut self, now_ns: u64) -> bool {
+        if now_ns < self.next_upkeep_ns() {
+            return false;
+        }
+        self.keep_seconds(now_ns);
+        self.check_target(now_ns);
+        self.fire_timers(now_ns);
+        true
+    }
+
+    /// At a second's end: what was intended in it is offered in it, then its recorder goes. Several
+    /// seconds have ended when the core was held up.
     fn keep_seconds(&mut self, now_ns: u64) {
-        if now_ns >= self.tape.boundary_ns {
-            self.offer(self.tape.boundary_ns - 1);
-            self.tape.turn_over(now_ns);
-            self.check_target(now_ns);
+        while now_ns >= self.tape.boundary_ns {
+            let end_ns = self.tape.boundary_ns;
+            self.offer(end_ns - 1);
+            let is_last = now_ns - end_ns < NS_PER_S;
+            self.tape.turn_over(if is_last { now_ns } else { end_ns });
         }
     }
 
@@ -248,6 +280,16 @@ impl Engine {
             wanted: self.connections.len(),
             connect_error: self.connect_error.clone(),
             features: self.ring.features(),
+        }
+    }
+
+    /// The core cannot go on: the load ends as failed, and what is in flight is accounted for.
+    fn abandon(&mut self, error: &EngineError) {
+        self.shared.fail(error.to_string());
+        self.load.phase = course::Phase::Over;
+        let now_ns = monotonic_ns();
+        for slot in 0..self.connections.len() {
+            self.lose(slot, Loss::Aborted, now_ns);
         }
     }
 

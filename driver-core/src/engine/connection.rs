@@ -105,12 +105,16 @@ impl Connection {
         self.is_open() && self.in_flight < pipeline && self.sending.is_none()
     }
 
+    /// Another attempt, whatever comes of it.
+    pub(super) fn count_attempt(&mut self) {
+        self.served = 0;
+        self.attempts = self.attempts.saturating_add(1);
+    }
+
     /// Begins an attempt with a new socket.
     pub(super) fn begin(&mut self, socket: Socket, until_ns: u64) {
         self.socket = Some(socket);
         self.reader.reset();
-        self.served = 0;
-        self.attempts = self.attempts.saturating_add(1);
         self.state = State::Connecting { until_ns };
     }
 

@@ -27,6 +27,8 @@ pub(super) struct Load {
     pub kind: Kind,
     /// Start of the phase that sends.
     pub origin_ns: u64,
+    /// When to look next whether there is a connection; `u64::MAX` before the start.
+    pub check_ns: u64,
     /// Since when no core has had a connection.
     pub lost_since_ns: Option<u64>,
     /// Requests of this core that were planned from the start.
@@ -133,6 +135,7 @@ impl Load {
             phase,
             kind,
             origin_ns,
+            check_ns: u64::MAX,
             lost_since_ns: None,
             planned,
             stopping: false,

@@ -11,8 +11,10 @@ use crate::ring::{Completion, Kind};
 
 /// Attempts to connect that run at the same time while connections are first opened.
 const OPENING_MAX: usize = 256;
-/// A send up to this length goes into an empty socket buffer whole, so that its completion says
-/// nothing that the answer does not.
+/// A socket's buffer takes so many bytes whole, whatever the target reads. A send that stays below it
+/// together with all that is unanswered has ended when the call that submitted it returns, and its
+/// completion says nothing that the answer does not. Beyond it a part may have to wait, and no other
+/// send may overtake that.
 const SILENT_SEND_MAX: usize = 16 * 1024;
 /// Timers that are looked at in a turn, so that many at once do not delay a send.
 const TIMERS_A_TURN: usize = 64;
@@ -36,16 +38,25 @@ impl Engine {
     }
 
     fn open_next(&mut self, now_ns: u64) {
-        if self.opening.0 < self.connections.len() {
+        while self.opening.0 < self.connections.len() {
             self.opening.0 += 1;
-            self.connect(self.opening.0 - 1, now_ns);
+            if self.connect(self.opening.0 - 1, now_ns) {
+                return;
+            }
+            self.opening.1 += 1;
         }
     }
 
-    fn connect(&mut self, slot: usize, now_ns: u64) {
+    /// Begins an attempt; says whether one is under way.
+    fn connect(&mut self, slot: usize, now_ns: u64) -> bool {
+        self.connections[slot].count_attempt();
         let socket = match self.socket() {
             Ok(socket) => socket,
-            Err(error) => return self.connect_failed(slot, &error, now_ns),
+            Err(error) => {
+                self.note_refusal(&error);
+                self.retire(slot, now_ns);
+                return false;
+            }
         };
         let connection = &mut self.connections[slot];
         let until_ns = now_ns.saturating_add(self.limits.connect_timeout_ns);
@@ -53,6 +64,7 @@ impl Engine {
         self.wheel.set(connection.slot, until_ns);
         self.ring
             .connect(connection.token(Kind::Connect), connection.fd());
+        true
     }
 
     fn socket(&self) -> std::io::Result<Socket> {
@@ -62,6 +74,16 @@ impl Engine {
     }
 
     fn connect_failed(&mut self, slot: usize, error: &std::io::Error, now_ns: u64) {
+        self.note_refusal(error);
+        let first = self.connections[slot].generation == 0;
+        self.retire(slot, now_ns);
+        if first {
+            self.opening.1 += 1;
+            self.open_next(now_ns);
+        }
+    }
+
+    fn note_refusal(&mut self, error: &std::io::Error) {
         self.tape.recorder.counts.connect_errors += 1;
         match error.raw_os_error() {
             Some(libc::EMFILE | libc::ENFILE) => self.tape.health.descriptors_exhausted += 1,
@@ -69,12 +91,7 @@ impl Engine {
             _ => {}
         }
         self.connect_error = Some(error.to_string());
-        let first = self.connections[slot].generation == 0;
-        self.retire(slot, now_ns);
-        if first {
-            self.opening.1 += 1;
-            self.open_next(now_ns);
-        }
+        self.refused = true;
     }
 
     /// Gives a slot's connection up and plans the next attempt.
@@ -96,6 +113,7 @@ impl Engine {
         let first = connection.generation == 0;
         connection.state = State::Open;
         connection.free_since_ns = now_ns;
+        self.refused = false;
         self.wheel.set(
             connection.slot,
             now_ns.saturating_add(self.limits.timeout_ns),
@@ -125,8 +143,8 @@ impl Engine {
         for slot in self.touched.drain(..) {
             let connection = &mut self.connections[slot as usize];
             let length = std::mem::take(&mut connection.unsent) as usize * self.limits.request_len;
-            self.tape.recorder.counts.bytes_sent += length as u64;
-            let notify = length > SILENT_SEND_MAX || !self.ring.features().skip_success;
+            let unanswered = connection.in_flight as usize * self.limits.request_len;
+            let notify = unanswered > SILENT_SEND_MAX || !self.ring.features().skip_success;
             if notify {
                 connection.sending = Some((0, length));
             }
@@ -261,9 +279,6 @@ impl Engine {
 
     /// Looks at the connections whose time has come.
     pub(super) fn fire_timers(&mut self, now_ns: u64) {
-        if now_ns < self.wheel.next_ns() {
-            return;
-        }
         for _ in 0..TIMERS_A_TURN {
             let Some(slot) = self.wheel.pop(now_ns) else {
                 return;
@@ -299,13 +314,14 @@ impl Engine {
         self.wheel.set(connection.slot, look_ns);
     }
 
-    /// Ends all connections in good order.
+    /// Ends all connections. Idle ones are reset, so that the ports of many are free for the next
+    /// run; a reset of others could take requests from the target that it has not read yet.
     pub(super) fn close_connections(&mut self) {
         for connection in &mut self.connections {
             if connection.is_open() {
                 self.shared.closed();
             }
-            connection.end(false);
+            connection.end(connection.in_flight == 0);
         }
     }
 }

@@ -89,14 +89,20 @@ impl Engine {
                 std::hint::spin_loop();
             }
         } else {
-            self.sleep(now_ns, ahead_ns - self.pace.spin_ns)?;
+            self.sleep(next_ns - self.pace.spin_ns)?;
         }
         Ok(self.courtesy(now_ns, ahead_ns))
     }
 
-    fn sleep(&mut self, now_ns: u64, ahead_ns: u64) -> io::Result<()> {
-        let chore_ns = self.next_chore_ns().saturating_sub(now_ns);
-        let limit_ns = ahead_ns.min(chore_ns).min(SLEEP_MAX_NS);
+    fn sleep(&mut self, until_ns: u64) -> io::Result<()> {
+        let chore_ns = self.next_upkeep_ns();
+        let until_ns = until_ns
+            .min(chore_ns)
+            .min(self.load.next_chore_ns(&self.limits));
+        // What passes before the sleep is a stall; only what passes in it is not.
+        let now_ns = monotonic_ns();
+        self.pace.look(now_ns, &mut self.tape.health);
+        let limit_ns = until_ns.saturating_sub(now_ns).min(SLEEP_MAX_NS);
         if limit_ns == 0 {
             return self.ring.submit();
         }
@@ -108,12 +114,12 @@ impl Engine {
         Ok(())
     }
 
-    /// When to look up besides sends: at a second's end, timers, the end of a phase.
-    fn next_chore_ns(&self) -> u64 {
+    /// When to look up whatever the load does: at a second's end, for timers and the target.
+    pub(super) fn next_upkeep_ns(&self) -> u64 {
         self.tape
             .boundary_ns
             .min(self.wheel.next_ns())
-            .min(self.load.next_chore_ns(&self.limits))
+            .min(self.load.check_ns)
     }
 
     fn courtesy(&mut self, now_ns: u64, ahead_ns: u64) -> Turn {

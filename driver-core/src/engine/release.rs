@@ -2,13 +2,18 @@
 
 use proto::units::{NS_PER_MS, NS_PER_S};
 
+use super::Engine;
 use super::connection::Flight;
 use super::course::{Kind, Phase};
-use super::{Engine, Tape};
 use crate::recorder::Loss;
 
 /// How long requests in flight are waited for after a stop, ns.
 const STOP_GRACE_NS: u64 = 100 * NS_PER_MS;
+/// Sends that are handed over in one call, with one actual start. The kernel takes about 2 µs for each,
+/// so the last one leaves some 60 µs after that instant; another call costs a tenth of one send.
+const SENDS_A_CALL: usize = 32;
+/// How often a load looks whether it still has a connection, ns.
+const CHECK_NS: u64 = NS_PER_S;
 /// A load without any connection fails after that long, ns.
 const TARGET_LOST_NS: u64 = 30 * NS_PER_S;
 
@@ -32,14 +37,15 @@ impl Engine {
     pub(super) fn obey(&mut self, now_ns: u64) {
         if self.shared.stopped() && !self.load.stopping {
             self.load.stopping = true;
-            self.load.phase = Phase::Draining {
-                until_ns: now_ns + STOP_GRACE_NS,
-            };
+            self.begin_draining(now_ns + STOP_GRACE_NS);
         }
         if self.load.phase == Phase::Ready
             && let Some(start_ns) = self.shared.started()
         {
             self.load.phase = Phase::Armed { start_ns };
+            if let Kind::Open(open) = &mut self.load.kind {
+                open.measured = open.measured.delayed(self.shared.stagger_ns());
+            }
         }
         match self.load.phase {
             Phase::Armed { start_ns } if now_ns >= start_ns => self.begin(start_ns),
@@ -49,6 +55,11 @@ impl Engine {
     }
 
     fn begin(&mut self, start_ns: u64) {
+        self.load.check_ns = start_ns.saturating_add(CHECK_NS);
+        // A target that only closes idle connections is there; one that refuses is not.
+        if self.refused && self.shared.live() == 0 {
+            self.fail_without_target("at the start");
+        }
         if self.limits.warmup_ns == 0 {
             return self.begin_measured(start_ns);
         }
@@ -69,8 +80,9 @@ impl Engine {
         }
     }
 
-    /// Assigns what is due to free connections.
-    pub(super) fn release(&mut self, now_ns: u64) {
+    /// Assigns what is due to free connections, as much as one call may carry. Says whether that was
+    /// not all.
+    pub(super) fn release(&mut self, now_ns: u64) -> bool {
         if matches!(self.load.phase, Phase::Running | Phase::WarmUp { .. }) {
             match &self.load.kind {
                 Kind::Closed { .. } => self.release_closed(now_ns),
@@ -81,21 +93,25 @@ impl Engine {
         if let Phase::Draining { until_ns } = self.load.phase {
             self.drain(now_ns, until_ns);
         }
+        self.touched.len() >= SENDS_A_CALL
     }
 
     /// Every free connection gets its next requests.
     fn release_closed(&mut self, now_ns: u64) {
         if self.load.measured() && now_ns >= self.load.end_ns(&self.limits) {
-            return self.begin_draining();
+            return self.begin_draining(u64::MAX);
         }
-        while let Some(slot) = self.ready.front().copied() {
+        while self.touched.len() < SENDS_A_CALL {
+            let Some(slot) = self.ready.front().copied() else {
+                return;
+            };
             let connection = &self.connections[slot as usize];
             let fitting = self.limits.copies - connection.unsent;
             let room = (self.limits.pipeline - connection.in_flight).min(fitting);
             let intended_ns = connection.free_since_ns.max(self.load.origin_ns);
             let count = self.lease(room);
             if count == 0 {
-                return self.begin_draining();
+                return self.begin_draining(u64::MAX);
             }
             if self.load.measured() {
                 self.count_offered(u64::from(count));
@@ -130,7 +146,9 @@ impl Engine {
     fn release_open(&mut self, now_ns: u64) {
         let measured = self.load.measured();
         self.offer(now_ns);
-        while let Some((intended_ns, shed)) = self.next_of_backlog(now_ns) {
+        while self.touched.len() < SENDS_A_CALL
+            && let Some((intended_ns, shed)) = self.next_of_backlog(now_ns)
+        {
             if !shed {
                 let Some(slot) = self.take_ready() else { break };
                 self.assign(slot, intended_ns, now_ns, 1);
@@ -179,7 +197,7 @@ impl Engine {
         let exhausted = open.next_ns == u64::MAX;
         let done = exhausted && open.backlog() == 0;
         if self.load.measured() && (done || now_ns >= self.load.end_ns(&self.limits)) {
-            self.begin_draining();
+            self.begin_draining(u64::MAX);
         }
     }
 
@@ -215,7 +233,14 @@ impl Engine {
         if more {
             self.enqueue(slot);
         }
-        note_sent(&mut self.tape, measured, intended_ns, now_ns, count);
+        if measured {
+            let bytes = u64::from(count) * self.limits.request_len as u64;
+            self.tape.recorder.counts.bytes_sent += bytes;
+            self.tape.note_send(now_ns);
+            self.tape.recorder.sent(intended_ns, now_ns, count);
+        } else {
+            self.tape.recorder.counts.warmup_sent += u64::from(count);
+        }
     }
 
     /// Puts a connection that can take a request at the end of the queue.
@@ -234,9 +259,13 @@ impl Engine {
         }
     }
 
-    /// Sends nothing more; requests in flight are bounded by their own timeout.
-    fn begin_draining(&mut self) {
-        self.load.phase = Phase::Draining { until_ns: u64::MAX };
+    /// Sends nothing more; requests in flight are waited for until then, and bounded by their own
+    /// timeout.
+    fn begin_draining(&mut self, until_ns: u64) {
+        if !self.is_ending() {
+            self.shared.drains();
+        }
+        self.load.phase = Phase::Draining { until_ns };
     }
 
     fn drain(&mut self, now_ns: u64, until_ns: u64) {
@@ -261,19 +290,26 @@ impl Engine {
 
     /// Ends the load as failed when no core has had a connection for long.
     pub(super) fn check_target(&mut self, now_ns: u64) {
-        if self.shared.live() > 0 || self.load.phase == Phase::Ready {
+        if now_ns < self.load.check_ns {
+            return;
+        }
+        self.load.check_ns = now_ns.saturating_add(CHECK_NS);
+        if self.shared.live() > 0 {
             self.load.lost_since_ns = None;
             return;
         }
         let since_ns = *self.load.lost_since_ns.get_or_insert(now_ns);
         if now_ns.saturating_sub(since_ns) >= TARGET_LOST_NS {
-            let why = self
-                .connect_error
-                .as_deref()
-                .unwrap_or("it closes every connection");
-            self.shared
-                .fail(format!("no connection to {} for 30 s ({why})", self.target));
+            self.fail_without_target("for 30 s");
         }
+    }
+
+    fn fail_without_target(&self, when: &str) {
+        let error = self.connect_error.as_deref();
+        let why = error.unwrap_or("it closes every connection");
+        let target = &self.target;
+        self.shared
+            .fail(format!("no connection to {target} {when} ({why})"));
     }
 
     /// What was planned and neither sent nor shed was not sent.
@@ -294,14 +330,5 @@ impl Engine {
                 counts.not_sent += self.load.planned - released;
             }
         }
-    }
-}
-
-fn note_sent(tape: &mut Tape, measured: bool, intended_ns: u64, now_ns: u64, count: u32) {
-    if measured {
-        tape.note_send(now_ns);
-        tape.recorder.sent(intended_ns, now_ns, count);
-    } else {
-        tape.recorder.counts.warmup_sent += u64::from(count);
     }
 }

@@ -16,12 +16,16 @@ const LEASE_MAX: u64 = 1024;
 #[derive(Debug)]
 pub struct Shared {
     start_ns: AtomicU64,
+    /// How much later than in its schedule this node sends; written before `start_ns`.
+    stagger_ns: AtomicU64,
     stop: AtomicBool,
     /// Requests of a closed loop that no core has leased yet.
     remaining: AtomicU64,
     /// Connections that are open, over all cores.
     live: AtomicUsize,
     cores: u64,
+    /// Cores that have not begun to drain.
+    sending: AtomicUsize,
     cores_left: AtomicUsize,
     failed: Mutex<Option<String>>,
     bells: Vec<Wake>,
@@ -33,10 +37,12 @@ impl Shared {
     pub fn new(bells: Vec<Wake>, requests: u64) -> Self {
         Self {
             start_ns: AtomicU64::new(NEVER),
+            stagger_ns: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             remaining: AtomicU64::new(requests),
             live: AtomicUsize::new(0),
             cores: bells.len() as u64,
+            sending: AtomicUsize::new(bells.len()),
             cores_left: AtomicUsize::new(bells.len()),
             failed: Mutex::new(None),
             bells,
@@ -51,6 +57,14 @@ impl Shared {
 
     /// Sets the start instant, ns of the monotonic clock. The first call counts.
     pub fn start(&self, start_ns: u64) {
+        self.start_staggered(start_ns, 0);
+    }
+
+    /// As [`Self::start`], with a schedule that is `stagger_ns` later.
+    pub fn start_staggered(&self, start_ns: u64, stagger_ns: u64) {
+        if self.started().is_none() {
+            self.stagger_ns.store(stagger_ns, Ordering::Relaxed);
+        }
         let start_ns = start_ns.min(NEVER - 1);
         let _ =
             self.start_ns
@@ -62,6 +76,23 @@ impl Shared {
     #[must_use]
     pub fn started(&self) -> Option<u64> {
         Some(self.start_ns.load(Ordering::Acquire)).filter(|start_ns| *start_ns != NEVER)
+    }
+
+    /// How much later than in its schedule this node sends, once the start is set.
+    #[must_use]
+    pub fn stagger_ns(&self) -> u64 {
+        self.stagger_ns.load(Ordering::Relaxed)
+    }
+
+    /// A core sends nothing more.
+    pub fn drains(&self) {
+        self.sending.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Cores that have not begun to drain.
+    #[must_use]
+    pub fn sending(&self) -> usize {
+        self.sending.load(Ordering::Relaxed)
     }
 
     /// Ends the load at once.

@@ -1,7 +1,7 @@
 //! planned = sent + shed + `not_sent` and sent = ok + errors + aborted are checked by the rig in
 //! every test; here is what else the books must say.
 
-use crate::rig::{Rig, own_the_cores};
+use crate::rig::{Done, Rig, own_the_cores};
 use crate::server::{OK, Server};
 
 #[test]
@@ -54,7 +54,7 @@ fn connections_that_are_never_served_are_counted() {
     });
     let done = Rig::on(&server)
         .requests(400)
-        .timeout_ms(20_000.0)
+        .timeout_ms(1_000.0)
         .seconds(0.5)
         .run();
     let connections = done.last.connections.unwrap();
@@ -104,11 +104,12 @@ fn warm_up_is_sent_and_counted_nowhere_else() {
         "{warmed} sent in the warm-up"
     );
     assert_eq!((done.counters.sent, server.requests()), (250, 250 + warmed));
+    let cold = Rig::on(&server).rate("500").requests(250).run();
+    let bytes = |done: &Done| (done.counters.bytes_sent, done.counters.bytes_received);
+    assert_eq!(bytes(&done), bytes(&cold));
+    let before = server.requests();
     let done = Rig::on(&server).requests(300).warmup_s(0.3).run();
     assert_eq!(done.counters.ok, 300);
     assert!(done.counters.warmup_sent > 0);
-    assert_eq!(
-        server.requests(),
-        250 + warmed + 300 + done.counters.warmup_sent
-    );
+    assert_eq!(server.requests(), before + 300 + done.counters.warmup_sent);
 }

@@ -5,8 +5,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use driver_core::load::PrepareError;
+use proto::clock::monotonic_ns;
 
-use crate::rig::{Rig, own_the_cores};
+use crate::rig::{Rig, collect, own_the_cores};
 use crate::server::{OK, Server};
 
 #[test]
@@ -178,6 +179,40 @@ fn a_target_that_is_killed_and_restarted_costs_what_was_in_flight() {
         "the load did not come back: {:?}",
         done.seconds
     );
+}
+
+#[test]
+fn a_target_that_is_gone_when_the_load_starts_fails_it_at_once() {
+    let _cores = own_the_cores();
+    for warmup_s in [0.0, 3600.0] {
+        let child = Child::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let rig = Rig::at(&format!("http://{}/", child.address)).rate("100");
+        let rig = rig.warmup_s(warmup_s).seconds(3600.0);
+        let (load, intervals) = rig.prepare().unwrap();
+        child.kill();
+        let begin = Instant::now();
+        load.start(monotonic_ns() + 500_000_000);
+        let why = collect(load, &intervals).outcome.failed.expect("a reason");
+        assert!(why.contains("at the start (Connection refused"), "{why}");
+        assert!(begin.elapsed() < Duration::from_secs(20), "{why}");
+    }
+}
+
+/// Takes half a minute, but no core.
+#[test]
+fn a_target_that_stays_away_ends_the_load_in_the_warm_up_too() {
+    let child = Child::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let rig = Rig::at(&format!("http://{}/", child.address)).rate("10");
+    let (load, intervals) = rig.warmup_s(3600.0).requests(10).prepare().unwrap();
+    load.start(monotonic_ns());
+    let begin = Instant::now();
+    thread::sleep(Duration::from_millis(200));
+    child.kill();
+    let done = collect(load, &intervals);
+    let why = done.outcome.failed.expect("a reason");
+    assert!(why.contains("for 30 s (Connection refused"), "{why}");
+    assert!(begin.elapsed() > Duration::from_secs(30), "{why}");
+    assert_eq!((done.counters.planned, done.counters.not_sent), (10, 10));
 }
 
 /// A server in a process of its own, which can be killed.

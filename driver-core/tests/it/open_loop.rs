@@ -57,6 +57,40 @@ fn bursts_start_on_their_grid_and_use_a_connection_each() {
 }
 
 #[test]
+fn a_large_burst_says_when_each_part_of_it_really_left() {
+    let _cores = own_the_cores();
+    let server = Server::answering(OK);
+    let rig = Rig::on(&server).connections(320).bursts(320, 0.1);
+    let done = rig.requests(320).run();
+    assert_eq!(done.counters.ok, 320);
+    // The kernel cannot have taken the first 288 in no time.
+    let lag = &done.latencies.release_lag;
+    let between_ns = lag.max() - lag.min();
+    assert!(between_ns > 20_000, "all within {between_ns} ns");
+}
+
+/// More than the socket's buffers hold, by requests that fit them singly.
+#[test]
+fn pipelined_requests_arrive_whole_at_a_target_that_reads_late() {
+    const BODY_LEN: usize = 15_000;
+    let _cores = own_the_cores();
+    let server = Server::start(|peer| {
+        thread::sleep(Duration::from_millis(300));
+        while let Some(request) = peer.request() {
+            let body = &request[request.len() - BODY_LEN..];
+            assert!(body.iter().all(|byte| *byte == b'x'), "torn apart");
+            if !peer.send(OK) {
+                return;
+            }
+        }
+    });
+    let rig = Rig::on(&server).connections(1).pipeline(1024);
+    let rig = rig.method("POST").body(&"x".repeat(BODY_LEN));
+    let done = rig.rate("10000").requests(1_000).run();
+    assert_eq!((done.counters.ok, server.requests()), (1_000, 1_000));
+}
+
+#[test]
 fn past_the_connection_limit_requests_wait_and_their_response_time_says_so() {
     let _cores = own_the_cores();
     let server = Server::start(|peer| {
