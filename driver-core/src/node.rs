@@ -21,7 +21,8 @@ pub use interface::{Action, Event, Start, Unrun};
 
 /// Configs that a node keeps; the oldest is forgotten first.
 pub const CONFIGS_MAX: usize = 64;
-/// A trigger that is later than this after its start instant is not followed any more, ns.
+/// A trigger, or the end of a preparation, that is later than this after the start instant is not
+/// followed any more, ns.
 pub const LATE_NS_MAX: u64 = 10_000_000_000;
 /// How long a node stays ready without a trigger, ns.
 pub const READY_NS_MAX: u64 = 60_000_000_000;
@@ -108,12 +109,16 @@ impl Node {
                 self.latest_probe = Some((probe, received_unix_ns));
                 Vec::new()
             }
-            Event::Prepared { test_id } => self.prepared(&test_id, now_ns),
+            Event::Prepared { test_id } => self.prepared(test_id, now_ns, now_unix_ns),
             Event::PrepareFailed { test_id, reason } => self.failed(test_id, reason, now_ns),
             Event::Started { test_id } => self.advance(&test_id, NodeState::Running),
             Event::Draining { test_id } => self.advance(&test_id, NodeState::Draining),
             Event::Ended { test_id } => self.ended(&test_id),
             Event::Tick => self.expire(now_ns),
+            Event::Leave => match self.current().cloned() {
+                Some(test_id) => self.stopped(&test_id),
+                None => Vec::new(),
+            },
         }
     }
 
@@ -232,11 +237,8 @@ impl Node {
     }
 
     fn start(&mut self, start: Start, now_unix_ns: u64) -> Vec<Action> {
-        let late_ns = start
-            .at_unix_ns
-            .map_or(0, |at| now_unix_ns.saturating_sub(at));
-        if late_ns > LATE_NS_MAX {
-            let reason = format!("the trigger came {} ms late", late_ns / 1_000_000);
+        if let Some(late_ms) = too_late_ms(&start, now_unix_ns) {
+            let reason = format!("the trigger came {late_ms} ms late");
             return self.unrun(start.test_id, Unrun::Missed, reason);
         }
         match &mut self.state {
@@ -302,27 +304,26 @@ impl Node {
         }
     }
 
-    fn prepared(&mut self, test_id: &str, now_ns: u64) -> Vec<Action> {
-        match &mut self.state {
-            State::Preparing {
-                test_id: current,
-                then,
-            } if current == test_id => {
-                if let Some(start) = then.take() {
-                    return self.arm(start);
-                }
-                let test_id = test_id.to_owned();
-                self.state = State::Ready {
-                    test_id,
-                    since_ns: now_ns,
-                };
-                vec![Action::Heartbeat]
-            }
+    fn prepared(&mut self, test_id: String, now_ns: u64, now_unix_ns: u64) -> Vec<Action> {
+        if self.current() != Some(&test_id) {
             // Prepared for nothing: another test came in between.
-            _ => vec![Action::Release {
-                test_id: test_id.to_owned(),
-            }],
+            return vec![Action::Release { test_id }];
         }
+        let State::Preparing { then, .. } = &mut self.state else {
+            return Vec::new();
+        };
+        let Some(start) = then.take() else {
+            self.state = State::Ready {
+                test_id,
+                since_ns: now_ns,
+            };
+            return vec![Action::Heartbeat];
+        };
+        if let Some(late_ms) = too_late_ms(&start, now_unix_ns) {
+            let reason = format!("prepared only {late_ms} ms after the start");
+            return self.unrun(test_id, Unrun::Missed, reason);
+        }
+        self.arm(start)
     }
 
     fn failed(&mut self, test_id: String, reason: String, now_ns: u64) -> Vec<Action> {
@@ -422,6 +423,12 @@ impl Node {
             reason,
         }])
     }
+}
+
+/// By how much it is too late for a start, ms, if it is.
+fn too_late_ms(start: &Start, now_unix_ns: u64) -> Option<u64> {
+    let late_ns = now_unix_ns.saturating_sub(start.at_unix_ns?);
+    (late_ns > LATE_NS_MAX).then_some(late_ns / 1_000_000)
 }
 
 #[cfg(test)]

@@ -46,6 +46,8 @@ pub enum Event {
     },
     /// Time passes.
     Tick,
+    /// The driver is told to end.
+    Leave,
 }
 
 /// What a node is to do.
@@ -81,7 +83,7 @@ pub enum Action {
 /// Why a participant ran nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unrun {
-    /// The trigger came more than [`LATE_NS_MAX`] after the start instant.
+    /// The trigger came, or the load was prepared, more than [`LATE_NS_MAX`] after the start instant.
     Missed,
     /// The load could not be prepared.
     Failed,

@@ -148,6 +148,52 @@ fn a_trigger_more_than_ten_seconds_late_is_missed() {
 }
 
 #[test]
+fn a_preparation_that_ends_more_than_ten_seconds_after_the_start_is_missed() {
+    let mut node = me();
+    node.remember(config("a"));
+    apply(&mut node, start("a"));
+    let prepared = Event::Prepared { test_id: id("a") };
+    let actions = node.apply(prepared, 0, 140 * SECOND);
+    assert_eq!(actions[0], Action::Release { test_id: id("a") });
+    assert!(
+        matches!(&actions[1], Action::ReportUnrun { cause: Unrun::Missed, reason, .. }
+            if reason.contains("40000 ms")),
+        "{actions:?}"
+    );
+    assert_eq!(state(&node), NodeState::Idle);
+}
+
+#[test]
+fn a_second_word_that_it_is_prepared_changes_nothing() {
+    let mut node = me();
+    apply(&mut node, Event::Config(config("a")));
+    apply(&mut node, Event::Prepared { test_id: id("a") });
+    assert_eq!(apply(&mut node, Event::Prepared { test_id: id("a") }), []);
+    assert_eq!(state(&node), NodeState::Ready);
+}
+
+#[test]
+fn a_driver_that_is_told_to_end_lets_go_or_stops_as_it_would_for_a_stop() {
+    let mut node = me();
+    assert_eq!(apply(&mut node, Event::Leave), []);
+    apply(&mut node, Event::Config(config("a")));
+    let release = Action::Release { test_id: id("a") };
+    assert_eq!(apply(&mut node, Event::Leave), [release, Action::Heartbeat]);
+    node.remember(config("b"));
+    apply(&mut node, start("b"));
+    let actions = apply(&mut node, Event::Leave);
+    let is_reported = |action: &Action| matches!(action, Action::ReportUnrun { .. });
+    assert!(actions.iter().any(is_reported), "{actions:?}");
+    apply(&mut node, Event::Config(config("c")));
+    apply(&mut node, Event::Prepared { test_id: id("c") });
+    apply(&mut node, start("c"));
+    assert_eq!(
+        apply(&mut node, Event::Leave),
+        [Action::Stop { test_id: id("c") }]
+    );
+}
+
+#[test]
 fn a_failure_to_prepare_is_told_and_reported_when_triggered() {
     let mut node = me();
     apply(&mut node, Event::Config(config("a")));
@@ -284,7 +330,7 @@ fn old_configs_are_forgotten() {
 
 fn any_event() -> impl Strategy<Value = Event> {
     let test = prop::sample::select(vec!["a", "b", "c"]);
-    (test, 0_u8..9).prop_map(|(test, kind)| match kind {
+    (test, 0_u8..10).prop_map(|(test, kind)| match kind {
         0 => Event::Config(config(test)),
         1 => start(test),
         2 => stop(test),
@@ -296,6 +342,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         5 => Event::Started { test_id: id(test) },
         6 => Event::Draining { test_id: id(test) },
         7 => Event::Ended { test_id: id(test) },
+        8 => Event::Leave,
         _ => Event::Tick,
     })
 }
