@@ -9,8 +9,8 @@ use proto::summary::{Counters, SecondRow, Statistics};
 
 use crate::recorder::{CoreHealth, CoreInterval};
 
-/// A core that is so many seconds ahead of another is not waited with any longer.
-const LEAD_MAX: u64 = 2;
+/// A core that is more seconds than this behind the furthest is not waited for.
+const LAG_MAX: u64 = 2;
 
 /// Merges the intervals of a node's cores.
 #[derive(Debug)]
@@ -74,7 +74,8 @@ impl Collector {
     }
 
     /// Takes what a core did. Returns the node's report when this completes a second of it: when
-    /// every core that still runs has handed over as much, or one is far ahead of the others.
+    /// every core that still runs has handed over as much. A core that stands still is not waited
+    /// for; what it hands over late goes into the next report.
     ///
     /// # Panics
     /// When the interval is of a core that the load does not have.
@@ -87,12 +88,12 @@ impl Collector {
             (one, other) => one.or(other),
         };
         self.answers.extend(&interval.answers);
-        let progress = &mut self.cores[interval.core];
-        *progress = Progress {
+        let progress = Progress {
             seconds: interval.second + 1,
             ended: interval.last,
         };
-        self.is_due().then(|| self.report())
+        self.cores[interval.core] = progress;
+        self.is_due(progress).then(|| self.report())
     }
 
     /// Adds what the node observed of its machine in the interval that is going on.
@@ -162,16 +163,13 @@ impl Collector {
         self.rows.entry(row.second).or_insert(empty).add(&row);
     }
 
-    fn is_due(&self) -> bool {
-        let running = || self.cores.iter().filter(|core| !core.ended);
-        let furthest = self
-            .cores
-            .iter()
-            .map(|core| core.seconds)
-            .max()
-            .unwrap_or(0);
-        let last = running().map(|core| core.seconds).min().unwrap_or(u64::MAX);
-        last >= furthest || furthest - last > LEAD_MAX
+    /// Whether a second is complete now that a core has come so far.
+    fn is_due(&self, now: Progress) -> bool {
+        let seconds = self.cores.iter().map(|core| core.seconds);
+        let furthest = seconds.max().unwrap_or(0);
+        let lags = |core: &Progress| furthest - core.seconds > LAG_MAX;
+        let is_there = |core: &Progress| core.seconds == furthest || core.ended || lags(core);
+        !lags(&now) && self.cores.iter().all(is_there)
     }
 
     fn report(&mut self) -> Report {
@@ -283,5 +281,29 @@ mod tests {
         let late = collector.absorb(&interval(1, 2, 9, false)).unwrap();
         assert_eq!(late.seconds.len(), 1);
         assert_eq!(collector.counters().ok, 12);
+    }
+
+    #[test]
+    fn a_core_that_stands_still_leaves_one_report_a_second() {
+        let mut collector = Collector::new(3);
+        let mut reports: Vec<Report> = (0..10)
+            .flat_map(|second| [(0, second), (1, second)])
+            .filter_map(|(core, second)| collector.absorb(&interval(core, second, 1, false)))
+            .collect();
+        // The first that does without core 2 has what was waited for.
+        assert_eq!(reports.len(), 8, "{reports:?}");
+        assert_eq!(reports[0].seconds.len(), 3);
+        // It comes back: what it hands over late comes with the next second.
+        let late = (0..7).filter_map(|second| collector.absorb(&interval(2, second, 5, false)));
+        assert_eq!(late.count(), 0);
+        reports.extend((0..3).filter_map(|core| collector.absorb(&interval(core, 10, 1, true))));
+        assert!(collector.is_complete());
+        reports.extend(collector.flush());
+        assert_eq!(
+            reports.iter().map(|report| report.counters.ok).sum::<u64>(),
+            58
+        );
+        let sequences: Vec<u64> = reports.iter().map(|report| report.sequence).collect();
+        assert_eq!(sequences, (0..reports.len() as u64).collect::<Vec<_>>());
     }
 }
