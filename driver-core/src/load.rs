@@ -112,6 +112,17 @@ pub struct Load {
     features: Option<Features>,
 }
 
+/// Where a load is, as the control side sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The start has not come.
+    Waiting,
+    /// At least one core sends, warming up or measured.
+    Sending,
+    /// Every core waits for its last answers only, or has ended.
+    Draining,
+}
+
 /// What a core says once: it is ready, or why not.
 type FirstWord = (usize, Result<Readiness, PrepareError>);
 
@@ -131,6 +142,20 @@ impl Load {
         Self::prepare_with(plan, cpus, intervals, Setup::Newest)
     }
 
+    /// [`Self::prepare`] that can be ended early: `hold` gets the handle for it as soon as there is
+    /// something to stop. A preparation that is stopped fails.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub fn prepare_stoppable(
+        plan: &Plan,
+        cpus: &[usize],
+        intervals: &Sender<CoreInterval>,
+        hold: impl FnOnce(Stopper),
+    ) -> Result<Self, PrepareError> {
+        Self::prepare_on(plan, cpus, intervals, Setup::Newest, hold)
+    }
+
     /// [`Self::prepare`] with a ring as an older kernel would have it.
     ///
     /// # Errors
@@ -140,6 +165,16 @@ impl Load {
         cpus: &[usize],
         intervals: &Sender<CoreInterval>,
         setup: Setup,
+    ) -> Result<Self, PrepareError> {
+        Self::prepare_on(plan, cpus, intervals, setup, drop)
+    }
+
+    fn prepare_on(
+        plan: &Plan,
+        cpus: &[usize],
+        intervals: &Sender<CoreInterval>,
+        setup: Setup,
+        hold: impl FnOnce(Stopper),
     ) -> Result<Self, PrepareError> {
         let address = limits::resolve(plan)?;
         let count = plan.cores(cpus.len());
@@ -155,6 +190,7 @@ impl Load {
             open: 0,
             features: None,
         };
+        hold(load.stopper());
         for (core, cpu) in cpus.iter().copied().cycle().take(count).enumerate() {
             let seat = Seat {
                 plan: plan.clone(),
@@ -178,7 +214,29 @@ impl Load {
 
     /// Sets the start instant, ns of the monotonic clock; in the past means at once, and late.
     pub fn start(&self, start_ns: u64) {
-        self.shared.start(start_ns);
+        self.start_staggered(start_ns, 0);
+    }
+
+    /// [`Self::start`] for a node that stands `stagger_ns` within the gap: every send of its
+    /// schedule is intended that much later, and all is counted from the common start.
+    pub fn start_staggered(&self, start_ns: u64, stagger_ns: u64) {
+        self.shared.start_staggered(start_ns, stagger_ns);
+    }
+
+    /// Where the load is at an instant of the monotonic clock.
+    #[must_use]
+    pub fn phase(&self, now_ns: u64) -> Phase {
+        if self.shared.sending() == 0 {
+            Phase::Draining
+        } else if self
+            .shared
+            .started()
+            .is_some_and(|start_ns| now_ns >= start_ns)
+        {
+            Phase::Sending
+        } else {
+            Phase::Waiting
+        }
     }
 
     /// Stops sending at once. Requests in flight are waited for up to 100 ms, then counted as

@@ -82,7 +82,7 @@ impl Run {
     fn new(workload: Workload, cpus: Vec<usize>) -> Result<Self, PrepareError> {
         // The executors take a ring for granted and would panic.
         check::machine(&cpus)?;
-        let plan = Plan::new(workload.clone(), 0, 1);
+        let plan = Plan::new(workload.clone());
         let (give, intervals) = bounded(INTERVALS_MAX * cpus.len());
         let interrupted = Arc::new(AtomicBool::new(false));
         for signal in [libc::SIGINT, libc::SIGTERM] {
@@ -108,6 +108,7 @@ impl Run {
             cpus: self.cpus,
             logs: args.logs.clone(),
             start_unix_ns: Anchor::now().to_unix(start_ns),
+            stagger_ns: 0,
             clock: None,
         };
         let mut desk = Desk {

@@ -1,6 +1,6 @@
 //! A node's share of a test, and each core's share of that.
 
-use proto::workload::Workload;
+use proto::workload::{Limit, Workload};
 
 use crate::schedule::{Schedule, Segment};
 
@@ -13,21 +13,12 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of participant `index` of `count`. Workloads say what each driver does, so nothing
-    /// is divided between them; only staggered nodes differ, by their place within the gap.
-    ///
-    /// # Panics
-    /// Unless `index < count`.
+    /// The plan of every participant. Workloads say what each driver does, so nothing is divided
+    /// between them; only staggered nodes differ, by their place within the gap, which they learn
+    /// when they are started.
     #[must_use]
-    pub fn new(workload: Workload, index: u32, count: u32) -> Self {
-        assert!(index < count, "participant {index} of {count}");
-        let schedule = Schedule::new(&workload.arrival).map(|schedule| {
-            if workload.phase {
-                schedule.staggered(index, count)
-            } else {
-                schedule
-            }
-        });
+    pub fn new(workload: Workload) -> Self {
+        let schedule = Schedule::new(&workload.arrival);
         Self { workload, schedule }
     }
 
@@ -58,17 +49,9 @@ impl Plan {
     pub fn share(&self, core: usize, cores: usize) -> Share {
         let segment = Segment::of(core, cores);
         let connections = segment.share(u64::from(self.workload.connections));
-        let open_loop = self.schedule.clone().map(|schedule| {
-            let mut count = self.workload.limit.requests.unwrap_or(u64::MAX);
-            if let Some(duration_ns) = self.workload.limit.duration_ns {
-                count = count.min(schedule.count_within(duration_ns));
-            }
-            OpenLoop {
-                schedule,
-                segment,
-                count: segment.share(count),
-            }
-        });
+        let schedule = self.schedule.clone();
+        let open_loop =
+            schedule.map(|schedule| OpenLoop::new(schedule, segment, self.workload.limit));
         Share {
             core,
             connections: usize::try_from(connections).expect("invariant: at most 50000"),
@@ -93,17 +76,39 @@ pub struct Share {
 pub struct OpenLoop {
     schedule: Schedule,
     segment: Segment,
+    limit: Limit,
     /// Requests of this part.
     count: u64,
 }
 
 impl OpenLoop {
+    fn new(schedule: Schedule, segment: Segment, limit: Limit) -> Self {
+        let mut count = limit.requests.unwrap_or(u64::MAX);
+        if let Some(duration_ns) = limit.duration_ns {
+            count = count.min(schedule.count_within(duration_ns));
+        }
+        Self {
+            schedule,
+            segment,
+            limit,
+            count: segment.share(count),
+        }
+    }
+
+    /// The same part with every instant so much later, within the same limits.
+    #[must_use]
+    pub fn delayed(&self, offset_ns: u64) -> Self {
+        let schedule = self.schedule.clone().delayed(offset_ns);
+        Self::new(schedule, self.segment, self.limit)
+    }
+
     /// The part of the same shape that warms up, without an end of its own.
     #[must_use]
     pub fn warm_up(&self) -> Self {
         Self {
             schedule: self.schedule.warm_up(),
             segment: self.segment,
+            limit: self.limit,
             count: u64::MAX,
         }
     }
@@ -142,7 +147,7 @@ mod tests {
             connections: Some(10),
             ..Params::default()
         };
-        let plan = Plan::new(workload(&params), 0, 1);
+        let plan = Plan::new(workload(&params));
         for cores in 1..=10 {
             let shares: Vec<Share> = (0..cores).map(|core| plan.share(core, cores)).collect();
             assert_eq!(
@@ -171,7 +176,7 @@ mod tests {
             duration_s: Some(1.0),
             ..Params::default()
         };
-        let plan = Plan::new(workload(&params), 0, 1);
+        let plan = Plan::new(workload(&params));
         assert_eq!(plan.share(0, 1).open_loop.unwrap().count(), 200);
         assert_eq!(plan.planned(), None);
     }
@@ -182,11 +187,27 @@ mod tests {
             phase: Some(true),
             ..Params::default()
         };
-        let first = |index| Plan::new(workload(&params), index, 4).share(0, 1);
-        let first = |index| first(index).open_loop.unwrap().intended_ns(0);
+        let plan = Plan::new(workload(&params));
+        let stagger_ns = |index| plan.schedule.as_ref().unwrap().stagger_ns(index, 4);
+        let part = plan.share(0, 1).open_loop.unwrap();
+        let first = |index| part.delayed(stagger_ns(index)).intended_ns(0);
         assert_eq!(
             [first(0), first(1), first(3)],
             [Some(0), Some(125_000_000), Some(375_000_000)]
         );
+    }
+
+    #[test]
+    fn a_staggered_node_keeps_the_common_end() {
+        let params = Params {
+            duration_s: Some(1.25),
+            burst: Some(1),
+            ..Params::default()
+        };
+        let part = Plan::new(workload(&params)).share(0, 1).open_loop.unwrap();
+        let last = |part: &OpenLoop| part.intended_ns(part.count() - 1);
+        assert_eq!((part.count(), last(&part)), (3, Some(1_000_000_000)));
+        let late = part.delayed(300_000_000);
+        assert_eq!((late.count(), last(&late)), (2, Some(800_000_000)));
     }
 }

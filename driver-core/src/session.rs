@@ -25,6 +25,8 @@ pub struct SessionOptions {
     pub logs: Option<PathBuf>,
     /// The start in the node's wall clock, ns since 1970, for the logs.
     pub start_unix_ns: u64,
+    /// How much later than the common start this node's first request is intended.
+    pub stagger_ns: u64,
     /// The node's clock offset, as it was told.
     pub clock: Option<ClockOffset>,
 }
@@ -141,10 +143,14 @@ impl Session {
         }
     }
 
-    /// Adds what the node was told of its clock.
+    /// Adds what the node was told of its clock, and takes its intended place within the gap out of
+    /// its first send: what is left is by how much it missed it.
     fn stamped(&self, report: Report) -> Report {
+        let stagger_ns = i64::try_from(self.options.stagger_ns).unwrap_or(i64::MAX);
+        let missed_by = |first_ns: i64| first_ns.saturating_sub(stagger_ns);
         Report {
             clock: self.options.clock,
+            first_send_ns: report.first_send_ns.map(missed_by),
             ..report
         }
     }

@@ -109,7 +109,7 @@ fn measure(params: Params) -> (u64, u64) {
     let workload = Workload::from_params(TestType::Avalanche, 0.0, &params, &defaults).unwrap();
     let (give, intervals) = bounded(8);
     let cpus = &affinity::allowed()[..1];
-    let load = Load::prepare(&Plan::new(workload, 0, 1), cpus, &give).unwrap();
+    let load = Load::prepare(&Plan::new(workload), cpus, &give).unwrap();
     WATCHED.store(thread_id("load-0"), Ordering::SeqCst);
     load.start(monotonic_ns());
     let watch = thread::spawn(|| {

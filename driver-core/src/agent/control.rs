@@ -2,13 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::RecvTimeoutError;
 use proto::bus::BusError;
 use proto::message::{
     Health, Heartbeat, LatencyFigures, Metrics, Outcome, REGISTER_TYPE, Register, Report,
-    TestConfig,
+    TestConfig, TriggerKind,
 };
 use proto::summary::Counters;
 use proto::workload::Workload;
@@ -38,7 +39,10 @@ pub(super) struct Control {
     node_id: String,
     outbox: Outbox,
     settings: Arc<Settings>,
-    session: Option<(String, Session)>,
+    session: Option<Session>,
+    sessions_begun: u64,
+    /// The thread of the session before; the next one waits for its end.
+    released: Option<JoinHandle<()>>,
     register: Register,
     registered: bool,
     register_in_flight: bool,
@@ -74,6 +78,8 @@ impl Control {
             outbox: Outbox::default(),
             settings: Arc::new(settings),
             session: None,
+            sessions_begun: 0,
+            released: None,
             register,
             registered: false,
             register_in_flight: false,
@@ -94,19 +100,20 @@ impl Control {
         while !stopped() {
             self.turn();
         }
-        if let Some((_, session)) = &self.session {
-            session.stop();
-        }
+        self.apply(Event::Leave);
         let until_ns = clock::monotonic_ns() + FAREWELL_NS;
-        while (self.session.is_some() || !self.outbox.is_empty())
-            && clock::monotonic_ns() < until_ns
-        {
+        while self.has_to_report() && clock::monotonic_ns() < until_ns {
             self.turn();
         }
         log::info(
             "driver_down",
             json!({"node_id": self.node_id, "unsent": self.outbox.len()}),
         );
+    }
+
+    fn has_to_report(&self) -> bool {
+        let runs = self.session.as_ref().is_some_and(Session::has_begun);
+        runs || !self.outbox.is_empty()
     }
 
     /// Waits for something to do, and does everything that there is to do.
@@ -127,19 +134,26 @@ impl Control {
 
     fn take(&mut self, inbound: Inbound) {
         match inbound {
-            Inbound::Config { config, old: true } => self.node.remember(*config),
-            Inbound::Config { config, old: false } => {
+            Inbound::Config { config, old } => {
                 log::message(&config);
-                self.apply(Event::Config(*config));
+                if old {
+                    self.node.remember(*config);
+                } else {
+                    self.apply(Event::Config(*config));
+                }
             }
-            Inbound::Trigger(trigger) => {
+            Inbound::Trigger { trigger, old } => {
                 log::message(&trigger);
-                self.apply(Event::Trigger(trigger));
+                // An old start may be hours old. An old stop may be of the load that goes on.
+                if !old || trigger.trigger == TriggerKind::Stop {
+                    self.apply(Event::Trigger(trigger));
+                }
             }
             Inbound::Heartbeat {
                 heartbeat,
                 received_unix_ns,
             } => {
+                log::message(&heartbeat);
                 self.greet(&heartbeat);
                 if let Some(probe) = heartbeat.probe {
                     self.apply(Event::Probe {
@@ -148,7 +162,7 @@ impl Control {
                     });
                 }
             }
-            Inbound::Session(event) => self.session_event(event),
+            Inbound::Session { number, event } => self.session_event(number, event),
         }
     }
 
@@ -160,36 +174,35 @@ impl Control {
         }
     }
 
-    fn session_event(&mut self, event: SessionEvent) {
+    /// What a session tells, unless it was let go of meanwhile.
+    fn session_event(&mut self, number: u64, event: SessionEvent) {
+        let current = self.session.as_ref();
+        let Some(session) = current.filter(|session| session.number == number) else {
+            return;
+        };
+        let test_id = session.test_id.clone();
         match event {
-            SessionEvent::Prepared { test_id, stopper } => {
-                if let Some((_, session)) = self.session.as_mut().filter(|(id, _)| *id == test_id) {
-                    session.is_prepared(stopper);
-                    self.apply(Event::Prepared { test_id });
-                }
+            SessionEvent::Prepared => self.apply(Event::Prepared { test_id }),
+            SessionEvent::Failed { reason } => {
+                self.release();
+                let fields = json!({"test_id": test_id, "reason": reason});
+                log::error("prepare_failed", fields);
+                self.apply(Event::PrepareFailed { test_id, reason });
             }
-            SessionEvent::Failed { test_id, reason } => {
-                if self.session.as_ref().is_some_and(|(id, _)| *id == test_id) {
-                    self.session = None;
-                    log::error(
-                        "prepare_failed",
-                        json!({"test_id": test_id, "reason": reason}),
-                    );
-                    self.apply(Event::PrepareFailed { test_id, reason });
-                }
-            }
-            SessionEvent::Started { test_id } => self.apply(Event::Started { test_id }),
-            SessionEvent::Report {
-                test_id,
-                report,
-                figures,
-            } => {
-                self.report(&test_id, *report, figures);
-            }
-            SessionEvent::Ended { test_id } => {
-                self.session = None;
+            SessionEvent::Started => self.apply(Event::Started { test_id }),
+            SessionEvent::Draining => self.apply(Event::Draining { test_id }),
+            SessionEvent::Report { report, figures } => self.report(&test_id, *report, figures),
+            SessionEvent::Ended => {
+                self.release();
                 self.apply(Event::Ended { test_id });
             }
+        }
+    }
+
+    /// Lets go of the session, if there is one.
+    fn release(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.released = Some(session.release());
         }
     }
 
@@ -205,7 +218,7 @@ impl Control {
     fn act(&mut self, action: Action) {
         match action {
             Action::Prepare(config) => self.prepare(&config),
-            Action::Release { .. } => self.session = None,
+            Action::Release { .. } => self.release(),
             Action::Start(start) => {
                 let begin = Begin {
                     at_unix_ns: start.at_unix_ns,
@@ -213,12 +226,12 @@ impl Control {
                     count: start.count,
                     clock: start.clock,
                 };
-                if let Some((_, session)) = &self.session {
+                if let Some(session) = &mut self.session {
                     session.start(begin);
                 }
             }
             Action::Stop { .. } => {
-                if let Some((_, session)) = &self.session {
+                if let Some(session) = &self.session {
                     session.stop();
                 }
             }
@@ -232,10 +245,18 @@ impl Control {
     }
 
     fn prepare(&mut self, config: &TestConfig) {
-        let test_id = config.test_id.clone();
-        match Session::prepare(config, &self.settings, self.link.sender.clone()) {
-            Ok(session) => self.session = Some((test_id, session)),
+        self.sessions_begun += 1;
+        let begun = Session::prepare(
+            self.sessions_begun,
+            config,
+            &self.settings,
+            self.link.sender.clone(),
+            self.released.take(),
+        );
+        match begun {
+            Ok(session) => self.session = Some(session),
             Err(error) => {
+                let test_id = config.test_id.clone();
                 let reason = format!("no thread for the test: {error}");
                 self.apply(Event::PrepareFailed { test_id, reason });
             }
@@ -305,6 +326,7 @@ impl Control {
             .publish(&self.node_id, &heartbeat, TOKEN_HEARTBEAT)
         {
             Ok(()) => {
+                log::message(&heartbeat);
                 self.heartbeat_in_flight = true;
                 self.heartbeat_wanted = false;
                 self.next_heartbeat_ns = now_ns + HEARTBEAT_NS;
@@ -326,17 +348,29 @@ impl Control {
             }
         }
         while let Some((token, message)) = self.outbox.hand_over() {
-            let taken = self.link.publisher.publish(&self.node_id, message, token);
-            if let Err(error) = taken {
-                self.outbox.take_back(token);
-                trouble("metrics", &error);
-                break;
+            match self.link.publisher.publish(&self.node_id, message, token) {
+                Ok(()) => {}
+                Err(BusError::QueueFull) => {
+                    self.outbox.take_back(token);
+                    break;
+                }
+                // What is wrong with this report need not be with the next.
+                Err(error) => {
+                    if self.outbox.refuse(token) {
+                        trouble("metrics", &error);
+                    }
+                }
             }
         }
         for delivery in self.link.publisher.poll(Duration::ZERO) {
             let arrived = delivery.error.is_none();
             match delivery.token {
-                TOKEN_HEARTBEAT => self.heartbeat_in_flight = false,
+                TOKEN_HEARTBEAT => {
+                    self.heartbeat_in_flight = false;
+                    if arrived {
+                        self.outbox.retry();
+                    }
+                }
                 TOKEN_REGISTER => {
                     self.register_in_flight = false;
                     self.registered = arrived;
@@ -392,16 +426,4 @@ fn address(brokers: &str) -> Option<IpAddr> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_address_is_the_one_that_the_broker_is_reached_from() {
-        assert_eq!(address("127.0.0.1:9"), Some(Ipv4Addr::LOCALHOST.into()));
-        assert_eq!(
-            address("127.0.0.1:9, [::1]:9"),
-            Some(Ipv4Addr::LOCALHOST.into())
-        );
-        assert_eq!(address("nowhere.invalid:9"), None);
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 //! The driver's end of the bus: what comes in as [`Inbound`], what goes out through the producer.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,25 +21,33 @@ use super::session::SessionEvent;
 
 /// Messages that wait for the control thread.
 const QUEUE: usize = 1024;
-/// Configs of the past that a driver reads when it comes up.
-const CONFIGS_READ: i64 = 64;
+/// Messages of the past that a driver reads where it reads any.
+const PAST_READ: i64 = 64;
 const POLL: Duration = Duration::from_millis(100);
+const BOUNDS_TIMEOUT: Duration = Duration::from_secs(2);
 const TOPICS_TIMEOUT: Duration = Duration::from_secs(5);
 const TOPICS_RETRY: Duration = Duration::from_secs(1);
 
 /// What reaches the control thread.
 pub(super) enum Inbound {
-    /// A test. `old` when it was published before this driver came up.
+    /// A test. `old` when it was there before this driver listened.
     Config {
         config: Box<TestConfig>,
         old: bool,
     },
-    Trigger(Trigger),
+    Trigger {
+        trigger: Trigger,
+        old: bool,
+    },
     Heartbeat {
         heartbeat: Heartbeat,
         received_unix_ns: u64,
     },
-    Session(SessionEvent),
+    /// What the session of that number tells.
+    Session {
+        number: u64,
+        event: SessionEvent,
+    },
 }
 
 /// The clients, and the queue to the control thread.
@@ -56,23 +65,8 @@ impl Link {
         stop: &Arc<AtomicBool>,
     ) -> Result<Self, AgentError> {
         let publisher = Publisher::new(settings)?;
-        let subscriber = Subscriber::new(
-            settings,
-            &[
-                (Topic::TestConfig, StartAt::Tail(CONFIGS_READ)),
-                (Topic::Trigger, StartAt::End),
-                (Topic::Heartbeat, StartAt::End),
-            ],
-        )?;
         let (sender, inbound) = bounded(QUEUE);
-        let reader = Reader {
-            subscriber,
-            node_id: node_id.to_owned(),
-            up_since_ms: i64::try_from(clock::unix_ns() / 1_000_000).unwrap_or(i64::MAX),
-            sender: sender.clone(),
-            stop: Arc::clone(stop),
-            in_trouble: false,
-        };
+        let reader = Reader::new(settings, node_id, sender.clone(), stop)?;
         spawn("bus-reader", move || reader.read())?;
         let (settings, stop) = (settings.clone(), Arc::clone(stop));
         spawn("topics", move || make_topics(&settings, &stop))?;
@@ -113,19 +107,51 @@ fn make_topics(settings: &BusSettings, stop: &AtomicBool) {
     }
 }
 
+/// The topics that a driver reads.
+const TOPICS: [Topic; 3] = [Topic::TestConfig, Topic::Trigger, Topic::Heartbeat];
+
 struct Reader {
     subscriber: Subscriber,
     node_id: String,
-    up_since_ms: i64,
+    places: BTreeMap<Topic, Place>,
     sender: Sender<Inbound>,
     stop: Arc<AtomicBool>,
     /// The client repeats its trouble each second; once is enough until a message comes again.
     in_trouble: bool,
+    /// Messages that did not decode.
+    skipped: u64,
+}
+
+/// Where a topic is read. Offsets tell old from new, since no two machines' clocks need agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    /// The offset to be read next.
+    next: i64,
+    /// The end of what was there when this driver began to listen.
+    old_end: i64,
 }
 
 impl Reader {
+    fn new(
+        settings: &BusSettings,
+        node_id: &str,
+        sender: Sender<Inbound>,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Self, AgentError> {
+        Ok(Self {
+            subscriber: Subscriber::new(settings, &[])?,
+            node_id: node_id.to_owned(),
+            places: BTreeMap::new(),
+            sender,
+            stop: Arc::clone(stop),
+            in_trouble: false,
+            skipped: 0,
+        })
+    }
+
     fn read(mut self) {
-        while !self.stop.load(Ordering::Relaxed) {
+        self.find_places();
+        while !self.is_stopped() {
             let inbound = match self.subscriber.poll(POLL) {
                 Some(Event::Record(record)) => {
                     if std::mem::take(&mut self.in_trouble) {
@@ -134,13 +160,13 @@ impl Reader {
                     self.decode(record)
                 }
                 Some(Event::OffsetLost) => {
-                    self.start_anew();
+                    let remedy = "none needed; reading goes on with what there is";
+                    log::warn("broker_lost_its_log", json!({"remedy": remedy}));
+                    self.find_places();
                     None
                 }
                 Some(Event::Trouble(reason)) => {
-                    if !std::mem::replace(&mut self.in_trouble, true) {
-                        log::warn("bus_trouble", json!({"reason": reason}));
-                    }
+                    self.trouble(&reason);
                     None
                 }
                 None => None,
@@ -153,25 +179,64 @@ impl Reader {
         }
     }
 
-    /// The broker lost its log: whatever it has now is new.
-    fn start_anew(&self) {
-        log::warn(
-            "broker_lost_its_log",
-            json!({"remedy": "none needed; reading starts anew"}),
-        );
-        let topics = [Topic::TestConfig, Topic::Trigger, Topic::Heartbeat];
-        let anew = topics.map(|topic| (topic, StartAt::Beginning));
-        if let Err(error) = self.subscriber.assign(&anew) {
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn trouble(&mut self, reason: &str) {
+        if !std::mem::replace(&mut self.in_trouble, true) {
+            log::warn("bus_trouble", json!({"reason": reason}));
+        }
+    }
+
+    /// Begins to read each topic: where it was left, or, where the broker does not have that, near
+    /// the end of what it has.
+    fn find_places(&mut self) {
+        let mut starts = Vec::new();
+        for topic in TOPICS {
+            let Some((low, high)) = self.bounds(topic) else {
+                return;
+            };
+            let known = self.places.get(&topic).copied();
+            let left = known.filter(|place| (low..=high).contains(&place.next));
+            let past = match topic {
+                Topic::TestConfig => PAST_READ,
+                // At first nothing is going on that an old trigger could stop.
+                Topic::Trigger if known.is_some() => PAST_READ,
+                _ => 0,
+            };
+            let place = left.unwrap_or(Place {
+                next: low.max(high - past),
+                old_end: high,
+            });
+            self.places.insert(topic, place);
+            starts.push((topic, StartAt::Offset(place.next)));
+        }
+        if let Err(error) = self.subscriber.assign(&starts) {
             log::error("bus_trouble", json!({"reason": error.to_string()}));
         }
     }
 
-    fn decode(&self, record: Record) -> Option<Inbound> {
+    /// The offsets that the broker has of a topic; asks until it says so, or the driver ends.
+    fn bounds(&mut self, topic: Topic) -> Option<(i64, i64)> {
+        while !self.is_stopped() {
+            match self.subscriber.bounds(topic, BOUNDS_TIMEOUT) {
+                Ok(bounds) => return Some(bounds),
+                Err(error) => self.trouble(&error.to_string()),
+            }
+            thread::sleep(POLL);
+        }
+        None
+    }
+
+    fn decode(&mut self, record: Record) -> Option<Inbound> {
         let (topic, offset) = (record.topic, record.offset);
-        let old = record.timestamp_ms.is_some_and(|ms| ms < self.up_since_ms);
+        let place = self.places.get_mut(&topic)?;
+        place.next = offset + 1;
+        let old = offset < place.old_end;
         let inbound = match topic {
             Topic::TestConfig => read(record).map(|config| Inbound::Config { config, old }),
-            Topic::Trigger => read(record).map(Inbound::Trigger),
+            Topic::Trigger => read(record).map(|trigger| Inbound::Trigger { trigger, old }),
             Topic::Heartbeat => {
                 let received_unix_ns = clock::unix_ns();
                 read(record).map(|heartbeat| Inbound::Heartbeat {
@@ -185,9 +250,12 @@ impl Reader {
             Ok(Inbound::Heartbeat { heartbeat, .. }) if !self.concerns(&heartbeat) => None,
             Ok(inbound) => Some(inbound),
             Err(error) => {
-                let fields =
-                    json!({"topic": topic.name(), "offset": offset, "reason": error.to_string()});
-                log::warn("message_skipped", fields);
+                self.skipped += 1;
+                let (skipped, reason) = (self.skipped, error.to_string());
+                log::warn(
+                    "message_skipped",
+                    json!({"topic": topic.name(), "offset": offset, "reason": reason, "skipped": skipped}),
+                );
                 None
             }
         }
@@ -201,4 +269,143 @@ impl Reader {
 
 fn read<T: DeserializeOwned>(mut record: Record) -> Result<T, DecodeError> {
     codec::decode(&mut record.payload)
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::bus::EmbeddedBroker;
+    use proto::message::{Message, TriggerKind};
+    use proto::workload::{Params, TestType};
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    struct Bus {
+        broker: EmbeddedBroker,
+        publisher: Publisher,
+    }
+
+    impl Bus {
+        fn start() -> Self {
+            let broker = EmbeddedBroker::start().unwrap();
+            let publisher = Publisher::new(&settings(broker.address())).unwrap();
+            Self { broker, publisher }
+        }
+
+        fn publish<M: Message>(&self, message: &M) {
+            self.publisher.publish("o", message, 0).unwrap();
+            assert!(self.publisher.flush(DEADLINE));
+        }
+
+        fn reader(&self) -> (Reader, Receiver<Inbound>) {
+            let (sender, inbound) = bounded(QUEUE);
+            let stop = Arc::new(AtomicBool::new(false));
+            let settings = settings(self.broker.address());
+            (
+                Reader::new(&settings, "me", sender, &stop).unwrap(),
+                inbound,
+            )
+        }
+    }
+
+    fn settings(address: &str) -> BusSettings {
+        BusSettings::new(address, "test", &[]).unwrap()
+    }
+
+    fn config(test_id: &str) -> TestConfig {
+        TestConfig {
+            test_id: test_id.into(),
+            test_type: TestType::Avalanche,
+            test_message_delay: 0.0,
+            message_count_per_driver: 1,
+            params: Params::default(),
+        }
+    }
+
+    fn start(test_id: &str) -> Trigger {
+        Trigger {
+            test_id: test_id.into(),
+            trigger: TriggerKind::Start,
+            start_at_unix_ns: None,
+            participants: None,
+            clock_offsets: BTreeMap::new(),
+        }
+    }
+
+    /// What comes next: its topic, its test, and whether it is old.
+    fn next(inbound: &Receiver<Inbound>) -> (Topic, String, bool) {
+        match inbound.recv_timeout(DEADLINE).unwrap() {
+            Inbound::Config { config, old } => (Topic::TestConfig, config.test_id, old),
+            Inbound::Trigger { trigger, old } => (Topic::Trigger, trigger.test_id, old),
+            _ => panic!("neither a config nor a trigger"),
+        }
+    }
+
+    fn read_in_background(reader: Reader) {
+        spawn("reader", move || reader.read()).unwrap();
+    }
+
+    #[test]
+    fn what_was_there_before_the_driver_is_old() {
+        let bus = Bus::start();
+        bus.publish(&config("before"));
+        bus.publish(&start("before"));
+        let (reader, inbound) = bus.reader();
+        read_in_background(reader);
+        assert_eq!(next(&inbound), (Topic::TestConfig, "before".into(), true));
+        bus.publish(&config("after"));
+        assert_eq!(next(&inbound), (Topic::TestConfig, "after".into(), false));
+        bus.publish(&start("after"));
+        assert_eq!(next(&inbound), (Topic::Trigger, "after".into(), false));
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_makes_nothing_old() {
+        let bus = Bus::start();
+        let (mut reader, _inbound) = bus.reader();
+        reader.find_places();
+        let record = Record {
+            topic: Topic::TestConfig,
+            offset: 0,
+            timestamp_ms: Some(1),
+            payload: codec::encode(&config("a")),
+        };
+        let inbound = reader.decode(record);
+        assert!(matches!(inbound, Some(Inbound::Config { old: false, .. })));
+    }
+
+    #[test]
+    fn after_a_lost_log_only_its_topic_is_read_again_and_as_old() {
+        let bus = Bus::start();
+        bus.publish(&config("a"));
+        bus.publish(&start("a"));
+        let (mut reader, inbound) = bus.reader();
+        // The configs were read to their end; the triggers were those of another broker.
+        let place = |next| Place { next, old_end: 0 };
+        reader.places = [(Topic::TestConfig, place(1)), (Topic::Trigger, place(77))].into();
+        reader.find_places();
+        assert_eq!(reader.places[&Topic::TestConfig], place(1));
+        read_in_background(reader);
+        assert_eq!(next(&inbound), (Topic::Trigger, "a".into(), true));
+        bus.publish(&config("b"));
+        assert_eq!(next(&inbound), (Topic::TestConfig, "b".into(), false));
+    }
+
+    #[test]
+    fn what_does_not_decode_is_counted() {
+        let bus = Bus::start();
+        let (mut reader, _inbound) = bus.reader();
+        reader.find_places();
+        for offset in 0..3 {
+            let record = Record {
+                topic: Topic::Trigger,
+                offset,
+                timestamp_ms: None,
+                payload: b"EOF".to_vec(),
+            };
+            assert!(reader.decode(record).is_none());
+        }
+        assert_eq!(reader.skipped, 3);
+    }
 }

@@ -1,18 +1,21 @@
 //! One test on a thread of its own: prepared, started when told, followed to its last report.
+//!
+//! There is one load at a time: a session's thread begins by waiting for the end of the one before
+//! it. So that this is not long, a session can be let go of while it still prepares.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use proto::clock::Anchor;
+use proto::clock::{self, Anchor};
 use proto::message::{ClockOffset, LatencyFigures, Report, TestConfig};
 use proto::workload::Workload;
 
 use super::is_allowed;
 use super::link::Inbound;
 use crate::collector::Collector;
-use crate::load::{Load, Stopper};
+use crate::load::{Load, Phase, Stopper};
 use crate::plan::Plan;
 use crate::recorder::CoreInterval;
 use crate::schedule::Schedule;
@@ -23,25 +26,17 @@ const INTERVALS: usize = 256;
 
 /// What a session tells the control thread.
 pub(super) enum SessionEvent {
-    Prepared {
-        test_id: String,
-        stopper: Stopper,
-    },
+    Prepared,
     Failed {
-        test_id: String,
         reason: String,
     },
-    Started {
-        test_id: String,
-    },
+    Started,
+    Draining,
     Report {
-        test_id: String,
         report: Box<Report>,
         figures: LatencyFigures,
     },
-    Ended {
-        test_id: String,
-    },
+    Ended,
 }
 
 /// When to start.
@@ -62,75 +57,138 @@ pub(super) struct Settings {
     pub(super) allow_targets: Vec<String>,
 }
 
-/// The control thread's hold on a session. Dropping it lets go of what was prepared.
+/// The control thread's hold on a session.
 pub(super) struct Session {
+    /// Tells this session's events from those of another one of the same test.
+    pub(super) number: u64,
+    pub(super) test_id: String,
     begin: Sender<Begin>,
-    stopper: Option<Stopper>,
+    begun: bool,
+    brake: Arc<Brake>,
+    thread: JoinHandle<()>,
 }
 
 impl Session {
-    /// Begins to prepare a test.
+    /// Begins to prepare a test, as soon as the thread `before` has ended.
     pub(super) fn prepare(
+        number: u64,
         config: &TestConfig,
         settings: &Arc<Settings>,
         events: Sender<Inbound>,
+        before: Option<JoinHandle<()>>,
     ) -> std::io::Result<Self> {
         let (begin, told) = bounded(1);
-        let (config, settings) = (config.clone(), Arc::clone(settings));
-        thread::Builder::new()
+        let brake = Arc::new(Brake::default());
+        let work = Work {
+            number,
+            config: config.clone(),
+            settings: Arc::clone(settings),
+            events,
+            brake: Arc::clone(&brake),
+        };
+        let thread = thread::Builder::new()
             .name("session".to_owned())
             .spawn(move || {
-                Work {
-                    config,
-                    settings,
-                    events,
+                if let Some(before) = before {
+                    // A panic there has been told of by the load's own threads.
+                    let _ = before.join();
                 }
-                .run(&told);
+                work.run(&told);
             })?;
         Ok(Self {
+            number,
+            test_id: config.test_id.clone(),
             begin,
-            stopper: None,
+            begun: false,
+            brake,
+            thread,
         })
     }
 
-    /// Keeps the handle by which the load is stopped.
-    pub(super) fn is_prepared(&mut self, stopper: Stopper) {
-        self.stopper = Some(stopper);
+    pub(super) fn start(&mut self, begin: Begin) {
+        self.begun = self.begin.try_send(begin).is_ok();
     }
 
-    pub(super) fn start(&self, begin: Begin) {
-        let _ = self.begin.try_send(begin);
+    /// Whether it was told to start, so that a last report will come of it.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun
     }
 
     pub(super) fn stop(&self) {
-        if let Some(stopper) = &self.stopper {
-            stopper.stop();
+        self.brake.pull();
+    }
+
+    /// Lets go of what was prepared, or is being prepared. The thread ends soon.
+    pub(super) fn release(self) -> JoinHandle<()> {
+        self.brake.pull();
+        self.thread
+    }
+}
+
+/// Ends a session's load, also one that is still being prepared.
+#[derive(Default)]
+struct Brake(Mutex<Grip>);
+
+#[derive(Default)]
+enum Grip {
+    /// There is no load yet.
+    #[default]
+    Nothing,
+    Load(Stopper),
+    Pulled,
+}
+
+impl Brake {
+    fn pull(&self) {
+        if let Grip::Load(load) = std::mem::replace(&mut *self.grip(), Grip::Pulled) {
+            load.stop();
         }
+    }
+
+    /// Takes hold of a load, and ends it at once when that was asked for before.
+    fn hold(&self, load: Stopper) {
+        let mut grip = self.grip();
+        match *grip {
+            Grip::Pulled => load.stop(),
+            Grip::Nothing | Grip::Load(_) => *grip = Grip::Load(load),
+        }
+    }
+
+    fn is_pulled(&self) -> bool {
+        matches!(*self.grip(), Grip::Pulled)
+    }
+
+    fn grip(&self) -> std::sync::MutexGuard<'_, Grip> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 struct Work {
+    number: u64,
     config: TestConfig,
     settings: Arc<Settings>,
     events: Sender<Inbound>,
+    brake: Arc<Brake>,
 }
 
 impl Work {
     fn run(self, told: &Receiver<Begin>) {
+        if self.brake.is_pulled() {
+            return;
+        }
         let (sender, intervals) = bounded(INTERVALS);
-        let test_id = self.config.test_id.clone();
         match self.load(&sender) {
-            Err(reason) => self.tell(SessionEvent::Failed { test_id, reason }),
+            Err(reason) => self.tell(SessionEvent::Failed { reason }),
             Ok((workload, load)) => {
                 drop(sender);
-                self.tell(SessionEvent::Prepared {
-                    test_id,
-                    stopper: load.stopper(),
-                });
+                self.tell(SessionEvent::Prepared);
                 // An error means that the control thread let go of the session.
-                match told.recv() {
-                    Ok(begin) => self.follow(&workload, load, &begin, &intervals),
-                    Err(_) => load.stop(),
+                if let Ok(begin) = told.recv() {
+                    self.follow(&workload, load, &begin, &intervals);
+                } else {
+                    load.stop();
+                    drop(intervals);
+                    let _ = load.join();
                 }
             }
         }
@@ -146,8 +204,9 @@ impl Work {
                  with --allow-target {host}"
             ));
         }
-        let plan = Plan::new(workload.clone(), 0, 1);
-        let load = Load::prepare(&plan, &self.settings.cpus, intervals);
+        let plan = Plan::new(workload.clone());
+        let hold = |load| self.brake.hold(load);
+        let load = Load::prepare_stoppable(&plan, &self.settings.cpus, intervals, hold);
         Ok((workload, load.map_err(|error| error.to_string())?))
     }
 
@@ -158,66 +217,69 @@ impl Work {
         begin: &Begin,
         intervals: &Receiver<CoreInterval>,
     ) {
-        let test_id = &self.config.test_id;
         let anchor = Anchor::now();
         let at_unix_ns = begin.at_unix_ns.unwrap_or(anchor.unix_ns);
-        load.start(anchor.to_monotonic(at_unix_ns) + stagger_ns(workload, begin));
-        self.tell(SessionEvent::Started {
-            test_id: test_id.clone(),
-        });
+        let stagger_ns = stagger_ns(workload, begin);
+        load.start_staggered(anchor.to_monotonic(at_unix_ns), stagger_ns);
         let options = SessionOptions {
-            test_id: test_id.clone(),
+            test_id: self.config.test_id.clone(),
             cpus: self.settings.cpus.clone(),
             logs: Some(self.settings.logs.clone()),
             start_unix_ns: at_unix_ns,
+            stagger_ns,
             clock: begin.clock,
         };
-        follow(
-            options,
-            load,
-            intervals,
-            &mut Reporter {
-                work: self,
-                test_id,
-            },
-        );
-        self.tell(SessionEvent::Ended {
-            test_id: test_id.clone(),
-        });
+        let mut reporter = Reporter {
+            work: self,
+            phase: Phase::Waiting,
+        };
+        follow(options, load, intervals, &mut reporter);
+        self.tell(SessionEvent::Ended);
     }
 
     fn tell(&self, event: SessionEvent) {
+        let number = self.number;
         // Fails only when the driver is on its way out.
-        let _ = self.events.send(Inbound::Session(event));
+        let _ = self.events.send(Inbound::Session { number, event });
     }
 }
 
-/// Passes a session's reports on to the control thread.
+/// Passes a session's reports and phases on to the control thread.
 struct Reporter<'a> {
     work: &'a Work,
-    test_id: &'a str,
+    phase: Phase,
 }
 
 impl Follower for Reporter<'_> {
     fn report(&mut self, report: Report, so_far: &Collector) {
         self.work.tell(SessionEvent::Report {
-            test_id: self.test_id.to_owned(),
             report: Box::new(report),
             figures: so_far.figures(),
         });
     }
+
+    fn look(&mut self, load: &Load) {
+        let phase = load.phase(clock::monotonic_ns());
+        if phase == std::mem::replace(&mut self.phase, phase) {
+            return;
+        }
+        match phase {
+            Phase::Waiting => {}
+            Phase::Sending => self.work.tell(SessionEvent::Started),
+            Phase::Draining => self.work.tell(SessionEvent::Draining),
+        }
+    }
 }
 
-/// How much later than the common start this node starts, where the test asks for it: the place
-/// of its first request within the gap.
+/// How much later than the common start this node's first request is intended, where the test asks
+/// for it: its place within the gap.
 fn stagger_ns(workload: &Workload, begin: &Begin) -> u64 {
-    let Some(schedule) = Schedule::new(&workload.arrival).filter(|_| workload.phase) else {
-        return 0;
-    };
-    let common = schedule.intended_ns(0).unwrap_or(0);
-    let own = schedule
-        .staggered(begin.index, begin.count)
-        .intended_ns(0)
-        .unwrap_or(0);
-    own.saturating_sub(common)
+    Schedule::new(&workload.arrival)
+        .filter(|_| workload.phase)
+        .map_or(0, |schedule| schedule.stagger_ns(begin.index, begin.count))
 }
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub(super) use tests::silent_target;

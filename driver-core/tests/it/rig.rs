@@ -160,7 +160,7 @@ impl Rig {
         let allowed = affinity::allowed();
         let cpus: Vec<usize> = allowed.iter().copied().cycle().take(self.cores).collect();
         let (give, intervals) = bounded(4 * self.cores);
-        let plan = Plan::new(self.workload(), 0, 1);
+        let plan = Plan::new(self.workload());
         Ok((
             Load::prepare_with(&plan, &cpus, &give, self.setup)?,
             intervals,

@@ -106,7 +106,7 @@ fn a_stall_of_the_core_shows_in_response_time_and_release_lag() {
         .rate("500")
         .seconds(2.0)
         .workload();
-    let plan = Plan::new(workload, 0, 1);
+    let plan = Plan::new(workload);
     let shared = Arc::new(Shared::new(vec![Wake::new().unwrap()], 0));
     let (give, intervals) = bounded(16);
     let address = server.address.into();

@@ -120,9 +120,11 @@ pub struct Report {
     pub interval_end_ns: u64,
     /// What happened in the interval.
     pub counters: Counters,
-    /// The counts of each second in the interval; exact also when reports were merged.
+    /// The counts of each second in the interval; exact also when reports were merged. Only after
+    /// days without a broker do several seconds share a row.
     pub seconds: Vec<SecondRow>,
-    /// Actual first send minus the common start, ns, in this node's clock after correction.
+    /// Actual first send minus the common start, ns, in this node's clock after correction; where
+    /// nodes are staggered, minus this node's place within the gap as well.
     pub first_send_ns: Option<i64>,
     /// The clock offset that the node was told, if any.
     pub clock: Option<ClockOffset>,

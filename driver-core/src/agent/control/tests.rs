@@ -1,0 +1,148 @@
+//! What the control thread makes of what reaches it. No broker is there, and none is needed.
+
+use std::net::TcpListener;
+use std::time::Instant;
+
+use crossbeam_channel::bounded;
+use proto::bus::{BusSettings, Publisher};
+use proto::message::{NodeState, Trigger};
+use proto::workload::{Params, TestType};
+
+use super::super::session::silent_target;
+use super::*;
+use crate::affinity;
+
+fn control(properties: &[(String, String)]) -> Control {
+    let settings = BusSettings::new("127.0.0.1:9", "me", properties).unwrap();
+    let (sender, inbound) = bounded(64);
+    let link = Link {
+        publisher: Publisher::new(&settings).unwrap(),
+        inbound,
+        sender,
+    };
+    let options = AgentOptions {
+        kafka: None,
+        kafka_properties: Vec::new(),
+        orchestrator: None,
+        node_id: None,
+        cores: None,
+        logs: std::env::temp_dir(),
+        target: "http://127.0.0.1:9/".to_owned(),
+        allow_targets: Vec::new(),
+    };
+    let cpus = vec![affinity::allowed()[0]];
+    Control::new(&options, "me", cpus, "127.0.0.1:9", link)
+}
+
+fn config(test_id: &str, target: &TcpListener) -> Inbound {
+    let port = target.local_addr().unwrap().port();
+    let config = TestConfig {
+        test_id: test_id.into(),
+        test_type: TestType::Avalanche,
+        test_message_delay: 0.0,
+        message_count_per_driver: 10,
+        params: Params {
+            target: Some(format!("http://127.0.0.1:{port}/")),
+            connections: Some(4),
+            ..Params::default()
+        },
+    };
+    Inbound::Config {
+        config: Box::new(config),
+        old: false,
+    }
+}
+
+fn trigger(test_id: &str, trigger: TriggerKind, old: bool) -> Inbound {
+    let trigger = Trigger {
+        test_id: test_id.into(),
+        trigger,
+        start_at_unix_ns: None,
+        participants: None,
+        clock_offsets: std::collections::BTreeMap::new(),
+    };
+    Inbound::Trigger { trigger, old }
+}
+
+fn state(control: &Control) -> Option<NodeState> {
+    control.node.heartbeat(0).state
+}
+
+#[test]
+fn the_address_is_the_one_that_the_broker_is_reached_from() {
+    assert_eq!(address("127.0.0.1:9"), Some(Ipv4Addr::LOCALHOST.into()));
+    assert_eq!(
+        address("127.0.0.1:9, [::1]:9"),
+        Some(Ipv4Addr::LOCALHOST.into())
+    );
+    assert_eq!(address("nowhere.invalid:9"), None);
+}
+
+#[test]
+fn the_word_of_a_session_that_was_let_go_of_is_not_taken_for_its_successors() {
+    let target = silent_target();
+    let mut control = control(&[]);
+    for test_id in ["a", "b", "a"] {
+        control.take(config(test_id, &target.listener));
+    }
+    let first = |event| Inbound::Session { number: 1, event };
+    control.take(first(SessionEvent::Prepared));
+    assert_eq!(state(&control), Some(NodeState::Preparing));
+    let reason = "interrupted".to_owned();
+    control.take(first(SessionEvent::Failed { reason }));
+    assert_eq!(state(&control), Some(NodeState::Preparing));
+    let event = SessionEvent::Prepared;
+    control.take(Inbound::Session { number: 3, event });
+    assert_eq!(state(&control), Some(NodeState::Ready));
+    assert!(control.session.is_some());
+}
+
+#[test]
+fn a_driver_that_only_prepares_ends_at_once() {
+    let target = silent_target();
+    let mut control = control(&[]);
+    control.take(config("a", &target.listener));
+    let begin = Instant::now();
+    control.run(|| true);
+    assert!(
+        begin.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begin.elapsed()
+    );
+}
+
+#[test]
+fn an_old_start_starts_nothing() {
+    let target = silent_target();
+    let mut control = control(&[]);
+    let Inbound::Config { config, .. } = config("a", &target.listener) else {
+        unreachable!()
+    };
+    control.take(Inbound::Config { config, old: true });
+    control.take(trigger("a", TriggerKind::Start, true));
+    assert_eq!(state(&control), Some(NodeState::Idle));
+    control.take(trigger("a", TriggerKind::Start, false));
+    assert_eq!(state(&control), Some(NodeState::Preparing));
+    control.take(trigger("a", TriggerKind::Stop, true));
+    assert_eq!(state(&control), Some(NodeState::Idle));
+}
+
+#[test]
+fn a_report_that_the_client_refuses_does_not_hold_up_the_next() {
+    let small = ("message.max.bytes".to_owned(), "2000".to_owned());
+    let mut control = control(&[small]);
+    for reason in ["x".repeat(4_000), String::new()] {
+        let report = Report {
+            reason: Some(reason),
+            ..Report::default()
+        };
+        control.report("a", report, LatencyFigures::default());
+    }
+    control.send();
+    assert!(control.outbox.hand_over().is_none(), "the second was taken");
+    control.outbox.retry();
+    assert!(
+        control.outbox.hand_over().is_some(),
+        "the first was refused"
+    );
+}

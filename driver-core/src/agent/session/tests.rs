@@ -1,0 +1,153 @@
+//! A session, from its preparation to its end, on real cores.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::unbounded;
+use proto::message::TestConfig;
+use proto::workload::{Params, TestType};
+
+use super::*;
+use crate::affinity;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A target to which no connection is ever made: its queue is full, and it takes nobody from it.
+pub(crate) struct SilentTarget {
+    pub(crate) listener: TcpListener,
+    _queued: Vec<TcpStream>,
+}
+
+pub(crate) fn silent_target() -> SilentTarget {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any: std::net::SocketAddr = ([127, 0, 0, 1], 0).into();
+    socket.bind(&any.into()).unwrap();
+    socket.listen(0).unwrap();
+    let listener: TcpListener = socket.into();
+    let address = listener.local_addr().unwrap();
+    let patience = Duration::from_millis(300);
+    let connect = || TcpStream::connect_timeout(&address, patience).ok();
+    let queued: Vec<TcpStream> = std::iter::from_fn(connect).take(16).collect();
+    assert!(queued.len() < 16, "the queue has no end");
+    SilentTarget {
+        listener,
+        _queued: queued,
+    }
+}
+
+/// A target that answers each request only after `pause`.
+fn slow_target(pause: Duration) -> TcpListener {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.try_clone().unwrap();
+    thread::spawn(move || {
+        for stream in taken.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                while stream.read(&mut [0; 1024]).is_ok_and(|len| len > 0) {
+                    thread::sleep(pause);
+                    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+                    stream.write_all(answer).unwrap();
+                }
+            });
+        }
+    });
+    listener
+}
+
+fn session(target: &TcpListener, before: Option<JoinHandle<()>>) -> (Session, Receiver<Inbound>) {
+    let port = target.local_addr().unwrap().port();
+    let config = TestConfig {
+        test_id: "t".into(),
+        test_type: TestType::Tsunami,
+        test_message_delay: 0.05,
+        message_count_per_driver: 3,
+        params: Params {
+            target: Some(format!("http://127.0.0.1:{port}/")),
+            connections: Some(3),
+            burst: Some(1),
+            phase: Some(true),
+            ..Params::default()
+        },
+    };
+    let settings = Settings {
+        cpus: vec![affinity::allowed()[0]],
+        logs: tempfile::tempdir().unwrap().path().to_owned(),
+        default_target: String::new(),
+        allow_targets: Vec::new(),
+    };
+    let (sender, events) = unbounded();
+    let session = Session::prepare(1, &config, &Arc::new(settings), sender, before);
+    (session.unwrap(), events)
+}
+
+fn next(events: &Receiver<Inbound>) -> SessionEvent {
+    match events.recv_timeout(DEADLINE).unwrap() {
+        Inbound::Session { number: 1, event } => event,
+        _ => panic!("not the session's word"),
+    }
+}
+
+#[test]
+fn a_session_that_is_let_go_of_ends_its_preparation() {
+    let target = silent_target();
+    let (session, _events) = session(&target.listener, None);
+    thread::sleep(Duration::from_millis(300));
+    let begin = Instant::now();
+    session.release().join().unwrap();
+    assert!(
+        begin.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begin.elapsed()
+    );
+}
+
+#[test]
+fn a_session_prepares_when_the_one_before_has_ended() {
+    let target = slow_target(Duration::ZERO);
+    let (end, may_end) = bounded::<()>(0);
+    let before = thread::spawn(move || may_end.recv().unwrap_or_default());
+    let (_session, events) = session(&target, Some(before));
+    assert!(events.recv_timeout(Duration::from_millis(300)).is_err());
+    drop(end);
+    assert!(matches!(next(&events), SessionEvent::Prepared));
+}
+
+#[test]
+fn the_phases_are_told_when_they_come_and_the_stagger_is_no_skew() {
+    const LEAD_NS: u64 = 400_000_000;
+    let target = slow_target(Duration::from_millis(300));
+    let (mut session, events) = session(&target, None);
+    assert!(matches!(next(&events), SessionEvent::Prepared));
+    let start_unix_ns = clock::unix_ns() + LEAD_NS;
+    session.start(Begin {
+        at_unix_ns: Some(start_unix_ns),
+        index: 1,
+        count: 2,
+        clock: None,
+    });
+    assert!(matches!(next(&events), SessionEvent::Started));
+    assert!(clock::unix_ns() >= start_unix_ns, "told before it started");
+    assert!(matches!(next(&events), SessionEvent::Draining));
+    let mut last = None;
+    loop {
+        match next(&events) {
+            SessionEvent::Report { report, .. } => last = Some(report),
+            SessionEvent::Ended => break,
+            _ => panic!("out of order"),
+        }
+    }
+    let last = last.unwrap();
+    assert_eq!((last.last, last.counters.ok), (true, 3));
+    // The last of three requests is intended 25 + 100 ms after the common start.
+    assert!(
+        last.interval_end_ns > 425_000_000,
+        "{}",
+        last.interval_end_ns
+    );
+    let first_ns = last.first_send_ns.unwrap();
+    assert!(
+        (0..20_000_000).contains(&first_ns),
+        "missed its place by {first_ns} ns"
+    );
+}
