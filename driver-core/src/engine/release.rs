@@ -102,7 +102,7 @@ impl Engine {
             return self.begin_draining(u64::MAX);
         }
         while self.touched.len() < SENDS_A_CALL {
-            let Some(slot) = self.ready.front().copied() else {
+            let Some(slot) = self.next_ready() else {
                 return;
             };
             let connection = &self.connections[slot as usize];
@@ -209,11 +209,24 @@ impl Engine {
         }
     }
 
-    /// The connection that has been free longest.
+    /// The connection that has been free longest. One that is still busy with a long send has to
+    /// wait for the end of that, which queues it again.
+    fn next_ready(&mut self) -> Option<u32> {
+        loop {
+            let slot = *self.ready.front()?;
+            let connection = &mut self.connections[slot as usize];
+            if connection.can_take(self.limits.pipeline) {
+                return Some(slot);
+            }
+            connection.queued = false;
+            self.ready.pop_front();
+        }
+    }
+
     fn take_ready(&mut self) -> Option<u32> {
-        let slot = self.ready.pop_front()?;
+        let slot = self.next_ready()?;
         self.connections[slot as usize].queued = false;
-        Some(slot)
+        self.ready.pop_front()
     }
 
     fn assign(&mut self, slot: u32, intended_ns: u64, now_ns: u64, count: u32) {
