@@ -42,10 +42,13 @@ pub mod redpanda;
 pub mod status;
 pub mod up;
 
+use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use cli::{Cli, Command};
+
+use crate::client::api::Api;
 
 /// Does what the command line says.
 #[must_use]
@@ -65,6 +68,11 @@ pub fn run(cli: &Cli) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The API of the orchestrator that we start: it inherits our `DLTS_TOKEN`, and asks for it.
+fn api(url: &str) -> Api {
+    Api::new(url, env::var("DLTS_TOKEN").ok().as_deref())
 }
 
 /// A line for people. A reader that went away (`make up | head -1`) must not end a start halfway.

@@ -74,15 +74,19 @@ pub fn decide(choice: &BrokerChoice) -> Result<Broker, Failure> {
         BrokerChoice::Running(address) => Ok(Broker::Running(address.clone())),
         BrokerChoice::Embedded => Ok(Broker::Embedded),
         BrokerChoice::Kafka => Ok(Broker::Kafka),
-        BrokerChoice::Redpanda | BrokerChoice::Auto if redpanda::runs_already() => {
-            Ok(Broker::Running(redpanda::ADDRESS.to_owned()))
-        }
-        BrokerChoice::Redpanda => redpanda::engine_answers().map(|()| Broker::Redpanda),
-        BrokerChoice::Auto => Ok(match redpanda::engine_answers() {
-            Ok(()) => Broker::Redpanda,
-            Err(_) => Broker::Embedded,
-        }),
+        BrokerChoice::Redpanda => redpanda(),
+        BrokerChoice::Auto => Ok(redpanda().unwrap_or(Broker::Embedded)),
     }
+}
+
+/// Redpanda where a Docker engine answers. One that somebody has started is not ours to stop.
+fn redpanda() -> Result<Broker, Failure> {
+    redpanda::engine_answers()?;
+    Ok(if redpanda::is_broker(redpanda::ADDRESS) {
+        Broker::Running(redpanda::ADDRESS.to_owned())
+    } else {
+        Broker::Redpanda
+    })
 }
 
 #[cfg(test)]

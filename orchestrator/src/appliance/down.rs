@@ -52,13 +52,17 @@ pub(super) fn end_all(folders: &Folders, record: &Record) -> Result<(), Failure>
         .filter(|pump| record.is_alive(*pump))
         .collect();
     left.extend(process::end(&process::wait_gone(&pumps, PUMP_MAX)));
-    if record.redpanda && !redpanda::stop(folders) {
-        return Err(Failure::Compose);
-    }
+    let is_stopped = !record.redpanda || redpanda::stop(folders);
     if !left.is_empty() {
         let pids: Vec<String> = left.iter().map(|process| process.pid.to_string()).collect();
         return Err(Failure::Unkillable(pids.join(", ")));
     }
+    // Without a Redpanda that could not be stopped: compose knows its containers itself, and the
+    // next `up` must not wait for a Docker that is gone.
     folders.clear_run();
-    Ok(())
+    if is_stopped {
+        Ok(())
+    } else {
+        Err(Failure::ComposeStop)
+    }
 }

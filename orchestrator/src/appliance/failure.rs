@@ -87,6 +87,11 @@ pub enum Failure {
         "docker compose could not start Redpanda (its words are above); to do without it: BROKER=embedded make up"
     )]
     Compose,
+    /// Docker could not stop Redpanda; its own words went before.
+    #[error(
+        "docker compose could not stop Redpanda (its words are above); all else is ended; once Docker works: docker compose -f redpanda-compose.yml down"
+    )]
+    ComposeStop,
     /// Maven or Java is missing, or the download failed; its own words went before.
     #[error(
         "Apache Kafka could not be fetched (the reason is above); to do without it: BROKER=embedded make up"

@@ -94,7 +94,14 @@ impl Bounded {
     fn rotate(&mut self) -> io::Result<()> {
         let mut older = self.path.clone().into_os_string();
         older.push(".1");
-        fs::rename(&self.path, older)?;
+        match fs::rename(&self.path, older) {
+            // Somebody removed it, and our lines went where nobody finds them.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            renamed => renamed?,
+        }
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder)?;
+        }
         self.file = OpenOptions::new()
             .create(true)
             .append(true)
@@ -128,6 +135,18 @@ mod tests {
         for (index, line) in lines.iter().enumerate() {
             assert_eq!(*line, format!("line {}", first + index));
         }
+    }
+
+    #[test]
+    fn a_file_that_somebody_removed_is_made_anew_when_it_would_be_full() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("driver-1").join("stdout.jsonl");
+        let mut file = Bounded::open(&path, 10).unwrap();
+        file.keep(b"12345678\n");
+        fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        file.keep(b"kept\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "kept\n");
+        assert_eq!(file.dropped, 0);
     }
 
     #[test]

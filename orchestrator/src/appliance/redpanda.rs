@@ -5,6 +5,8 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use proto::bus::{self, BusSettings};
+
 use super::answer::{Answer, within};
 use super::failure::Failure;
 use super::folders::Folders;
@@ -13,6 +15,8 @@ use super::folders::Folders;
 pub const ADDRESS: &str = "127.0.0.1:9093";
 /// A Docker engine that needs longer to say who it is does not work.
 const ENGINE_ANSWER_MAX: Duration = Duration::from_secs(10);
+/// A broker that runs answers sooner.
+const BROKER_ANSWER_MAX: Duration = Duration::from_secs(2);
 /// Pulling the image is not counted in it, starting and becoming healthy is.
 const HEALTHY_MAX_S: &str = "120";
 
@@ -52,10 +56,14 @@ pub fn engine_answers() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether somebody has started it already; then it is not ours to stop.
+/// Whether somebody has started a broker there already: one that speaks Kafka.
 #[must_use]
-pub fn runs_already() -> bool {
-    TcpStream::connect(ADDRESS).is_ok()
+pub fn is_broker(address: &str) -> bool {
+    let Ok(settings) = BusSettings::new(address, "appliance", &[]) else {
+        return false;
+    };
+    // Who is not there is known at once.
+    TcpStream::connect(address).is_ok() && bus::inspect(&settings, BROKER_ANSWER_MAX).is_ok()
 }
 
 /// Starts Redpanda, waits until its health check passes, and has it make the topics. Docker's words
@@ -99,9 +107,20 @@ fn compose(folders: &Folders, arguments: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
+    use proto::bus::EmbeddedBroker;
     use proto::topic::Topic;
 
     use super::*;
+
+    #[test]
+    fn what_accepts_connections_is_a_broker_only_when_it_speaks_kafka() {
+        let broker = EmbeddedBroker::start().unwrap();
+        assert!(is_broker(broker.address()));
+        let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        assert!(!is_broker(&silent.local_addr().unwrap().to_string()));
+    }
 
     const COMPOSE: &str = include_str!("../../../redpanda-compose.yml");
 

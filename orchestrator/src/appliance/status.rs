@@ -9,8 +9,8 @@ use super::cli::StatusOptions;
 use super::failure::Failure;
 use super::folders::Folders;
 use super::record::{Entry, Record};
-use super::say;
-use crate::client::api::{Api, Node};
+use super::{api, say};
+use crate::client::api::Node;
 
 /// Shows what is up. The exit code is 1 when it is so only in part.
 ///
@@ -25,9 +25,7 @@ pub fn status(folders: &Folders, options: &StatusOptions) -> Result<ExitCode, Fa
         }
         return Ok(ExitCode::SUCCESS);
     };
-    let nodes = Api::new(&record.orchestrator, None)
-        .nodes()
-        .unwrap_or_default();
+    let nodes = api(&record.orchestrator).nodes().unwrap_or_default();
     let rows: Vec<Row> = record
         .entries
         .iter()

@@ -1,5 +1,6 @@
 //! `appliance up`: everything works at its end, or nothing of it is left.
 
+use std::fmt::Display;
 use std::fs;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -21,8 +22,8 @@ use super::plan::{self, Program};
 use super::preflight;
 use super::record::{self, Record};
 use super::redpanda;
-use super::say;
-use crate::client::api::Api;
+use super::{api, say};
+use crate::client::api::{Api, Node};
 
 /// How often it is looked whether what was waited for has come.
 const LOOK: Duration = Duration::from_millis(50);
@@ -75,7 +76,9 @@ pub fn up(folders: &Folders, options: &UpOptions) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Err(failure) => {
-            down::end_all(folders, &start.record)?;
+            if let Err(second) = down::end_all(folders, &start.record) {
+                eprintln!("appliance: while ending what was started: {second}");
+            }
             Err(failure)
         }
     }
@@ -154,6 +157,7 @@ impl Start<'_> {
             self.start(driver)?;
         }
         self.wait_for_servers()?;
+        self.wait_for_broker()?;
         self.wait_for_drivers(&drivers)?;
         self.record.complete = true;
         self.record.save(self.folders)
@@ -205,14 +209,16 @@ impl Start<'_> {
 
     /// A broker that chooses its port itself, writes it to a file, and answers there soon.
     fn start_own(&mut self, program: &Program) -> Result<(), Failure> {
-        self.start(program)?;
         let file = self.folders.broker_address();
+        // That of a broker of before, whose `up` was killed.
+        let _ = fs::remove_file(&file);
+        self.start(program)?;
         let address = self.wait("the broker is not ready", Some("broker"), || {
-            let address = fs::read_to_string(&file).ok()?;
-            BusSettings::new(address.trim(), "appliance", &[]).ok()
+            let address = fs::read_to_string(&file).map_err(words)?;
+            BusSettings::new(address.trim(), "appliance", &[]).map_err(words)
         })?;
         self.wait("the broker does not answer", Some("broker"), || {
-            bus::inspect(&address, BROKER_ANSWER_MAX).ok()
+            bus::inspect(&address, BROKER_ANSWER_MAX).map_err(words)
         })?;
         let address = address.brokers().to_owned();
         if let Some(entry) = self.record.entries.last_mut() {
@@ -231,50 +237,67 @@ impl Start<'_> {
         for (name, url, path) in servers {
             let api = Api::new(url, None);
             self.wait(&format!("the {name} does not answer"), Some(name), || {
-                api.get(path).ok()
+                api.get(path).map_err(words)
             })?;
         }
         Ok(())
+    }
+
+    /// Without the broker the orchestrator shows the drivers that it knew before.
+    fn wait_for_broker(&self) -> Result<(), Failure> {
+        let api = api(&self.record.orchestrator);
+        let late = format!("the broker {} was not reached", self.record.broker);
+        self.wait(&late, Some("orchestrator"), || {
+            let health = api.get("healthz").map_err(words)?;
+            let broker = &health["broker"];
+            if broker["state"] == "up" {
+                return Ok(());
+            }
+            Err(broker["reason"].as_str().unwrap_or_default().to_owned())
+        })
     }
 
     fn wait_for_drivers(&self, drivers: &[Program]) -> Result<(), Failure> {
-        let api = Api::new(&self.record.orchestrator, None);
+        let api = api(&self.record.orchestrator);
         for driver in drivers {
             let late = format!("{} is not up", driver.name);
             self.wait(&late, Some(&driver.name), || {
-                let nodes = api.nodes().ok()?;
-                nodes
-                    .iter()
-                    .any(|node| node.node_id == driver.name && node.is_up())
-                    .then_some(())
+                let is_it = |node: &Node| node.node_id == driver.name && node.is_up();
+                match api.nodes() {
+                    Ok(nodes) if nodes.iter().any(is_it) => Ok(()),
+                    Ok(_) => Err(String::new()),
+                    Err(error) => Err(words(error)),
+                }
             })?;
         }
         Ok(())
     }
 
-    /// Asks `come` again and again. Any process that ends meanwhile, a signal, or the deadline
-    /// ends the waiting.
+    /// Asks `come` again and again; it says why not yet, if it knows. Any process that ends
+    /// meanwhile, a signal, or the deadline ends the waiting.
     fn wait<T>(
         &self,
         late: &str,
         who: Option<&str>,
-        come: impl Fn() -> Option<T>,
+        come: impl Fn() -> Result<T, String>,
     ) -> Result<T, Failure> {
         loop {
             if let Some(ended) = self.record.ended().first() {
                 return Err(self.ended(&ended.name));
             }
-            if let Some(what) = come() {
-                return Ok(what);
-            }
+            let why = match come() {
+                Ok(what) => return Ok(what),
+                Err(why) => why,
+            };
             if self.interrupted.load(Ordering::Relaxed) {
                 return Err(Failure::Interrupted);
             }
             if Instant::now() >= self.deadline {
+                let last_words = who.map(|name| self.last_words(name));
                 return Err(Failure::Timeout {
                     waited_for: late.to_owned(),
                     seconds: self.options.timeout,
-                    words: who.map(|name| self.last_words(name)).unwrap_or_default(),
+                    words: indented(&why) + &last_words.unwrap_or_default(),
                     logs: self.folders.logs(),
                 });
             }
@@ -299,7 +322,18 @@ impl Start<'_> {
             .filter(|line| !line.trim().is_empty())
             .collect();
         let last = &lines[lines.len().saturating_sub(WORDS_LINES)..];
-        last.iter()
-            .fold(String::new(), |words, line| words + "\n  " + line)
+        last.iter().map(|line| indented(line)).collect()
     }
+}
+
+/// On a line of its own, if it says anything.
+fn indented(words: &str) -> String {
+    if words.is_empty() {
+        return String::new();
+    }
+    format!("\n  {words}")
+}
+
+fn words(error: impl Display) -> String {
+    error.to_string()
 }

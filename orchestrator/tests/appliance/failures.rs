@@ -6,7 +6,8 @@ use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::stand_in::{Machine, eventually, stderr, stdout};
+use crate::stand_in::{Answers, Machine, eventually, stderr, stdout};
+use crate::up::TWO_UP;
 
 /// Runs `up`, which must fail with all of `words`, and leave nothing.
 fn fails(machine: &Machine, arguments: &[&str], words: &[&str]) {
@@ -112,6 +113,27 @@ fn drivers_that_do_not_come_up_in_time_are_named() {
 }
 
 #[test]
+fn drivers_of_before_are_no_success_while_the_broker_is_not_reached() {
+    let mut machine = Machine::new();
+    machine.serve_with(Answers {
+        health: r#"{"broker":{"state":"connecting","reason":"wronghost: no such host"}}"#,
+        ..Answers::with(TWO_UP)
+    });
+    let words = ["was not reached within 2 s", "wronghost: no such host"];
+    fails(&machine, &["--timeout", "2"], &words);
+}
+
+#[test]
+fn what_the_orchestrator_refuses_is_told() {
+    let mut machine = Machine::new();
+    machine.serve_with(Answers {
+        token: Some("secret"),
+        ..Answers::with(TWO_UP)
+    });
+    fails(&machine, &["--timeout", "2"], &["a token is needed"]);
+}
+
+#[test]
 fn an_interrupt_while_starting_ends_what_was_started() {
     let machine = Machine::new();
     let up = machine
@@ -189,6 +211,30 @@ fn brokers_that_cannot_be_used_are_told_with_what_can() {
         stderr(&up)
     );
     assert!(!machine.path("run").exists());
+}
+
+#[test]
+fn a_redpanda_that_cannot_be_stopped_hides_no_cause_and_keeps_nobody_from_starting() {
+    let machine = Machine::new();
+    machine.script(
+        "docker",
+        r#"case "$*" in *" down "*) echo "the engine is gone" >&2; exit 1;; esac"#,
+    );
+    machine.script("testserver", "echo 'no port left' >&2; exit 1");
+    let path = format!("{}:/usr/bin:/bin", machine.path("bin").display());
+    let up = machine
+        .command(&["up", "--broker", "redpanda"])
+        .env("PATH", &path)
+        .output()
+        .unwrap();
+    for word in [
+        "no port left",
+        "the engine is gone",
+        "could not stop Redpanda",
+    ] {
+        assert!(stderr(&up).contains(word), "{word:?}: {}", stderr(&up));
+    }
+    assert!(!machine.path("run").exists(), "the next start is free");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use proto::bus::EmbeddedBroker;
 use serde_json::Value;
 use tempfile::TempDir;
-use tiny_http::{Response, Server};
+use tiny_http::{Header, Request, Response, Server};
 
 /// Long enough for any machine; a test that waits so long has failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -34,6 +34,25 @@ pub(crate) struct Machine {
     pub(crate) testserver_port: u16,
     pub(crate) orchestrator_port: u16,
     servers: Vec<(Arc<AtomicBool>, JoinHandle<()>)>,
+}
+
+/// What the stand-ins of the servers say.
+#[derive(Clone, Copy)]
+pub(crate) struct Answers {
+    pub(crate) health: &'static str,
+    pub(crate) nodes: &'static str,
+    /// Who asks for the nodes must have it.
+    pub(crate) token: Option<&'static str>,
+}
+
+impl Answers {
+    pub(crate) fn with(nodes: &'static str) -> Self {
+        Self {
+            health: r#"{"broker":{"state":"up"}}"#,
+            nodes,
+            token: None,
+        }
+    }
 }
 
 impl Machine {
@@ -94,13 +113,17 @@ impl Machine {
     /// Answers as the test server and the orchestrator would, once their stand-ins run: before
     /// that the ports must be free.
     pub(crate) fn serve(&mut self, nodes: &'static str) {
+        self.serve_with(Answers::with(nodes));
+    }
+
+    pub(crate) fn serve_with(&mut self, answers: Answers) {
         for (name, port) in [
             ("testserver", self.testserver_port),
             ("orchestrator", self.orchestrator_port),
         ] {
             let stop = Arc::new(AtomicBool::new(false));
             let (record, ended) = (self.path("run/appliance.json"), Arc::clone(&stop));
-            let thread = thread::spawn(move || serve(&record, name, port, nodes, &ended));
+            let thread = thread::spawn(move || serve(&record, name, port, &answers, &ended));
             self.servers.push((stop, thread));
         }
     }
@@ -148,7 +171,12 @@ impl Drop for Machine {
     }
 }
 
-fn serve(record: &Path, name: &str, port: u16, nodes: &str, stop: &AtomicBool) {
+fn serve(record: &Path, name: &str, port: u16, answers: &Answers, stop: &AtomicBool) {
+    let Answers {
+        health,
+        nodes,
+        token,
+    } = *answers;
     let started = || fs::read_to_string(record).is_ok_and(|text| text.contains(name));
     while !started() {
         if stop.load(Ordering::Relaxed) {
@@ -159,14 +187,24 @@ fn serve(record: &Path, name: &str, port: u16, nodes: &str, stop: &AtomicBool) {
     let server = Server::http(("127.0.0.1", port)).unwrap();
     while !stop.load(Ordering::Relaxed) {
         if let Ok(Some(request)) = server.recv_timeout(Duration::from_millis(20)) {
-            let body = if request.url() == "/nodes" {
-                nodes
-            } else {
-                r#"{"state":"ok"}"#
+            let (status, body) = match request.url() {
+                "/nodes" if !token.is_none_or(|token| has(&request, token)) => {
+                    (401, r#"{"error":"a token is needed"}"#)
+                }
+                "/nodes" => (200, nodes),
+                "/healthz" => (200, health),
+                _ => (200, "{}"),
             };
-            let _ = request.respond(Response::from_string(body));
+            let _ = request.respond(Response::from_string(body).with_status_code(status));
         }
     }
+}
+
+fn has(request: &Request, token: &str) -> bool {
+    let is_it = |header: &Header| {
+        header.field.equiv("Authorization") && header.value == format!("Bearer {token}")
+    };
+    request.headers().iter().any(is_it)
 }
 
 pub(crate) fn free_port() -> u16 {

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::stand_in::{Machine, eventually, stderr, stdout};
+use crate::stand_in::{Answers, Machine, eventually, stderr, stdout};
 
 pub(crate) const TWO_UP: &str =
     r#"[{"node_id":"driver-1","state":"up"},{"node_id":"driver-2","state":"up"}]"#;
@@ -199,6 +199,33 @@ fn a_kafka_of_our_own_is_started_where_it_is_asked_for() {
     assert_eq!(record["broker"], machine.broker.address());
     let kind = record["broker_kind"].as_str().unwrap();
     assert!(kind.contains("Apache Kafka"), "{kind}");
+}
+
+#[test]
+fn a_token_of_the_environment_is_used_as_the_orchestrator_uses_it() {
+    let mut machine = Machine::new();
+    machine.serve_with(Answers {
+        token: Some("secret"),
+        ..Answers::with(TWO_UP)
+    });
+    let command = |arguments: &[&str]| {
+        let mut command = machine.command(arguments);
+        command.env("DLTS_TOKEN", "secret").output().unwrap()
+    };
+    let up = command(&["up"]);
+    assert!(up.status.success(), "{}", stderr(&up));
+    let status = command(&["status"]);
+    assert!(stdout(&status).contains(" up "), "{}", stdout(&status));
+}
+
+#[test]
+fn the_address_of_a_broker_of_before_is_not_taken_for_the_new_one() {
+    let mut machine = Machine::new();
+    fs::create_dir(machine.path("run")).unwrap();
+    fs::write(machine.path("run/broker.address"), "127.0.0.1:1").unwrap();
+    machine.serve(TWO_UP);
+    assert!(machine.run(&["up"]).status.success());
+    assert_eq!(machine.record()["broker"], machine.broker.address());
 }
 
 #[test]
