@@ -86,13 +86,13 @@ pub fn follow(
     // The series is for the dashboard; nothing here reads it.
     let path = format!("metrics/{}?points=1", api::segment(test_id));
     let mut last_answer = Instant::now();
-    let mut stopped = false;
+    let mut stop = Stop::default();
     loop {
         match api.get(&path).and_then(|raw| Ok((view(api, &raw)?, raw))) {
             Ok((result, raw)) => {
                 last_answer = Instant::now();
                 if result.has_ended() {
-                    let (result, interrupted) = (Box::new(result), stopped);
+                    let (result, interrupted) = (Box::new(result), stop.is_asked);
                     return Ok(Followed::Ended {
                         result,
                         interrupted,
@@ -105,19 +105,42 @@ pub fn follow(
             Err(error) => return Err(error.into()),
         }
         let until = Instant::now() + ASK_EVERY;
-        while Instant::now() < until && interrupts.count() <= usize::from(stopped) {
+        while Instant::now() < until && interrupts.count() <= usize::from(stop.is_asked) {
             thread::sleep(LOOK_EVERY);
         }
         match (interrupts.count(), on_interrupt) {
             (0, _) => {}
-            (1, OnInterrupt::StopTest) => {
-                if !stopped {
-                    // A test that ends at this very moment refuses; the next answer tells.
-                    let _ = api.post(&format!("stop/{}", api::segment(test_id)), &json!({}));
-                    stopped = true;
+            (1, OnInterrupt::StopTest) => stop.ask(api, test_id),
+            _ => return Ok(Followed::Left),
+        }
+    }
+}
+
+/// The stop of the test, asked for until it is taken.
+#[derive(Debug, Default)]
+struct Stop {
+    is_asked: bool,
+    is_taken: bool,
+    /// What was said last of why it is not.
+    told: String,
+}
+
+impl Stop {
+    fn ask(&mut self, api: &Api, test_id: &str) {
+        self.is_asked = true;
+        if self.is_taken {
+            return;
+        }
+        match api.post(&format!("stop/{}", api::segment(test_id)), &json!({})) {
+            // The test ends at this very moment; the next answer tells.
+            Ok(_) | Err(ApiError::Refused { status: 409, .. }) => self.is_taken = true,
+            Err(error) => {
+                let words = format!("the test goes on, since it cannot be stopped: {error}");
+                if words != self.told {
+                    eprintln!("client: {words}; trying again");
+                    self.told = words;
                 }
             }
-            _ => return Ok(Followed::Left),
         }
     }
 }

@@ -137,6 +137,35 @@ fn ctrl_c_stops_the_test_and_prints_what_it_has() {
 }
 
 #[test]
+fn a_stop_that_is_refused_is_told_and_asked_for_again() {
+    fn away_at_first(what: &str, before: usize) -> (u16, Value) {
+        match what {
+            "POST /stop/abc" if before < 2 => (
+                503,
+                json!({"error": "the broker does not answer", "hint": "is it running?"}),
+            ),
+            "POST /stop/abc" => (200, json!({"test_id": "abc", "state": "draining"})),
+            "GET /metrics/abc?points=1" if before < 6 => (200, result("running", true)),
+            "GET /metrics/abc?points=1" => (200, result("aborted", true)),
+            other => good(other, before),
+        }
+    }
+    let orchestrator = Scripted::start(away_at_first);
+    let run = orchestrator.command(&["run", "avalanche"]).spawn().unwrap();
+    orchestrator.wait_for("GET /metrics/abc?points=1");
+    kill_process(Pid::from_child(&run), Signal::INT).unwrap();
+    let run = run.wait_with_output().unwrap();
+    assert_eq!(run.status.code(), Some(130), "{}", stderr(&run));
+    let told = stderr(&run)
+        .matches("cannot be stopped: the broker")
+        .count();
+    assert_eq!(told, 1, "{}", stderr(&run));
+    let asked = orchestrator.asked();
+    let stops = asked.iter().filter(|asked| asked.what == "POST /stop/abc");
+    assert_eq!(stops.count(), 3, "{asked:?}");
+}
+
+#[test]
 fn a_watch_leaves_the_test_running() {
     fn endless(_: &str, _: usize) -> (u16, Value) {
         (200, result("running", true))
