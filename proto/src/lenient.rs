@@ -12,6 +12,10 @@ const EXACT_FLOAT_MAX: f64 = 9_007_199_254_740_992.0;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Whole(pub(crate) u64);
 
+/// A whole number of either sign, written as a number or as its decimal string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Signed(pub(crate) i64);
+
 /// Any finite number, written as a number or as its decimal string.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Number(pub(crate) f64);
@@ -25,6 +29,7 @@ pub(crate) struct Truth(pub(crate) bool);
 pub(crate) struct Text(pub(crate) String);
 
 struct WholeVisitor;
+struct SignedVisitor;
 struct NumberVisitor;
 struct TruthVisitor;
 struct TextVisitor;
@@ -59,6 +64,44 @@ impl Visitor<'_> for WholeVisitor {
         let text = text.trim();
         if let Ok(value) = text.parse() {
             return Ok(Whole(value));
+        }
+        match text.parse::<f64>() {
+            Ok(number) => self.visit_f64(number),
+            Err(_) => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
+    }
+}
+
+impl Visitor<'_> for SignedVisitor {
+    type Value = Signed;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number")
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Signed, E> {
+        Ok(Signed(value))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Signed, E> {
+        i64::try_from(value)
+            .map(Signed)
+            .map_err(|_| E::invalid_value(Unexpected::Unsigned(value), &self))
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // guarded by the range
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Signed, E> {
+        if value.fract() == 0.0 && value.abs() <= EXACT_FLOAT_MAX {
+            Ok(Signed(value as i64))
+        } else {
+            Err(E::invalid_value(Unexpected::Float(value), &self))
+        }
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Signed, E> {
+        let text = text.trim();
+        if let Ok(value) = text.parse() {
+            return Ok(Signed(value));
         }
         match text.parse::<f64>() {
             Ok(number) => self.visit_f64(number),
@@ -160,6 +203,12 @@ impl<'de> Deserialize<'de> for Whole {
     }
 }
 
+impl<'de> Deserialize<'de> for Signed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SignedVisitor)
+    }
+}
+
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(NumberVisitor)
@@ -181,6 +230,12 @@ impl<'de> Deserialize<'de> for Text {
 impl From<Whole> for u64 {
     fn from(whole: Whole) -> Self {
         whole.0
+    }
+}
+
+impl From<Signed> for i64 {
+    fn from(signed: Signed) -> Self {
+        signed.0
     }
 }
 
@@ -218,4 +273,20 @@ where
     L: Deserialize<'de> + Into<T>,
 {
     Option::<L>::deserialize(deserializer).map(|value| value.map(Into::into))
+}
+
+/// For `#[serde(default, deserialize_with)]`: as [`one`], where absent and `null` mean the type's
+/// default.
+pub(crate) fn or_default<'de, D, L, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    L: Deserialize<'de> + Into<T>,
+    T: Default,
+{
+    option::<D, L, T>(deserializer).map(Option::unwrap_or_default)
+}
+
+/// [`or_default`] of the most frequent kind: a count, of which there is none when it is not said.
+pub(crate) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    or_default::<D, Whole, u64>(deserializer)
 }

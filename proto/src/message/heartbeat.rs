@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::lenient::{self, Text, Truth};
+use crate::lenient::{self, Text, Truth, Whole};
 
 /// Who sends a heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -45,8 +45,10 @@ pub enum NodeState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockProbe {
     /// Number of the probe; later probes have larger ones.
+    #[serde(deserialize_with = "lenient::one::<_, Whole, _>")]
     pub probe_id: u64,
     /// The orchestrator's wall clock when it sent the probe, ns since 1970.
+    #[serde(deserialize_with = "lenient::one::<_, Whole, _>")]
     pub sent_unix_ns: u64,
 }
 
@@ -54,12 +56,16 @@ pub struct ClockProbe {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockEcho {
     /// Number of the probe that this answers.
+    #[serde(deserialize_with = "lenient::one::<_, Whole, _>")]
     pub probe_id: u64,
     /// The orchestrator's clock when it sent the probe, as it stood in the probe.
+    #[serde(deserialize_with = "lenient::one::<_, Whole, _>")]
     pub sent_unix_ns: u64,
     /// The driver's wall clock when it read the probe.
+    #[serde(deserialize_with = "lenient::one::<_, Whole, _>")]
     pub received_unix_ns: u64,
     /// The driver's wall clock when it sent this echo.
+    #[serde(deserialize_with = "lenient::one::<_, Whole, _>")]
     pub echoed_unix_ns: u64,
 }
 
@@ -80,13 +86,17 @@ pub struct Heartbeat {
     #[serde(default, deserialize_with = "lenient::option::<_, Text, _>")]
     pub timestamp: Option<String>,
     /// Who sends it; absent means a driver.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default::<_, Role, _>")]
     pub role: Role,
     /// What the driver does; absent for other implementations, which count as always ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<NodeState>,
     /// The test that `state` is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Text, _>"
+    )]
     pub test_id: Option<String>,
     /// Why `state` is [`NodeState::Failed`], or another remark for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]

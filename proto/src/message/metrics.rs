@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::histogram::{LatenciesWire, SparseLatencies};
-use crate::lenient::{self, Number, Text};
+use crate::lenient::{self, Number, Signed, Text, Whole};
 use crate::message::ClockOffset;
 use crate::summary::{Counters, SecondRow};
 
@@ -12,16 +12,16 @@ use crate::summary::{Counters, SecondRow};
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct LatencyFigures {
     /// Arithmetic mean.
-    #[serde(default, deserialize_with = "lenient::one::<_, Number, _>")]
+    #[serde(default, deserialize_with = "lenient::or_default::<_, Number, _>")]
     pub mean_latency: f64,
     /// p50.
-    #[serde(default, deserialize_with = "lenient::one::<_, Number, _>")]
+    #[serde(default, deserialize_with = "lenient::or_default::<_, Number, _>")]
     pub median_latency: f64,
     /// Smallest.
-    #[serde(default, deserialize_with = "lenient::one::<_, Number, _>")]
+    #[serde(default, deserialize_with = "lenient::or_default::<_, Number, _>")]
     pub min_latency: f64,
     /// Largest.
-    #[serde(default, deserialize_with = "lenient::one::<_, Number, _>")]
+    #[serde(default, deserialize_with = "lenient::or_default::<_, Number, _>")]
     pub max_latency: f64,
     /// Most frequent; absent in other implementations.
     #[serde(
@@ -52,18 +52,28 @@ pub enum Outcome {
 #[serde(default)]
 pub struct Health {
     /// Lowest idle share (0 to 1) of the cores that it loads from; absent when it is unknown.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Number, _>"
+    )]
     pub cpu_idle_min: Option<f64>,
     /// Highest share (0 to 1) of time that the hypervisor took from one of these cores.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Number, _>"
+    )]
     pub cpu_steal_max: Option<f64>,
     /// Longest time that an executor did not come back to its ring while it had work, ns.
+    #[serde(deserialize_with = "lenient::count")]
     pub stall_max_ns: u64,
     /// Times that a socket could not be had for lack of file descriptors.
+    #[serde(deserialize_with = "lenient::count")]
     pub descriptors_exhausted: u64,
     /// Times that a connection could not be made for lack of ephemeral ports.
+    #[serde(deserialize_with = "lenient::count")]
     pub ports_exhausted: u64,
     /// Log lines and intervals that were dropped because a queue was full.
+    #[serde(deserialize_with = "lenient::count")]
     pub dropped: u64,
 }
 
@@ -90,16 +100,22 @@ fn merge(one: Option<f64>, other: Option<f64>, worse: fn(f64, f64) -> f64) -> Op
 
 /// How evenly the answers were spread over the connections; in the last report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Connections {
     /// Connections of the node.
+    #[serde(deserialize_with = "lenient::count")]
     pub count: u64,
     /// Fewest answers on one connection.
+    #[serde(deserialize_with = "lenient::count")]
     pub answers_min: u64,
     /// Median of the answers a connection.
+    #[serde(deserialize_with = "lenient::count")]
     pub answers_median: u64,
     /// Most answers on one connection.
+    #[serde(deserialize_with = "lenient::count")]
     pub answers_max: u64,
     /// Connections that never got an answer.
+    #[serde(deserialize_with = "lenient::count")]
     pub never_served: u64,
 }
 
@@ -203,21 +219,41 @@ struct Wire {
     #[serde(default, deserialize_with = "lenient::option::<_, Text, _>")]
     report_id: Option<String>,
     metrics: LatencyFigures,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Whole, _>"
+    )]
     sequence_first: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Whole, _>"
+    )]
     sequence: Option<u64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     last: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Whole, _>"
+    )]
     interval_start_ns: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Whole, _>"
+    )]
     interval_end_ns: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     counters: Option<Counters>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     seconds: Vec<SecondRow>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Signed, _>"
+    )]
     first_send_ns: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     clock: Option<ClockOffset>,

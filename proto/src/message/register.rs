@@ -1,6 +1,6 @@
 //! A driver announces itself.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::lenient::{self, Text, Whole};
 
@@ -15,13 +15,22 @@ pub struct Register {
     #[serde(deserialize_with = "lenient::one::<_, Text, _>")]
     pub node_id: String,
     /// Where the driver is, `host:port`; informative. Other implementations write `node_ip`.
-    #[serde(rename = "node_IP", alias = "node_ip", default)]
+    #[serde(
+        rename = "node_IP",
+        alias = "node_ip",
+        default,
+        deserialize_with = "lenient::or_default::<_, Text, _>"
+    )]
     pub node_ip: String,
     /// [`REGISTER_TYPE`]; absent in some implementations.
-    #[serde(default = "register_type")]
+    #[serde(default = "register_type", deserialize_with = "type_or_default")]
     pub message_type: String,
     /// Version of the driver; absent for other implementations.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Text, _>"
+    )]
     pub version: Option<String>,
     /// Cores that the driver loads from.
     #[serde(
@@ -37,4 +46,9 @@ pub struct Register {
 
 fn register_type() -> String {
     REGISTER_TYPE.to_owned()
+}
+
+fn type_or_default<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let written = lenient::option::<D, Text, String>(deserializer)?;
+    Ok(written.unwrap_or_else(register_type))
 }

@@ -1,6 +1,6 @@
 //! What a test is.
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::lenient::{self, Number, Text, Whole};
 use crate::workload::{Params, TestType};
@@ -22,14 +22,11 @@ pub struct TestConfig {
     #[serde(
         default,
         serialize_with = "whole_as_integer",
-        deserialize_with = "lenient::one::<_, Number, _>"
+        deserialize_with = "lenient::or_default::<_, Number, _>"
     )]
     pub test_message_delay: f64,
     /// Requests of each driver. 0 together with a duration or stages means no limit by count.
-    #[serde(
-        default = "default_count",
-        deserialize_with = "lenient::one::<_, Whole, _>"
-    )]
+    #[serde(default = "default_count", deserialize_with = "count_or_default")]
     pub message_count_per_driver: u64,
     /// Everything else; ours.
     #[serde(flatten)]
@@ -38,6 +35,11 @@ pub struct TestConfig {
 
 fn default_count() -> u64 {
     DEFAULT_COUNT
+}
+
+fn count_or_default<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let written = lenient::option::<D, Whole, u64>(deserializer)?;
+    Ok(written.unwrap_or(DEFAULT_COUNT))
 }
 
 /// Strict decoders of other implementations take `2` for an integer but not `2.0`.

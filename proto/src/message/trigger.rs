@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::lenient::{self, Text};
+use crate::lenient::{self, Signed, Text, Whole};
 
 /// What a trigger asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -48,8 +48,10 @@ impl<'de> Deserialize<'de> for TriggerKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockOffset {
     /// The node's clock minus the orchestrator's, ns.
+    #[serde(deserialize_with = "lenient::one::<_, Signed, _>")]
     pub offset_ns: i64,
     /// The true offset lies within ± this of `offset_ns`.
+    #[serde(deserialize_with = "lenient::one::<_, Whole, _>")]
     pub uncertainty_ns: u64,
 }
 
@@ -75,7 +77,11 @@ pub struct Trigger {
     /// Start or stop.
     pub trigger: TriggerKind,
     /// The common start, in the orchestrator's wall clock, ns since 1970. Absent: at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Whole, _>"
+    )]
     pub start_at_unix_ns: Option<u64>,
     /// The nodes that take part, in the order of their phase. Absent: every node that knows the
     /// test.

@@ -5,19 +5,26 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::lenient;
+
 /// Errors of requests that were sent, by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ErrorCounters {
     /// The kernel refused to take the request's bytes.
+    #[serde(deserialize_with = "lenient::count")]
     pub write: u64,
     /// The connection ended or failed before the answer was complete.
+    #[serde(deserialize_with = "lenient::count")]
     pub read: u64,
     /// No complete answer within the timeout.
+    #[serde(deserialize_with = "lenient::count")]
     pub timeout: u64,
     /// A complete answer with a status of 400 or more.
+    #[serde(deserialize_with = "lenient::count")]
     pub status: u64,
     /// An answer that is not HTTP/1.x.
+    #[serde(deserialize_with = "lenient::count")]
     pub malformed: u64,
 }
 
@@ -56,32 +63,45 @@ impl ErrorCounters {
 pub struct Counters {
     /// Requests that were to be sent. A limit by count is counted in the first interval; a load
     /// limited by time plans what it offers.
+    #[serde(deserialize_with = "lenient::count")]
     pub planned: u64,
     /// Requests whose intended start has come.
+    #[serde(deserialize_with = "lenient::count")]
     pub offered: u64,
     /// Requests of which the first byte was handed to the kernel.
+    #[serde(deserialize_with = "lenient::count")]
     pub sent: u64,
     /// Complete answers of any status.
+    #[serde(deserialize_with = "lenient::count")]
     pub completed: u64,
     /// Complete answers with a status below 400.
+    #[serde(deserialize_with = "lenient::count")]
     pub ok: u64,
     /// Requests given up unsent because their deadline had passed.
+    #[serde(deserialize_with = "lenient::count")]
     pub shed: u64,
     /// Requests never sent because the load ended early; known at its end.
+    #[serde(deserialize_with = "lenient::count")]
     pub not_sent: u64,
     /// Requests in flight when the load was stopped.
+    #[serde(deserialize_with = "lenient::count")]
     pub aborted: u64,
     /// Requests of the warm-up, which nothing else counts.
+    #[serde(deserialize_with = "lenient::count")]
     pub warmup_sent: u64,
     /// Failed attempts to connect; outside the identities.
+    #[serde(deserialize_with = "lenient::count")]
     pub connect_errors: u64,
     /// Sent requests that ended in an error.
     pub errors: ErrorCounters,
     /// Bytes of requests handed to the kernel.
+    #[serde(deserialize_with = "lenient::count")]
     pub bytes_sent: u64,
     /// Bytes of answers.
+    #[serde(deserialize_with = "lenient::count")]
     pub bytes_received: u64,
     /// Samples outside 1 ns to 1 h, recorded at the bound.
+    #[serde(deserialize_with = "lenient::count")]
     pub clamped: u64,
     /// Complete answers by status code.
     #[serde(with = "status_codes")]
@@ -223,18 +243,25 @@ fn share(part: u64, whole: u64) -> f64 {
 #[serde(default)]
 pub struct SecondRow {
     /// The second, counted from the start of the run.
+    #[serde(deserialize_with = "lenient::count")]
     pub second: u64,
     /// Intended starts.
+    #[serde(deserialize_with = "lenient::count")]
     pub offered: u64,
     /// Actual starts.
+    #[serde(deserialize_with = "lenient::count")]
     pub sent: u64,
     /// Complete answers of any status.
+    #[serde(deserialize_with = "lenient::count")]
     pub completed: u64,
     /// Complete answers with a status below 400.
+    #[serde(deserialize_with = "lenient::count")]
     pub ok: u64,
     /// Errors of every kind.
+    #[serde(deserialize_with = "lenient::count")]
     pub errors: u64,
     /// Given up unsent.
+    #[serde(deserialize_with = "lenient::count")]
     pub shed: u64,
 }
 
@@ -261,6 +288,8 @@ mod status_codes {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
 
+    use crate::lenient::Whole;
+
     pub(super) fn serialize<S: Serializer>(
         codes: &BTreeMap<u16, u64>,
         serializer: S,
@@ -271,8 +300,8 @@ mod status_codes {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<BTreeMap<u16, u64>, D::Error> {
-        let texts = BTreeMap::<String, u64>::deserialize(deserializer)?;
-        let code = |(text, count): (String, u64)| {
+        let texts = BTreeMap::<String, Whole>::deserialize(deserializer)?;
+        let code = |(text, Whole(count)): (String, Whole)| {
             let code = text
                 .parse()
                 .map_err(|_| Error::custom(format!("{text:?} is no status")))?;

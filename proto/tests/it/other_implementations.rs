@@ -4,8 +4,8 @@
 
 use proto::codec::{self, DecodeError};
 use proto::message::{
-    DEFAULT_COUNT, Heartbeat, Message, Metrics, REGISTER_TYPE, Register, Role, TestConfig, Trigger,
-    TriggerKind,
+    ClockEcho, ClockOffset, ClockProbe, DEFAULT_COUNT, Heartbeat, LatencyFigures, Message, Metrics,
+    REGISTER_TYPE, Register, Role, TestConfig, Trigger, TriggerKind,
 };
 use proto::workload::TestType;
 
@@ -234,4 +234,77 @@ fn end_markers_and_other_noise_are_refused_in_words() {
     refused::<TestConfig>(
         r#"{"test_id": "t", "test_type": "AVALANCHE", "message_count_per_driver": -1}"#,
     );
+}
+
+#[test]
+fn numbers_come_as_text_everywhere() {
+    let trigger: Trigger = read(
+        r#"{"test_id": "t", "trigger": "YES", "start_at_unix_ns": "1700000000000000001",
+            "clock_offsets": {"n": {"offset_ns": "-5", "uncertainty_ns": "7"}}}"#,
+    );
+    assert_eq!(trigger.start_at_unix_ns, Some(1_700_000_000_000_000_001));
+    let clock = ClockOffset {
+        offset_ns: -5,
+        uncertainty_ns: 7,
+    };
+    assert_eq!(trigger.clock_offsets["n"], clock);
+
+    let metrics: Metrics = read(
+        r#"{"node_id": "n", "test_id": "t", "metrics": {}, "sequence_first": "2", "sequence": "3",
+            "interval_start_ns": "4", "interval_end_ns": "5", "first_send_ns": "-6",
+            "counters": {"sent": "7", "errors": {"read": "8"}, "status_codes": {"200": "9"}},
+            "seconds": [{"second": "10", "ok": "11"}],
+            "health": {"cpu_idle_min": "0.5", "stall_max_ns": "12"},
+            "connections": {"count": "13"}}"#,
+    );
+    let report = metrics.report.unwrap();
+    assert_eq!((report.sequence_first, report.sequence), (2, 3));
+    assert_eq!((report.interval_start_ns, report.interval_end_ns), (4, 5));
+    assert_eq!(report.first_send_ns, Some(-6));
+    assert_eq!((report.counters.sent, report.counters.errors.read), (7, 8));
+    assert_eq!(report.counters.status_codes[&200], 9);
+    assert_eq!((report.seconds[0].second, report.seconds[0].ok), (10, 11));
+    assert_eq!(report.health.cpu_idle_min, Some(0.5));
+    assert_eq!(report.health.stall_max_ns, 12);
+    assert_eq!(report.connections.unwrap().count, 13);
+
+    let heartbeat: Heartbeat = read(
+        r#"{"node_id": "n", "heartbeat": "YES", "probe": {"probe_id": "1", "sent_unix_ns": "2"},
+            "echo": {"probe_id": "1", "sent_unix_ns": "2", "received_unix_ns": "3",
+                     "echoed_unix_ns": "4"}}"#,
+    );
+    let probe = ClockProbe {
+        probe_id: 1,
+        sent_unix_ns: 2,
+    };
+    let echo = ClockEcho {
+        probe_id: 1,
+        sent_unix_ns: 2,
+        received_unix_ns: 3,
+        echoed_unix_ns: 4,
+    };
+    assert_eq!((heartbeat.probe, heartbeat.echo), (Some(probe), Some(echo)));
+    refused::<Trigger>(r#"{"test_id": "t", "trigger": "YES", "start_at_unix_ns": "soon"}"#);
+}
+
+#[test]
+fn null_is_what_an_absent_field_is() {
+    let register: Register =
+        read(r#"{"node_id": "n", "node_IP": null, "message_type": null, "cores": null}"#);
+    assert_eq!(register, read(r#"{"node_id": "n"}"#));
+    let heartbeat: Heartbeat =
+        read(r#"{"node_id": "n", "heartbeat": "YES", "role": null, "state": null}"#);
+    assert_eq!(heartbeat, read(r#"{"node_id": "n", "heartbeat": "YES"}"#));
+    let config: TestConfig = read(
+        r#"{"test_id": "t", "test_type": "TSUNAMI", "test_message_delay": null,
+            "message_count_per_driver": null}"#,
+    );
+    assert_eq!(config, read(r#"{"test_id": "t", "test_type": "TSUNAMI"}"#));
+    let metrics: Metrics = read(
+        r#"{"node_id": "n", "test_id": "t", "metrics": {"mean_latency": null,
+            "median_latency": null, "min_latency": null, "max_latency": null,
+            "mode_latency": null}, "sequence": null, "counters": {"sent": null}}"#,
+    );
+    assert_eq!(metrics.metrics, LatencyFigures::default());
+    assert!(metrics.report.is_none());
 }
