@@ -92,7 +92,10 @@ impl Summary {
             })
             .collect();
         let ended = |id: &&String| self.node(id).is_some_and(NodeSummary::has_ended);
-        let accounted = tally.sent + tally.shed + tally.not_sent;
+        let accounted = tally
+            .sent
+            .saturating_add(tally.shed)
+            .saturating_add(tally.not_sent);
         Coverage {
             nodes_expected: context.expected.len(),
             nodes_reporting: context
@@ -101,7 +104,7 @@ impl Summary {
                 .filter(|id| self.node(id).is_some())
                 .count(),
             nodes_finished: context.expected.iter().filter(ended).count(),
-            reports_missing: missing.iter().map(|gap| gap.last - gap.first + 1).sum(),
+            reports_missing: count(&missing),
             missing,
             unfinished_nodes: context
                 .expected
@@ -157,6 +160,15 @@ fn node_result(id: &str, node: &NodeSummary, context: &Context<'_>) -> NodeResul
     }
 }
 
+/// Reports in ranges that never came.
+fn count<'a>(missing: impl IntoIterator<Item = &'a MissingReports>) -> u64 {
+    let reports = |gap: &MissingReports| (gap.last - gap.first).saturating_add(1);
+    missing
+        .into_iter()
+        .map(reports)
+        .fold(0, u64::saturating_add)
+}
+
 fn accounting(
     tally: &Tally,
     counters: &Counters,
@@ -199,9 +211,9 @@ fn run_verdict(
         let reason = format!("{node}: lost before its last report; its later requests are unknown");
         verdict.note(Judgement::Suspect, reason);
     }
-    let unhealed: Vec<&MissingReports> = coverage.missing.iter().filter(|m| !m.healed).collect();
-    if !unhealed.is_empty() {
-        let reports: u64 = unhealed.iter().map(|gap| gap.last - gap.first + 1).sum();
+    let unhealed = coverage.missing.iter().filter(|gap| !gap.healed);
+    let reports = count(unhealed);
+    if reports > 0 {
         verdict.note(Judgement::Invalid, format!("{reports} reports never came"));
     }
     if nodes.is_empty() {

@@ -196,7 +196,8 @@ fn judge_pace(evidence: &Evidence<'_>, verdict: &mut Verdict) {
     if evidence.closed_loop || !evidence.ended || aborted || counters.offered == 0 {
         return;
     }
-    let achieved = (counters.sent + counters.shed) as f64 / counters.offered as f64;
+    let left = counters.sent.saturating_add(counters.shed);
+    let achieved = left as f64 / counters.offered as f64;
     if achieved < ACHIEVED_MIN {
         let share = achieved * 100.0;
         let reason = format!("only {share:.1} % of the offered requests could be sent");

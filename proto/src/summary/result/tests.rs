@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::histogram;
+use crate::message::{LatencyFigures, Metrics, Report};
 
 #[test]
 fn the_curve_rises_from_the_smallest_to_the_largest() {
@@ -54,4 +55,55 @@ fn the_json_has_the_fields_of_the_contract() {
     );
     assert_eq!(json["verdict"]["verdict"], "valid");
     assert!(json["verdict"]["reasons"].is_array());
+}
+
+/// Whatever a message says, adding it up does not end the orchestrator.
+#[test]
+fn counts_beyond_belief_are_added_up_all_the_same() {
+    let counters = Counters {
+        offered: 1,
+        sent: u64::MAX,
+        shed: u64::MAX,
+        not_sent: u64::MAX,
+        ..Counters::default()
+    };
+    let mut summary = Summary::default();
+    for node_id in ["a", "b"] {
+        let report = Report {
+            sequence_first: u64::MAX,
+            sequence: u64::MAX,
+            counters: counters.clone(),
+            ..Report::default()
+        };
+        let last = Report {
+            sequence_first: u64::MAX - 2,
+            sequence: u64::MAX - 2,
+            last: node_id == "a",
+            ..report.clone()
+        };
+        for report in [report, last] {
+            summary.absorb(&Metrics {
+                node_id: node_id.into(),
+                test_id: "t".into(),
+                report_id: None,
+                metrics: LatencyFigures::default(),
+                report: Some(report),
+            });
+        }
+    }
+    let expected = ["a".to_owned(), "b".to_owned()];
+    let result = summary.result(&Context {
+        test_id: "t",
+        test_type: "TSUNAMI",
+        state: "partial",
+        closed_loop: false,
+        ended: true,
+        planned_per_driver: Some(5),
+        expected: &expected,
+        thresholds: &[],
+        series_from: 0,
+    });
+    assert_eq!(result.tally.sent, u64::MAX);
+    assert_eq!(result.coverage.reports_missing, u64::MAX);
+    assert_eq!(result.verdict.verdict, Judgement::Invalid);
 }
