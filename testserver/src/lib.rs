@@ -39,7 +39,15 @@
 //!   with status 204 or 304, therefore says `Content-Length: 0`.
 //! - It never closes a connection: `Connection: close` is answered as keep-alive, and so is HTTP/1.0,
 //!   with the header that says so. A client that waits for the close waits for ever: `ab` needs `-k`.
-//! - No chunked request bodies: the chunks would be parsed as requests. No `100 Continue`.
+//! - No chunked request bodies: the chunks would be parsed as requests. Such a request is refused
+//!   (501), and so is one whose `Content-Length` is no number (400); then the connection is closed.
+//!   The refusal goes out past `may_minihttp`, since what follows in the same read makes that drop
+//!   the answers it has: those to requests pipelined before are lost. Where the kernel does not let
+//!   us (see [`sockets`]), the refusal may be lost too, and is not counted as an answer.
+//! - No `100 Continue`.
+//! - A client that ends its side of the connection right after a request (`printf … | nc -N`) is
+//!   taken for gone: if the end is there when the request is read, that is neither answered nor
+//!   counted.
 //! - Pipelined requests of one read are answered together by one write, after the delay of the last.
 //! - While a socket is not writable, answers wait in memory; a connection keeps its largest buffer.
 //! - Each open connection owns a coroutine stack of 128 KiB address space in two mappings, so that
@@ -59,3 +67,4 @@ pub mod prometheus;
 pub mod query;
 pub mod server;
 pub mod service;
+pub mod sockets;

@@ -3,7 +3,8 @@
 //! The plain `/` is dealt with first and costs one look at the headers and one add. Whatever else
 //! comes in is routed by `Service::answer`.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Write};
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, LazyLock};
 
 use may_minihttp::{HttpService, HttpServiceFactory, Request, Response};
@@ -12,6 +13,7 @@ use serde_json::json;
 use crate::counters::{Counters, PLAIN_BODY, Shard};
 use crate::prometheus;
 use crate::query::{self, Plan, QueryError, Weighted};
+use crate::sockets;
 
 const TEXT: &str = "Content-Type: text/plain";
 const JSON: &str = "Content-Type: application/json";
@@ -79,8 +81,14 @@ impl HttpService for Service {
         }
         let target = request.path().to_owned();
         let is_head = request.method() == "HEAD";
-        let answer = if let Some(refusal) = unreadable_body(&request) {
+        let answer = if let Some(mut refusal) = unreadable_body(&request) {
             self.shard().count_request();
+            if self.send_last(&refusal).is_some() {
+                self.shard()
+                    .count_response(refusal.status, refusal.body.len());
+                return Ok(());
+            }
+            refusal.counted = false;
             refusal
         } else {
             self.shard().count_body_in(drain(request));
@@ -133,6 +141,24 @@ impl Service {
         })
     }
 
+    /// Sends an answer at once and ends our side of the connection. `None` when that fails.
+    fn send_last(&self, answer: &Answer) -> Option<()> {
+        let descriptor = i32::try_from(self.descriptor).ok()?;
+        let mut stream = TcpStream::from(sockets::duplicate(descriptor)?);
+        let (status, body) = (answer.status, answer.body.as_bytes());
+        let mut text = format!(
+            "HTTP/1.1 {status} {}\r\n{}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            reason(status),
+            answer.content_type,
+            body.len()
+        )
+        .into_bytes();
+        text.extend_from_slice(body);
+        // It does not block; a client that has left no room for so little does not read either.
+        stream.write_all(&text).ok()?;
+        stream.shutdown(Shutdown::Write).ok()
+    }
+
     fn give(&self, answer: Answer, is_head: bool, response: &mut Response) {
         let bodiless = is_head || matches!(answer.status, 204 | 304);
         let body = if bodiless {
@@ -180,11 +206,15 @@ impl Answer {
 }
 
 impl Body {
-    fn len(&self) -> usize {
+    fn as_bytes(&self) -> &[u8] {
         match self {
-            Self::Static(text) => text.len(),
-            Self::Owned(bytes) => bytes.len(),
+            Self::Static(text) => text.as_bytes(),
+            Self::Owned(bytes) => bytes,
         }
+    }
+
+    fn len(&self) -> usize {
+        self.as_bytes().len()
     }
 }
 
@@ -217,8 +247,8 @@ fn has_no_body(request: &Request) -> bool {
 }
 
 /// `may_minihttp` panics over a length that is no number, and knows no chunks: such a request is
-/// answered without touching its body. What follows is then parsed as a request, which fails and
-/// ends the connection.
+/// answered without touching its body. What follows would then be parsed as a request, so the
+/// answer is the connection's last.
 fn unreadable_body(request: &Request) -> Option<Answer> {
     for header in request.headers() {
         let value = String::from_utf8_lossy(header.value);
