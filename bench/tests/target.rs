@@ -69,6 +69,21 @@ impl Drop for Target {
     }
 }
 
+#[test]
+fn http_1_0_is_answered_alike_again_and_again_also_between_others() {
+    let target = Target::start(&[]);
+    let mut stream = target.connect();
+    let old = "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n";
+    let told = ANSWER.replace("OK\r\n", "OK\r\nConnection: keep-alive\r\n");
+    let requests = [old, old, PLAIN, old].concat();
+    let expected = [told.as_str(), &told, ANSWER, &told].concat();
+    stream.write_all(requests.as_bytes()).unwrap();
+    let mut answers = vec![0; expected.len()];
+    stream.read_exact(&mut answers).unwrap();
+    assert_eq!(String::from_utf8(answers).unwrap(), expected);
+    assert_eq!(target.get("/metric"), "4");
+}
+
 fn read_answers(stream: &mut TcpStream, count: usize) {
     let mut answers = vec![0; ANSWER.len() * count];
     stream.read_exact(&mut answers).unwrap();

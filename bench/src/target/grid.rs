@@ -1,6 +1,6 @@
 //! The grid that arrivals are compared with.
 
-/// The lowest and highest rate of a grid, in requests a second.
+/// The highest rate of a grid, in requests a second.
 pub const RATE_MAX: f64 = 10_000_000.0;
 
 /// An even spacing of intended arrivals.

@@ -56,6 +56,8 @@ struct Connection {
     unsent: Vec<u8>,
     /// The last plain request: the same bytes again need no parsing.
     familiar: Vec<u8>,
+    /// What it is answered, which depends on its version.
+    familiar_answer: &'static [u8],
     body_left: usize,
     close: bool,
 }
@@ -246,7 +248,7 @@ impl Server {
                 at += body;
             } else if connection.is_familiar(rest) {
                 self.stamp(now_ns);
-                self.answers.extend_from_slice(PLAIN);
+                self.answers.extend_from_slice(connection.familiar_answer);
                 at += connection.familiar.len();
             } else {
                 match request::next(rest) {
@@ -283,12 +285,7 @@ impl Server {
             "/reset" => self.reset(query),
             _ => {
                 self.stamp(now_ns);
-                let plain = if request.is_http_1_0 {
-                    PLAIN_1_0
-                } else {
-                    PLAIN
-                };
-                self.answers.extend_from_slice(plain);
+                self.answers.extend_from_slice(plain(request));
             }
         }
     }
@@ -357,6 +354,7 @@ impl Connection {
             partial: Vec::new(),
             unsent: Vec::new(),
             familiar: Vec::new(),
+            familiar_answer: PLAIN,
             body_left: 0,
             close: false,
         }
@@ -373,10 +371,20 @@ impl Connection {
         let reading = ["/metric", "/report", "/reset"]
             .iter()
             .any(|p| request.target.starts_with(p));
-        if !reading && !request.is_http_1_0 && !request.close && request.body_len == 0 {
+        if !reading && !request.close && request.body_len == 0 {
             self.familiar.clear();
             self.familiar.extend_from_slice(&bytes[..request.head_len]);
+            self.familiar_answer = plain(request);
         }
+    }
+}
+
+/// A client of HTTP/1.0 must be told that the connection stays open.
+fn plain(request: &Request) -> &'static [u8] {
+    if request.is_http_1_0 {
+        PLAIN_1_0
+    } else {
+        PLAIN
     }
 }
 
