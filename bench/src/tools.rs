@@ -49,7 +49,7 @@ pub struct Found {
     pub tool: &'static Tool,
     /// Where it is.
     pub path: PathBuf,
-    /// What it says of itself, its first line.
+    /// What it says of itself, its first line with a digit.
     pub version: String,
 }
 
@@ -255,7 +255,8 @@ fn is_executable(file: &Path) -> bool {
         .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
-/// The first line that the tool prints about itself, whatever its exit code.
+/// The first line with a digit that the tool prints about itself, whatever its exit code; some
+/// begin with a name alone, or with a `Version:` that was left empty.
 fn version(tool: &Tool, path: &Path) -> String {
     if tool.version.is_empty() {
         return String::new();
@@ -265,11 +266,13 @@ fn version(tool: &Tool, path: &Path) -> String {
     };
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
-    text.lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
-        .unwrap_or_default()
-        .to_owned()
+    version_line(&text).to_owned()
+}
+
+fn version_line(text: &str) -> &str {
+    let mut lines = text.lines().map(str::trim);
+    let numbered = lines.find(|line| line.contains(|letter: char| letter.is_ascii_digit()));
+    numbered.unwrap_or_else(|| text.trim().lines().next().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -327,6 +330,29 @@ mod tests {
             "autocannon",
         ];
         assert_eq!(able(1, Some(1000)), paced);
+    }
+
+    #[test]
+    fn a_rate_leaves_the_loop_open() {
+        let scratch = tempfile::tempdir().unwrap();
+        let arguments = |rate| commands::vegeta(&load(1, rate, scratch.path())).unwrap();
+        assert!(arguments(None).contains(&"-max-workers".to_owned()));
+        let paced = arguments(Some(1000)).join(" ");
+        assert!(paced.contains("-rate 1000"), "{paced}");
+        assert!(!paced.contains("workers") && !paced.contains("-connections"));
+        for (rate, users) in [(1, 64), (1000, 4000), (50_000, 20_000)] {
+            commands::k6(&load(1, Some(rate), scratch.path())).unwrap();
+            let text = std::fs::read_to_string(scratch.path().join("load.js")).unwrap();
+            assert!(text.contains(&format!("maxVUs: {users} ")), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_version_is_the_first_line_with_a_digit() {
+        let vegeta = "Version: \nCommit: \nRuntime: go1.24.4 linux/amd64\n";
+        assert_eq!(version_line(vegeta), "Runtime: go1.24.4 linux/amd64");
+        assert_eq!(version_line("\nwrk 4.1.0 [epoll]\n"), "wrk 4.1.0 [epoll]");
+        assert_eq!(version_line("gcannon\nusage\n"), "gcannon");
     }
 
     #[test]

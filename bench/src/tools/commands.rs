@@ -118,15 +118,21 @@ pub(super) fn bombardier(load: &Load) -> Option<Vec<String>> {
     Some(command)
 }
 
+/// With a rate it drops what no virtual user is free for: there are enough for answers that are 4 s
+/// late, within what one machine can hold.
 pub(super) fn k6(load: &Load) -> Option<Vec<String>> {
+    const USERS_MAX: u32 = 20_000;
     unpipelined(load)?;
     let (url, connections, seconds) = (&load.url, load.connections, load.seconds);
     let scenario = match load.rate {
         None => format!("executor: 'constant-vus', vus: {connections}, duration: '{seconds}s'"),
-        Some(rate) => format!(
-            "executor: 'constant-arrival-rate', rate: {rate}, timeUnit: '1s', \
-             duration: '{seconds}s', preAllocatedVUs: {connections}"
-        ),
+        Some(rate) => {
+            let users = rate.saturating_mul(4).min(USERS_MAX).max(connections);
+            format!(
+                "executor: 'constant-arrival-rate', rate: {rate}, timeUnit: '1s', \
+                 duration: '{seconds}s', preAllocatedVUs: {connections}, maxVUs: {users}"
+            )
+        }
     };
     let text = format!(
         "import http from 'k6/http';\n\
@@ -137,6 +143,7 @@ pub(super) fn k6(load: &Load) -> Option<Vec<String>> {
     Some(words(&["run", "--quiet", "--no-usage-report", &script]))
 }
 
+/// With a rate it opens connections as it needs them.
 pub(super) fn vegeta(load: &Load) -> Option<Vec<String>> {
     unpipelined(load)?;
     let targets = script(&load.scratch, "targets.txt", &format!("GET {}\n", load.url))?;
@@ -144,9 +151,13 @@ pub(super) fn vegeta(load: &Load) -> Option<Vec<String>> {
     option(&mut command, "-targets", &targets);
     option(&mut command, "-duration", format!("{}s", load.seconds));
     option(&mut command, "-rate", load.rate.unwrap_or(0));
-    option(&mut command, "-workers", load.connections);
-    option(&mut command, "-max-workers", load.connections);
-    option(&mut command, "-connections", load.connections);
+    // Without a rate it takes as many workers as it may have. With one it adds workers while
+    // answers are late; a limit would make it wait for them, and close the loop again.
+    if load.rate.is_none() {
+        option(&mut command, "-workers", load.connections);
+        option(&mut command, "-max-workers", load.connections);
+        option(&mut command, "-connections", load.connections);
+    }
     Some(command)
 }
 
