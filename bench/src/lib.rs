@@ -28,15 +28,16 @@
 //!   one thread. Those that cannot be told inherit the pinning.
 //! - **All of the process.** CPU time is user and system time of the whole generator process from
 //!   its start to its end, so its start-up counts. Longer runs (`--seconds`) make that small.
-//! - **Interleaved.** Tools alternate within each repetition, in another order each time. Ratios to
-//!   wrk are taken within a repetition. What is shown are medians, and ± the distance of the
-//!   quartiles.
+//! - **Interleaved.** Tools alternate within each repetition, in another order each time. wrk runs
+//!   before and after each of them, and ratios to wrk are to the mean of those two neighbours. What
+//!   is shown are medians, and ± the distance of the quartiles.
 //! - **The target is quick.** By default it is the [`target`], which spins. With `--target
-//!   testserver` it is the server that dlts is made for, which needs twice the CPU of a good
-//!   generator for a request and is the limit then; compare by CPU-seconds.
-//! - **Doubts are loud.** See [`verdict`] for the limits: too few repetitions, an uncertain median, time taken by
-//!   the hypervisor or by other processes, a target that was the limit. Every one of them is
-//!   printed, and what it is about gets `NO VERDICT`. `--strict` makes it exit code 4.
+//!   testserver` it is the server that dlts is made for, which needs about a quarter more CPU for a
+//!   request than dlts does and is the limit then; compare by CPU-seconds.
+//! - **Doubts are loud.** See [`verdict`] for the limits: too few repetitions, an uncertain median,
+//!   time taken by the hypervisor or by other processes, a target that was the limit, a rate that
+//!   was not kept. Every one of them is printed, and a sentence on dlts and wrk that it is about
+//!   becomes `NO VERDICT`. `--strict` makes it exit code 4.
 //!
 //! Percentiles are not compared between tools: wrk fills in samples afterwards, closed loops omit
 //! what they did not send, and `bench stall` shows what that does.

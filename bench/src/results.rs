@@ -13,6 +13,7 @@
 //! | `cells[]` | one measured combination |
 //! | `cells[].subject` | who was measured: a generator, a server |
 //! | `cells[].version`, `command` | what it said of itself, how it was started |
+//! | `cells[].files` | the text of the scripts that the command names, if it names any |
 //! | `cells[].parameters` | connections, pipeline, rate … |
 //! | `cells[].samples[]` | one object a repetition, metric name to number |
 //! | `cells[].summary` | metric name to median, min, max, spread (quartile distance / median), low and high (90 % confidence interval of the median) |
@@ -22,7 +23,8 @@
 //! Metric names carry their unit last. Those of `throughput`: `requests` (counted by the target),
 //! `seconds`, `cpu_seconds` (of the generator: user + system), `rss_mib`, `requests_per_second`,
 //! `requests_per_cpu_second`, `target_busy_share`, `generator_busy_share`, `steal_share`,
-//! `foreign_share` (CPU that neither took), and `…_vs_wrk` (the ratio to wrk within the repetition).
+//! `foreign_share` (CPU that neither took), and `…_vs_wrk` (the ratio to the mean of wrk's runs right
+//! before and right after; to the run of the same repetition in files up to commit 64900b2).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -83,6 +85,9 @@ pub struct Cell {
     /// How it was started.
     #[serde(default)]
     pub command: String,
+    /// The files that the command names, such as scripts: name to text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
     /// Under which circumstances.
     pub parameters: BTreeMap<String, f64>,
     /// One a repetition.
@@ -131,16 +136,18 @@ pub enum Error {
 }
 
 impl Cell {
-    /// Keeps the command without the folders of this machine, which mean nothing on another.
-    pub fn keep_command(&mut self, command: &[String]) {
-        let bare = |word: &String| match Path::new(word).file_name() {
-            Some(name) if word.starts_with('/') && !word.starts_with("/dev/") => {
-                name.to_string_lossy().into_owned()
-            }
-            _ => word.clone(),
-        };
-        let words: Vec<String> = command.iter().map(bare).collect();
-        self.command = words.join(" ");
+    /// Keeps the command, and the text of the files in `scratch` that it names, without the folders
+    /// of this machine, which mean nothing on another.
+    pub fn keep_command(&mut self, command: &[String], scratch: &Path) {
+        self.files = command
+            .iter()
+            .flat_map(|argument| argument.split(' '))
+            .map(Path::new)
+            .filter(|path| path.starts_with(scratch))
+            .filter_map(|path| Some((base_name(path)?, fs::read_to_string(path).ok()?)))
+            .collect();
+        let arguments: Vec<String> = command.iter().map(|argument| portable(argument)).collect();
+        self.command = arguments.join(" ");
     }
 
     /// A cell without samples.
@@ -190,6 +197,24 @@ impl Cell {
     }
 }
 
+/// An argument without folders, which may be a whole script: in quotes then.
+fn portable(argument: &str) -> String {
+    let bare = |word: &str| {
+        let is_ours = word.starts_with('/') && !word.starts_with("/dev/");
+        let name = is_ours.then(|| base_name(Path::new(word))).flatten();
+        name.unwrap_or_else(|| word.to_owned())
+    };
+    let words: Vec<String> = argument.split(' ').map(bare).collect();
+    match words.len() {
+        1 => words.concat(),
+        _ => format!("'{}'", words.join(" ")),
+    }
+}
+
+fn base_name(path: &Path) -> Option<String> {
+    Some(path.file_name()?.to_string_lossy().into_owned())
+}
+
 impl Document {
     /// Where the file and its companions go: `<directory>/<date>-<commit>[-<scenario>]`, without
     /// an extension.
@@ -229,7 +254,7 @@ impl Document {
             source,
         };
         let text = fs::read_to_string(path).map_err(file)?;
-        let document: Self = serde_json::from_str(&text).map_err(|source| Error::Format {
+        let mut document: Self = serde_json::from_str(&text).map_err(|source| Error::Format {
             path: path.to_owned(),
             source,
         })?;
@@ -239,6 +264,8 @@ impl Document {
                 schema: document.schema,
             });
         }
+        // Summaries of the first versions lack the interval; the samples have it.
+        document.cells.iter_mut().for_each(Cell::summarise);
         Ok(document)
     }
 }
@@ -278,6 +305,23 @@ pub(crate) mod tests {
         let path = written.write(directory.path()).unwrap();
         assert_eq!(path.file_name().unwrap(), "2026-11-22-abc1234.json");
         assert_eq!(Document::read(&path).unwrap(), written);
+    }
+
+    #[test]
+    fn a_command_is_kept_with_its_scripts_and_without_folders() {
+        let scratch = tempfile::tempdir().unwrap();
+        let targets = scratch.path().join("targets.txt");
+        fs::write(&targets, "GET http://127.0.0.1:1/\n").unwrap();
+        let attack = format!("/go/bin/vegeta attack -targets {}", targets.display());
+        let script = format!("{attack} | /go/bin/vegeta report");
+        let mut cell = Cell::new("vegeta", &[]);
+        let command = ["sh", "-c", &script, "http://127.0.0.1:1/a", "/dev/null"];
+        cell.keep_command(&command.map(str::to_owned), scratch.path());
+        let script = "'vegeta attack -targets targets.txt | vegeta report'";
+        let expected = format!("sh -c {script} http://127.0.0.1:1/a /dev/null");
+        assert_eq!(cell.command, expected);
+        assert_eq!(cell.files["targets.txt"], "GET http://127.0.0.1:1/\n");
+        assert_eq!(cell.files.len(), 1);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! The requests are counted by the target, whatever the tool says. Tools alternate within each
 //! repetition, each time in another order, so that a machine that slows down slows all of them
-//! down; ratios to wrk are taken within a repetition.
+//! down. wrk, where it is there, runs before and after each of the others: the ratios are to the
+//! mean of those two neighbours in time, so that a drift of the machine cancels out.
 
 use std::path::PathBuf;
 
@@ -113,7 +114,7 @@ pub fn run(options: &Options) -> Result<Document, Error> {
             &options.common,
         )?);
     }
-    let (verdict, doubts) = verdict::throughput(&cells, PARAMETERS);
+    let (verdict, doubts) = verdict::throughput(&cells);
     let settings = settings(&options.common, options.target);
     Ok(Document {
         missing,
@@ -224,19 +225,14 @@ fn measure_group(
         core: rig.host.generator_core,
         scratch: rig.scratch().to_owned(),
     };
-    let mut runners = warm_up(rig, server, found, group, load)?;
-    for repetition in 0..common.repetitions {
-        let count = runners.len();
-        for turn in 0..count {
-            let (tool, cell) = &mut runners[(turn + repetition as usize) % count];
-            let command = tool.command(&load(common.seconds)).unwrap_or_default();
-            let sample = measure_once(rig, server, &command, common.seconds)?;
-            report_progress(cell, repetition + 1, &sample);
-            cell.samples.push(sample);
-        }
-    }
-    let mut cells: Vec<Cell> = runners.into_iter().map(|(_, cell)| cell).collect();
-    add_ratios(&mut cells);
+    let (tools, mut cells) = warm_up(rig, server, found, group, load)?;
+    interleave(&mut cells, common.repetitions, |at, cell| {
+        let command = tools[at].command(&load(common.seconds)).unwrap_or_default();
+        cell.keep_command(&command, rig.scratch());
+        let sample = measure_once(rig, server, &command, common.seconds)?;
+        report_progress(cell, &sample);
+        Ok(sample)
+    })?;
     cells.iter_mut().for_each(Cell::summarise);
     Ok(cells)
 }
@@ -248,31 +244,70 @@ fn warm_up<'found>(
     found: &'found [Found],
     group: Group,
     load: impl Fn(u32) -> Load,
-) -> Result<Vec<(&'found Found, Cell)>, Error> {
-    let mut runners = Vec::new();
+) -> Result<(Vec<&'found Found>, Vec<Cell>), Error> {
+    let (mut tools, mut cells) = (Vec::new(), Vec::new());
     for tool in found {
         let Some(command) = tool.command(&load(WARM_UP_S)) else {
             continue;
         };
         let observed = rig.observe(&command, WARM_UP_S, server)?;
         if observed.run.usage.code == Some(0) {
-            runners.push((tool, new_cell(tool, group, &command)));
+            tools.push(tool);
+            cells.push(new_cell(tool, group));
         } else {
             eprintln!("{} is left out: {}", tool.tool.name, observed.run.failure());
         }
     }
-    Ok(runners)
+    Ok((tools, cells))
 }
 
-fn new_cell(tool: &Found, group: Group, command: &[String]) -> Cell {
+fn new_cell(tool: &Found, group: Group) -> Cell {
     let parameters = [
         ("connections", f64::from(group.connections)),
         ("pipeline", f64::from(group.pipeline)),
     ];
     let mut cell = Cell::new(tool.tool.name, &parameters);
     cell.version.clone_from(&tool.version);
-    cell.keep_command(command);
     cell
+}
+
+/// Measures each cell so many times, in another order each time, with the reference before and
+/// after each of the others: what follows one of them is what precedes the next.
+fn interleave(
+    cells: &mut [Cell],
+    repetitions: u32,
+    mut measure: impl FnMut(usize, &mut Cell) -> Result<Sample, Error>,
+) -> Result<(), Error> {
+    let mut run = |at: usize, cells: &mut [Cell]| {
+        let sample = measure(at, &mut cells[at])?;
+        cells[at].samples.push(sample.clone());
+        Ok::<Sample, Error>(sample)
+    };
+    let is_reference = |cell: &Cell| cell.subject == REFERENCE;
+    let reference = cells.iter().position(is_reference);
+    // Alone it is measured as any other would be.
+    let reference = reference.filter(|_| cells.len() > 1);
+    let others: Vec<usize> = (0..cells.len())
+        .filter(|&at| Some(at) != reference)
+        .collect();
+    let mut before = reference.map(|at| run(at, cells)).transpose()?;
+    for repetition in 0..repetitions {
+        for at in rotated(others.len(), repetition).map(|turn| others[turn]) {
+            run(at, cells)?;
+            if let (Some(reference), Some(earlier)) = (reference, before.take()) {
+                let later = run(reference, cells)?;
+                let sample = cells[at].samples.last_mut();
+                add_ratios(sample.expect("invariant: it ran"), [&earlier, &later]);
+                before = Some(later);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The order of a repetition: each time another one goes first.
+pub(crate) fn rotated(count: usize, repetition: u32) -> impl Iterator<Item = usize> {
+    (0..count).map(move |turn| (turn + repetition as usize) % count)
 }
 
 /// Runs a generator once and takes the target's word for what it did.
@@ -314,41 +349,25 @@ fn sample(observed: &Observed, requests: u64, seconds: f64, target_busy: f64) ->
         .collect()
 }
 
-/// The ratio to the reference within the same repetition.
-fn add_ratios(cells: &mut [Cell]) {
+/// The ratios to the mean of the reference's neighbours in time.
+fn add_ratios(sample: &mut Sample, neighbours: [&Sample; 2]) {
     for metric in ["requests_per_second", "requests_per_cpu_second"] {
-        let of_reference = |cell: &Cell| -> Vec<f64> {
-            cell.samples
-                .iter()
-                .map(|sample| sample.get(metric).copied().unwrap_or(0.0))
-                .collect()
-        };
-        let Some(reference) = cells
-            .iter()
-            .find(|cell| cell.subject == REFERENCE)
-            .map(of_reference)
-        else {
-            return;
-        };
-        for sample in cells
-            .iter_mut()
-            .flat_map(|cell| cell.samples.iter_mut().zip(&reference))
-        {
-            let (sample, &reference) = sample;
-            if let Some(&value) = sample.get(metric).filter(|_| reference > 0.0) {
-                sample.insert(format!("{metric}_vs_{REFERENCE}"), value / reference);
-            }
+        let of = |sample: &Sample| sample.get(metric).copied().unwrap_or(0.0);
+        let mean = neighbours.map(of).iter().sum::<f64>() / 2.0;
+        if mean > 0.0 {
+            sample.insert(format!("{metric}_vs_{REFERENCE}"), of(sample) / mean);
         }
     }
 }
 
-fn report_progress(cell: &Cell, repetition: u32, sample: &Sample) {
+fn report_progress(cell: &Cell, sample: &Sample) {
     let parameter = |name| cell.parameters.get(name).copied().unwrap_or(0.0);
     eprintln!(
-        "{:>5} connections × {:<2} {:<10} #{repetition}  {:>8.1} k req/CPU-s  {:>8.1} k req/s",
+        "{:>5} connections × {:<2} {:<10} #{}  {:>8.1} k req/CPU-s  {:>8.1} k req/s",
         parameter("connections"),
         parameter("pipeline"),
         cell.subject,
+        cell.samples.len() + 1,
         sample.get("requests_per_cpu_second").unwrap_or(&0.0) / 1e3,
         sample.get("requests_per_second").unwrap_or(&0.0) / 1e3,
     );
@@ -372,21 +391,52 @@ fn parse_cores(text: &str) -> Result<(usize, usize), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::tests::cell;
+
+    const METRIC: &str = "requests_per_cpu_second";
+    const RATIO: &str = "requests_per_cpu_second_vs_wrk";
+
+    /// Interleaves, on a machine that gets faster by 100 requests with each run, whoever runs. Gives
+    /// the cells and the order.
+    fn interleaved(subjects: &[&str], repetitions: u32) -> (Vec<Cell>, Vec<usize>) {
+        let mut cells: Vec<Cell> = subjects.iter().map(|name| Cell::new(name, &[])).collect();
+        let (mut order, mut speed) = (Vec::new(), 1000.0);
+        let measured = interleave(&mut cells, repetitions, |at, _| {
+            order.push(at);
+            speed += 100.0;
+            Ok(Sample::from([(METRIC.to_owned(), speed)]))
+        });
+        measured.unwrap();
+        (cells, order)
+    }
 
     #[test]
-    fn ratios_are_taken_within_a_repetition() {
-        let metric = "requests_per_cpu_second";
-        let mut cells = [
-            cell("dlts", metric, &[200.0, 300.0]),
-            cell("wrk", metric, &[100.0, 200.0]),
-        ];
-        add_ratios(&mut cells);
-        let ratio = |index: usize| cells[0].samples[index]["requests_per_cpu_second_vs_wrk"];
-        assert_eq!((ratio(0), ratio(1)), (2.0, 1.5));
-        let mut alone = [cell("dlts", metric, &[200.0])];
-        add_ratios(&mut alone);
-        assert_eq!(alone[0].samples[0].len(), 1);
+    fn the_reference_runs_before_and_after_each_other_and_drift_cancels_out() {
+        let (cells, order) = interleaved(&["dlts", "wrk", "oha"], 2);
+        assert_eq!(order, [1, 0, 1, 2, 1, 2, 1, 0, 1]);
+        let counts: Vec<usize> = cells.iter().map(|cell| cell.samples.len()).collect();
+        assert_eq!(counts, [2, 5, 2]);
+        for sample in [&cells[0], &cells[2]].iter().flat_map(|cell| &cell.samples) {
+            assert!((sample[RATIO] - 1.0).abs() < 1e-9, "{sample:?}");
+        }
+        let of_reference = cells[1].samples.iter();
+        assert!(
+            of_reference
+                .flat_map(Sample::keys)
+                .all(|name| name == METRIC)
+        );
+    }
+
+    #[test]
+    fn without_others_or_without_the_reference_there_are_no_ratios() {
+        for (subjects, expected) in [
+            (&["dlts", "oha"][..], vec![0, 1, 1, 0]),
+            (&["wrk"][..], vec![0, 0]),
+        ] {
+            let (cells, order) = interleaved(subjects, 2);
+            assert_eq!(order, expected);
+            let samples = cells.iter().flat_map(|cell| &cell.samples);
+            assert!(samples.flat_map(Sample::keys).all(|name| name == METRIC));
+        }
     }
 
     #[test]

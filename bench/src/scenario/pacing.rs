@@ -98,11 +98,12 @@ fn measure_rate(
         };
         let mut cell = Cell::new(tool.tool.name, &[("rate", f64::from(rate))]);
         cell.version.clone_from(&tool.version);
-        cell.keep_command(&command);
+        cell.keep_command(&command, rig.scratch());
         runners.push((cell, command));
     }
     for repetition in 0..options.common.repetitions {
-        for (cell, command) in &mut runners {
+        for at in throughput::rotated(runners.len(), repetition) {
+            let (cell, command) = &mut runners[at];
             let sample = measure_once(rig, target, command, rate, options.common.seconds)?;
             let error = sample.get("gap_error_p99_ns").copied().unwrap_or(0.0) / 1e3;
             let subject = &cell.subject;
@@ -184,7 +185,8 @@ fn stamped(report: &Value, rate: u32) -> Sample {
     sample
 }
 
-/// Only the noise of the machine: that a tool paces differently each time is its own result.
+/// The noise of the machine, and rates that were not kept: that a tool paces differently each time
+/// is its own result.
 fn doubts(cells: &[Cell]) -> Vec<String> {
     let at = |cell: &Cell| {
         format!(
@@ -194,7 +196,11 @@ fn doubts(cells: &[Cell]) -> Vec<String> {
     };
     cells
         .iter()
-        .flat_map(|cell| verdict::noise(cell, "requests", &at(cell)))
+        .flat_map(|cell| {
+            let at = at(cell);
+            let of_tool = verdict::off_rate(cell, &at);
+            verdict::noise(cell, &at).into_iter().chain(of_tool)
+        })
         .collect()
 }
 

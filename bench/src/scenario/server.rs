@@ -82,7 +82,8 @@ pub fn run(options: &Options) -> Result<Document, Error> {
         .map(|&kind| (kind, Cell::new(kind.name(), &parameters)))
         .collect();
     for repetition in 0..common.repetitions {
-        for (kind, cell) in &mut cells {
+        for at in throughput::rotated(cells.len(), repetition) {
+            let (kind, cell) = &mut cells[at];
             match measure_once(&rig, *kind, cell, generator, options) {
                 Ok(()) => eprintln!("{:<12} #{}", kind.name(), repetition + 1),
                 Err(Error::Missing { program, remedy }) => {
@@ -104,7 +105,12 @@ pub fn run(options: &Options) -> Result<Document, Error> {
     let metric = "requests_per_server_cpu_second";
     let doubts = cells
         .iter()
-        .flat_map(|cell| verdict::noise(cell, metric, "as server"))
+        .flat_map(|cell| {
+            let uncertain = verdict::uncertain(cell, metric, "as server");
+            verdict::noise(cell, "as server")
+                .into_iter()
+                .chain(uncertain)
+        })
         .collect();
     Ok(Document {
         missing,
@@ -135,7 +141,7 @@ fn measure_once(
         generator.tool.name
     );
     let command = generator.command(&load).ok_or(Error::Nothing(message))?;
-    cell.keep_command(&command);
+    cell.keep_command(&command, rig.scratch());
     let before = server.cpu_seconds();
     let mut sample = throughput::measure_once(rig, &server, &command, options.common.seconds)?;
     let spent = server.cpu_seconds() - before;

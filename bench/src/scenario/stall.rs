@@ -16,6 +16,7 @@ use crate::scenario::reported;
 use crate::table::Column;
 use crate::throughput::{self, Common};
 use crate::tools::{Found, Load};
+use crate::verdict;
 
 /// How to freeze.
 #[derive(Clone, Debug, clap::Args)]
@@ -50,6 +51,8 @@ pub const VIEW: View = View {
         Column::plain("p99 ms", "reported_p99_ms", 1.0, 1),
         Column::plain("max ms", "reported_max_ms", 1.0, 1),
         Column::plain("requests", "requests", 1.0, 0),
+        Column::plain("steal %", "steal_share", 100.0, 1),
+        Column::plain("others %", "foreign_share", 100.0, 1),
     ],
     plots: &[(
         "reported_p99_ms",
@@ -68,10 +71,22 @@ pub fn run(options: &Options) -> Result<Document, Error> {
     let (found, missing) = throughput::look(&common.tools)?;
     let target = rig.start(Kind::Stamping)?;
     let seconds = common.seconds.max(3 * options.pause);
-    let mut cells = vec![arithmetic(options, seconds)];
-    for tool in &found {
-        cells.extend(measure_tool(&rig, &target, tool, options, seconds)?);
+    let mut runners: Vec<Runner> = found
+        .iter()
+        .filter_map(|tool| Runner::new(&rig, &target, tool, options, seconds))
+        .collect();
+    for repetition in 0..common.repetitions {
+        for at in throughput::rotated(runners.len(), repetition) {
+            runners[at].run(&rig, &target, seconds, options.pause)?;
+        }
     }
+    let mut cells: Vec<Cell> = runners.into_iter().map(|runner| runner.cell).collect();
+    cells.iter_mut().for_each(Cell::summarise);
+    let doubts = cells
+        .iter()
+        .flat_map(|cell| verdict::noise(cell, "around the freeze"))
+        .collect();
+    cells.insert(0, arithmetic(options, seconds));
     let verdict = vec![format!(
         "of {} requests/s over {seconds} s, those due in the {} s of the freeze wait for its end; \
          a tool that reports less than the arithmetic did not send them when they were due",
@@ -83,6 +98,7 @@ pub fn run(options: &Options) -> Result<Document, Error> {
     Ok(Document {
         missing,
         verdict,
+        doubts,
         ..throughput::document("stall", &rig, settings, cells)
     })
 }
@@ -122,42 +138,55 @@ fn new_cell(subject: &str, options: &Options, seconds: u32) -> Cell {
     )
 }
 
-fn measure_tool(
-    rig: &Rig,
-    target: &Server,
-    tool: &Found,
-    options: &Options,
-    seconds: u32,
-) -> Result<Option<Cell>, Error> {
-    let load = |rate| Load {
-        url: target.url(),
-        connections: options.connections,
-        seconds,
-        pipeline: 1,
-        rate,
-        core: rig.host.generator_core,
-        scratch: rig.scratch().to_owned(),
-    };
-    let name = tool.tool.name;
-    let (subject, command) = match tool.command(&load(Some(options.rate))) {
-        Some(command) => (name.to_owned(), command),
-        None => match tool.command(&load(None)) {
-            Some(command) => (format!("{name} (no rate)"), command),
-            None => return Ok(None),
-        },
-    };
-    let command = crate::tools::reporting(name, command);
-    let mut cell = new_cell(&subject, options, seconds);
-    cell.version.clone_from(&tool.version);
-    cell.keep_command(&command);
-    for repetition in 0..options.common.repetitions {
-        let sample = measure_once(rig, target, name, &command, seconds, options.pause)?;
-        let p99 = sample.get("reported_p99_ms").copied().unwrap_or(f64::NAN);
-        eprintln!("{subject:<20} #{}  reports p99 {p99:.1} ms", repetition + 1);
-        cell.samples.push(sample);
+/// A tool with its command, and what it has reported so far.
+struct Runner {
+    tool: &'static str,
+    command: Vec<String>,
+    cell: Cell,
+}
+
+impl Runner {
+    /// `None` for a tool that cannot make the load, with a rate or without.
+    fn new(
+        rig: &Rig,
+        target: &Server,
+        tool: &Found,
+        options: &Options,
+        seconds: u32,
+    ) -> Option<Self> {
+        let load = |rate| Load {
+            url: target.url(),
+            connections: options.connections,
+            seconds,
+            pipeline: 1,
+            rate,
+            core: rig.host.generator_core,
+            scratch: rig.scratch().to_owned(),
+        };
+        let name = tool.tool.name;
+        let (subject, command) = match tool.command(&load(Some(options.rate))) {
+            Some(command) => (name.to_owned(), command),
+            None => (format!("{name} (no rate)"), tool.command(&load(None))?),
+        };
+        let command = crate::tools::reporting(name, command);
+        let mut cell = new_cell(&subject, options, seconds);
+        cell.version.clone_from(&tool.version);
+        cell.keep_command(&command, rig.scratch());
+        Some(Self {
+            tool: name,
+            command,
+            cell,
+        })
     }
-    cell.summarise();
-    Ok(Some(cell))
+
+    fn run(&mut self, rig: &Rig, target: &Server, seconds: u32, pause: u32) -> Result<(), Error> {
+        let sample = measure_once(rig, target, self.tool, &self.command, seconds, pause)?;
+        let p99 = sample.get("reported_p99_ms").copied().unwrap_or(f64::NAN);
+        let (subject, count) = (&self.cell.subject, self.cell.samples.len() + 1);
+        eprintln!("{subject:<20} #{count}  reports p99 {p99:.1} ms");
+        self.cell.samples.push(sample);
+        Ok(())
+    }
 }
 
 fn measure_once(
@@ -188,7 +217,16 @@ fn measure_once(
     let mut sample: Sample = reported::read(tool, &observed.run.stdout)
         .metrics()
         .collect();
-    sample.insert("requests".to_owned(), target.count()? as f64);
+    let circumstances = [
+        ("requests", target.count()? as f64),
+        ("steal_share", observed.steal_share),
+        ("foreign_share", observed.foreign_share),
+        (
+            "failed",
+            f64::from(u8::from(observed.run.usage.code != Some(0))),
+        ),
+    ];
+    sample.extend(circumstances.map(|(name, value)| (name.to_owned(), value)));
     Ok(sample)
 }
 
