@@ -1,7 +1,9 @@
 //! Old results against new ones, with the noise of both.
 
 use crate::results::{Cell, Document};
+use crate::statistics::Summary;
 use crate::table::{Style, lay_out};
+use crate::verdict::REPETITIONS_MIN;
 
 /// Metrics that say how good something is, and whether more is better. Others are circumstances.
 const COMPARED: &[(&str, bool)] = &[
@@ -18,6 +20,16 @@ const COMPARED: &[(&str, bool)] = &[
     ("report_delay_ms", false),
     ("instructions", false),
 ];
+/// What is compared instead of an absolute figure where both files have it: a ratio to wrk does not
+/// change with the machine.
+const RELATIVE: &[(&str, &str)] = &[
+    ("requests_per_cpu_second", "requests_per_cpu_second_vs_wrk"),
+    ("requests_per_second", "requests_per_second_vs_wrk"),
+];
+/// Metrics that come out the same each time, so that one repetition tells.
+const EXACT: &[&str] = &["instructions"];
+/// Whom the ratios are to: its own figures are those of the machine.
+const REFERENCE: &str = "wrk";
 
 /// One metric of one cell, before and after.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +44,7 @@ pub struct Change {
     pub new: f64,
     /// The difference divided by the old median.
     pub change: f64,
-    /// The greater of both spreads.
+    /// The greater uncertainty of both medians, as a share.
     pub noise: f64,
     /// What follows.
     pub judgement: Judgement,
@@ -41,12 +53,14 @@ pub struct Change {
 /// Whether a change is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judgement {
-    /// More than the noise, in the good direction.
+    /// The intervals of the medians do not meet: a change in the good direction.
     Better,
-    /// More than the noise, in the bad direction.
+    /// The same in the bad direction.
     Worse,
-    /// Within the noise.
+    /// The intervals of the medians meet.
     Same,
+    /// Nobody can tell from so few repetitions, or the figure is that of the machine.
+    Unknown,
 }
 
 /// Every compared metric of every cell that both documents have.
@@ -76,16 +90,21 @@ fn change(
     new: &Cell,
     (metric, more_is_better): (&'static str, bool),
 ) -> Option<Change> {
+    let metric = RELATIVE
+        .iter()
+        .filter(|(absolute, _)| *absolute == metric)
+        .map(|&(_, ratio)| ratio)
+        .find(|ratio| [old, new].iter().all(|cell| cell.metric(ratio).is_some()))
+        .unwrap_or(metric);
     let (before, after) = (old.metric(metric)?, new.metric(metric)?);
     if before.median == 0.0 {
         return None;
     }
     let change = (after.median - before.median) / before.median;
-    let noise = before.spread.max(after.spread);
-    let judgement = match (change.abs() > noise, (change > 0.0) == more_is_better) {
-        (false, _) => Judgement::Same,
-        (true, true) => Judgement::Better,
-        (true, false) => Judgement::Worse,
+    let judgement = if is_judged([old, new], metric) {
+        judge(before, after, more_is_better)
+    } else {
+        Judgement::Unknown
     };
     let parameters = new
         .parameters
@@ -98,9 +117,28 @@ fn change(
         base: before.median,
         new: after.median,
         change,
-        noise,
+        noise: before.uncertainty().max(after.uncertainty()),
         judgement,
     })
+}
+
+fn is_judged(cells: [&Cell; 2], metric: &str) -> bool {
+    let of_machine = cells[0].subject == REFERENCE;
+    let repeated = |cell: &Cell| {
+        let samples = cell.samples.iter();
+        let count = samples.filter(|sample| sample.contains_key(metric)).count();
+        count >= REPETITIONS_MIN || EXACT.contains(&metric)
+    };
+    !of_machine && cells.into_iter().all(repeated)
+}
+
+fn judge(before: &Summary, after: &Summary, more_is_better: bool) -> Judgement {
+    let (more, less) = (after.low > before.high, after.high < before.low);
+    match (more || less, more == more_is_better) {
+        (false, _) => Judgement::Same,
+        (true, true) => Judgement::Better,
+        (true, false) => Judgement::Worse,
+    }
 }
 
 /// The table of changes.
@@ -114,12 +152,13 @@ pub fn table(changes: &[Change], style: Style) -> String {
             Judgement::Better => "better",
             Judgement::Worse => "WORSE",
             Judgement::Same => "",
+            Judgement::Unknown => "not judged",
         };
         vec![
             change.metric.to_owned(),
             change.cell.clone(),
-            format!("{:.1}", change.base),
-            format!("{:.1}", change.new),
+            figure(change.base),
+            figure(change.new),
             format!("{:+.1}%", change.change * 100.0),
             format!("±{:.1}%", change.noise * 100.0),
             word.to_owned(),
@@ -127,6 +166,12 @@ pub fn table(changes: &[Change], style: Style) -> String {
     });
     let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
     lay_out(&rows, 1, style)
+}
+
+/// Ratios need more digits than rates.
+fn figure(value: f64) -> String {
+    let digits = if value.abs() < 100.0 { 3 } else { 1 };
+    format!("{value:.digits$}")
 }
 
 /// What makes two documents hard to compare.
@@ -174,12 +219,51 @@ mod tests {
     }
 
     #[test]
-    fn a_change_counts_when_it_exceeds_the_noise() {
+    fn a_change_counts_when_the_intervals_do_not_meet() {
         let metric = "requests_per_cpu_second";
         assert_eq!(judged(metric, &[100.0; 5], &[110.0; 5]), Judgement::Better);
         assert_eq!(judged(metric, &[100.0; 5], &[90.0; 5]), Judgement::Worse);
         let noisy = [80.0, 85.0, 100.0, 115.0, 120.0];
         assert_eq!(judged(metric, &noisy, &[110.0; 5]), Judgement::Same);
+    }
+
+    #[test]
+    fn few_repetitions_tell_nothing_unless_the_metric_is_exact() {
+        for (metric, expected) in [
+            ("rss_mib", Judgement::Unknown),
+            ("instructions", Judgement::Worse),
+        ] {
+            assert_eq!(judged(metric, &[100.0], &[101.0]), expected, "{metric}");
+        }
+        assert_eq!(
+            judged("rss_mib", &[100.0; 5], &[200.0; 4]),
+            Judgement::Unknown
+        );
+    }
+
+    #[test]
+    fn ratios_are_compared_where_there_are_any_and_the_reference_is_not_judged() {
+        let of = |subject: &str, rate: f64, ratio: Option<f64>| {
+            let metric = "requests_per_second";
+            let mut cell = cell(subject, metric, &[rate; 5]);
+            for sample in &mut cell.samples {
+                sample.extend(ratio.map(|ratio| ("requests_per_second_vs_wrk".to_owned(), ratio)));
+            }
+            cell.summarise();
+            cell
+        };
+        let base = document(vec![of("dlts", 200.0, Some(2.0)), of("wrk", 100.0, None)]);
+        let new = document(vec![of("dlts", 100.0, Some(2.0)), of("wrk", 50.0, None)]);
+        let changes = changes(&base, &new);
+        assert_eq!(changes.len(), 2, "{changes:?}");
+        assert_eq!(changes[0].metric, "requests_per_second_vs_wrk");
+        assert_eq!(changes[0].judgement, Judgement::Same);
+        assert_eq!(changes[1].judgement, Judgement::Unknown);
+        let table = table(&changes, Style::Text);
+        assert!(
+            table.contains("not judged") && table.contains("2.000"),
+            "{table}"
+        );
     }
 
     #[test]
