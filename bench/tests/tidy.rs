@@ -104,9 +104,13 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// Sections of a manifest, such as `dependencies`, each with the names that it gives values to.
+/// The manifest of a crate, by section.
 fn manifest(package: &str) -> BTreeMap<String, BTreeSet<String>> {
-    let text = fs::read_to_string(root().join(package).join("Cargo.toml")).unwrap();
+    sections(&fs::read_to_string(root().join(package).join("Cargo.toml")).unwrap())
+}
+
+/// Sections of a manifest, such as `dependencies`, each with the names that it gives values to.
+fn sections(text: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut sections: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut section = String::new();
     for line in text
@@ -182,6 +186,48 @@ fn packages_with_one_owner_are_named_by_no_other_crate() {
             assert!(!named.contains(banned), "{package} names {banned}");
         }
     }
+}
+
+#[test]
+fn every_declared_dependency_is_named_in_the_sources() {
+    let sources = sources();
+    for (package, ..) in ARROWS {
+        let folder = format!("{package}/");
+        let own: Vec<&Source> = sources.iter().filter(|s| s.is_under(&[&folder])).collect();
+        let is_named = |name: &String| {
+            let word = name.replace('-', "_");
+            own.iter().any(|source| {
+                let mut code = source.code();
+                code.any(|(_, line)| line.split(is_no_letter).any(|other| other == word))
+            })
+        };
+        let unused: Vec<String> = ["dependencies", "dev-dependencies"]
+            .iter()
+            .flat_map(|kind| dependencies(package, kind))
+            .filter(|name| !is_named(name))
+            .collect();
+        assert_none(
+            &unused,
+            &format!("{package} does not use what it depends on"),
+        );
+    }
+}
+
+/// Of what cannot be in the name of a crate.
+fn is_no_letter(letter: char) -> bool {
+    !letter.is_ascii_alphanumeric() && letter != '_'
+}
+
+#[test]
+fn every_dependency_of_the_workspace_belongs_to_a_crate() {
+    let text = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let of_workspace = sections(&text).remove("workspace.dependencies").unwrap();
+    let used: BTreeSet<String> = ARROWS
+        .iter()
+        .flat_map(|(package, ..)| manifest(package).into_values().flatten())
+        .collect();
+    let unused: Vec<String> = of_workspace.difference(&used).cloned().collect();
+    assert_none(&unused, "no crate depends on these");
 }
 
 #[test]
