@@ -11,6 +11,10 @@ NO_BROKER := --skip frozen_target --skip outsiders --skip refusals
 # Of the build that `check` and `test` are about: FEATURES=tls has TLS and SASL to the broker.
 FEATURES ?=
 
+# A shell command that ends the target with one line unless all of these programs are there.
+need = for program in $(1); do command -v $$program >/dev/null || \
+	{ echo "make $@: there is no $$program; $(2)" >&2; exit 1; }; done
+
 .PHONY: help build release test soak outsiders test-kafka check fmt up down status logs nodes bench bench-tools bench-compare screenshots clean-data
 
 help: ## What there is
@@ -20,6 +24,7 @@ build: ## All binaries, in target/release
 	$(CARGO) build --release --locked --workspace --bins
 
 release: ## The same with TLS and SASL to the broker (builds OpenSSL: needs perl)
+	@$(call need,perl,building OpenSSL needs perl (apt install perl))
 	$(CARGO) build --release --locked --workspace --bins --features tls
 
 test: ## All tests
@@ -31,12 +36,12 @@ soak: ## The fault tests TRIES times over (20), each time at other instants
 	for try in $$(seq $(or $(TRIES),20)); do $(CARGO) test --locked --package bench --test it -- faults disk || exit 1; done
 
 outsiders: ## Install the foreign readers that some tests ask (Python; without them those are skipped)
-	[ -x $(TARGET)/outsiders/bin/python ] || python3 -m venv $(TARGET)/outsiders
+	[ -x $(TARGET)/outsiders/bin/pip ] || python3 -m venv --clear $(TARGET)/outsiders
 	$(TARGET)/outsiders/bin/pip install --quiet --requirement bench/tests/it/outsiders/requirements.txt
 
 test-kafka: ## The whole-system tests, and those of security and faults, on a real Apache Kafka
-	@command -v mvn >/dev/null && command -v java >/dev/null || \
-		{ echo "make test-kafka: fetching and running Kafka needs Maven and Java 17 (apt install maven)"; exit 1; }
+	@$(call need,mvn java,fetching and running Kafka needs Maven and Java 17 (apt install maven))
+	@$(call need,perl openssl,the build with TLS needs perl and the tests make certificates (apt install perl openssl))
 	$(CARGO) build --locked --workspace --bins --features tls
 	$(TARGET)/debug/bench kafka --folder $(TARGET)/kafka fetch
 	$(CARGO) test --locked --package bench --features kafka --test kafka
@@ -65,7 +70,7 @@ logs: ## Follow all logs, one prefix each
 	@$(BIN)/appliance logs
 
 nodes: ## Watch the drivers' heartbeats
-	@$(BIN)/client nodes
+	@$(if $(ORCHESTRATOR_PORT),ORCHESTRATOR=$(or $(ORCHESTRATOR),127.0.0.1:$(ORCHESTRATOR_PORT))) $(BIN)/client nodes
 
 bench: build ## Compare throughput with other load generators
 	@$(BIN)/bench $(ARGS)
