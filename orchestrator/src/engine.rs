@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use proto::bus::Publisher;
 use proto::clock;
-use proto::log::{self, Level};
+use proto::log::Level;
 use serde_json::json;
 use thiserror::Error;
 
@@ -22,7 +22,7 @@ pub use journal::Journal;
 
 use crate::link::Batch;
 use crate::state::{Action, Command, Event, Line, Now, Reply, State};
-use crate::store::{Backlog, Store};
+use crate::store::{Backlog, Store, StoreError};
 
 /// Longest sleep of the engine: deliveries and deadlines are noticed after it.
 const TURN: Duration = Duration::from_millis(20);
@@ -49,8 +49,21 @@ pub struct Busy;
 type Read = Box<dyn FnOnce(&mut State, Now) + Send>;
 
 enum Request {
-    Command(Command, Sender<Reply>),
+    Command(Command, Client),
     Read(Read),
+}
+
+/// Who waits for the reply to a command, and until when. After that it was told that we are busy,
+/// and nothing of the command may happen any more.
+struct Client {
+    reply: Sender<Reply>,
+    deadline: Instant,
+}
+
+impl Client {
+    fn is_gone(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
 }
 
 /// How the REST threads reach the engine.
@@ -66,10 +79,11 @@ impl Handle {
     /// [`Busy`] when the engine does not take it, or does not answer in time.
     pub fn command(&self, command: Command) -> Result<Reply, Busy> {
         let (reply, answer) = bounded(1);
+        let deadline = Instant::now() + REPLY_TIMEOUT;
         self.requests
-            .try_send(Request::Command(command, reply))
+            .try_send(Request::Command(command, Client { reply, deadline }))
             .map_err(|_| Busy)?;
-        answer.recv_timeout(REPLY_TIMEOUT).map_err(|_| Busy)
+        answer.recv_deadline(deadline).map_err(|_| Busy)
     }
 
     /// Looks at the state between two turns of the engine.
@@ -101,7 +115,7 @@ pub struct Engine {
     requests: Receiver<Request>,
     stop: Arc<AtomicBool>,
     backlog: Backlog,
-    replies: HashMap<u64, Sender<Reply>>,
+    clients: HashMap<u64, Client>,
     last_ticket: u64,
     wrote: Instant,
     /// When the store last failed, if it has not been written since.
@@ -128,7 +142,7 @@ impl Engine {
             requests,
             stop,
             backlog: Backlog::default(),
-            replies: HashMap::new(),
+            clients: HashMap::new(),
             last_ticket: 0,
             wrote: Instant::now(),
             failed: None,
@@ -171,6 +185,7 @@ impl Engine {
             self.admit(request, &mut reads, &mut actions);
         }
         actions.extend(self.deliveries());
+        self.let_go(&mut actions);
         actions.extend(self.state.apply(Event::Tick, now()));
         (actions, reads)
     }
@@ -178,20 +193,29 @@ impl Engine {
     fn admit(&mut self, request: Request, reads: &mut Vec<Read>, actions: &mut Vec<Action>) {
         match request {
             Request::Read(read) => reads.push(read),
-            Request::Command(command, reply) => {
+            Request::Command(_, client) if client.is_gone() => {}
+            Request::Command(command, client) => {
                 self.last_ticket += 1;
-                self.replies.insert(self.last_ticket, reply);
+                self.clients.insert(self.last_ticket, client);
                 let event = Event::Command(self.last_ticket, command);
                 actions.extend(self.state.apply(event, now()));
             }
         }
     }
 
-    fn fold(&mut self, batch: Batch, actions: &mut Vec<Action>) {
-        if batch.is_other_log {
-            // Written over, one by one, as the new log is read.
-            self.backlog.offsets.values_mut().for_each(|next| *next = 0);
+    /// What waits for drivers on behalf of clients that wait no longer is not to happen.
+    fn let_go(&mut self, actions: &mut Vec<Action>) {
+        let gone: Vec<u64> = self
+            .clients
+            .extract_if(|_, client| client.is_gone())
+            .map(|(ticket, _)| ticket)
+            .collect();
+        for ticket in gone {
+            actions.extend(self.state.apply(Event::ClientGone(ticket), now()));
         }
+    }
+
+    fn fold(&mut self, batch: Batch, actions: &mut Vec<Action>) {
         for (event, now) in batch.events {
             if let Event::Metrics(message, _) = &event {
                 self.fetch_reports(&message.test_id.clone());
@@ -206,11 +230,21 @@ impl Engine {
         if !self.state.needs_reports(test_id) {
             return;
         }
-        match self.store.run_with_reports(test_id) {
-            Ok(Some((run, reports))) => self.state.restore_ended(run, &reports),
-            Ok(None) => {}
-            Err(error) => log::error("store_read_failed", json!({"error": error.to_string()})),
+        if let Err(error) = self.restore_ended(test_id) {
+            self.state.forget_ended(test_id);
+            let fields = json!({"test_id": test_id, "error": error.to_string()});
+            self.journal
+                .event(Level::Error, "store_read_failed", fields);
         }
+    }
+
+    fn restore_ended(&mut self, test_id: &str) -> Result<(), StoreError> {
+        if let Some(run) = self.store.run(test_id)? {
+            self.state.restore_ended(run, &[]);
+        }
+        let state = &mut self.state;
+        self.store
+            .each_report(test_id, |report| state.absorb_stored(&report))
     }
 
     fn deliveries(&mut self) -> Vec<Action> {
@@ -285,9 +319,9 @@ impl Engine {
                 }
             }
             Action::Reply(ticket, reply) => {
-                if let Some(client) = self.replies.remove(&ticket) {
+                if let Some(client) = self.clients.remove(&ticket) {
                     // A client that went away does not matter.
-                    let _ = client.send(reply);
+                    let _ = client.reply.send(reply);
                 }
             }
             Action::Log(line) => self.journal.write(line),
@@ -308,5 +342,48 @@ fn now() -> Now {
 impl Journal {
     fn event(&mut self, level: Level, name: &'static str, fields: serde_json::Value) {
         self.write(Line::Event(level, name, fields));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proto::bus::BusSettings;
+
+    use super::*;
+    use crate::state::{Restored, Settings};
+
+    fn engine(folder: &Path) -> (Engine, Handle) {
+        let settings = Settings {
+            node_id: "orchestrator".into(),
+            default_target: "http://127.0.0.1:8000/".into(),
+            retention_tests: 0,
+            retention_ms: 0,
+        };
+        let state = State::restore(settings, Restored::default());
+        let store = Store::open(&folder.join("o.sqlite")).unwrap();
+        let bus = BusSettings::new("127.0.0.1:1", "test", &[]).unwrap();
+        let publisher = Publisher::new(&bus).unwrap();
+        let (_, batches) = bounded(1);
+        Engine::new(state, store, publisher, batches, Arc::default())
+    }
+
+    #[test]
+    fn a_command_is_dropped_when_its_client_was_told_that_we_are_busy() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut engine, handle) = engine(folder.path());
+        let mut ask = |deadline: Instant| {
+            let (reply, answer) = bounded(1);
+            let test_id = "t".to_owned();
+            let request = Request::Command(Command::Stop { test_id }, Client { reply, deadline });
+            handle.requests.send(request).unwrap();
+            let (actions, _) = engine.take();
+            engine.finish(actions);
+            answer.try_recv().ok()
+        };
+        assert_eq!(ask(Instant::now()), None);
+        let reply = ask(Instant::now() + REPLY_TIMEOUT);
+        assert!(matches!(reply, Some(Reply::Refused(_))), "{reply:?}");
     }
 }

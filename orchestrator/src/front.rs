@@ -16,7 +16,6 @@ mod relay;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read};
 use std::net::TcpListener;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener, UnixStream};
 use std::sync::Arc;
@@ -24,6 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Resource, getrlimit};
 
 use connection::{Connection, Turn};
 use relay::Relay;
@@ -32,8 +32,12 @@ use relay::Relay;
 pub const HEAD_LEN_MAX: usize = 16 << 10;
 /// Longest body, in bytes.
 pub const BODY_LEN_MAX: usize = 1 << 20;
-/// Most clients at a time.
+/// Most clients at a time, where the system gives us the descriptors.
 pub const CONNECTIONS_MAX: usize = 2000;
+/// Descriptors that are left to everything else: relay and API threads, readers, the broker.
+const OTHER_FILES: u64 = 300;
+/// Time that requests in hand have at the end: a trigger waits 5 s for the drivers.
+const DRAIN_TIME: Duration = Duration::from_secs(6);
 /// Most bytes of requests and answers in all buffers together.
 const BUFFERED_MAX: usize = 256 << 20;
 /// Most clients that are accepted before the others get their turn.
@@ -71,7 +75,8 @@ pub fn backend() -> io::Result<(UnixListener, UnixAddr)> {
 
 /// The front.
 pub struct Front {
-    listener: TcpListener,
+    /// None when we are about to end.
+    listener: Option<TcpListener>,
     connections: BTreeMap<u64, Connection>,
     last_id: u64,
     relay: Relay,
@@ -79,6 +84,7 @@ pub struct Front {
     traffic: Arc<Traffic>,
     /// Not before this instant, after accepting failed.
     accept_from: Instant,
+    connections_max: usize,
 }
 
 impl Front {
@@ -96,35 +102,50 @@ impl Front {
         wake.set_nonblocking(true)?;
         waker.set_nonblocking(true)?;
         Ok(Self {
-            listener,
+            listener: Some(listener),
             connections: BTreeMap::new(),
             last_id: 0,
             relay: Relay::start(backend, &waker)?,
             wake,
             traffic,
             accept_from: Instant::now(),
+            connections_max: connections_max(getrlimit(Resource::Nofile).current),
         })
     }
 
-    /// Serves until stopped.
+    /// Serves until stopped; then those who have asked get their answers, and nobody else is heard.
     pub fn run(mut self, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
-            let (accepts, woken, ready) = self.wait();
-            if woken {
-                self.take_answers();
-            }
-            for id in ready {
-                self.turn(id);
-            }
-            if accepts {
+            if self.serve() {
                 self.accept();
             }
-            self.expire();
             self.make_room();
             self.traffic
                 .open
                 .store(self.connections.len() as u64, Ordering::Relaxed);
         }
+        let deadline = Instant::now() + DRAIN_TIME;
+        self.listener = None;
+        while Instant::now() < deadline {
+            self.connections.retain(|_, client| client.is_last_answer());
+            if self.connections.is_empty() {
+                return;
+            }
+            self.serve();
+        }
+    }
+
+    /// Waits for something to do and does it, but accepting; whether that is to be done.
+    fn serve(&mut self) -> bool {
+        let (accepts, woken, ready) = self.wait();
+        if woken {
+            self.take_answers();
+        }
+        for id in ready {
+            self.turn(id);
+        }
+        self.expire();
+        accepts
     }
 
     /// Waits for something to do: whether to accept, whether answers came, which clients move.
@@ -137,11 +158,9 @@ impl Front {
                 fds.push(PollFd::from_borrowed_fd(connection.fd(), interest));
             }
         }
-        let accepts = Instant::now() >= self.accept_from;
-        let listener: BorrowedFd<'_> = self.listener.as_fd();
-        if accepts {
-            fds.push(PollFd::from_borrowed_fd(listener, PollFlags::IN));
-        }
+        let is_time = Instant::now() >= self.accept_from;
+        let listener = self.listener.as_ref().filter(|_| is_time);
+        fds.extend(listener.map(|listener| PollFd::new(listener, PollFlags::IN)));
         let timeout = Timespec::try_from(TURN).ok();
         if poll(&mut fds, timeout.as_ref()).is_err() {
             return (false, false, Vec::new());
@@ -149,13 +168,16 @@ impl Front {
         let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
         let ready = ids.iter().zip(&fds[1..]).filter(|(_, fd)| is_ready(fd));
         let ready = ready.map(|(id, _)| *id).collect();
-        let accepts = accepts && fds.last().is_some_and(is_ready);
+        let accepts = listener.is_some() && fds.last().is_some_and(is_ready);
         (accepts, is_ready(&fds[0]), ready)
     }
 
     fn accept(&mut self) {
+        let Some(listener) = &self.listener else {
+            return;
+        };
         for _ in 0..ACCEPTS_PER_TURN {
-            match self.listener.accept() {
+            match listener.accept() {
                 Ok((stream, _)) => {
                     if let Ok(connection) = Connection::new(stream) {
                         self.last_id += 1;
@@ -226,7 +248,7 @@ impl Front {
     fn make_room(&mut self) {
         loop {
             let buffered: usize = self.connections.values().map(Connection::buffered).sum();
-            let is_full = self.connections.len() >= CONNECTIONS_MAX || buffered > BUFFERED_MAX;
+            let is_full = self.connections.len() >= self.connections_max || buffered > BUFFERED_MAX;
             if !is_full {
                 return;
             }
@@ -244,5 +266,24 @@ impl Front {
     fn close(&mut self, id: u64) {
         self.connections.remove(&id);
         self.traffic.closed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Most clients where this is the limit of open files, if there is one.
+fn connections_max(files_max: Option<u64>) -> usize {
+    let left = files_max.unwrap_or(u64::MAX).saturating_sub(OTHER_FILES);
+    usize::try_from(left).map_or(CONNECTIONS_MAX, |left| left.clamp(1, CONNECTIONS_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_leave_descriptors_for_everything_else() {
+        for (files_max, clients) in [(1024, 724), (1 << 20, 2000), (301, 1), (64, 1)] {
+            assert_eq!(connections_max(Some(files_max)), clients, "{files_max}");
+        }
+        assert_eq!(connections_max(None), 2000);
     }
 }

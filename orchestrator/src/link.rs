@@ -36,10 +36,8 @@ const ID_EVERY: Duration = Duration::from_secs(30);
 pub struct Batch {
     /// What was read.
     pub events: Vec<(Event, Now)>,
-    /// The next offset of each topic after these events.
+    /// The next offset of each topic after these events; 0 where what was read before is gone.
     pub offsets: Offsets,
-    /// Whether the offsets known before are those of another log.
-    pub is_other_log: bool,
 }
 
 /// What the reading thread needs.
@@ -107,16 +105,21 @@ impl Link {
             return false;
         };
         let is_other = self.cluster_id.as_ref().is_some_and(|known| known != id);
-        if is_other {
-            self.offsets.clear();
-        }
         self.cluster_id = Some(id.clone());
+        if is_other {
+            self.forget(&Topic::ALL);
+        }
+        is_other
+    }
+
+    /// Reads these topics from their beginning, also after a restart before anything was read.
+    fn forget(&mut self, topics: &[Topic]) {
+        self.offsets.retain(|topic, _| !topics.contains(topic));
         let batch = Batch {
-            is_other_log: is_other,
+            offsets: topics.iter().map(|topic| (*topic, 0)).collect(),
             ..Batch::default()
         };
         let _ = self.batches.send(batch);
-        is_other
     }
 
     fn starts(&self) -> Vec<(Topic, StartAt)> {
@@ -173,10 +176,11 @@ impl Link {
         let Ok(cluster) = bus::inspect(&self.settings, ASK_TIMEOUT) else {
             return;
         };
-        let is_gone = |topic: &Topic| !cluster.topics.contains(topic);
-        if self.recognise(&cluster) || Topic::ALL.iter().any(is_gone) {
+        let mut gone = Topic::ALL.to_vec();
+        gone.retain(|topic| !cluster.topics.contains(topic));
+        if self.recognise(&cluster) || !gone.is_empty() {
             let remade = bus::ensure_topics(&self.settings, ASK_TIMEOUT);
-            self.offsets.retain(|topic, _| !is_gone(topic));
+            self.forget(&gone);
             self.report(true, remade.err().map(|error| error.to_string()));
             self.reassign(subscriber);
         }
@@ -197,9 +201,7 @@ impl Link {
             .filter(|(topic, next)| !has(**topic, **next))
             .map(|(topic, _)| *topic)
             .collect();
-        for topic in lost {
-            self.offsets.remove(&topic);
-        }
+        self.forget(&lost);
         self.reassign(subscriber);
     }
 
@@ -312,5 +314,38 @@ fn now(timestamp_ms: Option<i64>) -> Now {
     Now {
         unix_ms: stamped.unwrap_or(read_unix_ns / 1_000_000),
         read_unix_ns,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_offsets_of_another_log_are_forgotten_by_the_store_too() {
+        let (batches, received) = crossbeam_channel::unbounded();
+        let mut link = Link {
+            settings: BusSettings::new("127.0.0.1:1", "test", &[]).unwrap(),
+            offsets: Offsets::from([(Topic::Metrics, 30)]),
+            cluster_id: Some("one".into()),
+            batches,
+            stop: Arc::default(),
+        };
+        let cluster = |id: &str| Cluster {
+            id: Some(id.to_owned()),
+            topics: Topic::ALL.to_vec(),
+        };
+        assert!(!link.recognise(&cluster("one")));
+        assert!(received.is_empty());
+        assert!(link.recognise(&cluster("two")));
+        let batch = received.recv().unwrap();
+        assert_eq!(batch.offsets, Topic::ALL.map(|topic| (topic, 0)).into());
+        assert_eq!(link.offsets, Offsets::new());
+        link.offsets.insert(Topic::Trigger, 7);
+        link.forget(&[Topic::Trigger]);
+        assert_eq!(
+            received.recv().unwrap().offsets,
+            [(Topic::Trigger, 0)].into()
+        );
     }
 }

@@ -72,7 +72,7 @@ pub struct Node {
     pub identity: Identity,
     /// Whether it lives.
     pub liveness: Liveness,
-    /// Timestamp of its last heartbeat, ms since 1970; 0 before the first.
+    /// When its last heartbeat was read, by our clock, ms since 1970; 0 before the first.
     pub last_heartbeat_ms: u64,
     /// What it does; `None` for drivers of other implementations, which do not say.
     pub activity: Option<NodeState>,
@@ -95,6 +95,14 @@ impl Node {
     #[must_use]
     pub fn is_foreign(&self) -> bool {
         self.activity.is_none()
+    }
+
+    /// Whether a start waits for it: it is up, or has not had the time to be heard of since we
+    /// were restarted.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        let is_unheard = self.activity == Some(NodeState::Unknown);
+        self.liveness == Liveness::Up || self.liveness == Liveness::Suspect && is_unheard
     }
 
     /// Whether it is in this state for this test.
@@ -124,7 +132,7 @@ pub struct NodeRecord {
     pub identity: Identity,
     /// Whether it lived.
     pub liveness: Liveness,
-    /// Timestamp of its last heartbeat, ms since 1970.
+    /// When its last heartbeat was read, by our clock, ms since 1970.
     pub last_heartbeat_ms: u64,
 }
 
@@ -139,13 +147,14 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The drivers of a store. Those that were not down have [`DOWN_MS`] to be heard of again.
+    /// The drivers of a store. Those that were not down are suspect until they are heard of again,
+    /// for which they have [`DOWN_MS`].
     #[must_use]
     pub fn restore(records: Vec<NodeRecord>) -> Self {
         let nodes = records.into_iter().map(|record| {
             let node = Node {
                 identity: record.identity,
-                liveness: record.liveness,
+                liveness: record.liveness.max(Liveness::Suspect),
                 last_heartbeat_ms: record.last_heartbeat_ms,
                 ..new_node(0)
             };
@@ -176,10 +185,9 @@ impl Registry {
         node.is_some_and(|node| node.liveness != Liveness::Down)
     }
 
-    /// The drivers that are up.
-    pub fn up(&self) -> impl Iterator<Item = (&String, &Node)> {
-        let up = |(_, node): &(&String, &Node)| node.liveness == Liveness::Up;
-        self.nodes.iter().filter(up)
+    /// The drivers that a start waits for.
+    pub fn awaited(&self) -> impl Iterator<Item = (&String, &Node)> {
+        self.nodes.iter().filter(|(_, node)| node.is_awaited())
     }
 
     /// The time by which silence is counted, ms since this process started.
@@ -221,18 +229,13 @@ impl Registry {
         change
     }
 
-    /// A driver's heartbeat with its timestamp, read at this instant of our wall clock.
-    pub fn heartbeat(
-        &mut self,
-        message: &Heartbeat,
-        timestamp_ms: u64,
-        read_unix_ns: u64,
-    ) -> Option<Change> {
+    /// A driver's heartbeat, read at this instant of our wall clock.
+    pub fn heartbeat(&mut self, message: &Heartbeat, read_unix_ns: u64) -> Option<Change> {
         let admitted = self.admit(&message.node_id, Liveness::Up);
         let observed_ms = self.observed_ms;
         let node = self.nodes.get_mut(&message.node_id)?;
         node.heard_at_ms = observed_ms;
-        node.last_heartbeat_ms = node.last_heartbeat_ms.max(timestamp_ms);
+        node.last_heartbeat_ms = read_unix_ns / 1_000_000;
         node.activity = message.state;
         node.test_id.clone_from(&message.test_id);
         node.reason.clone_from(&message.reason);
@@ -251,8 +254,12 @@ impl Registry {
     /// Our own heartbeat came back, with the timestamp that we gave it: time goes on, and who was
     /// silent for too long of it is found.
     pub fn own_heartbeat(&mut self, timestamp_ms: u64) -> Vec<Change> {
-        let gap_ms = timestamp_ms.saturating_sub(self.last_own_ms.unwrap_or(timestamp_ms));
-        self.last_own_ms = self.last_own_ms.max(Some(timestamp_ms));
+        let last_ms = self.last_own_ms.unwrap_or(timestamp_ms);
+        // A little back is a heartbeat that came twice; much is a clock that was set.
+        if timestamp_ms >= last_ms || last_ms - timestamp_ms > OUTAGE_MS {
+            self.last_own_ms = Some(timestamp_ms);
+        }
+        let gap_ms = timestamp_ms.saturating_sub(last_ms);
         if gap_ms <= OUTAGE_MS {
             self.observed_ms += gap_ms;
         }

@@ -1,8 +1,9 @@
 //! All of it, started in the right order and stopped again.
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::sync::Arc;
+use std::os::unix::net::SocketAddr as UnixAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
 
 use crossbeam_channel::bounded;
@@ -17,7 +18,7 @@ use thiserror::Error;
 
 use crate::access::Access;
 use crate::api::{Api, Worker};
-use crate::engine::{BATCHES_MAX, Engine, Handle};
+use crate::engine::{BATCHES_MAX, Engine};
 use crate::front::{self, Front, Traffic};
 use crate::link::Link;
 use crate::options::Options;
@@ -28,7 +29,7 @@ use crate::store::{Loaded, Store, StoreError};
 const API_THREADS: usize = 32;
 const DAY_MS: u64 = 86_400_000;
 
-/// Why the orchestrator cannot start.
+/// Why the orchestrator cannot start, or go on.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// An option that makes no sense.
@@ -51,8 +52,20 @@ pub enum StartError {
     #[error(transparent)]
     Bus(#[from] BusError),
     /// The system has no socket, thread or signal left.
-    #[error("the system refuses: {0}")]
-    System(#[from] std::io::Error),
+    #[error(
+        "the system has no {what} for us: {error}; look at its limits (`ulimit -a`) and what else runs"
+    )]
+    System {
+        /// Of what there is no more.
+        what: &'static str,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A thread ended on its own: what it did is done by nobody any more.
+    #[error(
+        "the thread {0} has ended, see the log and standard error; start the orchestrator again, it goes on where it was"
+    )]
+    ThreadEnded(String),
 }
 
 impl StartError {
@@ -72,18 +85,20 @@ impl StartError {
 /// [`StartError`] when it cannot start.
 pub fn run(options: &Options) -> Result<(), StartError> {
     // Before anything is announced, so that whoever sees it may end us at once.
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(no("signal handler"))?;
     let (address, access) = check(options)?;
     raise_open_file_limit();
     let settings = BusSettings::new(&options.kafka, "dlts-orchestrator", &options.kafka_property)?;
     let publisher = Publisher::new(&settings)?;
     let listener = listen(&options.listen, address)?;
+    let address = listener.local_addr().map_err(no("socket"))?;
     let (store, loaded) = open_store(options)?;
+    let threads = Threads::new(signals.handle());
     let service = Service::start(
-        options, &settings, publisher, &listener, store, loaded, access,
+        options, &settings, publisher, listener, store, loaded, access, &threads,
     )?;
     let fields = json!({
-        "address": listener.local_addr()?.to_string(),
+        "address": address.to_string(),
         "version": env!("CARGO_PKG_VERSION"),
         "kafka": options.kafka,
         "data": options.data.display().to_string(),
@@ -91,9 +106,72 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     });
     log::info("listening", fields);
     let signal = signals.forever().next();
+    if let Some(name) = threads.ended.get() {
+        return Err(StartError::ThreadEnded(name.clone()));
+    }
     log::info("stopping", json!({ "signal": signal }));
+    threads.may_end.store(true, Ordering::Relaxed);
     service.stop();
     Ok(())
+}
+
+fn no(what: &'static str) -> impl Fn(std::io::Error) -> StartError {
+    move |error| StartError::System { what, error }
+}
+
+/// Starts threads that must not end before we do; the first that does ends the process.
+#[derive(Clone)]
+struct Threads {
+    main: signal_hook::iterator::Handle,
+    may_end: Arc<AtomicBool>,
+    ended: Arc<OnceLock<String>>,
+}
+
+impl Threads {
+    fn new(main: signal_hook::iterator::Handle) -> Self {
+        Self {
+            main,
+            may_end: Arc::default(),
+            ended: Arc::default(),
+        }
+    }
+
+    fn spawn(
+        &self,
+        name: &str,
+        work: impl FnOnce() + Send + 'static,
+    ) -> Result<JoinHandle<()>, StartError> {
+        let watched = Watched {
+            threads: self.clone(),
+            name: name.to_owned(),
+        };
+        let work = move || {
+            // Told also by a panic.
+            let _watched = watched;
+            work();
+        };
+        Builder::new()
+            .name(name.to_owned())
+            .spawn(work)
+            .map_err(no("thread"))
+    }
+}
+
+/// Tells when a thread ends.
+struct Watched {
+    threads: Threads,
+    name: String,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if self.threads.may_end.load(Ordering::Relaxed) {
+            return;
+        }
+        log::error("thread_ended", json!({"thread": self.name}));
+        let _ = self.threads.ended.set(self.name.clone());
+        self.threads.main.close();
+    }
 }
 
 /// Checks what the parser cannot.
@@ -184,14 +262,19 @@ struct Service {
 }
 
 impl Service {
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "each is made by one step of the start"
+    )]
     fn start(
         options: &Options,
         settings: &BusSettings,
         publisher: Publisher,
-        listener: &TcpListener,
+        listener: TcpListener,
         store: Store,
         loaded: Loaded,
         access: Access,
+        threads: &Threads,
     ) -> Result<Self, StartError> {
         let stop = Arc::new(AtomicBool::new(false));
         let (batches, incoming) = bounded(BATCHES_MAX);
@@ -209,17 +292,32 @@ impl Service {
             retention_tests: options.retention_tests,
             retention_ms: u64::from(options.retention_days) * DAY_MS,
         };
-        let state = State::restore(settings_of_state, loaded.restored);
+        let open = loaded.restored.open.iter();
+        let open: Vec<String> = open.map(|run| run.test_id.clone()).collect();
+        let mut state = State::restore(settings_of_state, loaded.restored);
+        for test_id in open {
+            store.each_report(&test_id, |report| state.absorb_stored(&report))?;
+        }
         let (engine, handle) = Engine::new(state, store, publisher, incoming, Arc::clone(&stop));
         let traffic = Arc::new(Traffic::default());
-        let (front, rest) = start_rest(options, settings, listener, handle, access, &traffic)?;
+        let (server, address) = backend()?;
+        let front = Front::new(listener, &address, Arc::clone(&traffic)).map_err(no("socket"))?;
+        let api = Api {
+            handle,
+            access: Arc::new(access),
+            default_target: options.target.clone(),
+            bootstrap: settings.brokers().to_owned(),
+            traffic,
+            store_path: options.data.clone(),
+        };
+        let rest = Rest::start(server, &api, threads)?;
         let stop_front = Arc::new(AtomicBool::new(false));
         let front_stops = Arc::clone(&stop_front);
         Ok(Self {
             node_id,
-            link: spawn("link", move || link.run())?,
-            engine: spawn("engine", move || engine.run())?,
-            front: spawn("front", move || front.run(&front_stops))?,
+            link: threads.spawn("link", move || link.run())?,
+            engine: threads.spawn("engine", move || engine.run())?,
+            front: threads.spawn("front", move || front.run(&front_stops))?,
             rest,
             stop_front,
             stop,
@@ -246,6 +344,19 @@ struct Rest {
 }
 
 impl Rest {
+    fn start(
+        server: &'static tiny_http::Server,
+        api: &Api,
+        threads: &Threads,
+    ) -> Result<Self, StartError> {
+        let start = |at: usize| {
+            let worker = Worker::new(api.clone());
+            threads.spawn(&format!("api-{at}"), move || worker.run(server))
+        };
+        let workers = (0..API_THREADS).map(start).collect::<Result<_, _>>()?;
+        Ok(Self { server, workers })
+    }
+
     fn stop(self) {
         for _ in &self.workers {
             self.server.unblock();
@@ -256,39 +367,13 @@ impl Rest {
     }
 }
 
-/// Starts `tiny_http` on its socket and its threads, and the front before them.
-fn start_rest(
-    options: &Options,
-    settings: &BusSettings,
-    listener: &TcpListener,
-    handle: Handle,
-    access: Access,
-    traffic: &Arc<Traffic>,
-) -> Result<(Front, Rest), StartError> {
-    let (backend, address) = front::backend()?;
-    let server = tiny_http::Server::from_listener(backend, None)
-        .map_err(|error| std::io::Error::other(error.to_string()))?;
+/// `tiny_http` on a socket of its own, and the address by which the front finds it.
+fn backend() -> Result<(&'static tiny_http::Server, UnixAddr), StartError> {
+    let (socket, address) = front::backend().map_err(no("socket"))?;
+    let server = tiny_http::Server::from_listener(socket, None)
+        .map_err(|error| no("thread")(std::io::Error::other(error.to_string())))?;
     // It serves until the process ends; dropping it would look for a file of its socket's name.
-    let server: &'static tiny_http::Server = Box::leak(Box::new(server));
-    let api = Api {
-        handle,
-        access: Arc::new(access),
-        default_target: options.target.clone(),
-        bootstrap: settings.brokers().to_owned(),
-        traffic: Arc::clone(traffic),
-        store_path: options.data.clone(),
-    };
-    let start = |at: usize| {
-        let worker = Worker::new(api.clone());
-        spawn(&format!("api-{at}"), move || worker.run(server))
-    };
-    let workers = (0..API_THREADS).map(start).collect::<Result<_, _>>()?;
-    let front = Front::new(listener.try_clone()?, &address, Arc::clone(traffic))?;
-    Ok((front, Rest { server, workers }))
-}
-
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
-    Ok(Builder::new().name(name.to_owned()).spawn(work)?)
+    Ok((Box::leak(Box::new(server)), address))
 }
 
 /// Clients, readers and the broker take a descriptor each.

@@ -19,11 +19,12 @@ mod view;
 use std::collections::BTreeMap;
 
 use proto::log::Level;
-use proto::message::{ClockProbe, Heartbeat, Role};
+use proto::message::{ClockProbe, Heartbeat, Metrics, Role};
 use proto::topic::Topic;
 use serde_json::{Value, json};
 
 use crate::registry::Registry;
+use crate::run::Step;
 use arming::Arming;
 pub use interface::{
     Action, Broker, Change, Command, Event, Line, Now, Refusal, Reply, Restored, Settings,
@@ -32,7 +33,7 @@ pub use interface::{
 use live::Ended;
 pub use live::Live;
 use outbox::Outbox;
-pub use outbox::{Outgoing, PULSE_TOKEN};
+pub use outbox::{MESSAGE_LEN_MAX, Outgoing, PULSE_TOKEN};
 use rows::Rows;
 pub use rows::TestRow;
 pub use view::{Counts, NodeRow, TestDetail};
@@ -103,12 +104,17 @@ impl State {
                 state.open.insert(live.run.test_id.clone(), live);
             }
         }
-        for report in restored.reports {
-            if let Some(live) = state.open.get_mut(&report.test_id) {
-                live.absorb(&report, 0);
-            }
+        for report in &restored.reports {
+            state.absorb_stored(report);
         }
         state
+    }
+
+    /// Counts a report of the store on a run of [`Restored::open`] or [`Self::restore_ended`].
+    pub fn absorb_stored(&mut self, report: &Metrics) {
+        if let Some(live) = self.in_memory(&report.test_id) {
+            live.absorb(report, 0);
+        }
     }
 
     /// Takes one event.
@@ -135,7 +141,8 @@ impl State {
                 log(actions, Level::Warn, "message_skipped", fields);
             }
             Event::Command(ticket, command) => self.command(ticket, command, now, actions),
-            Event::Delivered(token, outcome) => self.delivered(token, outcome, actions),
+            Event::ClientGone(ticket) => self.client_gone(ticket, actions),
+            Event::Delivered(token, outcome) => self.delivered(token, outcome, now, actions),
             Event::Broker(broker) => self.broker_changed(broker, actions),
             Event::Store(outcome) => {
                 if outcome.is_ok() {
@@ -199,26 +206,45 @@ impl State {
         }));
     }
 
-    fn delivered(&mut self, token: u64, outcome: Result<(), String>, actions: &mut Actions) {
+    fn delivered(
+        &mut self,
+        token: u64,
+        outcome: Result<(), String>,
+        now: Now,
+        actions: &mut Actions,
+    ) {
         if token == PULSE_TOKEN {
             self.pulse.in_flight = false;
             return;
         }
         match outcome {
             Ok(()) => {
-                if self.outbox.delivered(token) {
+                if self.outbox.remove(token).is_some() {
                     actions.push(Action::Persist(Change::OutboxDone(token)));
                 }
             }
             Err(error) => {
-                self.outbox.failed(token);
-                log(
-                    actions,
-                    Level::Warn,
-                    "delivery_failed",
-                    json!({"error": error}),
-                );
+                let fields = json!({"error": error});
+                log(actions, Level::Warn, "delivery_failed", fields);
+                if outbox::is_for_ever(&error) {
+                    self.give_up_sending(token, &error, now, actions);
+                } else {
+                    self.outbox.failed(token);
+                }
             }
+        }
+    }
+
+    /// The broker never takes this message. Of a test it can only be the config: nobody can run it.
+    fn give_up_sending(&mut self, token: u64, error: &str, now: Now, actions: &mut Actions) {
+        let Some(message) = self.outbox.remove(token) else {
+            return;
+        };
+        actions.push(Action::Persist(Change::OutboxDone(token)));
+        if self.open.get(&message.key).is_some_and(Live::is_waiting) {
+            self.cancel_arming(&message.key, "failed", actions);
+            let reason = format!("it cannot be told to the drivers: {error}");
+            self.end(&message.key, Step::Fail, Some(reason), now, actions);
         }
     }
 

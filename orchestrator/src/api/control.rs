@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Answer, Call, Worker, create};
-use crate::state::{Command, Refusal, Reply};
+use crate::state::{Command, MESSAGE_LEN_MAX, Refusal, Reply};
 
 impl Worker {
     pub(super) fn trigger(&mut self, test_id: &str, call: &Call) -> Answer {
@@ -107,6 +107,13 @@ fn refuse(refusal: Refusal, bootstrap: &str) -> Answer {
         Refusal::TooMany => {
             let error = "too many tests wait for their trigger";
             Answer::error(503, error, "stop some of them with POST /stop")
+        }
+        Refusal::TooLong(len) => {
+            let error = format!(
+                "the test has {len} bytes as a message; the broker takes {MESSAGE_LEN_MAX}"
+            );
+            let hint = "give it a shorter body";
+            Answer::error(413, &error, hint)
         }
     }
 }

@@ -41,11 +41,14 @@ impl Worker {
         call: &Call,
     ) -> Result<(Workload, bool), Answer> {
         let gap_s = seconds.map_or(Ok(0.0), gap)?;
+        let values = call.values()?;
         if !call.body.is_empty() {
             // What the body overrides must be right all the same.
-            self.parse(kind, gap_s, call.query_values())?;
+            let mut query_wins = values.clone();
+            query_wins.extend(call.query_values());
+            self.parse(kind, gap_s, query_wins)?;
         }
-        let (workload, queue) = self.parse(kind, gap_s, call.values()?)?;
+        let (workload, queue) = self.parse(kind, gap_s, values)?;
         if !self.api.access.admits(&workload.target) {
             let error = format!("target: {} is not on this machine", workload.target);
             let hint = format!(

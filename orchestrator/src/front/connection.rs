@@ -94,6 +94,12 @@ impl Connection {
         }
     }
 
+    /// Whether an answer is awaited or written, which is its last from now on.
+    pub(super) fn is_last_answer(&mut self) -> bool {
+        self.keeps_alive = false;
+        matches!(self.phase, Phase::Waiting | Phase::Writing)
+    }
+
     /// Since when we wait for it.
     pub(super) fn since(&self) -> Instant {
         self.since

@@ -80,7 +80,7 @@ impl State {
                     .iter()
                     .any(|state| node.is(*state, test_id))
         };
-        let all_asked = self.registry.up().all(|(_, node)| asked(node));
+        let all_asked = self.registry.awaited().all(|(_, node)| asked(node));
         if all_asked || self.outbox.holds(Topic::TestConfig, test_id) {
             return;
         }
@@ -90,8 +90,14 @@ impl State {
         }
     }
 
-    /// Forgets a trigger that waits, and says so to whoever waits for it.
-    pub(super) fn cancel_arming(&mut self, test_id: &str, actions: &mut Actions) {
+    /// Forgets a trigger that waits, and says so to whoever waits for it: the test is in this
+    /// state now.
+    pub(super) fn cancel_arming(
+        &mut self,
+        test_id: &str,
+        state: &'static str,
+        actions: &mut Actions,
+    ) {
         if self
             .arming
             .as_ref()
@@ -99,9 +105,17 @@ impl State {
         {
             let refusal = Refusal::WrongState {
                 test_id: test_id.to_owned(),
-                state: "aborted",
+                state,
             };
             self.refuse_arming(refusal, actions);
+        }
+    }
+
+    /// A client that was told to try again later must not find its test running.
+    pub(super) fn client_gone(&mut self, ticket: u64, actions: &mut Actions) {
+        if let Some(arming) = self.arming.take_if(|arming| arming.ticket == Some(ticket)) {
+            let fields = json!({"test_id": arming.test_id});
+            log(actions, Level::Warn, "trigger_given_up", fields);
         }
     }
 
@@ -119,9 +133,14 @@ impl State {
 
     /// Arms the test that waits, once every driver that is up is ready, has failed, or had its time.
     pub(super) fn arm_when_ready(&mut self, now: Now, actions: &mut Actions) {
-        let Some(arming) = &self.arming else {
+        let Some(arming) = &mut self.arming else {
             return;
         };
+        // Both are instants of a clock that may have stepped back.
+        arming.deadline_unix_ns = arming
+            .deadline_unix_ns
+            .min(now.read_unix_ns + READY_WAIT_NS);
+        arming.asked_unix_ns = arming.asked_unix_ns.min(now.read_unix_ns);
         let test_id = arming.test_id.clone();
         let is_late = now.read_unix_ns >= arming.deadline_unix_ns;
         let readiness = self.readiness(&test_id);
@@ -133,13 +152,13 @@ impl State {
         } else if !readiness.failed.is_empty() {
             self.fail_to_arm(&test_id, &readiness.failed, now, actions);
         } else if is_late {
-            self.give_up_arming(&test_id, &readiness, now, actions);
+            self.give_up_arming(&readiness, actions);
         }
     }
 
     fn readiness(&self, test_id: &str) -> Readiness {
         let mut readiness = Readiness::default();
-        for (node_id, node) in self.registry.up() {
+        for (node_id, node) in self.registry.awaited() {
             let id = node_id.clone();
             if node.is_foreign() || node.is(NodeState::Ready, test_id) {
                 readiness.ready.push(id);
@@ -228,14 +247,9 @@ impl State {
         self.end(test_id, Step::Fail, Some(reason), now, actions);
     }
 
-    /// Nobody became ready in time. A client may ask again; a queued test waits for the next turn.
-    fn give_up_arming(
-        &mut self,
-        test_id: &str,
-        readiness: &Readiness,
-        now: Now,
-        actions: &mut Actions,
-    ) {
+    /// Nobody became ready in time. A client may ask again; a queued test stays in the queue, and is
+    /// tried again as long as it is the first of it.
+    fn give_up_arming(&mut self, readiness: &Readiness, actions: &mut Actions) {
         let refusal = if readiness.waiting.is_empty() {
             Refusal::NoDriver
         } else {
@@ -243,15 +257,7 @@ impl State {
             let texts: Vec<String> = waiting.map(|(id, what)| format!("{id}: {what}")).collect();
             Refusal::NotReady(texts.join("; "))
         };
-        let is_queued = self
-            .open
-            .get(test_id)
-            .is_some_and(|live| live.run.queued.is_some());
         self.refuse_arming(refusal, actions);
-        if is_queued && !readiness.waiting.is_empty() {
-            let reason = "queued, and no driver became ready for it in time".to_owned();
-            self.end(test_id, Step::Fail, Some(reason), now, actions);
-        }
     }
 }
 

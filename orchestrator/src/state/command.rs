@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::arming::Arming;
 use super::{
-    Action, Actions, Change, Command, Live, Now, OPEN_RUNS_MAX, Refusal, Reply, State, log,
+    Action, Actions, Change, Command, Live, MESSAGE_LEN_MAX, Now, OPEN_RUNS_MAX, Refusal, Reply,
+    State, log,
 };
 use crate::run::{Run, Step};
 
@@ -59,6 +60,9 @@ impl State {
         }
         let config = workload.to_config(test_id);
         let payload = proto::codec::encode(&config);
+        if payload.len() > MESSAGE_LEN_MAX {
+            return Err(Refusal::TooLong(payload.len()));
+        }
         let mut run = Run::new(config, self.rows.next_number(), now.unix_ms);
         run.queue_when_busy = queue;
         let live = Live::new(run, &self.settings.default_target)
@@ -96,7 +100,7 @@ impl State {
             }
             return Ok(Some(self.enqueue(test_id, running, actions)));
         }
-        if self.registry.up().next().is_none() {
+        if self.registry.awaited().next().is_none() {
             return Err(Refusal::NoDriver);
         }
         self.begin_arming(Arming::new(test_id, Some(ticket), now), actions);
@@ -144,7 +148,7 @@ impl State {
 
     /// Starts the first of the queue when the drivers are free.
     pub(super) fn start_queued(&mut self, now: Now, actions: &mut Actions) {
-        let is_possible = self.busy_with().is_none() && self.registry.up().next().is_some();
+        let is_possible = self.busy_with().is_none() && self.registry.awaited().next().is_some();
         if !is_possible || self.check_broker(now).is_err() {
             return;
         }
@@ -157,8 +161,11 @@ impl State {
     }
 
     fn stop(&mut self, test_id: &str, now: Now, actions: &mut Actions) -> Result<Reply, Refusal> {
-        if !self.open.contains_key(test_id) {
-            self.waiting(test_id)?;
+        match self.open.get(test_id) {
+            None => drop(self.waiting(test_id)?),
+            // The drivers must be told; a test that waits, or was stopped already, is so without.
+            Some(live) if live.is_active() && !live.run.stop_requested => self.check_broker(now)?,
+            Some(_) => {}
         }
         let live = self.open.get_mut(test_id);
         let live = live.ok_or_else(|| Refusal::UnknownTest(test_id.to_owned()))?;
@@ -193,7 +200,7 @@ impl State {
             self.save_run(test_id, actions);
             self.settle(test_id, now, actions);
         } else {
-            self.cancel_arming(test_id, actions);
+            self.cancel_arming(test_id, "aborted", actions);
             self.end(
                 test_id,
                 Step::Abort,

@@ -57,6 +57,8 @@ pub enum Event {
     },
     /// A client asks for something, under a number by which it is answered.
     Command(u64, Command),
+    /// The client of a command has stopped waiting for the reply.
+    ClientGone(u64),
     /// The broker has a message of ours, or refuses it.
     Delivered(u64, Result<(), String>),
     /// What is known of the broker.
@@ -163,6 +165,8 @@ pub enum Refusal {
     StoreAway(String),
     /// Too many tests wait.
     TooMany,
+    /// The test has so many bytes as a message, more than the broker takes.
+    TooLong(usize),
 }
 
 /// What is known of the broker.
@@ -261,7 +265,8 @@ pub struct Restored {
     pub rows: Vec<TestRow>,
     /// The runs that have not ended.
     pub open: Vec<Run>,
-    /// The reports on them.
+    /// The reports on them, of a store in memory. Those of a file are many; they go one by one to
+    /// [`State::absorb_stored`](super::State::absorb_stored).
     pub reports: Vec<Metrics>,
     /// Messages whose delivery is not known.
     pub outbox: Vec<Outgoing>,

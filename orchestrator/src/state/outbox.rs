@@ -9,6 +9,17 @@ pub const PULSE_TOKEN: u64 = 0;
 /// Time after which a message that the broker refused is sent again, ns.
 const RETRY_NS: u64 = 500_000_000;
 
+/// The longest message that is sent, in bytes: librdkafka and brokers take 1,000,000 with all that
+/// goes around it, unless told otherwise.
+pub const MESSAGE_LEN_MAX: usize = 990_000;
+/// How the client names a message that is longer than it, or the broker, was told to take.
+const TOO_LARGE: &str = "MessageSizeTooLarge";
+
+/// Whether a delivery that failed with these words fails as often as it is tried.
+pub(super) fn is_for_ever(error: &str) -> bool {
+    error.contains(TOO_LARGE)
+}
+
 /// A message on its way to the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
@@ -84,9 +95,9 @@ impl Outbox {
         due
     }
 
-    /// The broker has it; whether it was awaited.
-    pub(super) fn delivered(&mut self, token: u64) -> bool {
-        self.entries.remove(&token).is_some()
+    /// The broker has it, or never takes it.
+    pub(super) fn remove(&mut self, token: u64) -> Option<Outgoing> {
+        self.entries.remove(&token).map(|entry| entry.message)
     }
 
     /// The broker does not have it.
@@ -112,5 +123,33 @@ impl Outbox {
     pub(super) fn holds(&self, topic: Topic, key: &str) -> bool {
         let mut messages = self.entries.values().map(|entry| &entry.message);
         messages.any(|message| message.topic == topic && message.key == key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proto::bus::{BusSettings, EmbeddedBroker, Publisher};
+
+    use super::*;
+
+    #[test]
+    fn a_message_that_no_broker_takes_is_known_by_its_words() {
+        let broker = EmbeddedBroker::start().unwrap();
+        let settings = BusSettings::new(broker.address(), "test", &[]).unwrap();
+        let publisher = Publisher::new(&settings).unwrap();
+        let send = |len: usize| {
+            publisher.publish_bytes(
+                Topic::TestConfig,
+                "XVlBzgbaiCMRAjWwhTHc",
+                &vec![b' '; len],
+                1,
+            )
+        };
+        assert!(send(MESSAGE_LEN_MAX).is_ok());
+        let error = send(1_000_001).unwrap_err().to_string();
+        assert!(is_for_ever(&error), "{error}");
+        assert!(publisher.flush(Duration::from_secs(10)));
     }
 }

@@ -33,9 +33,7 @@ impl State {
         }
         let node_id = message.node_id.clone();
         let was_known = self.registry.get(&node_id).is_some();
-        let change = self
-            .registry
-            .heartbeat(&message, now.unix_ms, now.read_unix_ns);
+        let change = self.registry.heartbeat(&message, now.read_unix_ns);
         if change.is_some() || !was_known {
             self.save_node(&node_id, actions);
         }
@@ -121,7 +119,7 @@ impl State {
         }
         let is_ready =
             |node: &registry::Node| node.is_foreign() || node.is(NodeState::Ready, test_id);
-        if self.registry.up().all(|(_, node)| is_ready(node)) {
+        if self.registry.awaited().all(|(_, node)| is_ready(node)) {
             self.step_if_possible(test_id, Step::Configure, now, actions);
             self.save_run(test_id, actions);
         }
@@ -207,7 +205,8 @@ impl State {
             && !self.ended.holds(test_id)
     }
 
-    /// Gives back a run that ended, with the reports that were stored on it.
+    /// Gives back a run that ended, with reports that were stored on it; further ones go to
+    /// [`Self::absorb_stored`].
     pub fn restore_ended(&mut self, run: Run, reports: &[Metrics]) {
         let Ok(mut live) = Live::new(run, &self.settings.default_target) else {
             return;
@@ -216,6 +215,11 @@ impl State {
             live.absorb(report, 0);
         }
         self.ended.put(live);
+    }
+
+    /// Takes back [`Self::restore_ended`], since its reports cannot be read.
+    pub fn forget_ended(&mut self, test_id: &str) {
+        self.ended.remove(test_id);
     }
 
     /// A config comes back, or was published by somebody else, or is read from a log that our
@@ -284,8 +288,8 @@ impl State {
 
     fn adopt_start(&mut self, trigger: Trigger, now: Now, actions: &mut Actions) {
         let test_id = trigger.test_id;
-        let up = || self.registry.up().map(|(id, _)| id.clone()).collect();
-        let participants: Vec<String> = trigger.participants.unwrap_or_else(up);
+        let all = || self.registry.awaited().map(|(id, _)| id.clone()).collect();
+        let participants: Vec<String> = trigger.participants.unwrap_or_else(all);
         let Some(live) = self.open.get_mut(&test_id).filter(|live| live.is_waiting()) else {
             return;
         };
@@ -296,7 +300,7 @@ impl State {
         );
         live.run.participants = participants;
         live.run.clock_offsets = trigger.clock_offsets;
-        self.cancel_arming(&test_id, actions);
+        self.cancel_arming(&test_id, "armed", actions);
         self.step_if_possible(&test_id, Step::Arm, now, actions);
         self.save_run(&test_id, actions);
         self.settle(&test_id, now, actions);
@@ -315,7 +319,7 @@ impl State {
             self.step_if_possible(test_id, Step::Drain, now, actions);
             self.save_run(test_id, actions);
         } else {
-            self.cancel_arming(test_id, actions);
+            self.cancel_arming(test_id, "aborted", actions);
             let reason = "stopped before it was started".to_owned();
             self.end(test_id, Step::Abort, Some(reason), now, actions);
         }

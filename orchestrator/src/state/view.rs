@@ -123,7 +123,7 @@ impl State {
         Some(TestDetail::new(live.run.clone(), live.row()))
     }
 
-    fn in_memory(&mut self, test_id: &str) -> Option<&mut Live> {
+    pub(super) fn in_memory(&mut self, test_id: &str) -> Option<&mut Live> {
         match self.open.get_mut(test_id) {
             Some(live) => Some(live),
             None => self.ended.get(test_id),
@@ -158,7 +158,8 @@ impl State {
             active.find(is_in).map(|live| live.run.test_id.clone())
         };
         let row = |(node_id, node): (&String, &crate::registry::Node)| {
-            let age_ms = now.unix_ms.saturating_sub(node.last_heartbeat_ms);
+            let now_ms = now.read_unix_ns / 1_000_000;
+            let age_ms = now_ms.saturating_sub(node.last_heartbeat_ms);
             NodeRow {
                 node_id: node_id.clone(),
                 node_ip: node.identity.node_ip.clone(),

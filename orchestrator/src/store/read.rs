@@ -36,48 +36,45 @@ pub struct StoredTest {
 }
 
 impl Store {
-    /// Reads what the state begins with.
+    /// Reads what the state begins with, but the reports on the open runs: see
+    /// [`Self::each_report`].
     ///
     /// # Errors
     /// [`StoreError`] when the file does not read.
     pub fn load(&self) -> Result<Loaded, StoreError> {
-        let open = self.open_runs()?;
-        let mut reports = Vec::new();
-        for run in &open {
-            reports.extend(reports_of(&self.connection, &run.test_id)?);
-        }
         Ok(Loaded {
             node_id: self.meta("node_id")?,
             offsets: self.offsets()?,
             restored: Restored {
                 nodes: self.texts("SELECT record FROM nodes", "a driver")?,
                 rows: self.rows()?,
-                open,
-                reports,
+                open: self.open_runs()?,
+                reports: Vec::new(),
                 outbox: self.outbox()?,
                 cluster_id: self.meta("cluster_id")?,
             },
         })
     }
 
-    /// A run that has ended, and the reports on it.
+    /// A run.
     ///
     /// # Errors
     /// [`StoreError`] when the file does not read.
-    pub fn run_with_reports(
-        &self,
-        test_id: &str,
-    ) -> Result<Option<(Run, Vec<Metrics>)>, StoreError> {
+    pub fn run(&self, test_id: &str) -> Result<Option<Run>, StoreError> {
         let sql = "SELECT run FROM tests WHERE test_id = ?1";
         let text: Option<String> = self
             .connection
             .query_row(sql, [test_id], |row| row.get(0))
             .optional()?;
-        let Some(text) = text else { return Ok(None) };
-        Ok(Some((
-            parse(&text, "a run")?,
-            reports_of(&self.connection, test_id)?,
-        )))
+        text.map(|text| parse(&text, "a run")).transpose()
+    }
+
+    /// Calls `take` with each report on a test, by driver and sequence, without holding them all.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn each_report(&self, test_id: &str, take: impl FnMut(Metrics)) -> Result<(), StoreError> {
+        each_report(&self.connection, test_id, take)
     }
 
     fn meta(&self, name: &str) -> Result<Option<String>, StoreError> {
@@ -229,12 +226,6 @@ impl Reader {
     pub fn each_report(&self, test_id: &str, take: impl FnMut(Metrics)) -> Result<(), StoreError> {
         each_report(&self.connection, test_id, take)
     }
-}
-
-fn reports_of(connection: &Connection, test_id: &str) -> Result<Vec<Metrics>, StoreError> {
-    let mut reports = Vec::new();
-    each_report(connection, test_id, |report| reports.push(report))?;
-    Ok(reports)
 }
 
 fn each_report(

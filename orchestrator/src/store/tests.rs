@@ -135,7 +135,7 @@ fn a_test_is_deleted_with_all_that_belongs_to_it() {
     write(&mut store, vec![Change::ForgetTest("t".into())], 2).unwrap();
     assert_eq!(reader.result_texts("t").unwrap(), None);
     assert!(reader.detail("t").unwrap().is_none());
-    assert!(store.run_with_reports("t").unwrap().is_none());
+    assert!(store.run("t").unwrap().is_none());
     let count: u64 = store
         .connection
         .query_row("SELECT count(*) FROM reports", [], |row| row.get(0))

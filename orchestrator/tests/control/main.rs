@@ -4,6 +4,7 @@
 
 mod abuse;
 mod access;
+mod commands;
 mod contract;
 mod history;
 mod player;

@@ -164,6 +164,39 @@ fn a_restart_gives_drivers_time_to_be_heard_of_again() {
 }
 
 #[test]
+fn after_a_restart_drivers_are_suspect_until_heard_and_a_start_waits_for_them() {
+    let mut world = World::with(&["a", "b"]);
+    world.create("t");
+    world.restart();
+    let states = |world: &World| -> Vec<&str> {
+        let rows = world.state.nodes(world.now());
+        rows.iter().map(|row| row.state.name()).collect()
+    };
+    assert_eq!(states(&world), ["suspect", "suspect"]);
+    assert_eq!(world.trigger("t"), None);
+    world.beat("a", NodeState::Ready, Some("t"));
+    assert_eq!(states(&world), ["up", "suspect"]);
+    assert!(world.triggers().is_empty(), "b is awaited");
+    world.beat("b", NodeState::Ready, Some("t"));
+    let participants = world.triggers().pop().unwrap().participants;
+    assert_eq!(participants.unwrap(), ["a", "b"]);
+}
+
+#[test]
+fn the_age_of_a_heartbeat_is_told_by_our_clock() {
+    let mut world = World::with(&["a"]);
+    let ahead = Now {
+        unix_ms: world.now_ms + 3_600_000,
+        ..world.now()
+    };
+    let beat = heartbeat("a", Some(NodeState::Idle), None);
+    world.state.apply(Event::Heartbeat(beat), ahead);
+    world.now_ms += 7_000;
+    let age_s = world.state.nodes(world.now())[0].heartbeat_age_s;
+    assert_eq!(age_s, Some(7.0), "its own clock is an hour ahead");
+}
+
+#[test]
 fn what_waits_is_sent_again_until_the_broker_has_it() {
     let mut world = World::with(&["a"]);
     world.create("t");

@@ -197,6 +197,100 @@ fn a_queued_test_starts_when_the_drivers_are_free() {
 }
 
 #[test]
+fn a_queued_test_waits_as_long_as_the_drivers_are_not_ready_for_it() {
+    let mut world = World::with(&["a"]);
+    world.run("one", &["a"]);
+    world.create("two");
+    world.command(Command::Trigger {
+        test_id: "two".into(),
+        queue: true,
+    });
+    whole("a", "one")
+        .into_iter()
+        .for_each(|message| world.report(message));
+    world.seconds(12, &[("a", NodeState::Preparing, Some("two"))]);
+    assert_eq!(world.phase("two"), Phase::Created);
+    assert!(world.state.row("two").unwrap().queued);
+    world.beat("a", NodeState::Ready, Some("two"));
+    assert_eq!(world.phase("two"), Phase::Armed);
+}
+
+#[test]
+fn a_trigger_whose_client_was_told_to_come_again_starts_nothing() {
+    let mut world = World::with(&["a"]);
+    world.create("t");
+    assert_eq!(world.trigger("t"), None);
+    world.event(Event::ClientGone(2));
+    world.beat("a", NodeState::Ready, Some("t"));
+    assert_eq!(world.phase("t"), Phase::Configured);
+    assert!(matches!(world.trigger("t"), Some(Reply::Triggered { .. })));
+}
+
+#[test]
+fn a_trigger_waits_its_time_whatever_the_clock_is_set_to() {
+    let mut world = World::with(&["a"]);
+    world.create("t");
+    assert_eq!(world.trigger("t"), None);
+    world.now_ms -= 3_600_000;
+    world.seconds(6, &[("a", NodeState::Preparing, Some("t"))]);
+    let reply = world.reply(2);
+    assert!(
+        matches!(reply, Some(Reply::Refused(Refusal::NotReady(_)))),
+        "{reply:?}"
+    );
+}
+
+#[test]
+fn a_stop_that_cannot_reach_the_drivers_is_refused() {
+    let mut world = World::with(&["a"]);
+    world.run("t", &["a"]);
+    world.create("waiting");
+    world.pulse();
+    world.now_ms += 10_000;
+    world.event(Event::Tick);
+    let reply = world.stop("t");
+    assert!(
+        matches!(reply, Some(Reply::Refused(Refusal::BrokerAway(_)))),
+        "{reply:?}"
+    );
+    world.pulse();
+    assert_eq!(world.phase("t"), Phase::Running, "nothing was done");
+    assert_eq!(world.triggers().len(), 1);
+    world.now_ms += 10_000;
+    world.event(Event::Tick);
+    let reply = world.stop("waiting");
+    assert!(matches!(reply, Some(Reply::Stopped { .. })), "{reply:?}");
+}
+
+#[test]
+fn a_test_that_no_broker_takes_is_refused_or_fails_and_is_not_tried_for_ever() {
+    let mut world = World::with(&["a"]);
+    let mut long = workload();
+    long.request.body = vec![b'a'; MESSAGE_LEN_MAX];
+    let create = |test_id: &str, workload: &Workload| Command::Create {
+        test_id: test_id.into(),
+        workload: Box::new(workload.clone()),
+        queue: false,
+    };
+    let reply = world.command(create("t", &long));
+    assert!(
+        matches!(reply, Some(Reply::Refused(Refusal::TooLong(_)))),
+        "{reply:?}"
+    );
+    world.create("u");
+    let token = world.published.last().unwrap().token;
+    let refused = "Message production error: MessageSizeTooLarge".to_owned();
+    world.event(Event::Delivered(token, Err(refused)));
+    assert_eq!(world.phase("u"), Phase::Failed);
+    assert!(
+        world.reason("u").contains("TooLarge"),
+        "{}",
+        world.reason("u")
+    );
+    assert_eq!(world.state.outbox_len(), 0);
+}
+
+#[test]
 fn a_stop_drains_a_run_and_ends_it_as_aborted() {
     let mut world = World::with(&["a"]);
     world.run("t", &["a"]);
