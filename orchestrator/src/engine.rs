@@ -8,7 +8,7 @@ mod journal;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
@@ -66,13 +66,29 @@ impl Client {
     }
 }
 
+/// What was dropped since the process started.
+#[derive(Debug, Default)]
+pub struct Drops {
+    /// Reports that waited for a store that could not be written.
+    pub reports: AtomicU64,
+    /// Lines that waited for the reader of our standard output.
+    pub lines: AtomicU64,
+}
+
 /// How the REST threads reach the engine.
 #[derive(Clone)]
 pub struct Handle {
     requests: Sender<Request>,
+    drops: Arc<Drops>,
 }
 
 impl Handle {
+    /// What was dropped.
+    #[must_use]
+    pub fn drops(&self) -> &Drops {
+        &self.drops
+    }
+
     /// Has a command done and waits for its reply.
     ///
     /// # Errors
@@ -118,6 +134,7 @@ pub struct Engine {
     clients: HashMap<u64, Client>,
     last_ticket: u64,
     wrote: Instant,
+    drops: Arc<Drops>,
     /// When the store last failed, if it has not been written since.
     failed: Option<Instant>,
 }
@@ -145,9 +162,12 @@ impl Engine {
             clients: HashMap::new(),
             last_ticket: 0,
             wrote: Instant::now(),
+            drops: Arc::default(),
             failed: None,
         };
-        (engine, Handle { requests: sender })
+        let drops = Arc::clone(&engine.drops);
+        let requests = sender;
+        (engine, Handle { requests, drops })
     }
 
     /// Works until stopped; then what is known is written and what is on its way is sent.
@@ -270,6 +290,9 @@ impl Engine {
         for action in rest {
             self.perform(action);
         }
+        let Drops { reports, lines } = &*self.drops;
+        reports.store(self.backlog.dropped(), Ordering::Relaxed);
+        lines.store(self.journal.dropped(), Ordering::Relaxed);
     }
 
     fn write(&mut self) {

@@ -204,6 +204,7 @@ impl State {
             key: self.settings.node_id.clone(),
             payload: proto::codec::encode(&message),
         }));
+        actions.push(Action::Log(Line::Heartbeat(message)));
     }
 
     fn delivered(

@@ -2,11 +2,12 @@
 
 use std::fmt::{Display, Write};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use proto::summary::TestResult;
 
 use super::{Answer, Worker};
+use crate::engine::Drops;
 use crate::registry::Liveness;
 use crate::run::Phase;
 use crate::state::{Counts, NodeRow};
@@ -84,7 +85,7 @@ impl Worker {
         };
         let mut exposition = Exposition::default();
         cluster(&mut exposition, &looked);
-        process(&mut exposition, &looked);
+        process(&mut exposition, &looked, self.api.handle.drops());
         self.front(&mut exposition);
         runs(&mut exposition, &looked.results);
         Answer::new(200, CONTENT_TYPE, exposition.0.into_bytes())
@@ -92,7 +93,7 @@ impl Worker {
 
     fn front(&self, out: &mut Exposition) {
         let traffic = &self.api.traffic;
-        let get = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Relaxed);
+        let get = |value: &AtomicU64| value.load(Ordering::Relaxed);
         out.single(
             "dlts_http_connections",
             "gauge",
@@ -151,8 +152,9 @@ fn cluster(out: &mut Exposition, looked: &Looked) {
     );
 }
 
-fn process(out: &mut Exposition, looked: &Looked) {
+fn process(out: &mut Exposition, looked: &Looked, drops: &Drops) {
     let counts = looked.counts;
+    let get = |value: &AtomicU64| value.load(Ordering::Relaxed);
     for (name, help, value) in [
         ("dlts_reports_total", "Reports counted.", counts.reports),
         (
@@ -169,6 +171,21 @@ fn process(out: &mut Exposition, looked: &Looked) {
             "dlts_messages_dropped_total",
             "Messages on unknown tests, dropped.",
             counts.orphans_dropped,
+        ),
+        (
+            "dlts_nodes_refused_total",
+            "Messages of drivers beyond the most that are known, or with ids that cannot be.",
+            counts.nodes_refused,
+        ),
+        (
+            "dlts_store_reports_dropped_total",
+            "Reports that the store could not take.",
+            get(&drops.reports),
+        ),
+        (
+            "dlts_log_lines_dropped_total",
+            "Lines of the log that nobody took.",
+            get(&drops.lines),
         ),
     ] {
         out.single(name, "counter", help, value);

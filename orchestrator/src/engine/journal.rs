@@ -23,13 +23,12 @@ pub struct Journal {
     lines: Option<Sender<Line>>,
     thread: Option<JoinHandle<()>>,
     dropped: u64,
+    /// Of these, the lines that the log tells of.
+    told: u64,
 }
 
 impl Journal {
-    /// Starts the writing thread.
-    ///
-    /// # Panics
-    /// When the system has no thread left for it.
+    /// Starts the writing thread. Where the system has none left, every line is dropped, and counted.
     #[must_use]
     pub fn start() -> Self {
         let (lines, waiting) = bounded(LINES_MAX);
@@ -41,6 +40,7 @@ impl Journal {
             lines: Some(lines),
             thread: thread.ok(),
             dropped: 0,
+            told: 0,
         }
     }
 
@@ -51,13 +51,19 @@ impl Journal {
         };
         if lines.try_send(line).is_err() {
             self.dropped += 1;
-        } else if self.dropped > 0 {
-            let fields = json!({"lines": self.dropped});
+        } else if self.dropped > self.told {
+            let fields = json!({"lines": self.dropped - self.told});
             let told = lines.try_send(Line::Event(log::Level::Warn, "log_dropped", fields));
             if told.is_ok() {
-                self.dropped = 0;
+                self.told = self.dropped;
             }
         }
+    }
+
+    /// Lines that were dropped, since the start.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// Waits until everything is written, unless whoever reads our output has stopped doing so.
@@ -77,6 +83,8 @@ impl Journal {
 fn write(line: Line) {
     match line {
         Line::Register(message) => log::message(&message),
+        Line::Config(message) => log::message(&message),
+        Line::Trigger(message) => log::message(&message),
         Line::Heartbeat(message) => log::message(&message),
         Line::Metrics(message) => log::message(&message),
         Line::Event(level, name, fields) => log::event(level, name, fields),

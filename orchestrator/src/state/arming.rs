@@ -84,10 +84,7 @@ impl State {
         if all_asked || self.outbox.holds(Topic::TestConfig, test_id) {
             return;
         }
-        if let Some(live) = self.open.get(test_id) {
-            let payload = proto::codec::encode(&live.run.config);
-            self.send(Topic::TestConfig, test_id, payload, actions);
-        }
+        self.send_config(test_id, actions);
     }
 
     /// Forgets a trigger that waits, and says so to whoever waits for it: the test is in this
@@ -206,12 +203,7 @@ impl State {
         self.step_if_possible(test_id, Step::Configure, now, actions);
         self.step_if_possible(test_id, Step::Arm, now, actions);
         self.save_run(test_id, actions);
-        self.send(
-            Topic::Trigger,
-            test_id,
-            proto::codec::encode(&trigger),
-            actions,
-        );
+        self.send_trigger(trigger, actions);
         let fields = json!({"test_id": test_id, "participants": participants,
             "start_at_unix_ns": start_at_unix_ns});
         log(actions, Level::Info, "test_armed", fields);

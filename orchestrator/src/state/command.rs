@@ -1,18 +1,20 @@
 //! What clients ask for: create, trigger, stop.
 
 use proto::log::Level;
-use proto::message::{Trigger, TriggerKind};
+use proto::message::{TestConfig, Trigger, TriggerKind};
 use proto::topic::Topic;
 use proto::workload::Workload;
 use serde_json::json;
 
 use super::arming::Arming;
 use super::{
-    Action, Actions, Change, Command, Live, MESSAGE_LEN_MAX, Now, OPEN_RUNS_MAX, Refusal, Reply,
-    State, log,
+    Action, Actions, Change, Command, Line, Live, MESSAGE_LEN_MAX, Now, OPEN_RUNS_MAX, Refusal,
+    Reply, State, log,
 };
 use crate::run::{Run, Step};
 
+/// Characters of a body that are logged: thousands of lines may wait for a slow reader.
+const BODY_LOGGED_MAX: usize = 1000;
 /// Time without a sign of the broker after which it counts as away, ns.
 const BROKER_SILENT_NS: u64 = 4_000_000_000;
 
@@ -59,9 +61,9 @@ impl State {
             return Err(Refusal::TooMany);
         }
         let config = workload.to_config(test_id);
-        let payload = proto::codec::encode(&config);
-        if payload.len() > MESSAGE_LEN_MAX {
-            return Err(Refusal::TooLong(payload.len()));
+        let len = proto::codec::encode(&config).len();
+        if len > MESSAGE_LEN_MAX {
+            return Err(Refusal::TooLong(len));
         }
         let mut run = Run::new(config, self.rows.next_number(), now.unix_ms);
         run.queue_when_busy = queue;
@@ -69,7 +71,7 @@ impl State {
             .map_err(|error| Refusal::CannotPrepare(error.to_string()))?;
         self.open.insert(test_id.to_owned(), live);
         self.save_run(test_id, actions);
-        self.send(Topic::TestConfig, test_id, payload, actions);
+        self.send_config(test_id, actions);
         self.retain(now, actions);
         log(
             actions,
@@ -182,12 +184,7 @@ impl State {
                 participants: None,
                 clock_offsets: std::collections::BTreeMap::new(),
             };
-            self.send(
-                Topic::Trigger,
-                test_id,
-                proto::codec::encode(&stop),
-                actions,
-            );
+            self.send_trigger(stop, actions);
             log(
                 actions,
                 Level::Info,
@@ -241,14 +238,24 @@ impl State {
         })
     }
 
+    /// Publishes the config of an open run.
+    pub(super) fn send_config(&mut self, test_id: &str, actions: &mut Actions) {
+        if let Some(live) = self.open.get(test_id) {
+            let payload = proto::codec::encode(&live.run.config);
+            log_config(&live.run.config, actions);
+            self.send(Topic::TestConfig, test_id, payload, actions);
+        }
+    }
+
+    /// Publishes a trigger.
+    pub(super) fn send_trigger(&mut self, trigger: Trigger, actions: &mut Actions) {
+        let payload = proto::codec::encode(&trigger);
+        self.send(Topic::Trigger, &trigger.test_id, payload, actions);
+        actions.push(Action::Log(Line::Trigger(trigger)));
+    }
+
     /// Keeps a message until the broker has it.
-    pub(super) fn send(
-        &mut self,
-        topic: Topic,
-        key: &str,
-        payload: Vec<u8>,
-        actions: &mut Actions,
-    ) {
+    fn send(&mut self, topic: Topic, key: &str, payload: Vec<u8>, actions: &mut Actions) {
         let message = self.outbox.add(topic, key, payload);
         actions.push(Action::Persist(Change::Outbox(message.clone())));
         actions.push(Action::Publish(message));
@@ -269,4 +276,17 @@ impl State {
             .get(test_id)
             .map_or("unknown", |row| row.state.name())
     }
+}
+
+/// Logs a config as it goes over the wire, but of a long body only how it begins.
+pub(super) fn log_config(config: &TestConfig, actions: &mut Actions) {
+    let mut config = config.clone();
+    let bodies = [&mut config.params.body, &mut config.params.body_base64];
+    for body in bodies.into_iter().flatten() {
+        if let Some((end, _)) = body.char_indices().nth(BODY_LOGGED_MAX) {
+            body.truncate(end);
+            body.push('…');
+        }
+    }
+    actions.push(Action::Log(Line::Config(Box::new(config))));
 }

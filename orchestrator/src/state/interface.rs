@@ -248,6 +248,10 @@ pub struct StoredResult {
 pub enum Line {
     /// A driver registered.
     Register(Register),
+    /// A test was published.
+    Config(Box<TestConfig>),
+    /// It was started or stopped.
+    Trigger(Trigger),
     /// A heartbeat.
     Heartbeat(Heartbeat),
     /// A report.

@@ -2,11 +2,13 @@
 
 use proto::log::Level;
 use proto::message::{
-    Heartbeat, Metrics, NodeState, Register, Role, TestConfig, Trigger, TriggerKind,
+    Heartbeat, Metrics, NodeState, REGISTER_TYPE, Register, Role, TestConfig, Trigger, TriggerKind,
 };
 use proto::summary::Absorbed;
+use proto::topic::Topic;
 use serde_json::json;
 
+use super::command::log_config;
 use super::{
     Action, Actions, Change, Event, Line, Live, Now, OPEN_RUNS_MAX, ORPHANS_MAX, State,
     StoredReport, log,
@@ -17,6 +19,12 @@ use crate::run::{Phase, Run, Step};
 impl State {
     pub(super) fn registered(&mut self, message: Register, actions: &mut Actions) {
         actions.push(Action::Log(Line::Register(message.clone())));
+        if message.message_type != REGISTER_TYPE {
+            self.counts.malformed += 1;
+            let fields = json!({"topic": Topic::Register.name(), "node_id": message.node_id,
+                "error": format!("message_type is not {REGISTER_TYPE}")});
+            return log(actions, Level::Warn, "message_skipped", fields);
+        }
         let node_id = message.node_id.clone();
         let change = self.registry.register(message);
         self.save_node(&node_id, actions);
@@ -30,6 +38,10 @@ impl State {
                 return self.pulse_returned(now, actions);
             }
             Role::Orchestrator | Role::Other => return,
+        }
+        if !message.heartbeat {
+            // It says that it does not live: no sign of life.
+            return actions.push(Action::Log(Line::Heartbeat(message)));
         }
         let node_id = message.node_id.clone();
         let was_known = self.registry.get(&node_id).is_some();
@@ -236,6 +248,7 @@ impl State {
         let run = Run::new(config, self.rows.next_number(), now.unix_ms);
         match Live::new(run, &self.settings.default_target) {
             Ok(live) => {
+                log_config(&live.run.config, actions);
                 self.open.insert(test_id.clone(), live);
                 self.save_run(&test_id, actions);
                 log(
@@ -282,14 +295,14 @@ impl State {
         }
         match trigger.trigger {
             TriggerKind::Start => self.adopt_start(trigger, now, actions),
-            TriggerKind::Stop => self.adopt_stop(&test_id, now, actions),
+            TriggerKind::Stop => self.adopt_stop(trigger, now, actions),
         }
     }
 
     fn adopt_start(&mut self, trigger: Trigger, now: Now, actions: &mut Actions) {
-        let test_id = trigger.test_id;
+        let test_id = trigger.test_id.clone();
         let all = || self.registry.awaited().map(|(id, _)| id.clone()).collect();
-        let participants: Vec<String> = trigger.participants.unwrap_or_else(all);
+        let participants: Vec<String> = trigger.participants.clone().unwrap_or_else(all);
         let Some(live) = self.open.get_mut(&test_id).filter(|live| live.is_waiting()) else {
             return;
         };
@@ -299,14 +312,16 @@ impl State {
                 .unwrap_or(now.unix_ms.saturating_mul(1_000_000)),
         );
         live.run.participants = participants;
-        live.run.clock_offsets = trigger.clock_offsets;
+        live.run.clock_offsets = trigger.clock_offsets.clone();
+        actions.push(Action::Log(Line::Trigger(trigger)));
         self.cancel_arming(&test_id, "armed", actions);
         self.step_if_possible(&test_id, Step::Arm, now, actions);
         self.save_run(&test_id, actions);
         self.settle(&test_id, now, actions);
     }
 
-    fn adopt_stop(&mut self, test_id: &str, now: Now, actions: &mut Actions) {
+    fn adopt_stop(&mut self, trigger: Trigger, now: Now, actions: &mut Actions) {
+        let test_id = &trigger.test_id.clone();
         let observed_ms = self.registry.observed_ms();
         let Some(live) = self.open.get_mut(test_id) else {
             return;
@@ -315,6 +330,7 @@ impl State {
         if std::mem::replace(&mut live.run.stop_requested, true) {
             return;
         }
+        actions.push(Action::Log(Line::Trigger(trigger)));
         if live.is_active() {
             self.step_if_possible(test_id, Step::Drain, now, actions);
             self.save_run(test_id, actions);

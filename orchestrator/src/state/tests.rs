@@ -29,6 +29,7 @@ pub(super) struct World {
     /// What a restart would find.
     pub(super) runs: BTreeMap<String, (Run, TestRow)>,
     pub(super) reports: Vec<Metrics>,
+    pub(super) lines: Vec<Line>,
 }
 
 fn settings() -> Settings {
@@ -62,6 +63,7 @@ impl World {
             results: Vec::new(),
             runs: BTreeMap::new(),
             reports: Vec::new(),
+            lines: Vec::new(),
         }
     }
 
@@ -118,7 +120,8 @@ impl World {
                     self.reports
                         .push(proto::codec::decode(&mut payload).unwrap());
                 }
-                Action::Persist(_) | Action::Log(_) => {}
+                Action::Log(line) => self.lines.push(line),
+                Action::Persist(_) => {}
             }
         }
     }

@@ -23,6 +23,8 @@ pub struct Counts {
     pub malformed: u64,
     /// Messages about unknown tests for which there was no room.
     pub orphans_dropped: u64,
+    /// Messages of drivers for which there was no room, or whose id cannot be one.
+    pub nodes_refused: u64,
 }
 
 /// A driver as `GET /nodes` shows it.
@@ -196,7 +198,10 @@ impl State {
     /// What went by.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.counts
+        Counts {
+            nodes_refused: self.registry.refused(),
+            ..self.counts
+        }
     }
 
     /// Messages whose delivery is not known.

@@ -127,4 +127,12 @@ fn messages_that_make_no_sense_are_counted_and_skipped() {
         "{exposition}"
     );
     assert!(exposition.contains("dlts_reports_total 8"), "{exposition}");
+    for drops in [
+        "nodes_refused",
+        "store_reports_dropped",
+        "log_lines_dropped",
+    ] {
+        let line = format!("dlts_{drops}_total 0");
+        assert!(exposition.contains(&line), "{line}: {exposition}");
+    }
 }

@@ -330,6 +330,69 @@ fn a_stop_before_the_start_ends_a_test_at_once_and_answers_its_trigger() {
 }
 
 #[test]
+fn every_message_of_the_reference_is_logged_once_as_it_is_sent_or_received() {
+    let mut world = World::with(&["a"]);
+    world.lines.clear();
+    world.run("t", &["a"]);
+    world.pulse();
+    world.stop("t");
+    // Ours come back from the topics.
+    world.event(Event::Config(Box::new(config("t"))));
+    world.event(Event::Trigger(start("t", &["a"])));
+    world.report(last("a", "t", Outcome::Aborted));
+    world.event(Event::Config(Box::new(config("of another orchestrator"))));
+    let name = |line: &Line| match line {
+        Line::Register(_) => Some("register".to_owned()),
+        Line::Config(config) => Some(format!("config {}", config.test_id)),
+        Line::Trigger(trigger) => Some(format!("{:?} {}", trigger.trigger, trigger.test_id)),
+        Line::Heartbeat(message) => Some(format!("heartbeat {}", message.node_id)),
+        Line::Metrics(message) => Some(format!("metrics {}", message.node_id)),
+        Line::Event(..) => None,
+    };
+    let names: Vec<String> = world.lines.iter().filter_map(name).collect();
+    let expected = [
+        "config t",
+        "heartbeat a",
+        "Start t",
+        "heartbeat orchestrator",
+        "Stop t",
+        "metrics a",
+        "config of another orchestrator",
+    ];
+    assert_eq!(names, expected);
+    let mut long = config("u");
+    long.params.body = Some("ü".repeat(5000));
+    world.event(Event::Config(Box::new(long)));
+    let body = world.lines.iter().rev().find_map(|line| match line {
+        Line::Config(config) => config.params.body.clone(),
+        _ => None,
+    });
+    assert_eq!(body.unwrap().chars().count(), 1001);
+}
+
+#[test]
+fn what_is_no_registration_and_no_sign_of_life_is_none() {
+    let mut world = World::with(&[]);
+    let mut register = proto::message::Register {
+        node_id: "a".into(),
+        node_ip: "127.0.0.1:1".into(),
+        message_type: "DRIVER_NODE_GOODBYE".into(),
+        version: None,
+        cores: None,
+        hostname: None,
+    };
+    world.event(Event::Register(register.clone()));
+    let mut beat = heartbeat("a", Some(NodeState::Idle), None);
+    beat.heartbeat = false;
+    world.event(Event::Heartbeat(beat));
+    assert!(world.state.nodes(world.now()).is_empty());
+    assert_eq!(world.state.counts().malformed, 1);
+    register.message_type = proto::message::REGISTER_TYPE.into();
+    world.event(Event::Register(register));
+    assert_eq!(world.state.nodes(world.now()).len(), 1);
+}
+
+#[test]
 fn a_driver_of_another_implementation_finishes_by_falling_silent() {
     let mut world = World::with(&[]);
     let foreign = |world: &mut World| world.event(Event::Heartbeat(heartbeat("f", None, None)));
