@@ -72,8 +72,6 @@ pub enum EngineError {
 pub struct Readiness {
     /// Connections that are open.
     pub open: usize,
-    /// Connections that were asked for.
-    pub wanted: usize,
     /// Why the last attempt that failed did.
     pub connect_error: Option<String>,
     /// What the ring uses.
@@ -277,7 +275,6 @@ impl Engine {
                 .iter()
                 .filter(|connection| connection.is_open())
                 .count(),
-            wanted: self.connections.len(),
             connect_error: self.connect_error.clone(),
             features: self.ring.features(),
         }
