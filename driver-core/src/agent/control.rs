@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -128,7 +129,10 @@ impl Control {
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
         self.apply(Event::Tick);
-        self.beat();
+        if self.link.listens.load(Ordering::Relaxed) {
+            self.register();
+            self.beat();
+        }
         self.send();
     }
 
@@ -335,18 +339,23 @@ impl Control {
         }
     }
 
+    /// Says that this node is there, unless that was heard.
+    fn register(&mut self) {
+        if self.registered || self.register_in_flight {
+            return;
+        }
+        match self
+            .link
+            .publisher
+            .publish(&self.node_id, &self.register, TOKEN_REGISTER)
+        {
+            Ok(()) => self.register_in_flight = true,
+            Err(error) => trouble("register", &error),
+        }
+    }
+
     /// Hands over what waits, and learns what became of what was handed over.
     fn send(&mut self) {
-        if !self.registered && !self.register_in_flight {
-            match self
-                .link
-                .publisher
-                .publish(&self.node_id, &self.register, TOKEN_REGISTER)
-            {
-                Ok(()) => self.register_in_flight = true,
-                Err(error) => trouble("register", &error),
-            }
-        }
         while let Some((token, message)) = self.outbox.hand_over() {
             match self.link.publisher.publish(&self.node_id, message, token) {
                 Ok(()) => {}

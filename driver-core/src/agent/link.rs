@@ -55,6 +55,8 @@ pub(super) struct Link {
     pub(super) publisher: Publisher,
     pub(super) inbound: Receiver<Inbound>,
     pub(super) sender: Sender<Inbound>,
+    /// Whether what is published from now on is heard here. Before, nobody is told of this node.
+    pub(super) listens: Arc<AtomicBool>,
 }
 
 impl Link {
@@ -67,6 +69,7 @@ impl Link {
         let publisher = Publisher::new(settings)?;
         let (sender, inbound) = bounded(QUEUE);
         let reader = Reader::new(settings, node_id, sender.clone(), stop)?;
+        let listens = Arc::clone(&reader.listens);
         spawn("bus-reader", move || reader.read())?;
         let (settings, stop) = (settings.clone(), Arc::clone(stop));
         spawn("topics", move || make_topics(&settings, &stop))?;
@@ -74,6 +77,7 @@ impl Link {
             publisher,
             inbound,
             sender,
+            listens,
         })
     }
 }
@@ -115,6 +119,7 @@ struct Reader {
     node_id: String,
     places: BTreeMap<Topic, Place>,
     sender: Sender<Inbound>,
+    listens: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     /// The client repeats its trouble each second; once is enough until a message comes again.
     in_trouble: bool,
@@ -143,6 +148,7 @@ impl Reader {
             node_id: node_id.to_owned(),
             places: BTreeMap::new(),
             sender,
+            listens: Arc::default(),
             stop: Arc::clone(stop),
             in_trouble: false,
             skipped: 0,
@@ -212,8 +218,9 @@ impl Reader {
             self.places.insert(topic, place);
             starts.push((topic, StartAt::Offset(place.next)));
         }
-        if let Err(error) = self.subscriber.assign(&starts) {
-            log::error("bus_trouble", json!({"reason": error.to_string()}));
+        match self.subscriber.assign(&starts) {
+            Ok(()) => self.listens.store(true, Ordering::Relaxed),
+            Err(error) => log::error("bus_trouble", json!({"reason": error.to_string()})),
         }
     }
 
@@ -364,7 +371,9 @@ mod tests {
     fn a_clock_that_is_ahead_makes_nothing_old() {
         let bus = Bus::start();
         let (mut reader, _inbound) = bus.reader();
+        assert!(!reader.listens.load(Ordering::Relaxed));
         reader.find_places();
+        assert!(reader.listens.load(Ordering::Relaxed));
         let record = Record {
             topic: Topic::TestConfig,
             offset: 0,

@@ -19,6 +19,7 @@ fn control(properties: &[(String, String)]) -> Control {
         publisher: Publisher::new(&settings).unwrap(),
         inbound,
         sender,
+        listens: std::sync::Arc::default(),
     };
     let options = AgentOptions {
         kafka: None,
