@@ -172,15 +172,6 @@ mod tests {
                 }
             }
         }
-
-        #[test]
-        fn a_test_has_the_figures_of_its_only_node(
-            samples in prop::collection::vec(1..histogram::HIGHEST_NS, 1..50),
-        ) {
-            let mut full = histogram::new();
-            samples.iter().for_each(|sample| full.saturating_record(*sample));
-            prop_assert_eq!(Statistics::of(&full), Statistics::of_sparse(&Sparse::from(&full)));
-        }
     }
 
     #[test]
