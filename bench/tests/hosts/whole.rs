@@ -7,7 +7,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::cluster::{Process, RUN, Rest, SOON, process::binary, start_broker, wait_for};
+use crate::cluster::skip::skip;
+use crate::cluster::{
+    Process, RUN, Rest, SOON, core, process::binary, result, start_broker, wait_for,
+};
 use crate::network::{Host, Network, is_possible};
 use crate::relay::Relay;
 
@@ -36,11 +39,12 @@ impl Whole {
     /// Starts it with a driver for each of `delays`: the time that a message between that driver
     /// and the broker takes. `None`, and a line why, on a machine that has no such hosts.
     pub(crate) fn start(delays: &[Duration]) -> Option<Self> {
+        // Before the probe: two at once would be in each other's way, and take it for a refusal.
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(reason) = is_possible() {
-            eprintln!("skipped: {reason}");
+            skip(&reason);
             return None;
         }
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().unwrap();
         let (broker, broker_address) = broker(&folder);
         let mut building = Building {
@@ -71,10 +75,14 @@ impl Whole {
             _folder: building.folder,
             _alone: alone,
         };
-        wait_for(SOON, "all drivers to be up", || {
-            (whole.nodes_in("up").len() == delays.len()).then_some(())
-        });
+        whole.await_up(SOON);
         Some(whole)
+    }
+
+    fn await_up(&self, limit: Duration) {
+        wait_for(limit, "all drivers to be up", || {
+            (self.nodes_in("up").len() == self.drivers.len()).then_some(())
+        });
     }
 
     /// Ids of the nodes in a state.
@@ -90,13 +98,17 @@ impl Whole {
             .collect()
     }
 
-    /// Creates a test and starts it.
+    /// Creates a test and starts it on all drivers: on a loaded machine one of them may have been
+    /// silent for so long that it would take no part.
     pub(crate) fn run(&self, call: &str) -> String {
+        self.await_up(RUN);
         let created = self.rest.post(call);
         assert_eq!(created.status, 200, "{}", created.text);
         let test_id = created.json["TestId"].as_str().unwrap().to_owned();
         let started = self.rest.post(&format!("/trigger/{test_id}"));
         assert_eq!(started.status, 200, "{}", started.text);
+        let participants = started.json["participants"].as_array().unwrap();
+        assert_eq!(participants.len(), self.drivers.len(), "{}", started.text);
         test_id
     }
 
@@ -114,11 +126,7 @@ impl Whole {
 
     /// Waits until a test has ended, and gives its result.
     pub(crate) fn await_end(&self, test_id: &str) -> Value {
-        let ended = ["done", "partial", "aborted", "failed"];
-        wait_for(RUN, "the end", || {
-            let result = self.metrics(test_id);
-            ended.contains(&result["state"].as_str()?).then_some(result)
-        })
+        wait_for(RUN, "the end", || result::if_ended(self.metrics(test_id)))
     }
 
     /// Requests that the target was sent.
@@ -205,14 +213,13 @@ impl Building {
         let name = format!("driver-{}", at + 1);
         let host = self.host(&name, delay);
         let (kafka, url) = (self.broker.to_string(), format!("http://{target}/"));
-        let core = at % std::thread::available_parallelism().unwrap().get();
         let arguments = [
             "--kafka",
             &kafka,
             "--node-id",
             &name,
             "--cores",
-            &core.to_string(),
+            &core(at),
             "--target",
             &url,
             "--allow-target",

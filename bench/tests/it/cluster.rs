@@ -9,10 +9,13 @@ use tempfile::TempDir;
 
 pub(crate) mod process;
 mod rest;
+pub(crate) mod result;
+pub(crate) mod skip;
 pub(crate) mod small_disk;
 
 pub(crate) use process::{Process, Signal, wait_for};
 pub(crate) use rest::{Answer, Rest};
+pub(crate) use result::{assert_whole, int};
 
 /// Longest wait for anything that takes about a second.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -108,7 +111,7 @@ impl Cluster {
     /// Starts one more driver.
     pub(crate) fn add_driver(&mut self, node_id: &str) {
         let target = format!("http://{}/", self.rest.target);
-        let core = self.drivers.len() % std::thread::available_parallelism().unwrap().get();
+        let core = core(self.drivers.len());
         let driver = Process::start(
             self.folder.path(),
             "driver",
@@ -119,7 +122,7 @@ impl Cluster {
                 "--node-id",
                 node_id,
                 "--cores",
-                &core.to_string(),
+                &core,
                 "--target",
                 &target,
                 "--logs",
@@ -181,10 +184,8 @@ impl Cluster {
 
     /// Waits until a test has ended, and gives its result.
     pub(crate) fn await_end(&self, test_id: &str) -> Value {
-        let ended = ["done", "partial", "aborted", "failed"];
         wait_for(RUN, &format!("the end of {test_id}"), || {
-            let result = self.metrics(test_id);
-            ended.contains(&result["state"].as_str()?).then_some(result)
+            result::if_ended(self.metrics(test_id))
         })
     }
 
@@ -212,6 +213,12 @@ impl Cluster {
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
+}
+
+/// A core that this process may use, another one for each driver as far as there are any.
+pub(crate) fn core(driver: usize) -> String {
+    let allowed = bench::cores::allowed().unwrap();
+    allowed[driver % allowed.len()].to_string()
 }
 
 /// Starts an embedded broker.

@@ -2,31 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
-use crate::cluster::{Cluster, RUN, SOON, Signal, wait_for};
-
-fn int(value: &Value) -> u64 {
-    value
-        .as_u64()
-        .unwrap_or_else(|| panic!("{value} is no count"))
-}
-
-/// What must be in order whatever happened to the control plane.
-fn assert_whole(result: &Value, requests: u64, server_saw: u64) {
-    assert_eq!(result["state"], "done", "{}", result["verdict"]);
-    assert_eq!(int(&result["ok"]), requests, "{}", result["coverage"]);
-    assert_eq!(server_saw, requests);
-    assert_eq!(
-        result["coverage"]["reports_missing"], 0,
-        "{}",
-        result["coverage"]
-    );
-    assert_eq!(result["accounting"]["holds"], true);
-    let series = result["series"].as_array().unwrap();
-    let sent: u64 = series.iter().map(|row| int(&row["sent"])).sum();
-    assert_eq!(sent, requests, "no second was lost");
-}
+use crate::cluster::skip::skip;
+use crate::cluster::{Cluster, RUN, SOON, Signal, assert_whole, int, wait_for};
 
 #[test]
 fn an_orchestrator_killed_in_mid_run_changes_nothing() {
@@ -72,7 +49,6 @@ fn a_driver_killed_in_mid_run_leaves_a_partial_result() {
         (cluster.metrics(&test_id)["coverage"]["nodes_reporting"] == 2).then_some(())
     });
     cluster.await_any_instant(&test_id);
-    let killed = Instant::now();
     cluster.drivers[1].signal(Signal::KILL);
     cluster.drivers[1].await_end();
     wait_for(SOON, "the node to be down", || {
@@ -81,11 +57,6 @@ fn a_driver_killed_in_mid_run_leaves_a_partial_result() {
             .contains(&"driver-2".to_owned())
             .then_some(())
     });
-    assert!(
-        killed.elapsed() < Duration::from_secs(13),
-        "down after {:?}",
-        killed.elapsed()
-    );
     let result = cluster.await_end(&test_id);
     assert_eq!(result["state"], "partial", "{}", result["verdict"]);
     assert_eq!(result["coverage"]["unfinished_nodes"][0], "driver-2");
@@ -137,6 +108,7 @@ fn a_driver_that_freezes_is_suspect_and_counts_once_when_it_is_back() {
 fn a_broker_away_in_mid_run_loses_nothing() {
     let cluster = Cluster::start(2);
     let Some(broker) = &cluster.broker else {
+        skip("the broker of BROKER is not ours to stop");
         return;
     };
     let test_id = cluster.run("/avalanche?rate=200&requests=8000");

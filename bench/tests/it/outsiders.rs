@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+use crate::cluster::skip::skip;
 use crate::cluster::{Cluster, SOON, process::binary, wait_for};
 
 /// Requests of the runs that are read.
@@ -20,7 +21,10 @@ fn outsider(program: &str) -> Option<PathBuf> {
     let target = binary("broker").parent()?.parent()?.to_owned();
     let path = target.join("outsiders/bin").join(program);
     if !path.exists() {
-        println!("skipped: no {}; run `make outsiders`", path.display());
+        skip(&format!(
+            "there is no {}; run `make outsiders`",
+            path.display()
+        ));
         return None;
     }
     Some(path)

@@ -1,8 +1,10 @@
 //! The rest of the API over real runs: exports, comparison, exposition, queueing.
 
+use std::time::Instant;
+
 use serde_json::Value;
 
-use crate::cluster::{Cluster, Signal};
+use crate::cluster::{Cluster, RUN, Signal, result};
 
 #[test]
 fn a_finished_run_is_exported_in_every_format() {
@@ -109,7 +111,8 @@ fn the_exposition_and_the_contract_are_served() {
 #[test]
 fn a_second_run_waits_its_turn() {
     let cluster = Cluster::start(1);
-    let first = cluster.run("/avalanche?rate=100&requests=200");
+    // Long enough to be under way still, however slow the machine is; it is stopped.
+    let first = cluster.run("/avalanche?rate=100&duration_s=300");
     let second = cluster.create("/avalanche?requests=50&connections=2");
     let refused = cluster.rest.post(&format!("/trigger/{second}"));
     assert_eq!(refused.status, 409, "{}", refused.text);
@@ -120,8 +123,11 @@ fn a_second_run_waits_its_turn() {
     );
     let queued = cluster.rest.post(&format!("/trigger/{second}?queue=1"));
     assert_eq!(queued.status, 200, "{}", queued.text);
+    assert_eq!(cluster.metrics(&second)["sent"], 0, "it waits");
+    let stopped = cluster.rest.post(&format!("/stop/{first}"));
+    assert_eq!(stopped.status, 200, "{}", stopped.text);
     assert_eq!(cluster.await_end(&second)["ok"], 50);
-    assert_eq!(cluster.metrics(&first)["state"], "done");
+    assert_eq!(cluster.metrics(&first)["state"], "aborted");
 }
 
 #[test]
@@ -135,8 +141,10 @@ fn a_result_is_there_at_every_moment_of_a_run() {
             cluster.rest.post(&format!("/trigger/{test_id}")).status,
             200
         );
-        let mut sent = 0;
-        loop {
+        let (mut sent, begin) = (0, Instant::now());
+        // Without a pause: it is asked at as many moments as there can be.
+        let last = loop {
+            assert!(begin.elapsed() < RUN, "{test_id} does not end");
             let answer = cluster.rest.get(&path);
             assert_eq!(answer.status, 200, "after {sent} requests: {}", answer.text);
             let now = answer.json["sent"].as_u64().unwrap();
@@ -146,10 +154,11 @@ fn a_result_is_there_at_every_moment_of_a_run() {
                 answer.text
             );
             sent = now;
-            if answer.json["state"] == "done" {
-                break;
+            if let Some(last) = result::if_ended(answer.json) {
+                break last;
             }
-        }
+        };
+        assert_eq!(last["state"], "done", "{}", last["verdict"]);
         assert_eq!(sent, 4000);
     }
 }

@@ -78,7 +78,7 @@ impl Authority {
             .args(arguments)
             .current_dir(&self.folder)
             .output()
-            .expect("openssl is on every machine that can build the feature tls");
+            .expect("openssl is installed; `make test-kafka` asks for it");
         let words = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "openssl {arguments:?}: {words}");
     }

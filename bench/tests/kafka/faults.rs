@@ -2,31 +2,16 @@
 
 use std::time::Duration;
 
+use proto::bus::{BusSettings, Event, StartAt, Subscriber};
 use proto::topic::Topic;
 use serde_json::Value;
 
 use crate::broker::Kafka;
 use crate::cluster::small_disk::SmallDisk;
-use crate::cluster::{Cluster, SOON, Signal, wait_for};
+use crate::cluster::{Cluster, SOON, Signal, assert_whole, int, wait_for};
 
 /// Room for a broker's log and what it writes at its start, MiB.
 const DISK_MIB: usize = 64;
-
-fn int(value: &Value) -> u64 {
-    value
-        .as_u64()
-        .unwrap_or_else(|| panic!("{value} is no count"))
-}
-
-/// What must be in order whatever happened to the control plane.
-fn assert_whole(result: &Value, requests: u64, server_saw: u64) {
-    assert_eq!(result["state"], "done", "{}", result["verdict"]);
-    assert_eq!(int(&result["ok"]), requests, "{}", result["coverage"]);
-    assert_eq!(server_saw, requests);
-    assert_eq!(result["accounting"]["holds"], true);
-    let missing = &result["coverage"]["reports_missing"];
-    assert_eq!(missing, 0, "{}", result["coverage"]);
-}
 
 #[test]
 fn a_broker_killed_and_restarted_in_mid_run_loses_nothing() {
@@ -117,6 +102,20 @@ fn a_deleted_topic_is_made_again_and_nothing_wrong_is_reported() {
     );
 }
 
+/// Waits until the broker has the last report of a test of one driver.
+fn await_last_report(kafka: &Kafka, test_id: &str) {
+    let settings = BusSettings::new(&kafka.address(), "test", &[]).unwrap();
+    let topics = [(Topic::Metrics, StartAt::Beginning)];
+    let subscriber = Subscriber::new(&settings, &topics).unwrap();
+    wait_for(SOON, "the last report to be delivered", || {
+        let Event::Record(record) = subscriber.poll(Duration::from_millis(100))? else {
+            return None;
+        };
+        let report: Value = serde_json::from_slice(&record.payload).unwrap();
+        (report["last"] == true && report["test_id"] == test_id).then_some(())
+    });
+}
+
 /// Cuts the log of the metrics: what is before its end is gone, as retention does it.
 fn forget_metrics(kafka: &Kafka) {
     let name = Topic::Metrics.name();
@@ -165,13 +164,7 @@ fn history_cut_before_a_restarted_orchestrator_read_the_end_is_said() {
     wait_for(SOON, "the run to end without it", || {
         (cluster.seen() == 600).then_some(())
     });
-    let driver = &cluster.drivers[0];
-    wait_for(SOON, "the last report to leave", || {
-        let last = |event: &Value| event["last"] == true && event["test_id"] == test_id.as_str();
-        driver.events().iter().any(last).then_some(())
-    });
-    // Logged is not yet delivered; heartbeats follow it on the same connection.
-    std::thread::sleep(Duration::from_secs(1));
+    await_last_report(&kafka, &test_id);
     forget_metrics(&kafka);
     cluster.restart_orchestrator();
     let result = cluster.await_end(&test_id);

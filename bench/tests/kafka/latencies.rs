@@ -42,7 +42,8 @@ fn assert_prompt(broker: &str, (first, told): (Vec<u128>, Vec<u128>)) {
 #[test]
 fn a_trigger_and_a_report_take_no_longer_on_kafka_than_a_user_would_wait() {
     {
-        let embedded = crate::cluster::start_broker(std::env::temp_dir().as_path());
+        let folder = tempfile::tempdir().unwrap();
+        let embedded = crate::cluster::start_broker(folder.path());
         let address = embedded.line(|line| line.strip_prefix("ready ").map(str::to_owned));
         assert_prompt("embedded", measure(&Cluster::around(Some(address)).with(2)));
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proto::bus::{self, BusSettings};
 use serde_json::Value;
 
-use crate::cluster::{Process, RUN, Rest, SOON, start_orchestrator, wait_for};
+use crate::cluster::{Process, RUN, Rest, SOON, core, start_orchestrator, wait_for};
 use crate::secured::Secured;
 
 /// Time that a refused client has to learn it.
@@ -89,7 +89,7 @@ fn a_run_needs_no_more(secured: &Secured) {
     );
     let rest = Rest::new(&orchestrator.address(), &target_address);
     let target_url = format!("http://{target_address}/");
-    let own = properties("driver");
+    let (own, core) = (properties("driver"), core(0));
     let mut arguments = vec![
         "--kafka",
         &address,
@@ -98,7 +98,7 @@ fn a_run_needs_no_more(secured: &Secured) {
         "--target",
         &target_url,
         "--cores",
-        "0",
+        &core,
     ];
     arguments.extend(as_strs(&own));
     let _driver = Process::start(folder.path(), "driver", "driver-1", &arguments);

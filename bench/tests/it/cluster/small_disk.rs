@@ -5,6 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::skip::skip;
+
 /// A file system of its own that is small enough to be filled. Gone when it goes out of scope.
 pub(crate) struct SmallDisk {
     folder: PathBuf,
@@ -25,11 +27,14 @@ impl SmallDisk {
             }),
             Ok(output) => {
                 let why = String::from_utf8_lossy(&output.stderr);
-                eprintln!("skipped, no file system can be mounted here: {why}");
+                skip(&format!(
+                    "no file system can be mounted here: {}",
+                    why.trim()
+                ));
                 None
             }
             Err(error) => {
-                eprintln!("skipped, there is no `mount`: {error}");
+                skip(&format!("there is no `mount`: {error}"));
                 None
             }
         }
