@@ -53,8 +53,11 @@ export async function post(path, body) {
 
 async function request(method, path, body, timeoutMs) {
   assert(path.startsWith("/"), "a path of this origin");
-  const response = await answer(method, path, body, timeoutMs);
-  if (response.status === 401) await askToken();
+  let response = await answer(method, path, body, timeoutMs);
+  if (response.status === 401) {
+    await askToken();
+    response = await answer(method, path, body, timeoutMs);
+  }
   if (response.ok) return response;
   throw await problem(response);
 }

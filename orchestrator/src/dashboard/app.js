@@ -75,11 +75,10 @@ function showLink({ up, since }) {
 function watchHealth() {
   poll(async () => {
     const health = await get("/healthz");
-    const broker = health.broker?.state ?? "unknown";
+    const broker = health.broker.state;
     const link = document.getElementById("link");
-    const fine = ["up", "connected", "ok", "ready"].includes(broker);
     setAttribute(link, "data-broker", broker);
-    setText(link, fine ? "live" : `broker ${broker}`);
+    setText(link, broker === "up" ? "live" : `broker ${broker}`);
     return 5000;
   });
 }
@@ -110,7 +109,16 @@ function setUpTheme() {
   showTheme();
 }
 
+// The fragment names the view, so this link cannot be followed to one.
+function setUpSkip() {
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    main.focus();
+  });
+}
+
 setUpTheme();
+setUpSkip();
 onLink(showLink);
 window.addEventListener("hashchange", show);
 show();

@@ -51,10 +51,11 @@ export function setText(element, text) {
 }
 
 // Makes the children of `parent` one element per item, in order, keeping those whose key stays.
+// A key is that of one item.
 export function keyed(parent, items, keyOf, create, update) {
   const old = new Map([...parent.children].map((child) => [child.dataset.key, child]));
-  const wanted = items.map((item) => {
-    const key = String(keyOf(item));
+  const wanted = items.map((item, at) => {
+    const key = String(keyOf(item, at));
     let child = old.get(key);
     if (!child) {
       child = create(item);

@@ -3,7 +3,6 @@
 
 import { get, inWords, post } from "./api.js";
 import { card, choice, h, setAttribute, setText } from "./dom.js";
-import { paramsOf } from "./run.js";
 
 // name, label, unit or note, placeholder (the default), and what restricts it
 const GROUPS = [
@@ -69,7 +68,7 @@ export function formView(root, _segments, query) {
 async function prefill(form, testId) {
   try {
     const test = await get(`/tests/${encodeURIComponent(testId)}`);
-    const params = paramsOf(test);
+    const params = test.config;
     form.setType(test.test_type);
     form.setValues({
       ...params,

@@ -11,8 +11,7 @@ const LIMIT = 200;
 export async function getTests(search, limit = LIMIT) {
   const query = new URLSearchParams({ limit: String(limit) });
   if (search) query.set("search", search);
-  const answer = await get(`/tests?${query}`);
-  return Array.isArray(answer) ? answer : (answer.tests ?? []);
+  return get(`/tests?${query}`);
 }
 
 const testLink = (id) => `#/test/${encodeURIComponent(id)}`;
@@ -23,8 +22,8 @@ function length({ state, started_unix_ms: started, ended_unix_ms: ended }) {
   return format.duration(Math.max(0, ((ended ?? Date.now()) - started) / 1000));
 }
 
-// A table of tests; with `onMark`, each row can be marked.
-export function testsTable(label, onMark) {
+// A table of tests; with `marks`, each row can be marked: { has(id), set(id, on) }.
+export function testsTable(label, marks) {
   const headings = [
     "Test",
     "Kind",
@@ -40,13 +39,13 @@ export function testsTable(label, onMark) {
   const head = h(
     "tr",
     {},
-    onMark ? h("th", { scope: "col" }, h("span", { class: "spoken" }, "Mark")) : null,
+    marks ? h("th", { scope: "col" }, h("span", { class: "spoken" }, "Mark")) : null,
     headings.map((text) =>
       h("th", { scope: "col", class: numbers.includes(text) ? "number" : "" }, text),
     ),
   );
   const body = h("tbody");
-  const create = (test) => row(test, onMark);
+  const create = (test) => row(test, marks);
   const table = h("table", { class: "tests" }, h("thead", {}, head), body);
   return {
     element: scroll(label, table),
@@ -54,18 +53,19 @@ export function testsTable(label, onMark) {
   };
 }
 
-function row(test, onMark) {
+function row(test, marks) {
   const box = () =>
     h("input", {
       type: "checkbox",
       "aria-label": `Mark ${test.test_id} for comparison`,
-      on: { change: (event) => onMark(test.test_id, event.target.checked) },
+      checked: marks.has(test.test_id),
+      on: { change: (event) => marks.set(test.test_id, event.target.checked) },
     });
   const link = h("a", { href: testLink(test.test_id) }, h("code", {}, test.test_id));
   return h(
     "tr",
     { "data-test-id": test.test_id },
-    onMark ? h("td", {}, box()) : null,
+    marks ? h("td", {}, box()) : null,
     h("th", { scope: "row" }, link),
     h("td"),
     h("td", {}, h("span")),
@@ -86,8 +86,7 @@ function showRow(tr, test) {
   setText(cells[2], format.date(test.created_unix_ms));
   setText(cells[3], length(test));
   setText(cells[4], format.count(test.planned));
-  const nodes = Array.isArray(test.nodes) ? test.nodes.length : test.nodes;
-  setText(cells[5], format.count(nodes));
+  setText(cells[5], format.count(test.nodes));
   setText(cells[6], test.target ?? "");
   setAttribute(cells[6], "title", test.target);
   setText(cells[7], test.reason ?? "");
@@ -97,7 +96,7 @@ export function historyView(root) {
   let search = "";
   const marked = new Set();
   const compare = h("a", { class: "button", "aria-disabled": "true" }, "Compare two marked tests");
-  const onMark = (id, on) => {
+  const mark = (id, on) => {
     if (on) marked.add(id);
     else marked.delete(id);
     const two = marked.size === 2;
@@ -105,7 +104,8 @@ export function historyView(root) {
     setAttribute(compare, "aria-disabled", two ? null : "true");
     setAttribute(compare, "href", two ? `#/compare/${base}/${test}` : null);
   };
-  const table = testsTable("Tests", onMark);
+  // A marked test that a search hides and shows again is still marked.
+  const table = testsTable("Tests", { has: (id) => marked.has(id), set: mark });
   const note = h("p", { class: "note", role: "status" });
   const input = h("input", {
     type: "search",

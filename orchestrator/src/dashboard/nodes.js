@@ -135,11 +135,7 @@ export function allNodes() {
   return { element, update };
 }
 
-// GET /nodes is a list, or an object around one.
-export async function getNodes() {
-  const answer = await get("/nodes");
-  return Array.isArray(answer) ? answer : (answer.nodes ?? []);
-}
+export const getNodes = () => get("/nodes");
 
 export function nodesView(root) {
   const nodes = allNodes();

@@ -142,14 +142,15 @@ export function verdict() {
     keyed(
       reasons,
       told,
-      (reason) => reason,
+      (_, at) => at,
       () => h("li"),
       (child, reason) => setText(child, reason),
     );
     keyed(
       thresholds,
       result.thresholds,
-      ({ threshold }) => threshold,
+      // The same one may be given twice.
+      (_, at) => at,
       () => h("li"),
       showThreshold,
     );
@@ -314,7 +315,7 @@ export function configuration() {
   const list = h("dl", { class: "facts" });
   const element = h("details", { class: "card" }, h("summary", {}, "Parameters"), list);
   function update(test) {
-    const rows = Object.entries(run.paramsOf(test)).filter(([name]) => name !== "params");
+    const rows = Object.entries(test.config);
     keyed(
       list,
       rows,

@@ -27,12 +27,6 @@ export const VERDICT_WORDS = {
   invalid: "These numbers say nothing about the target.",
 };
 
-// The configuration of a test, flat, however the API nests it.
-export function paramsOf(test) {
-  const config = test?.config ?? {};
-  return { ...config, ...(config.params ?? {}) };
-}
-
 export function errorsOf(result) {
   return Object.values(result.errors ?? {}).reduce((sum, count) => sum + count, 0);
 }
@@ -88,7 +82,7 @@ function durationSeconds(text) {
 
 // What kind of load it is, in a line.
 export function loadInWords(test) {
-  const params = paramsOf(test);
+  const params = test.config;
   const parts = [shape(test.test_type, params)];
   if (params.connections) parts.push(`${count(params.connections)} connections`);
   if (params.pipeline > 1) parts.push(`pipeline ${params.pipeline}`);

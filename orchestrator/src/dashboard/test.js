@@ -154,17 +154,13 @@ function build(testId) {
     page.latest = { test, result };
     header.update(test, result);
     live.tiles.update(result);
-    live.progress.update(result, run.paramsOf(test));
+    live.progress.update(result, test.config);
     for (const name of ["verdict", "outcomes", "latency", "accounting"]) live[name].update(result);
-    nodes.update(result, known, participantsOf(test));
+    nodes.update(result, known, test.participants);
     configuration.update(test);
     setAttributes(element, rawValues(result));
   };
   return page;
-}
-
-function participantsOf(test) {
-  return (test.participants ?? []).map((one) => (typeof one === "string" ? one : one.node_id));
 }
 
 function drawCharts([rates, times, curve], result, series) {
@@ -300,7 +296,7 @@ function head(testId) {
     parts.setBadge(badge, shown);
     const reason = test.reason ? ` ${test.reason}` : "";
     const since = format.date(test.started_unix_ms ?? test.created_unix_ms);
-    const target = run.paramsOf(test).target ?? "the test server";
+    const target = test.config.target ?? "the test server";
     setText(note, `${words}${reason}\n` + `${run.loadInWords(test)}; target ${target}; ${since}`);
     trigger.hidden = queued || run.hasEnded(result.state) || run.isLoading(result.state);
     stop.hidden = run.hasEnded(result.state);

@@ -123,12 +123,22 @@ fn a_token_is_asked_for_once() {
     let browser = &stage.browser;
     stage.open("#/nodes");
     let row = |browser: &Browser| browser.attribute("tr[data-node-id=one]", "data-state");
+    // Who asked before there was a token gets the answer, not the refusal.
+    let base = "document.querySelector('script[type=module]').src";
+    let ask = format!(
+        "import(new URL('./api.js', {base})).then((m) => m.get('/tests')).then(
+            (tests) => {{ window.told = tests; }}, (error) => {{ window.told = error.message; }})"
+    );
+    browser.run(&ask, json!([]));
     let is_asked = |browser: &Browser| browser.attribute("#token-dialog", "open").is_some();
     browser.wait("the question", SOON, is_asked);
     assert_eq!(row(browser), None);
     browser.type_into("#token", "correct-horse");
     browser.click("#token-dialog button");
     browser.wait("the node", SOON, |browser| row(browser).is_some());
+    browser.wait("the answer", SOON, |browser| {
+        browser.run("return window.told", json!([])) == json!([])
+    });
     stage.open("#/tests");
     browser.wait("the list", SOON, |browser| {
         browser.text("main").contains("No test matches")

@@ -50,6 +50,21 @@ fn every_view_fits_a_phone_and_names_its_controls() {
 }
 
 #[test]
+fn the_first_link_leads_past_the_header_and_the_view_stays() {
+    let Some(stage) = Stage::set(&["one"]) else {
+        return;
+    };
+    stage.open("#/nodes");
+    let browser = &stage.browser;
+    browser.wait("the view", SOON, |browser| browser.text("h1") == "Nodes");
+    browser.type_into(".skip", "\u{e007}"); // enter
+    let there = "return [location.hash, document.activeElement.id]";
+    assert_eq!(browser.run(there, json!([])), json!(["#/nodes", "content"]));
+    assert_eq!(browser.text("h1"), "Nodes");
+    stage.assert_no_console_errors();
+}
+
+#[test]
 fn a_chart_is_read_with_the_keyboard() {
     let Some(stage) = Stage::set(&["one"]) else {
         return;

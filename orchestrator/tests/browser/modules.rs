@@ -32,6 +32,7 @@ fn calculations_are_right() {
     check_remaining_time(&stage);
     check_series(&stage);
     check_axes(&stage);
+    check_lists(&stage);
     stage.assert_no_console_errors();
 }
 
@@ -131,4 +132,15 @@ fn check_axes(stage: &Stage) {
         ("m.nearest([0, 10, 20], (x) => x / 20, 0.74)", json!(1)),
     ];
     check(stage, "axis.js", &cases);
+}
+
+/// A threshold that is given twice is shown twice, also after many updates.
+fn check_lists(stage: &Stage) {
+    let twice = "(() => { const verdict = m.verdict(); const threshold = \
+        { threshold: 'p99<1ms', observed: 2, pass: false }; const result = { sent: 1, \
+        state: 'running', verdict: { verdict: 'valid', reasons: ['a', 'a'] }, \
+        thresholds: [threshold, threshold] }; \
+        for (let n = 0; n < 3; n += 1) verdict.update(result); \
+        return verdict.element.querySelectorAll('li').length; })()";
+    check(stage, "parts.js", &[(twice, json!(4))]);
 }

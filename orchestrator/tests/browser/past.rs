@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::stage::{SOON, Stage};
+use crate::webdriver::Browser;
 
 #[test]
 fn two_runs_are_found_in_the_history_and_compared() {
@@ -52,6 +53,24 @@ fn two_runs_are_found_in_the_history_and_compared() {
         browser.attribute(&mark(&test), "type").is_none()
     });
     assert!(browser.attribute(&mark(&base), "type").is_some());
+    browser.click(&mark(&base));
+    let count = |browser: &Browser| {
+        browser.run(
+            "return document.querySelectorAll('tbody tr').length",
+            json!([]),
+        )
+    };
+    browser.type_into("#search", "no such test");
+    browser.wait("none", SOON, |browser| count(browser) == 0);
+    browser.type_into("#search", &"\u{e003}".repeat(40)); // backspace
+    browser.wait("both", SOON, |browser| count(browser) == 2);
+    let marked = "return [...document.querySelectorAll('tbody input:checked')]
+        .map((input) => input.closest('tr').dataset.testId)";
+    assert_eq!(
+        browser.run(marked, json!([])),
+        json!([base]),
+        "it stays marked"
+    );
     stage.assert_no_console_errors();
 }
 

@@ -1,5 +1,6 @@
 //! A cluster and a browser on it: what every test begins and ends with.
 
+use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,7 +31,9 @@ impl Stage {
     pub(crate) fn set_with(node_ids: &[&str], token: Option<&'static str>) -> Option<Self> {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(browser) = Browser::start() else {
-            println!("skipped: no chromium and chromedriver on the PATH");
+            // Not println!, which libtest keeps to itself.
+            let skipped = "skipped: no chromium and chromedriver on the PATH";
+            let _ = writeln!(std::io::stderr(), "{skipped}");
             return None;
         };
         Some(Self {
