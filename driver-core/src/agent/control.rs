@@ -148,8 +148,11 @@ impl Control {
             }
             Inbound::Trigger { trigger, old } => {
                 log::message(&trigger);
-                // An old start may be hours old. An old stop may be of the load that goes on.
-                if !old || trigger.trigger == TriggerKind::Stop {
+                // A broker that lost its log may have had these before we noticed. Which starts are
+                // too late is known where they say when; others may be hours old. A stop may be of
+                // the load that goes on.
+                let is_dated = trigger.start_at_unix_ns.is_some();
+                if !old || is_dated || trigger.trigger == TriggerKind::Stop {
                     self.apply(Event::Trigger(trigger));
                 }
             }

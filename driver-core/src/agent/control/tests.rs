@@ -113,7 +113,7 @@ fn a_driver_that_only_prepares_ends_at_once() {
 }
 
 #[test]
-fn an_old_start_starts_nothing() {
+fn an_old_start_is_followed_only_when_it_says_when() {
     let target = silent_target();
     let mut control = control(&[]);
     let Inbound::Config { config, .. } = config("a", &target.listener) else {
@@ -122,7 +122,11 @@ fn an_old_start_starts_nothing() {
     control.take(Inbound::Config { config, old: true });
     control.take(trigger("a", TriggerKind::Start, true));
     assert_eq!(state(&control), Some(NodeState::Idle));
-    control.take(trigger("a", TriggerKind::Start, false));
+    let mut dated = trigger("a", TriggerKind::Start, true);
+    if let Inbound::Trigger { trigger, .. } = &mut dated {
+        trigger.start_at_unix_ns = Some(clock::unix_ns() + 1_000_000_000);
+    }
+    control.take(dated);
     assert_eq!(state(&control), Some(NodeState::Preparing));
     control.take(trigger("a", TriggerKind::Stop, true));
     assert_eq!(state(&control), Some(NodeState::Idle));
