@@ -15,9 +15,9 @@
 //!
 //! # Which processes are ours
 //! A process is named by its id, the kernel's start time of that process, and the boot; all three
-//! are kept in `run/appliance.json` from the instant that it exists. A recycled process id has
-//! another start time and is never signalled. The file is written after each start, so that
-//! whatever ends `up` in the middle, `down` finds what it left.
+//! are kept in `run/appliance.json`. A recycled process id has another start time and is never
+//! signalled. The file is written right after each start: whatever ends `up` in the middle, `down`
+//! finds what it left, but for a process that was started in the very instant of a `kill -9`.
 //!
 //! # Where output goes
 //! Standard output of each process goes through a pump, a small process of this same binary, into

@@ -2,7 +2,9 @@
 //!
 //! It takes what is there (batches of the link, requests of clients, deliveries, the time), folds
 //! it, writes the changes in one transaction, and then performs the other actions. So nobody is
-//! told of anything that is not durable, and nothing is published that a restart would not know.
+//! told of anything that is not durable, and nothing is published that a restart would not know:
+//! as long as the store can be written. While it cannot, changes wait in memory, running tests go
+//! on, and what a restart would not know of is refused at its creation.
 
 mod journal;
 

@@ -198,7 +198,10 @@ fn check(options: &Options) -> Result<(SocketAddr, Access), StartError> {
         .as_ref()
         .is_some_and(|token| token.is_empty() || !token.is_ascii())
     {
-        return Err(usage("--token: it must be ASCII, and not empty".into()));
+        return Err(usage(
+            "--token: it is empty or not ASCII; give one such as `openssl rand -hex 16` makes"
+                .into(),
+        ));
     }
     let access = Access::new(address, options.token.clone(), options.allow_target.clone());
     let target =

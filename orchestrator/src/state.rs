@@ -2,7 +2,8 @@
 //!
 //! Each event comes with its time: a message with its timestamp, everything else with the engine's
 //! wall clock. The state changes at once; what the change asks for is returned as [`Action`]s. The
-//! engine makes [`Action::Persist`] durable before it performs any other.
+//! engine makes [`Action::Persist`] durable before it performs any other. Where the store cannot be
+//! written it performs the others all the same: running tests go on, new ones are refused.
 
 mod arming;
 mod command;

@@ -60,10 +60,12 @@ pub enum StoreError {
         found: u32,
     },
     /// SQLite says no.
-    #[error("the store: {0}")]
+    #[error("SQLite says: {0}; look at the store's disk and rights, or choose another --data")]
     Sqlite(#[from] rusqlite::Error),
     /// What was stored does not read.
-    #[error("the store holds {what} that does not read: {error}")]
+    #[error(
+        "the store holds {what} that does not read: {error}; put back a copy of the file, or choose another --data"
+    )]
     Corrupt {
         /// What.
         what: &'static str,

@@ -62,11 +62,12 @@ impl Worker {
             .param::<String>("format", "a text")?
             .unwrap_or_else(|| "json".into());
         let name = call.param::<String>("histogram", "a text")?;
-        let population =
-            Population::parse(name.as_deref().unwrap_or("response")).ok_or_else(|| {
-                let error = "histogram: it is none of response, service, release_lag and error";
-                Answer::error(400, error, "see /openapi.json")
-            })?;
+        let name = name.as_deref().unwrap_or("response");
+        let population = Population::parse(name).ok_or_else(|| {
+            let error =
+                format!("histogram: {name:?} is none of response, service, release_lag and error");
+            Answer::error(400, &error, "see /openapi.json")
+        })?;
         let (content_type, extension, body) = match format.as_str() {
             "json" => ("application/json", "json", self.result(test_id, View::ALL)?),
             "csv" => (

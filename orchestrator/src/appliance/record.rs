@@ -1,4 +1,4 @@
-//! What is up, kept in `run/appliance.json` from the instant that it exists.
+//! What is up, kept in `run/appliance.json` right after each start.
 
 use std::fs;
 use std::io;

@@ -18,7 +18,7 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 const IDLE_TIME: Duration = Duration::from_secs(30);
 /// Time to take an answer.
 const WRITE_TIME: Duration = Duration::from_secs(30);
-/// Time in which a refused client may go on sending, so that it reads why.
+/// Time in which a client whose connection we end may go on sending, so that it reads the answer.
 const LINGER_TIME: Duration = Duration::from_secs(1);
 /// Bytes that are read in one turn.
 const READ_LEN: usize = 16 << 10;
@@ -275,16 +275,16 @@ impl Connection {
         }
     }
 
+    /// One chunk a turn: who sends without end must not keep the others waiting.
     fn linger(&mut self) -> Turn {
-        let mut chunk = [0; READ_LEN];
-        loop {
-            match self.stream.read(&mut chunk) {
-                Ok(0) => return Turn::Close,
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Turn::Wait,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return Turn::Close,
+        match self.stream.read(&mut [0; READ_LEN]) {
+            Ok(1..) => Turn::Wait,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+            {
+                Turn::Wait
             }
+            Ok(0) | Err(_) => Turn::Close,
         }
     }
 }

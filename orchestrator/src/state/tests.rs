@@ -14,6 +14,7 @@ use proto::topic::Topic;
 use proto::workload::{Defaults, Params, TestType, Workload};
 
 use super::*;
+use crate::registry::NodeRecord;
 use crate::run::{Phase, Run};
 
 const UNIX_MS: u64 = 1_700_000_000_000;
@@ -26,9 +27,12 @@ pub(super) struct World {
     pub(super) published: Vec<Outgoing>,
     pub(super) replies: Vec<(u64, Reply)>,
     pub(super) results: Vec<StoredResult>,
-    /// What a restart would find.
+    /// What a restart would find: what was persisted.
     pub(super) runs: BTreeMap<String, (Run, TestRow)>,
     pub(super) reports: Vec<Metrics>,
+    nodes: BTreeMap<String, NodeRecord>,
+    outbox: BTreeMap<u64, Outgoing>,
+    cluster_id: Option<String>,
     pub(super) lines: Vec<Line>,
 }
 
@@ -63,6 +67,9 @@ impl World {
             results: Vec::new(),
             runs: BTreeMap::new(),
             reports: Vec::new(),
+            nodes: BTreeMap::new(),
+            outbox: BTreeMap::new(),
+            cluster_id: None,
             lines: Vec::new(),
         }
     }
@@ -84,16 +91,13 @@ impl World {
             .reports
             .iter()
             .filter(|report| is_open(&report.test_id));
-        let nodes = self.state.registry.nodes().keys();
         let restored = Restored {
-            nodes: nodes
-                .filter_map(|id| self.state.registry.record(id))
-                .collect(),
+            nodes: self.nodes.values().cloned().collect(),
             rows: self.runs.values().map(|(_, row)| row.clone()).collect(),
             reports: reports.cloned().collect(),
             open,
-            outbox: Vec::new(),
-            cluster_id: Some("one".into()),
+            outbox: self.outbox.values().cloned().collect(),
+            cluster_id: self.cluster_id.clone(),
         };
         self.state = State::restore(settings(), restored);
         self.connect("one");
@@ -111,18 +115,33 @@ impl World {
             match action {
                 Action::Publish(message) => self.published.push(message),
                 Action::Reply(ticket, reply) => self.replies.push((ticket, reply)),
-                Action::Persist(Change::Result(result)) => self.results.push(*result),
-                Action::Persist(Change::Run(run, row)) => {
-                    self.runs.insert(run.test_id.clone(), (*run, row));
-                }
-                Action::Persist(Change::Report(report)) => {
-                    let mut payload = report.payload;
-                    self.reports
-                        .push(proto::codec::decode(&mut payload).unwrap());
-                }
+                Action::Persist(change) => self.persist(change),
                 Action::Log(line) => self.lines.push(line),
-                Action::Persist(_) => {}
             }
+        }
+    }
+
+    fn persist(&mut self, change: Change) {
+        match change {
+            Change::Result(result) => self.results.push(*result),
+            Change::Run(run, row) => {
+                self.runs.insert(run.test_id.clone(), (*run, row));
+            }
+            Change::Report(report) => {
+                let mut payload = report.payload;
+                self.reports
+                    .push(proto::codec::decode(&mut payload).unwrap());
+            }
+            Change::Node(node) => {
+                self.nodes.insert(node.node_id.clone(), node);
+            }
+            Change::ForgetNode(node_id) => drop(self.nodes.remove(&node_id)),
+            Change::Outbox(message) => {
+                self.outbox.insert(message.token, message);
+            }
+            Change::OutboxDone(token) => drop(self.outbox.remove(&token)),
+            Change::ForgetTest(test_id) => drop(self.runs.remove(&test_id)),
+            Change::Cluster(cluster_id) => self.cluster_id = Some(cluster_id),
         }
     }
 

@@ -1,7 +1,5 @@
 //! A run under the eyes of the page.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use crate::stage::{RUN, SOON, Stage};
@@ -167,7 +165,6 @@ fn the_page_recovers_from_a_restart_of_the_orchestrator_by_itself() {
     });
     let before = stage.browser.number(RUN, "data-sent");
     assert!(before > 0.0, "what was known stays");
-    std::thread::sleep(Duration::from_secs(2));
     stage.cluster.start_orchestrator();
     stage.browser.wait("news", SOON, |browser| {
         browser.number(RUN, "data-sent") > before

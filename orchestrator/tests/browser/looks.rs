@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 
 use crate::stage::{RUN, SOON, Stage};
+use crate::webdriver::Browser;
 
 /// Interactive elements that a screen reader could not name.
 const NAMELESS: &str = r#"
@@ -61,6 +62,22 @@ fn the_first_link_leads_past_the_header_and_the_view_stays() {
     let there = "return [location.hash, document.activeElement.id]";
     assert_eq!(browser.run(there, json!([])), json!(["#/nodes", "content"]));
     assert_eq!(browser.text("h1"), "Nodes");
+    stage.assert_no_console_errors();
+}
+
+#[test]
+fn the_dot_is_green_only_while_the_broker_answers() {
+    let Some(stage) = Stage::set(&["one"]) else {
+        return;
+    };
+    stage.open("#/nodes");
+    let link = |state: &str| format!("#link[data-link=up][data-broker={state}]");
+    let is_up = |browser: &Browser| browser.attribute(&link("up"), "id").is_some();
+    stage.browser.wait("the broker to be seen", SOON, is_up);
+    let color = "const link = document.getElementById('link'); link.dataset.broker = arguments[0];
+        return getComputedStyle(link, '::before').color";
+    let of = |state: &str| stage.browser.run(color, json!([state]));
+    assert_ne!(of("down"), of("up"));
     stage.assert_no_console_errors();
 }
 

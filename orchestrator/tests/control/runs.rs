@@ -44,6 +44,9 @@ fn report_all(player: &Player, test_id: &str, nodes: &[&str]) {
 
 #[test]
 fn a_kill_at_random_instants_changes_no_result() {
+    let seed = std::env::var("SEED").map_or_else(|_| fastrand::u64(..), |n| n.parse().unwrap());
+    let mut rng = fastrand::Rng::with_seed(seed);
+    println!("the seed is {seed}: run again with SEED={seed}");
     let broker = EmbeddedBroker::start().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let player = Player::new(broker.address());
@@ -59,7 +62,7 @@ fn a_kill_at_random_instants_changes_no_result() {
             player.say(node, &interval(node, &test_id, at, 300));
             player.beat(node, NodeState::Running, Some(&test_id));
         }
-        std::thread::sleep(std::time::Duration::from_millis(fastrand::u64(0..40)));
+        std::thread::sleep(std::time::Duration::from_millis(rng.u64(0..40)));
         orchestrator.end(Signal::KILL);
         player.say(NODES[0], &interval(NODES[0], &test_id, at, 300));
         orchestrator = Orchestrator::start(folder.path(), broker.address());
