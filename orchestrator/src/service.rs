@@ -389,3 +389,24 @@ fn raise_open_file_limit() {
     // Without it the front accepts fewer clients at a time.
     let _ = setrlimit(Resource::Nofile, raised);
 }
+
+#[cfg(test)]
+mod tests {
+    use signal_hook::consts::SIGUSR1;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_ends_on_its_own_is_told_to_main_by_its_name() {
+        let mut signals = Signals::new([SIGUSR1]).unwrap();
+        let threads = Threads::new(signals.handle());
+        let thread = threads.spawn("doomed", || panic!("as the test wants it"));
+        assert!(thread.unwrap().join().is_err());
+        assert_eq!(signals.forever().next(), None, "main is woken");
+        assert_eq!(threads.ended.get().map(String::as_str), Some("doomed"));
+        let threads = Threads::new(signals.handle());
+        threads.may_end.store(true, Ordering::Relaxed);
+        threads.spawn("done", || {}).unwrap().join().unwrap();
+        assert_eq!(threads.ended.get(), None, "at the end threads may end");
+    }
+}
