@@ -166,7 +166,8 @@ fn a_target_killed_and_restarted_costs_what_was_in_flight() {
     let result = cluster.await_end(&test_id);
     assert_eq!(result["state"], "done", "{}", result["verdict"]);
     let lost = int(&result["errors"]["read"]) + int(&result["errors"]["write"]);
-    assert!(lost <= 16, "at most what was in flight: {lost}");
+    // A dying process may still take connections into its backlog: those are in flight as well.
+    assert!(lost <= 2 * 16, "at most what was in flight: {lost}");
     assert_eq!(int(&result["ok"]) + lost, 3000);
 }
 
