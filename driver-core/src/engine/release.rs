@@ -9,8 +9,9 @@ use crate::recorder::Loss;
 
 /// How long requests in flight are waited for after a stop, ns.
 const STOP_GRACE_NS: u64 = 100 * NS_PER_MS;
-/// Sends that are handed over in one call, with one actual start. The kernel takes about 2 µs for each,
-/// so the last one leaves some 0.1 ms after that instant. Half as many cost 1 % of the throughput.
+/// Sends that are handed over in one call, with one actual start. The kernel takes about 2 µs for
+/// each, so the last one leaves some 0.1 ms after that instant. Half as many cost 1 % of the
+/// throughput.
 const SENDS_A_CALL: usize = 64;
 /// How often a load looks whether it still has a connection, ns.
 const CHECK_NS: u64 = NS_PER_S;

@@ -181,7 +181,8 @@ pub struct NodeResult {
     pub release_lag: Statistics,
     /// Response times of errors.
     pub error_latency: Statistics,
-    /// Actual first send minus the common start, ms.
+    /// Actual first send minus the common start and, where nodes are staggered, minus this node's
+    /// place within the gap, ms.
     pub first_send_ms: Option<f64>,
     /// Its clock against the orchestrator's.
     pub clock: Option<ClockOffset>,
