@@ -88,13 +88,50 @@ impl Open {
 
     /// Moves the first cursor up to now; returns how many requests that offered.
     pub(super) fn offer(&mut self, now_ns: u64, origin_ns: u64) -> u64 {
-        let before = self.offered;
-        while self.next_ns <= now_ns {
-            self.last_ns = self.next_ns;
-            self.offered += 1;
-            self.next_ns = self.instant_ns(self.offered, origin_ns);
+        if self.next_ns > now_ns {
+            return 0;
         }
+        let before = self.offered;
+        self.offered = self.first_after(now_ns, before, origin_ns);
+        self.last_ns = self.instant_ns(self.offered - 1, origin_ns);
+        self.next_ns = self.instant_ns(self.offered, origin_ns);
         self.offered - before
+    }
+
+    /// Takes what was intended before `in_time_ns` out of the backlog; returns how much that was.
+    pub(super) fn shed(&mut self, in_time_ns: u64, origin_ns: u64) -> u64 {
+        let is_late = |nth| self.instant_ns(nth, origin_ns) < in_time_ns;
+        if self.backlog() == 0 || !is_late(self.released) {
+            return 0;
+        }
+        let before = self.released;
+        let first = self.first_after(in_time_ns - 1, before, origin_ns);
+        self.released = first.min(self.offered);
+        self.released - before
+    }
+
+    /// The first request after `from` that is intended later than an instant, when `from` is not.
+    /// A few steps are the rule, but a plan may ask for more a turn than can be walked in it.
+    fn first_after(&self, instant_ns: u64, from: u64, origin_ns: u64) -> u64 {
+        let is_later = |nth| self.instant_ns(nth, origin_ns) > instant_ns;
+        let (mut not_later, mut step) = (from, 1_u64);
+        let mut later = loop {
+            let next = not_later.saturating_add(step);
+            if next == u64::MAX || is_later(next) {
+                break next;
+            }
+            not_later = next;
+            step = step.saturating_mul(2);
+        };
+        while later - not_later > 1 {
+            let middle = not_later + (later - not_later) / 2;
+            if is_later(middle) {
+                later = middle;
+            } else {
+                not_later = middle;
+            }
+        }
+        later
     }
 
     pub(super) fn backlog(&self) -> u64 {
@@ -178,6 +215,68 @@ impl Load {
                 .saturating_add(deadline_ns)
                 .saturating_add(1),
             _ => u64::MAX,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proto::workload::{Defaults, Params, TestType, Workload};
+
+    use super::*;
+
+    fn open(gap_s: f64, burst: u64, requests: u64) -> Open {
+        let params = Params {
+            burst: Some(burst),
+            requests: Some(requests),
+            ..Params::default()
+        };
+        let defaults = Defaults::of_rest(TestType::Tsunami, "http://127.0.0.1:8000/");
+        let workload = Workload::from_params(TestType::Tsunami, gap_s, &params, &defaults).unwrap();
+        let share = Plan::new(workload).share(0, 1);
+        let measured = share.open_loop.unwrap();
+        let mut open = Open::new(measured.clone());
+        open.begin(measured, 0);
+        open
+    }
+
+    #[test]
+    fn a_plan_that_nobody_could_walk_through_is_offered_and_shed_at_once() {
+        let mut open = open(1e-9, 1_000_000, 1_000_000_000_000);
+        assert_eq!(open.offer(99_999, 0), 100_000_000_000);
+        assert_eq!(open.shed(50_000, 0), 50_000_000_000);
+        assert_eq!(open.shed(50_000, 0), 0);
+        assert_eq!(open.offer(u64::MAX - 1, 0), 900_000_000_000);
+        assert_eq!((open.next_ns, open.last_ns), (u64::MAX, 999_999));
+        assert_eq!(open.shed(u64::MAX, 0), open.offered - 50_000_000_000);
+        assert_eq!(open.backlog(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_offered_and_shed_is_what_walking_finds(
+            burst in 1..50_u64,
+            requests in 1..500_u64,
+            mut instants in prop::collection::vec((0..60_000_000_u64, 0..60_000_000_u64), 1..10),
+        ) {
+            let mut open = open(0.001, burst, requests);
+            let (intended, mut shed) = (open.measured.clone(), 0);
+            let until = |ns: u64| {
+                let is_due = |nth: &u64| intended.intended_ns(*nth).unwrap() <= ns;
+                (0..requests).filter(is_due).count() as u64
+            };
+            instants.sort_unstable();
+            for (now_ns, in_time_ns) in instants {
+                open.offer(now_ns, 0);
+                let offered = until(now_ns);
+                prop_assert_eq!(open.offered, offered);
+                prop_assert_eq!(open.next_ns, intended.intended_ns(offered).unwrap_or(u64::MAX));
+                shed += open.shed(in_time_ns, 0);
+                prop_assert_eq!(open.released, shed);
+                let late = in_time_ns.checked_sub(1).map_or(0, until);
+                prop_assert!(shed >= late.min(offered));
+            }
         }
     }
 }

@@ -145,21 +145,16 @@ impl Engine {
 
     /// Everything due is offered; what finds a connection is sent, what is past its deadline shed.
     fn release_open(&mut self, now_ns: u64) {
-        let measured = self.load.measured();
         self.offer(now_ns);
-        while self.touched.len() < SENDS_A_CALL
-            && let Some((intended_ns, shed)) = self.next_of_backlog(now_ns)
-        {
-            if !shed {
-                let Some(slot) = self.take_ready() else { break };
-                self.assign(slot, intended_ns, now_ns, 1);
-            } else if measured {
-                self.tape.recorder.counts.shed += 1;
-            }
+        self.shed(now_ns);
+        while self.touched.len() < SENDS_A_CALL && self.has_backlog() {
+            let Some(slot) = self.take_ready() else { break };
             let Kind::Open(open) = &mut self.load.kind else {
                 return;
             };
+            let intended_ns = open.instant_ns(open.released, self.load.origin_ns);
             open.released += 1;
+            self.assign(slot, intended_ns, now_ns, 1);
         }
         self.end_open(now_ns);
     }
@@ -178,17 +173,21 @@ impl Engine {
         }
     }
 
-    /// The intended start of the request that has waited longest, and whether it is to be shed.
-    fn next_of_backlog(&self, now_ns: u64) -> Option<(u64, bool)> {
-        let Kind::Open(open) = &self.load.kind else {
-            return None;
+    /// Sheds what was intended longer ago than the deadline allows.
+    fn shed(&mut self, now_ns: u64) {
+        let (Kind::Open(open), Some(deadline_ns)) = (&mut self.load.kind, self.limits.deadline_ns)
+        else {
+            return;
         };
-        if open.backlog() == 0 {
-            return None;
+        let in_time_ns = now_ns.saturating_sub(deadline_ns);
+        let shed = open.shed(in_time_ns, self.load.origin_ns);
+        if self.load.measured() {
+            self.tape.recorder.counts.shed += shed;
         }
-        let intended_ns = open.instant_ns(open.released, self.load.origin_ns);
-        let past = |deadline_ns| now_ns > intended_ns.saturating_add(deadline_ns);
-        Some((intended_ns, self.limits.deadline_ns.is_some_and(past)))
+    }
+
+    fn has_backlog(&self) -> bool {
+        matches!(&self.load.kind, Kind::Open(open) if open.backlog() > 0)
     }
 
     fn end_open(&mut self, now_ns: u64) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::rig::{Rig, own_the_cores};
 use crate::server::{OK, Server};
@@ -67,6 +67,28 @@ fn a_large_burst_says_when_each_part_of_it_really_left() {
     let lag = &done.latencies.release_lag;
     let between_ns = lag.max() - lag.min();
     assert!(between_ns > 20_000, "all within {between_ns} ns");
+}
+
+#[test]
+fn a_plan_beyond_all_measure_is_stopped_at_once_with_its_books_in_order() {
+    let _cores = own_the_cores();
+    let server = Server::answering(OK);
+    for deadline_ms in [None, Some(20.0)] {
+        let mut rig = Rig::on(&server).bursts(1_000_000, 1e-9).seconds(604_800.0);
+        if let Some(deadline_ms) = deadline_ms {
+            rig = rig.deadline_ms(deadline_ms);
+        }
+        let begin = Instant::now();
+        let done = rig.stop_after(Duration::from_millis(200)).run();
+        assert!(done.counters.offered > 100_000_000_000_000);
+        assert!(done.counters.ok > 100, "{:?}", done.counters);
+        assert_eq!(done.counters.shed > 0, deadline_ms.is_some());
+        assert!(
+            begin.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            begin.elapsed()
+        );
+    }
 }
 
 /// More than the socket's buffers hold, by requests that fit them singly.

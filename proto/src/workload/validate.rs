@@ -9,8 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::{
-    Arrival, InvalidParam, Limit, Params, Rate, RateSpec, Request, Stage, Target, TestType,
-    Workload,
+    Arrival, InvalidParam, Limit, Params, RateSpec, Request, Stage, Target, TestType, Workload,
 };
 use crate::message::{DEFAULT_BURST, TestConfig};
 use crate::summary::Threshold;
@@ -207,17 +206,6 @@ fn arrival(kind: TestType, gap_s: f64, params: &Params, defaults: &Defaults) -> 
         params.burst.unwrap_or(defaults.burst),
         1..=BURST_MAX,
     )?;
-    // As many a second as a rate may ask for.
-    let milli = u128::from(burst) * 1_000_000_000_000 / u128::from(gap_ns);
-    if milli > u128::from(Rate::MILLI_MAX) {
-        let least_s = f64::from(burst) * 1e3 / Rate::MILLI_MAX as f64;
-        let problem = format!(
-            "bursts of {burst} every {gap_s} s are more than {} requests a second; \
-             make the gap {least_s} s or longer, or the burst smaller",
-            Rate::MILLI_MAX / 1000
-        );
-        return Err(InvalidParam::new("seconds", problem));
-    }
     Ok(Arrival::Bursts { gap_ns, burst })
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::codec;
+use crate::workload::Rate;
 
 const TARGET: &str = "http://127.0.0.1:8000/";
 
@@ -81,16 +82,6 @@ fn the_longest_body_fits_a_message_whatever_its_bytes() {
         let again = avalanche(serde_json::to_value(&params).unwrap()).unwrap();
         assert_eq!(again.request.body, body);
     }
-}
-
-#[test]
-fn bursts_are_held_to_the_greatest_rate() {
-    let bursts = |gap_s, burst| check(TestType::Tsunami, gap_s, json!({"burst": burst}));
-    assert!(bursts(0.1, 1_000_000).is_ok());
-    let error = bursts(0.099, 1_000_000).unwrap_err().to_string();
-    assert!(error.contains("10000000 requests a second"), "{error}");
-    assert!(error.contains("0.1 s or longer"), "{error}");
-    assert!(bursts(1e-9, 1).is_err());
 }
 
 #[test]
