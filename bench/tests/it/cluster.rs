@@ -27,13 +27,14 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 /// A broker, a test server, an orchestrator and drivers.
 pub(crate) struct Cluster {
-    pub(crate) folder: TempDir,
     pub(crate) broker: Option<Process>,
     pub(crate) bootstrap: String,
     pub(crate) target: Process,
     pub(crate) orchestrator: Process,
     pub(crate) drivers: Vec<Process>,
     pub(crate) rest: Rest,
+    /// After the processes, which write into it to their end.
+    pub(crate) folder: TempDir,
     _alone: MutexGuard<'static, ()>,
 }
 

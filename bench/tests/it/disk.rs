@@ -49,6 +49,7 @@ fn a_full_disk_stops_nothing_and_is_got_over() {
     cluster.await_broker();
     let next = cluster.run("/avalanche?requests=100&connections=4");
     assert_eq!(cluster.await_end(&next)["ok"], 200);
-    drop(cluster);
+    // What is mounted in it would keep the folder.
     drop(disk);
+    drop(cluster);
 }

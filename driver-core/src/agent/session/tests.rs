@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::unbounded;
 use proto::message::TestConfig;
 use proto::workload::{Params, TestType};
+use tempfile::TempDir;
 
 use super::*;
 use crate::affinity;
@@ -55,12 +56,16 @@ fn slow_target(pause: Duration) -> TcpListener {
     listener
 }
 
-fn session(target: &TcpListener, before: Option<JoinHandle<()>>) -> (Session, Receiver<Inbound>) {
+fn session(
+    target: &TcpListener,
+    before: Option<JoinHandle<()>>,
+) -> (Session, Receiver<Inbound>, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
     let port = target.local_addr().unwrap().port();
     let config = TestConfig {
         test_id: "t".into(),
         test_type: TestType::Tsunami,
-        test_message_delay: 0.05,
+        test_message_delay: 1.0,
         message_count_per_driver: 3,
         params: Params {
             target: Some(format!("http://127.0.0.1:{port}/")),
@@ -72,13 +77,13 @@ fn session(target: &TcpListener, before: Option<JoinHandle<()>>) -> (Session, Re
     };
     let settings = Settings {
         cpus: vec![affinity::allowed()[0]],
-        logs: tempfile::tempdir().unwrap().path().to_owned(),
+        logs: folder.path().to_owned(),
         default_target: String::new(),
         allow_targets: Vec::new(),
     };
     let (sender, events) = unbounded();
     let session = Session::prepare(1, &config, &Arc::new(settings), sender, before);
-    (session.unwrap(), events)
+    (session.unwrap(), events, folder)
 }
 
 fn next(events: &Receiver<Inbound>) -> SessionEvent {
@@ -91,7 +96,7 @@ fn next(events: &Receiver<Inbound>) -> SessionEvent {
 #[test]
 fn a_session_that_is_let_go_of_ends_its_preparation() {
     let target = silent_target();
-    let (session, _events) = session(&target.listener, None);
+    let (session, _events, _folder) = session(&target.listener, None);
     thread::sleep(Duration::from_millis(300));
     let begin = Instant::now();
     session.release().join().unwrap();
@@ -107,7 +112,7 @@ fn a_session_prepares_when_the_one_before_has_ended() {
     let target = slow_target(Duration::ZERO);
     let (end, may_end) = bounded::<()>(0);
     let before = thread::spawn(move || may_end.recv().unwrap_or_default());
-    let (_session, events) = session(&target, Some(before));
+    let (_session, events, _folder) = session(&target, Some(before));
     assert!(events.recv_timeout(Duration::from_millis(300)).is_err());
     drop(end);
     assert!(matches!(next(&events), SessionEvent::Prepared));
@@ -117,7 +122,7 @@ fn a_session_prepares_when_the_one_before_has_ended() {
 fn the_phases_are_told_when_they_come_and_the_stagger_is_no_skew() {
     const LEAD_NS: u64 = 400_000_000;
     let target = slow_target(Duration::from_millis(300));
-    let (mut session, events) = session(&target, None);
+    let (mut session, events, _folder) = session(&target, None);
     assert!(matches!(next(&events), SessionEvent::Prepared));
     let start_unix_ns = clock::unix_ns() + LEAD_NS;
     session.start(Begin {
@@ -128,26 +133,27 @@ fn the_phases_are_told_when_they_come_and_the_stagger_is_no_skew() {
     });
     assert!(matches!(next(&events), SessionEvent::Started));
     assert!(clock::unix_ns() >= start_unix_ns, "told before it started");
-    assert!(matches!(next(&events), SessionEvent::Draining));
-    let mut last = None;
+    let (mut last, mut has_drained) = (None, false);
     loop {
         match next(&events) {
+            SessionEvent::Draining => has_drained = true,
             SessionEvent::Report { report, .. } => last = Some(report),
             SessionEvent::Ended => break,
             _ => panic!("out of order"),
         }
     }
+    assert!(has_drained);
     let last = last.unwrap();
     assert_eq!((last.last, last.counters.ok), (true, 3));
-    // The last of three requests is intended 25 + 100 ms after the common start.
+    // The last of three requests is intended 0.5 + 2 s after the common start.
     assert!(
-        last.interval_end_ns > 425_000_000,
+        last.interval_end_ns > 2_800_000_000,
         "{}",
         last.interval_end_ns
     );
     let first_ns = last.first_send_ns.unwrap();
     assert!(
-        (0..20_000_000).contains(&first_ns),
+        (0..400_000_000).contains(&first_ns),
         "missed its place by {first_ns} ns"
     );
 }
