@@ -283,8 +283,8 @@ impl Engine {
     /// The core cannot go on: the load ends as failed, and what is in flight is accounted for.
     fn abandon(&mut self, error: &EngineError) {
         self.shared.fail(error.to_string());
-        self.load.phase = course::Phase::Over;
         let now_ns = monotonic_ns();
+        self.begin_draining(now_ns);
         for slot in 0..self.connections.len() {
             self.lose(slot, Loss::Aborted, now_ns);
         }

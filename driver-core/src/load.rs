@@ -139,37 +139,15 @@ impl Load {
         cpus: &[usize],
         intervals: &Sender<CoreInterval>,
     ) -> Result<Self, PrepareError> {
-        Self::prepare_with(plan, cpus, intervals, Setup::Newest)
+        Self::prepare_with(plan, cpus, intervals, Setup::Newest, drop)
     }
 
-    /// [`Self::prepare`] that can be ended early: `hold` gets the handle for it as soon as there is
-    /// something to stop. A preparation that is stopped fails.
-    ///
-    /// # Errors
-    /// As [`Self::prepare`].
-    pub fn prepare_stoppable(
-        plan: &Plan,
-        cpus: &[usize],
-        intervals: &Sender<CoreInterval>,
-        hold: impl FnOnce(Stopper),
-    ) -> Result<Self, PrepareError> {
-        Self::prepare_on(plan, cpus, intervals, Setup::Newest, hold)
-    }
-
-    /// [`Self::prepare`] with a ring as an older kernel would have it.
+    /// [`Self::prepare`] with the ring of any kernel, that can be ended early: `hold` gets the handle
+    /// for it as soon as there is something to stop. A preparation that is stopped fails.
     ///
     /// # Errors
     /// As [`Self::prepare`].
     pub fn prepare_with(
-        plan: &Plan,
-        cpus: &[usize],
-        intervals: &Sender<CoreInterval>,
-        setup: Setup,
-    ) -> Result<Self, PrepareError> {
-        Self::prepare_on(plan, cpus, intervals, setup, drop)
-    }
-
-    fn prepare_on(
         plan: &Plan,
         cpus: &[usize],
         intervals: &Sender<CoreInterval>,
@@ -220,7 +198,7 @@ impl Load {
     /// [`Self::start`] for a node that stands `stagger_ns` within the gap: every send of its
     /// schedule is intended that much later, and all is counted from the common start.
     pub fn start_staggered(&self, start_ns: u64, stagger_ns: u64) {
-        self.shared.start_staggered(start_ns, stagger_ns);
+        self.shared.start(start_ns, stagger_ns);
     }
 
     /// Where the load is at an instant of the monotonic clock.

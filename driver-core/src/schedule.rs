@@ -114,31 +114,37 @@ impl Schedule {
     /// Requests intended within `duration_ns` of the start; `u64::MAX` for that many and more.
     #[must_use]
     pub fn count_within(&self, duration_ns: u64) -> u64 {
-        let (mut within, mut beyond) = (0_u64, 1_u64);
-        let inside = |index| {
+        first_without(0, |index| {
             self.intended_ns(index)
                 .is_some_and(|instant| instant < duration_ns)
-        };
-        if !inside(0) {
-            return 0;
-        }
-        while inside(beyond) {
-            if beyond == u64::MAX {
-                return u64::MAX;
-            }
-            within = beyond;
-            beyond = beyond.saturating_mul(2);
-        }
-        while beyond - within > 1 {
-            let middle = within + (beyond - within) / 2;
-            if inside(middle) {
-                within = middle;
-            } else {
-                beyond = middle;
-            }
-        }
-        within + 1
+        })
     }
+}
+
+/// The first index from `from` on without a property that all before it have and none after it;
+/// `u64::MAX` for none. It gallops, then halves: a few steps when it is near, and never many.
+pub(crate) fn first_without(from: u64, has: impl Fn(u64) -> bool) -> u64 {
+    if !has(from) {
+        return from;
+    }
+    let (mut with, mut step) = (from, 1_u64);
+    let mut without = loop {
+        let next = with.saturating_add(step);
+        if next == u64::MAX || !has(next) {
+            break next;
+        }
+        with = next;
+        step = step.saturating_mul(2);
+    };
+    while without - with > 1 {
+        let middle = with + (without - with) / 2;
+        if has(middle) {
+            with = middle;
+        } else {
+            without = middle;
+        }
+    }
+    without
 }
 
 /// `index` requests at `milli` thousandths a second, rounded up to the next nanosecond.

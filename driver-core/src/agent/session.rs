@@ -18,6 +18,7 @@ use crate::collector::Collector;
 use crate::load::{Load, Phase, Stopper};
 use crate::plan::Plan;
 use crate::recorder::CoreInterval;
+use crate::ring::Setup;
 use crate::schedule::Schedule;
 use crate::session::{Follower, SessionOptions, follow};
 
@@ -206,7 +207,8 @@ impl Work {
         }
         let plan = Plan::new(workload.clone());
         let hold = |load| self.brake.hold(load);
-        let load = Load::prepare_stoppable(&plan, &self.settings.cpus, intervals, hold);
+        let cpus = &self.settings.cpus;
+        let load = Load::prepare_with(&plan, cpus, intervals, Setup::Newest, hold);
         Ok((workload, load.map_err(|error| error.to_string())?))
     }
 

@@ -3,6 +3,7 @@
 use super::Limits;
 use crate::plan::{OpenLoop, Plan, Share};
 use crate::recorder::Recorder;
+use crate::schedule::first_without;
 
 /// Where a core is in the load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,13 +87,14 @@ impl Open {
         })
     }
 
-    /// Moves the first cursor up to now; returns how many requests that offered.
+    /// Moves the first cursor up to now; returns how many requests that offered. It searches rather
+    /// than walks, since a plan may ask for more in a turn than can be walked in it.
     pub(super) fn offer(&mut self, now_ns: u64, origin_ns: u64) -> u64 {
         if self.next_ns > now_ns {
             return 0;
         }
         let before = self.offered;
-        self.offered = self.first_after(now_ns, before, origin_ns);
+        self.offered = first_without(before, |nth| self.instant_ns(nth, origin_ns) <= now_ns);
         self.last_ns = self.instant_ns(self.offered - 1, origin_ns);
         self.next_ns = self.instant_ns(self.offered, origin_ns);
         self.offered - before
@@ -100,38 +102,10 @@ impl Open {
 
     /// Takes what was intended before `in_time_ns` out of the backlog; returns how much that was.
     pub(super) fn shed(&mut self, in_time_ns: u64, origin_ns: u64) -> u64 {
-        let is_late = |nth| self.instant_ns(nth, origin_ns) < in_time_ns;
-        if self.backlog() == 0 || !is_late(self.released) {
-            return 0;
-        }
+        let is_late = |nth| nth < self.offered && self.instant_ns(nth, origin_ns) < in_time_ns;
         let before = self.released;
-        let first = self.first_after(in_time_ns - 1, before, origin_ns);
-        self.released = first.min(self.offered);
+        self.released = first_without(before, is_late);
         self.released - before
-    }
-
-    /// The first request after `from` that is intended later than an instant, when `from` is not.
-    /// A few steps are the rule, but a plan may ask for more a turn than can be walked in it.
-    fn first_after(&self, instant_ns: u64, from: u64, origin_ns: u64) -> u64 {
-        let is_later = |nth| self.instant_ns(nth, origin_ns) > instant_ns;
-        let (mut not_later, mut step) = (from, 1_u64);
-        let mut later = loop {
-            let next = not_later.saturating_add(step);
-            if next == u64::MAX || is_later(next) {
-                break next;
-            }
-            not_later = next;
-            step = step.saturating_mul(2);
-        };
-        while later - not_later > 1 {
-            let middle = not_later + (later - not_later) / 2;
-            if is_later(middle) {
-                later = middle;
-            } else {
-                not_later = middle;
-            }
-        }
-        later
     }
 
     pub(super) fn backlog(&self) -> u64 {

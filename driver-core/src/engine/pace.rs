@@ -95,9 +95,8 @@ impl Engine {
     }
 
     fn sleep(&mut self, until_ns: u64) -> io::Result<()> {
-        let chore_ns = self.next_upkeep_ns();
         let until_ns = until_ns
-            .min(chore_ns)
+            .min(self.next_upkeep_ns())
             .min(self.load.next_chore_ns(&self.limits));
         // What passes before the sleep is a stall; only what passes in it is not.
         let now_ns = monotonic_ns();

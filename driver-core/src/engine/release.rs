@@ -274,7 +274,7 @@ impl Engine {
 
     /// Sends nothing more; requests in flight are waited for until then, and bounded by their own
     /// timeout.
-    fn begin_draining(&mut self, until_ns: u64) {
+    pub(super) fn begin_draining(&mut self, until_ns: u64) {
         if !self.is_ending() {
             self.shared.drains();
         }

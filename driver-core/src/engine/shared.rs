@@ -55,13 +55,9 @@ impl Shared {
         &self.bells[core]
     }
 
-    /// Sets the start instant, ns of the monotonic clock. The first call counts.
-    pub fn start(&self, start_ns: u64) {
-        self.start_staggered(start_ns, 0);
-    }
-
-    /// As [`Self::start`], with a schedule that is `stagger_ns` later.
-    pub fn start_staggered(&self, start_ns: u64, stagger_ns: u64) {
+    /// Sets the start instant, ns of the monotonic clock, and how much later than in its schedule
+    /// this node sends. The first call counts.
+    pub fn start(&self, start_ns: u64, stagger_ns: u64) {
         if self.started().is_none() {
             self.stagger_ns.store(stagger_ns, Ordering::Relaxed);
         }
@@ -193,8 +189,8 @@ mod tests {
     fn the_first_start_counts() {
         let shared = Shared::new(vec![Wake::new().unwrap()], 0);
         assert_eq!(shared.started(), None);
-        shared.start(17);
-        shared.start(18);
+        shared.start(17, 0);
+        shared.start(18, 0);
         assert_eq!(shared.started(), Some(17));
     }
 }

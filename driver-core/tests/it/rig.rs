@@ -162,7 +162,7 @@ impl Rig {
         let (give, intervals) = bounded(4 * self.cores);
         let plan = Plan::new(self.workload());
         Ok((
-            Load::prepare_with(&plan, &cpus, &give, self.setup)?,
+            Load::prepare_with(&plan, &cpus, &give, self.setup, drop)?,
             intervals,
         ))
     }

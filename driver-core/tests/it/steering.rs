@@ -128,7 +128,7 @@ fn a_stall_of_the_core_shows_in_response_time_and_release_lag() {
             engine.run(|_| {}).await.unwrap();
         });
     });
-    steered.start(monotonic_ns() + 50_000_000);
+    steered.start(monotonic_ns() + 50_000_000, 0);
     let mut collector = Collector::new(1);
     while !collector.is_complete() {
         let interval = intervals.recv_timeout(Duration::from_secs(20)).unwrap();
