@@ -2,6 +2,7 @@
 //! as `"YES"`, and leave fields out.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 
@@ -28,80 +29,60 @@ pub(crate) struct Truth(pub(crate) bool);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Text(pub(crate) String);
 
-struct WholeVisitor;
-struct SignedVisitor;
+/// A kind of whole number, by its range.
+trait Integer: Sized {
+    const EXPECTED: &'static str;
+
+    fn of(value: i128) -> Option<Self>;
+}
+
+impl Integer for Whole {
+    const EXPECTED: &'static str = "a whole number from 0 up";
+
+    fn of(value: i128) -> Option<Self> {
+        u64::try_from(value).ok().map(Self)
+    }
+}
+
+impl Integer for Signed {
+    const EXPECTED: &'static str = "a whole number";
+
+    fn of(value: i128) -> Option<Self> {
+        i64::try_from(value).ok().map(Self)
+    }
+}
+
+struct IntegerVisitor<T>(PhantomData<T>);
 struct NumberVisitor;
 struct TruthVisitor;
 struct TextVisitor;
 
-impl Visitor<'_> for WholeVisitor {
-    type Value = Whole;
+impl<T: Integer> Visitor<'_> for IntegerVisitor<T> {
+    type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a whole number from 0 up")
+        f.write_str(T::EXPECTED)
     }
 
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Whole, E> {
-        Ok(Whole(value))
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<T, E> {
+        T::of(value.into()).ok_or_else(|| E::invalid_value(Unexpected::Unsigned(value), &self))
     }
 
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Whole, E> {
-        u64::try_from(value)
-            .map(Whole)
-            .map_err(|_| E::invalid_value(Unexpected::Signed(value), &self))
-    }
-
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // guarded by the range
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Whole, E> {
-        if value.fract() == 0.0 && (0.0..=EXACT_FLOAT_MAX).contains(&value) {
-            Ok(Whole(value as u64))
-        } else {
-            Err(E::invalid_value(Unexpected::Float(value), &self))
-        }
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Whole, E> {
-        let text = text.trim();
-        if let Ok(value) = text.parse() {
-            return Ok(Whole(value));
-        }
-        match text.parse::<f64>() {
-            Ok(number) => self.visit_f64(number),
-            Err(_) => Err(E::invalid_value(Unexpected::Str(text), &self)),
-        }
-    }
-}
-
-impl Visitor<'_> for SignedVisitor {
-    type Value = Signed;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a whole number")
-    }
-
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Signed, E> {
-        Ok(Signed(value))
-    }
-
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Signed, E> {
-        i64::try_from(value)
-            .map(Signed)
-            .map_err(|_| E::invalid_value(Unexpected::Unsigned(value), &self))
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<T, E> {
+        T::of(value.into()).ok_or_else(|| E::invalid_value(Unexpected::Signed(value), &self))
     }
 
     #[allow(clippy::cast_possible_truncation)] // guarded by the range
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Signed, E> {
-        if value.fract() == 0.0 && value.abs() <= EXACT_FLOAT_MAX {
-            Ok(Signed(value as i64))
-        } else {
-            Err(E::invalid_value(Unexpected::Float(value), &self))
-        }
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<T, E> {
+        let is_exact = value.fract() == 0.0 && value.abs() <= EXACT_FLOAT_MAX;
+        let whole = is_exact.then_some(value as i128).and_then(T::of);
+        whole.ok_or_else(|| E::invalid_value(Unexpected::Float(value), &self))
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Signed, E> {
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
         let text = text.trim();
-        if let Ok(value) = text.parse() {
-            return Ok(Signed(value));
+        if let Some(value) = text.parse().ok().and_then(T::of) {
+            return Ok(value);
         }
         match text.parse::<f64>() {
             Ok(number) => self.visit_f64(number),
@@ -199,13 +180,13 @@ impl Visitor<'_> for TextVisitor {
 
 impl<'de> Deserialize<'de> for Whole {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(WholeVisitor)
+        deserializer.deserialize_any(IntegerVisitor(PhantomData))
     }
 }
 
 impl<'de> Deserialize<'de> for Signed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SignedVisitor)
+        deserializer.deserialize_any(IntegerVisitor(PhantomData))
     }
 }
 
