@@ -332,21 +332,30 @@ fn sample(observed: &Observed, requests: u64, seconds: f64, target_busy: f64) ->
         ("requests", requests),
         ("seconds", seconds),
         ("wall_seconds", usage.seconds),
-        ("cpu_seconds", usage.cpu_seconds()),
         ("user_seconds", usage.user_seconds),
-        ("rss_mib", usage.rss_mib),
         ("requests_per_second", per(seconds)),
         ("requests_per_cpu_second", per(usage.cpu_seconds())),
-        ("generator_busy_share", usage.cpu_seconds() / usage.seconds),
         ("target_busy_share", target_busy),
-        ("steal_share", observed.steal_share),
-        ("foreign_share", observed.foreign_share),
-        ("failed", f64::from(u8::from(usage.code != Some(0)))),
     ];
-    metrics
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    let mut sample = circumstances(observed);
+    sample.extend(metrics.map(|(name, value)| (name.to_owned(), value)));
+    sample
+}
+
+/// What a run of a generator took, and what else the machine did meanwhile.
+pub(crate) fn circumstances(observed: &Observed) -> Sample {
+    let usage: &Usage = &observed.run.usage;
+    Sample::from(
+        [
+            ("cpu_seconds", usage.cpu_seconds()),
+            ("generator_busy_share", usage.cpu_seconds() / usage.seconds),
+            ("rss_mib", usage.rss_mib),
+            ("steal_share", observed.steal_share),
+            ("foreign_share", observed.foreign_share),
+            ("failed", f64::from(u8::from(usage.code != Some(0)))),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    )
 }
 
 /// The ratios to the mean of the reference's neighbours in time.

@@ -142,16 +142,7 @@ fn measure_once(
     target.reset(Some(rate))?;
     let observed = rig.observe(command, seconds, target)?;
     let mut sample = stamped(&target.report()?, rate);
-    let usage = &observed.run.usage;
-    let circumstances = [
-        ("cpu_seconds", usage.cpu_seconds()),
-        ("generator_busy_share", usage.cpu_seconds() / usage.seconds),
-        ("rss_mib", usage.rss_mib),
-        ("steal_share", observed.steal_share),
-        ("foreign_share", observed.foreign_share),
-        ("failed", f64::from(u8::from(usage.code != Some(0)))),
-    ];
-    sample.extend(circumstances.map(|(name, value)| (name.to_owned(), value)));
+    sample.extend(throughput::circumstances(&observed));
     Ok(sample)
 }
 

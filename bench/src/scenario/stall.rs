@@ -217,16 +217,8 @@ fn measure_once(
     let mut sample: Sample = reported::read(tool, &observed.run.stdout)
         .metrics()
         .collect();
-    let circumstances = [
-        ("requests", target.count()? as f64),
-        ("steal_share", observed.steal_share),
-        ("foreign_share", observed.foreign_share),
-        (
-            "failed",
-            f64::from(u8::from(observed.run.usage.code != Some(0))),
-        ),
-    ];
-    sample.extend(circumstances.map(|(name, value)| (name.to_owned(), value)));
+    sample.insert("requests".to_owned(), target.count()? as f64);
+    sample.extend(throughput::circumstances(&observed));
     Ok(sample)
 }
 
