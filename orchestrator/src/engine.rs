@@ -262,7 +262,7 @@ impl Engine {
 
     fn restore_ended(&mut self, test_id: &str) -> Result<(), StoreError> {
         if let Some(run) = self.store.run(test_id)? {
-            self.state.restore_ended(run, &[]);
+            self.state.restore_ended(run);
         }
         let state = &mut self.state;
         self.store
@@ -337,7 +337,7 @@ impl Engine {
                     message.token,
                 );
                 if let Err(error) = sent {
-                    let event = Event::Delivered(message.token, Err(error.to_string()));
+                    let event = Event::Delivered(message.token, Err(error));
                     for action in self.state.apply(event, now()) {
                         self.perform(action);
                     }

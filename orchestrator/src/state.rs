@@ -19,6 +19,7 @@ mod view;
 
 use std::collections::BTreeMap;
 
+use proto::bus::BusError;
 use proto::log::Level;
 use proto::message::{ClockProbe, Heartbeat, Metrics, Role};
 use proto::topic::Topic;
@@ -104,9 +105,6 @@ impl State {
             if let Ok(live) = Live::new(run, &state.settings.default_target) {
                 state.open.insert(live.run.test_id.clone(), live);
             }
-        }
-        for report in &restored.reports {
-            state.absorb_stored(report);
         }
         state
     }
@@ -211,7 +209,7 @@ impl State {
     fn delivered(
         &mut self,
         token: u64,
-        outcome: Result<(), String>,
+        outcome: Result<(), BusError>,
         now: Now,
         actions: &mut Actions,
     ) {
@@ -226,9 +224,9 @@ impl State {
                 }
             }
             Err(error) => {
-                let fields = json!({"error": error});
+                let fields = json!({"error": error.to_string()});
                 log(actions, Level::Warn, "delivery_failed", fields);
-                if outbox::is_for_ever(&error) {
+                if error == BusError::TooLarge {
                     self.give_up_sending(token, &error, now, actions);
                 } else {
                     self.outbox.failed(token);
@@ -238,7 +236,7 @@ impl State {
     }
 
     /// The broker never takes this message. Of a test it can only be the config: nobody can run it.
-    fn give_up_sending(&mut self, token: u64, error: &str, now: Now, actions: &mut Actions) {
+    fn give_up_sending(&mut self, token: u64, error: &BusError, now: Now, actions: &mut Actions) {
         let Some(message) = self.outbox.remove(token) else {
             return;
         };

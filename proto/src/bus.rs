@@ -23,7 +23,7 @@ use rdkafka::error::KafkaError;
 use thiserror::Error;
 
 /// What can go wrong between a node and the broker.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BusError {
     /// A property that this build or this program does not take.
     #[error("the Kafka property {name} is not taken: {remedy}")]
@@ -39,6 +39,9 @@ pub enum BusError {
     /// The local send queue is full: the broker has been away for long.
     #[error("the send queue to the broker is full; the message is kept and sent again")]
     QueueFull,
+    /// The client or the broker takes no message of this length, however often it is tried.
+    #[error("the message is longer than the client or the broker takes (MessageSizeTooLarge)")]
+    TooLarge,
     /// The broker does not answer.
     #[error("no broker answers at {brokers}: {reason}; {remedy}")]
     Unreachable {

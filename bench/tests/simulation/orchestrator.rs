@@ -9,6 +9,7 @@ use orchestrator::state::{
     Action, Broker, Change, Command, Event, Now, Outgoing, Reply, Restored, Settings, State,
     TestRow,
 };
+use proto::bus::BusError;
 use proto::codec;
 use proto::message::Metrics;
 use proto::topic::Topic;
@@ -82,15 +83,10 @@ impl Disk {
             .filter(|(run, _)| !run.phase.has_ended())
             .map(|(run, _)| run.clone())
             .collect();
-        let reports = open
-            .iter()
-            .flat_map(|run| self.reports_of(&run.test_id))
-            .collect();
         Restored {
             nodes: self.nodes.values().cloned().collect(),
             rows,
             open,
-            reports,
             outbox: self.outbox.values().cloned().collect(),
             cluster_id: self.cluster_id.clone(),
         }
@@ -186,11 +182,7 @@ impl Orchestrator {
         now_ns: u64,
     ) {
         let Some(state) = &mut self.state else { return };
-        let outcome = if arrived {
-            Ok(())
-        } else {
-            Err("lost".to_owned())
-        };
+        let outcome = arrived.then_some(()).ok_or(BusError::QueueFull);
         let actions = state.apply(Event::Delivered(token, outcome), at(now_ns));
         self.perform(actions, rng, bus, now_ns);
     }
@@ -226,7 +218,15 @@ impl Orchestrator {
             retention_tests: 0,
             retention_ms: 0,
         };
-        let mut state = State::restore(settings, self.disk.restored());
+        let restored = self.disk.restored();
+        let open = restored.open.iter();
+        let reports: Vec<Metrics> = open
+            .flat_map(|run| self.disk.reports_of(&run.test_id))
+            .collect();
+        let mut state = State::restore(settings, restored);
+        for report in &reports {
+            state.absorb_stored(report);
+        }
         let broker = Broker {
             is_connected: true,
             cluster_id: Some("cluster".to_owned()),
@@ -263,7 +263,10 @@ impl Orchestrator {
         let Some(state) = &mut self.state else { return };
         if state.needs_reports(test_id) {
             let (run, _) = self.disk.runs[test_id].clone();
-            state.restore_ended(run, &self.disk.reports_of(test_id));
+            state.restore_ended(run);
+            for report in self.disk.reports_of(test_id) {
+                state.absorb_stored(&report);
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! What goes into the fold and what comes out of it.
 
+use proto::bus::BusError;
 use proto::histogram::LatenciesWire;
 use proto::log::Level;
 use proto::message::{Heartbeat, Metrics, Register, TestConfig, Trigger};
@@ -60,7 +61,7 @@ pub enum Event {
     /// The client of a command has stopped waiting for the reply.
     ClientGone(u64),
     /// The broker has a message of ours, or refuses it.
-    Delivered(u64, Result<(), String>),
+    Delivered(u64, Result<(), BusError>),
     /// What is known of the broker.
     Broker(Broker),
     /// Whether the store takes what it is given; the reason if not.
@@ -267,11 +268,9 @@ pub struct Restored {
     pub nodes: Vec<NodeRecord>,
     /// Every test, in the order of creation.
     pub rows: Vec<TestRow>,
-    /// The runs that have not ended.
-    pub open: Vec<Run>,
-    /// The reports on them, of a store in memory. Those of a file are many; they go one by one to
+    /// The runs that have not ended. The reports on them are many; they go one by one to
     /// [`State::absorb_stored`](super::State::absorb_stored).
-    pub reports: Vec<Metrics>,
+    pub open: Vec<Run>,
     /// Messages whose delivery is not known.
     pub outbox: Vec<Outgoing>,
     /// The log that was read.

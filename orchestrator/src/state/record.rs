@@ -217,16 +217,12 @@ impl State {
             && !self.ended.holds(test_id)
     }
 
-    /// Gives back a run that ended, with reports that were stored on it; further ones go to
+    /// Gives back a run that ended; the reports that were stored on it go to
     /// [`Self::absorb_stored`].
-    pub fn restore_ended(&mut self, run: Run, reports: &[Metrics]) {
-        let Ok(mut live) = Live::new(run, &self.settings.default_target) else {
-            return;
-        };
-        for report in reports {
-            live.absorb(report, 0);
+    pub fn restore_ended(&mut self, run: Run) {
+        if let Ok(live) = Live::new(run, &self.settings.default_target) {
+            self.ended.put(live);
         }
-        self.ended.put(live);
     }
 
     /// Takes back [`Self::restore_ended`], since its reports cannot be read.

@@ -86,20 +86,17 @@ impl World {
     pub(super) fn restart(&mut self) {
         let open = |(run, _): &(Run, TestRow)| (!run.phase.has_ended()).then(|| run.clone());
         let open: Vec<Run> = self.runs.values().filter_map(open).collect();
-        let is_open = |id: &str| open.iter().any(|run| run.test_id == id);
-        let reports = self
-            .reports
-            .iter()
-            .filter(|report| is_open(&report.test_id));
         let restored = Restored {
             nodes: self.nodes.values().cloned().collect(),
             rows: self.runs.values().map(|(_, row)| row.clone()).collect(),
-            reports: reports.cloned().collect(),
             open,
             outbox: self.outbox.values().cloned().collect(),
             cluster_id: self.cluster_id.clone(),
         };
         self.state = State::restore(settings(), restored);
+        for report in &self.reports {
+            self.state.absorb_stored(report);
+        }
         self.connect("one");
     }
 

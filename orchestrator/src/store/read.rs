@@ -49,7 +49,6 @@ impl Store {
                 nodes: self.texts("SELECT record FROM nodes", "a driver")?,
                 rows: self.rows()?,
                 open: self.open_runs()?,
-                reports: Vec::new(),
                 outbox: self.outbox()?,
                 cluster_id: self.meta("cluster_id")?,
             },

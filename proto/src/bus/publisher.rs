@@ -21,7 +21,7 @@ pub struct Delivery {
     pub token: u64,
     /// Why it did not arrive; `None` when the broker has it. A message that "failed" may still have
     /// arrived, so sending it again may double it.
-    pub error: Option<String>,
+    pub error: Option<BusError>,
 }
 
 #[derive(Default)]
@@ -49,7 +49,7 @@ impl ProducerContext for Deliveries {
                 self.client.health.is_up_again();
                 None
             }
-            Err((error, _)) => Some(error.to_string()),
+            Err((error, _)) => Some(undelivered(error.clone())),
         };
         let delivery = Delivery {
             token: *token,
@@ -59,6 +59,14 @@ impl ProducerContext for Deliveries {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(delivery);
+    }
+}
+
+fn undelivered(error: KafkaError) -> BusError {
+    match error {
+        KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => BusError::QueueFull,
+        KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge) => BusError::TooLarge,
+        error => BusError::Kafka(error),
     }
 }
 
@@ -105,10 +113,7 @@ impl Publisher {
             .payload(payload);
         self.producer
             .send(record)
-            .map_err(|(error, _)| match error {
-                KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => BusError::QueueFull,
-                error => BusError::Kafka(error),
-            })
+            .map_err(|(error, _)| undelivered(error))
     }
 
     /// Serves the client's callbacks for up to `timeout` and returns the deliveries since the last

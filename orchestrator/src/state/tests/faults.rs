@@ -203,7 +203,7 @@ fn what_waits_is_sent_again_until_the_broker_has_it() {
     let token = world.published.last().unwrap().token;
     let copies = |world: &World| world.published.iter().filter(|m| m.token == token).count();
     assert_eq!(copies(&world), 1);
-    world.event(Event::Delivered(token, Err("no broker".into())));
+    world.event(Event::Delivered(token, Err(BusError::QueueFull)));
     world.pulse();
     world.pulse();
     assert_eq!(copies(&world), 2);

@@ -279,8 +279,7 @@ fn a_test_that_no_broker_takes_is_refused_or_fails_and_is_not_tried_for_ever() {
     );
     world.create("u");
     let token = world.published.last().unwrap().token;
-    let refused = "Message production error: MessageSizeTooLarge".to_owned();
-    world.event(Event::Delivered(token, Err(refused)));
+    world.event(Event::Delivered(token, Err(BusError::TooLarge)));
     assert_eq!(world.phase("u"), Phase::Failed);
     assert!(
         world.reason("u").contains("TooLarge"),
