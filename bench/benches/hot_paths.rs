@@ -11,8 +11,9 @@ use driver_core::http::{self, HeadMemo, Reader};
 use driver_core::recorder::{Instants, Recorder};
 use driver_core::schedule::Schedule;
 use proto::histogram::{self, Latencies, SparseLatencies};
-use proto::message::{Health, LatencyFigures, Metrics, Report};
-use proto::summary::{Counters, Summary};
+use proto::measure::{Counters, Health, LatencyFigures, Report};
+use proto::message::Metrics;
+use proto::summary::Summary;
 use proto::workload::{Arrival, Request, Target};
 
 const PLAIN: &[u8] = b"HTTP/1.1 200 OK\r\nServer: M\r\nContent-Length: 11\r\n\r\nHello World";

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use proto::histogram::{Latencies, SparseLatencies};
-use proto::message::{Connections, Health, LatencyFigures, Outcome, Report};
-use proto::summary::{Counters, SecondRow, Statistics};
+use proto::measure::{Connections, Counters, Health, LatencyFigures, Outcome, Report, SecondRow};
+use proto::summary::Statistics;
 
 use crate::recorder::{CoreHealth, CoreInterval};
 

@@ -8,7 +8,8 @@ use std::path::Path;
 use hdrhistogram::Histogram;
 use proto::codec;
 use proto::histogram::encode;
-use proto::summary::{Counters, Statistics};
+use proto::measure::Counters;
+use proto::summary::Statistics;
 use proto::units::{ns_to_ms, ns_to_seconds};
 use serde::Serialize;
 

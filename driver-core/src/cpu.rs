@@ -1,7 +1,7 @@
 //! What the machine did with the CPUs that the load runs on, from `/proc/stat`: whether they were
 //! busy with something, and whether a hypervisor took them away.
 
-use proto::message::Health;
+use proto::measure::Health;
 
 use crate::recorder::CoreHealth;
 

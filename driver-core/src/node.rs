@@ -10,9 +10,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use proto::measure::ClockOffset;
 use proto::message::{
-    ClockEcho, ClockOffset, ClockProbe, Heartbeat, NodeState, Role, TestConfig, Trigger,
-    TriggerKind,
+    ClockEcho, ClockProbe, Heartbeat, NodeState, Role, TestConfig, Trigger, TriggerKind,
 };
 
 mod interface;

@@ -8,8 +8,8 @@
 
 use std::collections::VecDeque;
 
+use proto::measure::SecondRow;
 use proto::message::Metrics;
-use proto::summary::SecondRow;
 
 /// Reports that wait before some are merged; two minutes of one test.
 pub const WAITING_MAX: usize = 120;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crossbeam_channel::Sender;
 use hdrhistogram::Histogram;
 use proto::histogram::{HIGHEST_NS, LOWEST_NS, Latencies};
-use proto::summary::{Counters, ErrorCounters};
+use proto::measure::{Counters, ErrorCounters};
 
 /// Status codes have three digits.
 const STATUSES: usize = 1000;

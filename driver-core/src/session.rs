@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use proto::message::{ClockOffset, Health, Outcome, Report};
+use proto::measure::{ClockOffset, Health, Outcome, Report};
 
 use crate::collector::Collector;
 use crate::core_log::CoreLog;

@@ -7,7 +7,8 @@
 
 use std::collections::VecDeque;
 
-use proto::message::{ClockEcho, ClockOffset};
+use proto::measure::ClockOffset;
+use proto::message::ClockEcho;
 
 /// Probes that are remembered, one a second: older ones say little about a drifting clock.
 const WINDOW: usize = 30;

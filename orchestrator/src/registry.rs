@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use proto::message::{ClockOffset, Heartbeat, NodeState, Register};
+use proto::measure::ClockOffset;
+use proto::message::{Heartbeat, NodeState, Register};
 use serde::{Deserialize, Serialize};
 
 use crate::clock_offset::Estimator;

@@ -10,7 +10,8 @@
 
 use std::collections::BTreeMap;
 
-use proto::message::{ClockOffset, TestConfig};
+use proto::measure::ClockOffset;
+use proto::message::TestConfig;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 

@@ -5,8 +5,10 @@
 //! | [`message`] | the five messages of the bus, one a [`topic`] |
 //! | [`codec`] | their JSON, encoded exactly and decoded liberally |
 //! | [`workload`] | what load a test puts on its target: raw parameters, and their validated form |
+//! | [`measure`] | what was measured, in plain numbers: counts, reports, a clock's offset |
 //! | [`histogram`] | the one shape of latency histograms, and its V2-deflate form on the wire |
 //! | [`summary`] | the pure fold from reports to a result: merge, statistics, accounting, verdict |
+//! | [`fuzzing`] | what must hold for any bytes at all: the bodies of the fuzz targets |
 //! | [`bus`] | the one place that names `rdkafka` |
 //! | [`clock`] | the monotonic and the wall clock, and the anchor between them |
 //! | [`log`] | one JSON object a line on standard output |
@@ -26,10 +28,12 @@
 pub mod bus;
 pub mod clock;
 pub mod codec;
+pub mod fuzzing;
 pub mod histogram;
 pub mod id;
 mod lenient;
 pub mod log;
+pub mod measure;
 pub mod message;
 pub mod summary;
 pub mod topic;

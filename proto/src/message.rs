@@ -4,19 +4,17 @@
 //! written by others to the same reference work with our nodes. Decoding is liberal: unknown fields are
 //! ignored, numbers may be strings, absent optional fields take their stated default.
 
-mod check;
 mod heartbeat;
 mod metrics;
 mod register;
 mod test_config;
 mod trigger;
 
-pub use check::check_message;
 pub use heartbeat::{ClockEcho, ClockProbe, Heartbeat, NodeState, Role};
-pub use metrics::{Connections, Health, LatencyFigures, Metrics, Outcome, Report};
+pub use metrics::Metrics;
 pub use register::{REGISTER_TYPE, Register};
 pub use test_config::{DEFAULT_BURST, DEFAULT_COUNT, TestConfig};
-pub use trigger::{ClockOffset, Trigger, TriggerKind};
+pub use trigger::{Trigger, TriggerKind};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -9,7 +9,6 @@
 //! - A report covers a range of a node's sequence numbers. A range that is already covered is a
 //!   duplicate and changes nothing; a range that never came is a gap and is named.
 
-mod counters;
 mod fold;
 mod ranges;
 mod result;
@@ -18,7 +17,6 @@ mod statistics;
 mod threshold;
 mod verdict;
 
-pub use counters::{Counters, ErrorCounters, Imbalance, SecondRow};
 pub use fold::{Absorbed, Figures, NodeSummary, Summary, Totals};
 pub use result::{
     Accounting, Bytes, Context, Coverage, CurvePoint, MissingReports, NodeResult, Tally,

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use proto::bus::{BusSettings, EmbeddedBroker};
 use proto::histogram::{Latencies, SparseLatencies};
-use proto::message::{LatencyFigures, Metrics, Report};
-use proto::summary::{Counters, SecondRow};
+use proto::measure::{Counters, LatencyFigures, Report, SecondRow};
+use proto::message::Metrics;
 
 use crate::output::View;
 use crate::results::{Cell, Document, Settings};
@@ -173,7 +173,7 @@ fn message(node: u32, second: u64, latencies: &SparseLatencies) -> Metrics {
             seconds: vec![row],
             first_send_ns: Some(0),
             clock: None,
-            health: proto::message::Health::default(),
+            health: proto::measure::Health::default(),
             connections: None,
             outcome: None,
             reason: None,

@@ -5,11 +5,8 @@ use driver_core::outbox::Outbox;
 use fastrand::Rng;
 use proto::codec;
 use proto::histogram::{Latencies, SparseLatencies};
-use proto::message::{
-    Heartbeat, LatencyFigures, Metrics, Outcome, REGISTER_TYPE, Register, Report, Role, TestConfig,
-    Trigger,
-};
-use proto::summary::{Counters, SecondRow};
+use proto::measure::{Counters, LatencyFigures, Outcome, Report, SecondRow};
+use proto::message::{Heartbeat, Metrics, REGISTER_TYPE, Register, Role, TestConfig, Trigger};
 use proto::topic::Topic;
 
 use crate::bus::Bus;

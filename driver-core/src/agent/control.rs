@@ -8,11 +8,8 @@ use std::time::Duration;
 
 use crossbeam_channel::RecvTimeoutError;
 use proto::bus::BusError;
-use proto::message::{
-    Health, Heartbeat, LatencyFigures, Metrics, Outcome, REGISTER_TYPE, Register, Report,
-    TestConfig, TriggerKind,
-};
-use proto::summary::Counters;
+use proto::measure::{Counters, Health, LatencyFigures, Outcome, Report};
+use proto::message::{Heartbeat, Metrics, REGISTER_TYPE, Register, TestConfig, TriggerKind};
 use proto::workload::Workload;
 use proto::{clock, id, log};
 use serde_json::json;

@@ -9,7 +9,8 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use proto::clock::{self, Anchor};
-use proto::message::{ClockOffset, LatencyFigures, Report, TestConfig};
+use proto::measure::{ClockOffset, LatencyFigures, Report};
+use proto::message::TestConfig;
 use proto::workload::Workload;
 
 use super::is_allowed;

@@ -3,8 +3,7 @@
 use std::io::Write;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use proto::message::Report;
-use proto::summary::Counters;
+use proto::measure::{Counters, Report};
 use proto::units::{NS_PER_MS, format_ns};
 use proto::workload::Workload;
 

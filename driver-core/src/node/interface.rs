@@ -1,6 +1,7 @@
 //! What happens to a node, and what it wants done.
 
-use proto::message::{ClockOffset, ClockProbe, TestConfig, Trigger};
+use proto::measure::ClockOffset;
+use proto::message::{ClockProbe, TestConfig, Trigger};
 
 /// What happens to a node.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use proto::histogram::{HIGHEST_NS, Latencies, SparseLatencies};
-use proto::message::{LatencyFigures, Report};
-use proto::summary::{Counters, SecondRow, Summary};
+use proto::measure::{Counters, LatencyFigures, Report, SecondRow};
+use proto::summary::Summary;
 
 use super::*;
 

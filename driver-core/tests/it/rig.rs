@@ -13,8 +13,7 @@ use driver_core::recorder::CoreInterval;
 use driver_core::ring::Setup;
 use proto::clock::monotonic_ns;
 use proto::histogram::Latencies;
-use proto::message::{Outcome, Report};
-use proto::summary::{Counters, SecondRow};
+use proto::measure::{Counters, Outcome, Report, SecondRow};
 use proto::workload::{Defaults, Params, RateSpec, Stage, TestType, Workload};
 
 use crate::server::Server;

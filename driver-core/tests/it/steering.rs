@@ -135,7 +135,7 @@ fn a_stall_of_the_core_shows_in_response_time_and_release_lag() {
         let _ = collector.absorb(&interval);
     }
     thread.join().unwrap();
-    let last = collector.last(proto::message::Outcome::Done, None);
+    let last = collector.last(proto::measure::Outcome::Done, None);
     assert_eq!(last.counters.sent, 1_000);
     let mut latencies = proto::histogram::Latencies::new();
     last.latencies.add_to(&mut latencies);

@@ -8,7 +8,8 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 use proto::histogram::{Sparse, SparseLatencies};
-use proto::message::{Metrics, Report};
+use proto::measure::Report;
+use proto::message::Metrics;
 use proto::summary::SeriesRow;
 use proto::units::{NS_PER_MS, NS_PER_S};
 

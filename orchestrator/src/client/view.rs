@@ -1,7 +1,8 @@
 //! A result as the client reads it from `GET /metrics/{id}`: the part that it shows. Fields that a
 //! later orchestrator leaves out or adds do not stop it.
 
-use proto::summary::{ErrorCounters, Statistics, Verdict};
+use proto::measure::ErrorCounters;
+use proto::summary::{Statistics, Verdict};
 use serde::Deserialize;
 
 /// The result of a test.

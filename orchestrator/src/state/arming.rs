@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use proto::log::Level;
-use proto::message::{ClockOffset, NodeState, Trigger, TriggerKind};
+use proto::measure::ClockOffset;
+use proto::message::{NodeState, Trigger, TriggerKind};
 use proto::topic::Topic;
 use serde_json::json;
 

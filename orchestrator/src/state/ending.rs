@@ -2,7 +2,8 @@
 
 use proto::histogram::{LatenciesWire, SparseLatencies};
 use proto::log::Level;
-use proto::message::{NodeState, Outcome};
+use proto::measure::Outcome;
+use proto::message::NodeState;
 use proto::summary::NodeSummary;
 use serde_json::json;
 

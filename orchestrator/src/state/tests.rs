@@ -5,11 +5,8 @@ mod lifecycle;
 mod orders;
 
 use proto::histogram::{Latencies, SparseLatencies};
-use proto::message::{
-    Heartbeat, LatencyFigures, Metrics, NodeState, Outcome, Report, Role, TestConfig, Trigger,
-    TriggerKind,
-};
-use proto::summary::{Counters, SecondRow};
+use proto::measure::{Counters, LatencyFigures, Outcome, Report, SecondRow};
+use proto::message::{Heartbeat, Metrics, NodeState, Role, TestConfig, Trigger, TriggerKind};
 use proto::topic::Topic;
 use proto::workload::{Defaults, Params, TestType, Workload};
 
@@ -306,7 +303,7 @@ pub(super) fn interval(node_id: &str, test_id: &str, sequence: u64) -> Metrics {
             seconds: vec![row],
             first_send_ns: Some(0),
             clock: None,
-            health: proto::message::Health::default(),
+            health: proto::measure::Health::default(),
             connections: None,
             outcome: None,
             reason: None,

@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use proto::bus::{BusSettings, Publisher};
 use proto::histogram::{Latencies, SparseLatencies};
-use proto::message::{
-    Heartbeat, LatencyFigures, Message, Metrics, NodeState, Outcome, Register, Report, Role,
-};
-use proto::summary::{Counters, SecondRow};
+use proto::measure::{Counters, LatencyFigures, Outcome, Report, SecondRow};
+use proto::message::{Heartbeat, Message, Metrics, NodeState, Register, Role};
 
 /// Plays any number of drivers.
 pub(crate) struct Player {

@@ -7,4 +7,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| proto::message::check_message(bytes));
+fuzz_target!(|bytes: &[u8]| proto::fuzzing::check_message(bytes));

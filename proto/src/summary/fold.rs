@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use super::Statistics;
 use super::ranges::Ranges;
 use super::series::{Series, SeriesRow};
-use super::{Counters, SecondRow, Statistics};
 use crate::histogram::{Latencies, SparseLatencies};
-use crate::message::{ClockOffset, Connections, Health, LatencyFigures, Metrics, Outcome, Report};
+use crate::measure::{
+    ClockOffset, Connections, Counters, Health, LatencyFigures, Outcome, Report, SecondRow,
+};
+use crate::message::Metrics;
 
 /// What a message did to the summary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

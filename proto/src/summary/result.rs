@@ -10,8 +10,9 @@ pub use shape::{
 
 use super::threshold::Measured;
 use super::verdict::{self, Evidence};
-use super::{Counters, Judgement, NodeSummary, Statistics, Summary, ThresholdResult, Verdict};
+use super::{Judgement, NodeSummary, Statistics, Summary, ThresholdResult, Verdict};
 use crate::histogram::Sparse;
+use crate::measure::Counters;
 use crate::units;
 
 impl Summary {

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::SecondRow;
 use crate::histogram::Sparse;
-use crate::message::Report;
+use crate::measure::{Report, SecondRow};
 
 /// Seconds that keep their samples, counted back from the newest. Reports that come later than
 /// this (the drivers queue 120) still add their counts to older seconds, but no samples.

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::{Counters, Statistics};
+use super::Statistics;
+use crate::measure::Counters;
 use crate::units;
 
 /// A condition such as `p99<250ms`, `error_rate<0.1%` or `requests_per_second>=5000`.

@@ -4,9 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Counters;
 use super::statistics::Statistics;
-use crate::message::{ClockOffset, Health, Outcome};
+use crate::measure::{ClockOffset, Counters, Health, Outcome};
 
 /// Idle share below which a core is saturated.
 const IDLE_MIN: f64 = 0.05;

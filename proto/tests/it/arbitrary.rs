@@ -5,11 +5,14 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proto::histogram::{self, Latencies};
-use proto::message::{
-    ClockEcho, ClockOffset, ClockProbe, Connections, Health, Heartbeat, LatencyFigures, Metrics,
-    NodeState, Outcome, Register, Report, Role, TestConfig, Trigger, TriggerKind,
+use proto::measure::{
+    ClockOffset, Connections, Counters, ErrorCounters, Health, LatencyFigures, Outcome, Report,
+    SecondRow,
 };
-use proto::summary::{Counters, ErrorCounters, SecondRow};
+use proto::message::{
+    ClockEcho, ClockProbe, Heartbeat, Metrics, NodeState, Register, Role, TestConfig, Trigger,
+    TriggerKind,
+};
 use proto::workload::{Params, Rate, RateSpec, Stage, TestType};
 
 /// Any text: quotes, control characters, emoji.

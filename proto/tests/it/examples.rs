@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use proto::histogram::Latencies;
-use proto::message::{
-    ClockEcho, ClockOffset, ClockProbe, Connections, Health, Heartbeat, LatencyFigures, Metrics,
-    NodeState, Outcome, REGISTER_TYPE, Register, Report, Role, TestConfig, Trigger, TriggerKind,
+use proto::measure::{
+    ClockOffset, Connections, Counters, ErrorCounters, Health, LatencyFigures, Outcome, Report,
+    SecondRow,
 };
-use proto::summary::{Counters, ErrorCounters, SecondRow};
+use proto::message::{
+    ClockEcho, ClockProbe, Heartbeat, Metrics, NodeState, REGISTER_TYPE, Register, Role,
+    TestConfig, Trigger, TriggerKind,
+};
 use proto::workload::{Params, TestType};
 
 const TEST_ID: &str = "XVlBzgbaiCMRAjWwhTHc";

@@ -3,9 +3,10 @@
 //! their own.
 
 use proto::codec::{self, DecodeError};
+use proto::measure::{ClockOffset, LatencyFigures};
 use proto::message::{
-    ClockEcho, ClockOffset, ClockProbe, DEFAULT_COUNT, Heartbeat, LatencyFigures, Message, Metrics,
-    REGISTER_TYPE, Register, Role, TestConfig, Trigger, TriggerKind,
+    ClockEcho, ClockProbe, DEFAULT_COUNT, Heartbeat, Message, Metrics, REGISTER_TYPE, Register,
+    Role, TestConfig, Trigger, TriggerKind,
 };
 use proto::workload::TestType;
 

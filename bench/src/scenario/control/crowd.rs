@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use proto::bus::{BusSettings, Publisher};
 use proto::clock::unix_ns;
 use proto::histogram::SparseLatencies;
-use proto::message::{Heartbeat, NodeState, Outcome, Register, Role};
+use proto::measure::Outcome;
+use proto::message::{Heartbeat, NodeState, Register, Role};
 
 use super::{NS_PER_S, Options, PATIENCE, SAMPLES, bus, counters, message, node_id};
 use crate::machine;

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::message::{ClockOffset, Connections, Health, LatencyFigures, Outcome};
+use crate::measure::{
+    ClockOffset, Connections, Counters, ErrorCounters, Health, LatencyFigures, Outcome,
+};
 use crate::summary::series::SeriesRow;
-use crate::summary::{Counters, ErrorCounters, Statistics, Threshold, ThresholdResult, Verdict};
+use crate::summary::{Statistics, Threshold, ThresholdResult, Verdict};
 use crate::units;
 
 /// What the reports themselves do not say.

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::histogram;
-use crate::message::{LatencyFigures, Metrics, Report};
+use crate::measure::{LatencyFigures, Report};
+use crate::message::Metrics;
 
 #[test]
 fn the_curve_rises_from_the_smallest_to_the_largest() {

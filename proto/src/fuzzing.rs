@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use super::{Heartbeat, Message, Metrics, Register, TestConfig, Trigger};
 use crate::codec;
+use crate::message::{Heartbeat, Message, Metrics, Register, TestConfig, Trigger};
 use crate::summary::{Absorbed, Context, Summary};
 use crate::topic::Topic;
 use crate::workload::Workload;

@@ -1,0 +1,182 @@
+//! What a driver measured.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ClockOffset, Counters, SecondRow};
+use crate::histogram::SparseLatencies;
+use crate::lenient::{self, Number};
+
+/// The reference's latency figures in ms, cumulative for the node and the test; 0 without samples.
+/// For people and other implementations: nothing of ours is ever computed from them.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct LatencyFigures {
+    /// Arithmetic mean.
+    #[serde(default, deserialize_with = "lenient::or_default::<_, Number, _>")]
+    pub mean_latency: f64,
+    /// p50.
+    #[serde(default, deserialize_with = "lenient::or_default::<_, Number, _>")]
+    pub median_latency: f64,
+    /// Smallest.
+    #[serde(default, deserialize_with = "lenient::or_default::<_, Number, _>")]
+    pub min_latency: f64,
+    /// Largest.
+    #[serde(default, deserialize_with = "lenient::or_default::<_, Number, _>")]
+    pub max_latency: f64,
+    /// Most frequent; absent in other implementations.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Number, _>"
+    )]
+    pub mode_latency: Option<f64>,
+}
+
+/// How a node's part of a test ended; in its last report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Everything planned was sent or shed, and answered or given up.
+    Done,
+    /// Stopped by a STOP trigger.
+    Aborted,
+    /// Could not go on; [`Report::reason`] says why.
+    Failed,
+    /// The trigger came more than 10 s late.
+    Missed,
+}
+
+/// What the driver observed of itself in the interval (cumulative in the last report: worst or
+/// summed over the run). The verdict is computed from it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Health {
+    /// Lowest idle share (0 to 1) of the cores that it loads from; absent when it is unknown.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Number, _>"
+    )]
+    pub cpu_idle_min: Option<f64>,
+    /// Highest share (0 to 1) of time that the hypervisor took from one of these cores.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Number, _>"
+    )]
+    pub cpu_steal_max: Option<f64>,
+    /// Longest time that an executor did not come back to its ring while it had work, ns.
+    #[serde(deserialize_with = "lenient::count")]
+    pub stall_max_ns: u64,
+    /// Times that a socket could not be had for lack of file descriptors.
+    #[serde(deserialize_with = "lenient::count")]
+    pub descriptors_exhausted: u64,
+    /// Times that a connection could not be made for lack of ephemeral ports.
+    #[serde(deserialize_with = "lenient::count")]
+    pub ports_exhausted: u64,
+    /// Log lines and intervals that were dropped because a queue was full.
+    #[serde(deserialize_with = "lenient::count")]
+    pub dropped: u64,
+}
+
+impl Health {
+    /// Adds another interval or core: worst of the shares and stalls, sum of the counts.
+    pub fn absorb(&mut self, other: &Self) {
+        self.cpu_idle_min = merge(self.cpu_idle_min, other.cpu_idle_min, f64::min);
+        self.cpu_steal_max = merge(self.cpu_steal_max, other.cpu_steal_max, f64::max);
+        self.stall_max_ns = self.stall_max_ns.max(other.stall_max_ns);
+        self.descriptors_exhausted = self
+            .descriptors_exhausted
+            .saturating_add(other.descriptors_exhausted);
+        self.ports_exhausted = self.ports_exhausted.saturating_add(other.ports_exhausted);
+        self.dropped = self.dropped.saturating_add(other.dropped);
+    }
+}
+
+fn merge(one: Option<f64>, other: Option<f64>, worse: fn(f64, f64) -> f64) -> Option<f64> {
+    match (one, other) {
+        (Some(a), Some(b)) => Some(worse(a, b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// How evenly the answers were spread over the connections; in the last report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Connections {
+    /// Connections of the node.
+    #[serde(deserialize_with = "lenient::count")]
+    pub count: u64,
+    /// Fewest answers on one connection.
+    #[serde(deserialize_with = "lenient::count")]
+    pub answers_min: u64,
+    /// Median of the answers a connection.
+    #[serde(deserialize_with = "lenient::count")]
+    pub answers_median: u64,
+    /// Most answers on one connection.
+    #[serde(deserialize_with = "lenient::count")]
+    pub answers_max: u64,
+    /// Connections that never got an answer.
+    #[serde(deserialize_with = "lenient::count")]
+    pub never_served: u64,
+}
+
+/// Our part of a metrics message: what can be merged exactly.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Report {
+    /// First interval that this report covers, counted from 0.
+    pub sequence_first: u64,
+    /// Last interval that it covers. Larger than `sequence_first` when reports that could not be
+    /// sent in time were merged.
+    pub sequence: u64,
+    /// The node's last report: counters, histograms and health are those of the whole run, which
+    /// heals any gap; `seconds` is empty. The last interval comes in a report of its own before it.
+    pub last: bool,
+    /// Start of the interval, ns since the start of the run (0 in the last report).
+    pub interval_start_ns: u64,
+    /// End of the interval, ns since the start of the run.
+    pub interval_end_ns: u64,
+    /// What happened in the interval.
+    pub counters: Counters,
+    /// The counts of each second in the interval; exact also when reports were merged. Only after
+    /// days without a broker do several seconds share a row.
+    pub seconds: Vec<SecondRow>,
+    /// Actual first send minus the common start, ns, in this node's clock after correction; where
+    /// nodes are staggered, minus this node's place within the gap as well.
+    pub first_send_ns: Option<i64>,
+    /// The clock offset that the node was told, if any.
+    pub clock: Option<ClockOffset>,
+    /// The driver's own condition.
+    pub health: Health,
+    /// Spread over the connections; in the last report.
+    pub connections: Option<Connections>,
+    /// How it ended; in the last report.
+    pub outcome: Option<Outcome>,
+    /// Why it failed or what else people should know.
+    pub reason: Option<String>,
+    /// The samples; sparse, since reports wait in queues and a thousand nodes send them.
+    pub latencies: SparseLatencies,
+}
+
+impl Report {
+    /// Appends the report of the interval that follows. Nothing is lost by it: counts add,
+    /// histograms add, every second keeps its row. Only reports that nobody else may have read yet
+    /// may be merged, since a reader counts a range of sequence numbers once or not at all.
+    ///
+    /// # Panics
+    /// Unless `next` follows directly, and neither is a last report, which is of another kind.
+    pub fn append(&mut self, next: &Self) {
+        assert_eq!(
+            self.sequence + 1,
+            next.sequence_first,
+            "only neighbours are merged"
+        );
+        assert!(!self.last && !next.last, "a last report is cumulative");
+        self.sequence = next.sequence;
+        self.interval_end_ns = next.interval_end_ns;
+        self.counters.add(&next.counters);
+        self.seconds.extend(&next.seconds);
+        self.first_send_ns = self.first_send_ns.or(next.first_send_ns);
+        self.clock = next.clock.or(self.clock);
+        self.health.absorb(&next.health);
+        self.reason = next.reason.clone().or_else(|| self.reason.take());
+        self.latencies.add(&next.latencies);
+    }
+}
