@@ -7,9 +7,9 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use driver_core::http::{self, HeadMemo, Reader};
-use driver_core::recorder::{Instants, Recorder};
-use driver_core::schedule::Schedule;
+use driver_core::plan::Schedule;
+use driver_core::protocol::http1::{self, HeadMemo, Reader};
+use driver_core::recording::{Instants, Recorder};
 use proto::histogram::{self, Latencies, SparseLatencies};
 use proto::measure::{Counters, Health, LatencyFigures, Report};
 use proto::message::Metrics;
@@ -54,9 +54,9 @@ fn request(criterion: &mut Criterion) {
         body: Vec::new(),
     };
     criterion.bench_function("request/render", |bencher| {
-        bencher.iter(|| http::render(black_box(&request), &target));
+        bencher.iter(|| http1::render(black_box(&request), &target));
     });
-    let rendered = http::render(&request, &target);
+    let rendered = http1::render(&request, &target);
     let mut pipeline = Vec::with_capacity(rendered.len() * 16);
     criterion.bench_function("request/write_16", |bencher| {
         bencher.iter(|| {

@@ -8,8 +8,8 @@
 
 use std::hint::black_box;
 
-use driver_core::http::{HeadMemo, Reader};
-use driver_core::recorder::{Instants, Recorder};
+use driver_core::protocol::http1::{HeadMemo, Reader};
+use driver_core::recording::{Instants, Recorder};
 
 /// What the test server answers to a plain request.
 const ANSWER: &[u8] = b"HTTP/1.1 200 Ok\r\nServer: M\r\nDate: Sun, 22 Nov 2026 13:00:00 GMT\r\n\

@@ -2,17 +2,20 @@
 //!
 //! Three kinds of threads, and messages between them through one bounded queue:
 //!
-//! - the **control** thread (the caller of [`run`]) owns the [`Node`], the outbox and the producer;
-//! - the **reader** thread polls the consumer and passes messages on;
-//! - a **session** thread a test prepares the load, starts it, and turns what its cores measured
-//!   into reports ([`session`]).
+//! - the [`control_thread`] (the caller of [`run`]) owns the node, the outbox and the producer;
+//! - the [`topic_reader`] polls the consumer and passes messages on;
+//! - a [`test_thread`] a test prepares the load, starts it, and turns what its cores measured into
+//!   reports.
+//!
+//! The two others reach the first through the queue of the [`inbox`].
 //!
 //! The Kafka clients are made first, before anything is pinned: their threads inherit the mask.
 
 mod bootstrap;
-mod control;
-mod link;
-mod session;
+mod control_thread;
+mod inbox;
+mod test_thread;
+mod topic_reader;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -27,8 +30,8 @@ use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use thiserror::Error;
 
-use crate::load::{self, PrepareError};
-use crate::{affinity, check};
+use crate::affinity;
+use crate::load::{PrepareError, probe_machine, raise_descriptor_limit};
 
 /// Where the driver finds the broker and its cores.
 #[derive(Debug, Clone, Args)]
@@ -106,7 +109,7 @@ fn node_id(text: &str) -> Result<String, String> {
 /// [`AgentError`], which names the remedy.
 pub fn check(options: &AgentOptions) -> Result<(), AgentError> {
     let cpus = affinity::choose(options.cores.as_deref())?;
-    let features = check::machine(&cpus)?;
+    let features = probe_machine(&cpus)?;
     let ring = features.map_or_else(String::new, |features| features.to_string());
     log::info("driver_check", json!({"cpus": cpus, "ring": ring}));
     Ok(())
@@ -123,8 +126,8 @@ pub fn run(options: &AgentOptions) -> Result<(), AgentError> {
     }
     let cpus = affinity::choose(options.cores.as_deref())?;
     // The limit in force is checked against the plan when there is one.
-    let _ = load::raise_descriptor_limit();
-    let features = check::machine(&cpus)?;
+    let _ = raise_descriptor_limit();
+    let features = probe_machine(&cpus)?;
     let node_id = options
         .node_id
         .clone()
@@ -132,14 +135,14 @@ pub fn run(options: &AgentOptions) -> Result<(), AgentError> {
     let Some(settings) = bootstrap::settings(options, &node_id, &stop)? else {
         return Ok(());
     };
-    let link = link::Link::open(&settings, &node_id, &stop)?;
+    let bus = topic_reader::Bus::open(&settings, &node_id, &stop)?;
     let ring = features.map_or_else(String::new, |features| features.to_string());
     let version = env!("CARGO_PKG_VERSION");
     log::info(
         "driver_up",
         json!({"node_id": node_id, "cpus": cpus, "ring": ring, "version": version}),
     );
-    control::Control::new(options, &node_id, cpus, settings.brokers(), link)
+    control_thread::ControlThread::new(options, &node_id, cpus, settings.brokers(), bus)
         .run(|| stop.load(Ordering::Relaxed));
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use proto::measure::Health;
 
-use crate::recorder::CoreHealth;
+use crate::recording::CoreHealth;
 
 const STAT: &str = "/proc/stat";
 /// The fewest ticks (of 10 ms, usually) that shares are told of: of a moment's few, one that was

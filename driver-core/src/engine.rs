@@ -25,9 +25,9 @@ use proto::units::NS_PER_S;
 use socket2::SockAddr;
 use thiserror::Error;
 
-use crate::http::{HeadMemo, render};
 use crate::plan::{Plan, Share};
-use crate::recorder::{CoreInterval, Loss};
+use crate::protocol::http1::{HeadMemo, render};
+use crate::recording::{CoreInterval, Loss};
 use crate::ring::{Completion, Features, Kind, Ring, RingError, Setup, Token};
 
 mod connection;

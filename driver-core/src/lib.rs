@@ -1,40 +1,28 @@
 //! The driver: an HTTP load engine on pinned cores, and the process around it.
 //!
-//! | module | what it owns |
+//! | room | what it owns |
 //! |---|---|
-//! | [`http`] | the request, rendered once; the incremental reader of answers |
-//! | [`schedule`] | when each request is intended to start: a pure function of its index |
-//! | [`plan`] | a node's share of a test, and each core's share of that |
+//! | [`plan`] | when each request is intended: a node's share of a test, each core's share of that |
+//! | [`protocol`] | requests into bytes, and bytes into answers |
+//! | [`recording`] | what a core measures, merged into the node's reports and written to its logs |
 //! | [`ring`] | the submission ring of one core; with `affinity` the only place near `unsafe` |
 //! | [`engine`] | the loop of one core |
-//! | [`recorder`] | what a core measures, handed over once a second |
-//! | [`load`] | one load on all cores: prepare, start, stop, join |
-//! | [`check`] | whether this machine can do it at all |
-//! | [`collector`] | from cores to the node: reports a second, and the last one |
-//! | [`core_log`] | the per-core metric logs |
+//! | [`load`] | one load on all cores: prepare, start, stop, join; followed to its last report |
 //! | [`cpu`] | whether the CPUs were ours |
-//! | [`session`] | from a load's start to its last report: merge, logs, CPU watch |
 //! | [`local`] | `driver run`: one node without a broker |
-//! | [`node`] | the driver's control state machine (pure) |
-//! | [`outbox`] | reports on their way to the broker (pure) |
-//! | [`agent`] | the driver process: node, bus and sessions wired together |
+//! | [`control`] | what the node decides, and its reports on their way to the broker (pure) |
+//! | [`agent`] | the driver process: control, bus and loads wired together, in threads |
 
 #![deny(unsafe_code)]
 
 pub mod affinity;
 pub mod agent;
-pub mod check;
-pub mod collector;
-pub mod core_log;
+pub mod control;
 pub mod cpu;
 pub mod engine;
-pub mod http;
 pub mod load;
 pub mod local;
-pub mod node;
-pub mod outbox;
 pub mod plan;
-pub mod recorder;
+pub mod protocol;
+pub mod recording;
 pub mod ring;
-pub mod schedule;
-pub mod session;

@@ -1,98 +1,31 @@
 //! One load on this node's cores: prepared, started, stopped and joined by the control side.
-//!
-//! Each core is a named thread, pinned to its CPU before its glommio executor is made (with
-//! `Placement::Unbound`, so that glommio does not ask for CPUs that a container's mask hides).
+//! The same for a driver in a cluster and for a run on its own.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use glommio::{LocalExecutorBuilder, Placement};
-use socket2::SockAddr;
-use thiserror::Error;
 
-use crate::affinity;
-use crate::engine::{Engine, EngineError, Readiness, Shared};
-use crate::plan::{Plan, Share};
-use crate::recorder::CoreInterval;
+use crate::engine::Shared;
+use crate::plan::Plan;
+use crate::recording::CoreInterval;
 use crate::ring::{Features, Setup, Wake};
 
+mod core_thread;
+mod error;
+mod follow;
 mod limits;
+mod probe;
 
+use core_thread::{CoreThread, FirstWord};
+pub use error::PrepareError;
+pub use follow::{FollowOptions, Follower, LOOK_EVERY, follow};
 pub use limits::raise_descriptor_limit;
+pub use probe::probe_machine;
 
-/// Memory that each executor registers for its own file operations, of which there are none.
-pub(crate) const EXECUTOR_MEMORY: usize = 64 * 1024;
-/// Entries of each executor's own rings.
-pub(crate) const EXECUTOR_RING: usize = 32;
 /// How long the cores may take to try all their connections.
 const PREPARE_MAX: Duration = Duration::from_secs(60);
-
-/// Why a load cannot be started. Each says what to do about it.
-#[derive(Debug, Error)]
-pub enum PrepareError {
-    /// The target's name has no address.
-    #[error("{host:?} cannot be resolved: {reason}; check the name, or give an address")]
-    Resolve {
-        /// The name.
-        host: String,
-        /// What the resolver says.
-        reason: String,
-    },
-    /// More connections than file descriptors.
-    #[error(
-        "{wanted} connections need {needed} file descriptors, and the hard limit is {limit}: raise `ulimit -Hn`, or ask for fewer connections"
-    )]
-    Descriptors {
-        /// Connections asked for.
-        wanted: u32,
-        /// Descriptors needed for them.
-        needed: u64,
-        /// The hard limit.
-        limit: u64,
-    },
-    /// More connections than local ports.
-    #[error(
-        "{wanted} connections to one address need as many local ports, and net.ipv4.ip_local_port_range has {ports}: widen it (sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"), or ask for fewer connections"
-    )]
-    Ports {
-        /// Connections asked for.
-        wanted: u32,
-        /// Ports in the range.
-        ports: u32,
-    },
-    /// Not one connection could be opened.
-    #[error("no connection to {target}: {reason}")]
-    NoConnection {
-        /// Host and port.
-        target: String,
-        /// Why the last attempt failed.
-        reason: String,
-    },
-    /// A core's ring.
-    #[error("core {core}: {source}")]
-    Engine {
-        /// The core's number.
-        core: usize,
-        /// What is wrong with it.
-        source: EngineError,
-    },
-    /// A core's executor.
-    #[error(
-        "core {core}: the executor cannot be made ({reason}); it needs io_uring (sysctl kernel.io_uring_disabled=0, and in a container a seccomp profile that allows it) and 512 KiB of locked memory (`ulimit -l`)"
-    )]
-    Executor {
-        /// The core's number.
-        core: usize,
-        /// What glommio says.
-        reason: String,
-    },
-    /// No thread, descriptor or core for the engine itself.
-    #[error("the engine cannot be started: {0}")]
-    System(String),
-}
 
 /// How a load ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -122,9 +55,6 @@ pub enum Phase {
     /// Every core waits for its last answers only, or has ended.
     Draining,
 }
-
-/// What a core says once: it is ready, or why not.
-type FirstWord = (usize, Result<Readiness, PrepareError>);
 
 impl Load {
     /// Spawns an executor on each of `cpus` (no more than there are connections), opens the
@@ -170,7 +100,7 @@ impl Load {
         };
         hold(load.stopper());
         for (core, cpu) in cpus.iter().copied().cycle().take(count).enumerate() {
-            let seat = Seat {
+            let core_thread = CoreThread {
                 plan: plan.clone(),
                 share: plan.share(core, count),
                 cpu,
@@ -179,7 +109,7 @@ impl Load {
                 shared: Arc::clone(&load.shared),
                 intervals: intervals.clone(),
             };
-            if let Err(error) = load.spawn(seat, say.clone()) {
+            if let Err(error) = load.spawn(core_thread, say.clone()) {
                 return Err(load.give_up(error));
             }
         }
@@ -269,11 +199,15 @@ impl Load {
         }
     }
 
-    fn spawn(&mut self, seat: Seat, say: Sender<FirstWord>) -> Result<(), PrepareError> {
-        let name = format!("load-{}", seat.share.core);
+    fn spawn(
+        &mut self,
+        core_thread: CoreThread,
+        say: Sender<FirstWord>,
+    ) -> Result<(), PrepareError> {
+        let name = format!("load-{}", core_thread.share.core);
         let thread = thread::Builder::new()
             .name(name)
-            .spawn(move || seat.sit(&say));
+            .spawn(move || core_thread.run(&say));
         self.threads
             .push(thread.map_err(|error| PrepareError::System(error.to_string()))?);
         Ok(())
@@ -325,81 +259,5 @@ impl Stopper {
     /// As [`Load::stop`].
     pub fn stop(&self) {
         self.0.stop();
-    }
-}
-
-/// Ends the load on all cores when the thread that holds it panics.
-struct Alarm(Arc<Shared>);
-
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0
-                .fail("a core's thread panicked: a bug in the engine".to_owned());
-        }
-    }
-}
-
-/// What one core's thread needs.
-struct Seat {
-    plan: Plan,
-    share: Share,
-    cpu: usize,
-    address: SocketAddr,
-    setup: Setup,
-    shared: Arc<Shared>,
-    intervals: Sender<CoreInterval>,
-}
-
-impl Seat {
-    /// The life of a core's thread.
-    fn sit(self, say: &Sender<FirstWord>) {
-        let core = self.share.core;
-        let shared = Arc::clone(&self.shared);
-        let _alarm = Alarm(Arc::clone(&self.shared));
-        let refused = match self.run(say) {
-            Ok(Ok(())) => return,
-            Ok(Err(source)) => PrepareError::Engine { core, source },
-            Err(error) => error,
-        };
-        // Before the first word this ends the preparation; afterwards nobody hears it.
-        shared.fail(refused.to_string());
-        let _ = say.try_send((core, Err(refused)));
-    }
-
-    fn run(self, say: &Sender<FirstWord>) -> Result<Result<(), EngineError>, PrepareError> {
-        let core = self.share.core;
-        if !affinity::pin(self.cpu) {
-            return Err(PrepareError::System(format!(
-                "core {core} cannot be pinned to CPU {}",
-                self.cpu
-            )));
-        }
-        affinity::sharpen_timers();
-        let executor = LocalExecutorBuilder::new(Placement::Unbound)
-            .name(&format!("load-{core}"))
-            .io_memory(EXECUTOR_MEMORY)
-            .ring_depth(EXECUTOR_RING)
-            .make()
-            .map_err(|error| PrepareError::Executor {
-                core,
-                reason: error.to_string(),
-            })?;
-        let ready = |readiness| {
-            let _ = say.try_send((core, Ok(readiness)));
-        };
-        Ok(executor.run(async { self.engine()?.run(ready).await }))
-    }
-
-    fn engine(self) -> Result<Engine, EngineError> {
-        let address = SockAddr::from(self.address);
-        Engine::new(
-            &self.plan,
-            &self.share,
-            address,
-            self.setup,
-            self.shared,
-            self.intervals,
-        )
     }
 }

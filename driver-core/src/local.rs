@@ -16,12 +16,11 @@ use proto::units::NS_PER_MS;
 use proto::workload::Workload;
 
 use crate::affinity;
-use crate::check;
-use crate::collector::Collector;
-use crate::load::{Load, LoadOutcome, PrepareError};
+use crate::load::{
+    FollowOptions, Follower, Load, LoadOutcome, PrepareError, follow, probe_machine,
+};
 use crate::plan::Plan;
-use crate::recorder::CoreInterval;
-use crate::session::{Follower, SessionOptions, follow};
+use crate::recording::{Collector, CoreInterval};
 
 mod args;
 mod progress;
@@ -82,7 +81,7 @@ struct Done {
 impl Run {
     fn new(workload: Workload, cpus: Vec<usize>) -> Result<Self, PrepareError> {
         // The executors take a ring for granted and would panic.
-        check::machine(&cpus)?;
+        probe_machine(&cpus)?;
         let plan = Plan::new(workload.clone());
         let (give, intervals) = bounded(INTERVALS_MAX * cpus.len());
         let interrupted = Arc::new(AtomicBool::new(false));
@@ -104,7 +103,7 @@ impl Run {
         let progress = Progress::new(&self.workload, args.json);
         progress.banner(&text::banner(&self.workload, &self.load, &self.cpus));
         let start_ns = monotonic_ns() + LEAD_NS;
-        let options = SessionOptions {
+        let options = FollowOptions {
             test_id: id::new_test_id(),
             cpus: self.cpus,
             logs: args.logs.clone(),
@@ -112,24 +111,24 @@ impl Run {
             stagger_ns: 0,
             clock: None,
         };
-        let mut desk = Desk {
+        let mut reports = Reports {
             test_id: options.test_id.clone(),
             summary: Summary::default(),
             progress,
             interrupted: self.interrupted,
         };
         self.load.start(start_ns);
-        let outcome = follow(options, self.load, &self.intervals, &mut desk);
-        desk.progress.finish();
+        let outcome = follow(options, self.load, &self.intervals, &mut reports);
+        reports.progress.finish();
         Done {
-            result: desk.result(&self.workload, &outcome),
+            result: reports.result(&self.workload, &outcome),
             outcome,
         }
     }
 }
 
 /// Takes the reports and keeps the books.
-struct Desk {
+struct Reports {
     test_id: String,
     summary: Summary,
     progress: Progress,
@@ -139,7 +138,7 @@ struct Desk {
 /// The one participant's name.
 const NODE: &str = "local";
 
-impl Follower for Desk {
+impl Follower for Reports {
     fn report(&mut self, report: Report, so_far: &Collector) {
         if !report.last {
             self.progress.show(&report, so_far.counters());
@@ -162,7 +161,7 @@ impl Follower for Desk {
     }
 }
 
-impl Desk {
+impl Reports {
     fn result(&self, workload: &Workload, outcome: &LoadOutcome) -> TestResult {
         let state = match (&outcome.failed, outcome.stopped) {
             (Some(_), _) => "failed",

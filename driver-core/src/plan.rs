@@ -2,7 +2,10 @@
 
 use proto::workload::{Limit, Workload};
 
-use crate::schedule::{Schedule, Segment};
+mod schedule;
+
+pub(crate) use schedule::first_without;
+pub use schedule::{Schedule, Segment};
 
 /// What one node does in a test.
 #[derive(Debug, Clone)]

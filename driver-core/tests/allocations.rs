@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use driver_core::affinity;
-use driver_core::collector::Collector;
 use driver_core::load::Load;
 use driver_core::plan::Plan;
+use driver_core::recording::Collector;
 use proto::clock::monotonic_ns;
 use proto::workload::{Defaults, Params, TestType, Workload};
 

@@ -1,7 +1,7 @@
 //! A driver: its real state machine and outbox around an engine that only counts.
 
-use driver_core::node::{Action, Event, Node, Unrun};
-use driver_core::outbox::Outbox;
+use driver_core::control::Outbox;
+use driver_core::control::{Action, Event, Node, Unrun};
 use fastrand::Rng;
 use proto::codec;
 use proto::histogram::{Latencies, SparseLatencies};

@@ -7,4 +7,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| driver_core::http::check_reader(bytes));
+fuzz_target!(|bytes: &[u8]| driver_core::protocol::http1::check_reader(bytes));

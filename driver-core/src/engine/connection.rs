@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use socket2::Socket;
 
-use crate::http::Reader;
+use crate::protocol::http1::Reader;
 use crate::ring::{Kind, Token};
 
 /// First delay before another attempt to connect, ns; doubles up to [`BACK_OFF_MAX_NS`].

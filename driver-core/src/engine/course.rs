@@ -1,9 +1,9 @@
 //! Where a core is in its load: its phase, and how far it has gone through its plan.
 
 use super::Limits;
+use crate::plan::first_without;
 use crate::plan::{OpenLoop, Plan, Share};
-use crate::recorder::Recorder;
-use crate::schedule::first_without;
+use crate::recording::Recorder;
 
 /// Where a core is in the load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

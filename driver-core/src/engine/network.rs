@@ -5,8 +5,8 @@ use socket2::{Protocol, Socket, Type};
 
 use super::connection::{Connection, Flight, State};
 use super::{Engine, Tape, WAKE};
-use crate::http::HeadMemo;
-use crate::recorder::{Instants, Loss};
+use crate::protocol::http1::HeadMemo;
+use crate::recording::{Instants, Loss};
 use crate::ring::{Completion, Kind};
 
 /// Attempts to connect that run at the same time while connections are first opened.

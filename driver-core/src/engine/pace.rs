@@ -14,7 +14,7 @@ use std::time::Duration;
 use proto::clock::monotonic_ns;
 
 use super::{Engine, Turn};
-use crate::recorder::CoreHealth;
+use crate::recording::CoreHealth;
 
 /// The engine spins for one part in this many of the gap before an intended send, within the limits.
 const SPIN_PART: u64 = 10;

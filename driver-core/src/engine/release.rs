@@ -5,7 +5,7 @@ use proto::units::{NS_PER_MS, NS_PER_S};
 use super::Engine;
 use super::connection::Flight;
 use super::course::{Kind, Phase};
-use crate::recorder::Loss;
+use crate::recording::Loss;
 
 /// How long requests in flight are waited for after a stop, ns.
 const STOP_GRACE_NS: u64 = 100 * NS_PER_MS;

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 use proto::units::NS_PER_S;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::recorder::{CoreHealth, CoreInterval, Recorder};
+use crate::recording::{CoreHealth, CoreInterval, Recorder};
 
 /// Empty recorders in waiting. With the one in use, so many are in circulation a core.
 const SPARES: usize = 3;

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use driver_core::affinity;
-use driver_core::collector::Collector;
 use driver_core::load::{Load, LoadOutcome, PrepareError};
 use driver_core::plan::Plan;
-use driver_core::recorder::CoreInterval;
+use driver_core::recording::{Collector, CoreInterval};
 use driver_core::ring::Setup;
 use proto::clock::monotonic_ns;
 use proto::histogram::Latencies;

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 use driver_core::affinity;
-use driver_core::collector::Collector;
 use driver_core::engine::{Engine, Shared};
 use driver_core::plan::Plan;
+use driver_core::recording::Collector;
 use driver_core::ring::{Setup, Wake};
 use glommio::{LocalExecutorBuilder, Placement};
 use proto::clock::monotonic_ns;

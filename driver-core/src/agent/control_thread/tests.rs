@@ -8,14 +8,14 @@ use proto::bus::{BusSettings, Publisher};
 use proto::message::{NodeState, Trigger};
 use proto::workload::{Params, TestType};
 
-use super::super::session::silent_target;
+use super::super::test_thread::silent_target;
 use super::*;
 use crate::affinity;
 
-fn control(properties: &[(String, String)]) -> Control {
+fn control(properties: &[(String, String)]) -> ControlThread {
     let settings = BusSettings::new("127.0.0.1:9", "me", properties).unwrap();
     let (sender, inbound) = bounded(64);
-    let link = Link {
+    let bus = Bus {
         publisher: Publisher::new(&settings).unwrap(),
         inbound,
         sender,
@@ -32,7 +32,7 @@ fn control(properties: &[(String, String)]) -> Control {
         allow_targets: Vec::new(),
     };
     let cpus = vec![affinity::allowed()[0]];
-    Control::new(&options, "me", cpus, "127.0.0.1:9", link)
+    ControlThread::new(&options, "me", cpus, "127.0.0.1:9", bus)
 }
 
 fn config(test_id: &str, target: &TcpListener) -> Inbound {
@@ -65,7 +65,7 @@ fn trigger(test_id: &str, trigger: TriggerKind, old: bool) -> Inbound {
     Inbound::Trigger { trigger, old }
 }
 
-fn state(control: &Control) -> Option<NodeState> {
+fn state(control: &ControlThread) -> Option<NodeState> {
     control.node.heartbeat(0).state
 }
 
@@ -80,22 +80,22 @@ fn the_address_is_the_one_that_the_broker_is_reached_from() {
 }
 
 #[test]
-fn the_word_of_a_session_that_was_let_go_of_is_not_taken_for_its_successors() {
+fn the_word_of_a_test_that_was_let_go_of_is_not_taken_for_its_successors() {
     let target = silent_target();
     let mut control = control(&[]);
     for test_id in ["a", "b", "a"] {
         control.take(config(test_id, &target.listener));
     }
-    let first = |event| Inbound::Session { number: 1, event };
-    control.take(first(SessionEvent::Prepared));
+    let first = |event| Inbound::Test { number: 1, event };
+    control.take(first(TestEvent::Prepared));
     assert_eq!(state(&control), Some(NodeState::Preparing));
     let reason = "interrupted".to_owned();
-    control.take(first(SessionEvent::Failed { reason }));
+    control.take(first(TestEvent::Failed { reason }));
     assert_eq!(state(&control), Some(NodeState::Preparing));
-    let event = SessionEvent::Prepared;
-    control.take(Inbound::Session { number: 3, event });
+    let event = TestEvent::Prepared;
+    control.take(Inbound::Test { number: 3, event });
     assert_eq!(state(&control), Some(NodeState::Ready));
-    assert!(control.session.is_some());
+    assert!(control.test.is_some());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! One test on a thread of its own: prepared, started when told, followed to its last report.
 //!
-//! There is one load at a time: a session's thread begins by waiting for the end of the one before
-//! it. So that this is not long, a session can be let go of while it still prepares.
+//! There is one load at a time: a test's thread begins by waiting for the end of the one before it.
+//! So that this is not long, a test can be let go of while it still prepares.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,37 +9,20 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use proto::clock::{self, Anchor};
-use proto::measure::{ClockOffset, LatencyFigures, Report};
+use proto::measure::{ClockOffset, Report};
 use proto::message::TestConfig;
 use proto::workload::Workload;
 
+use super::inbox::{Inbound, TestEvent};
 use super::is_allowed;
-use super::link::Inbound;
-use crate::collector::Collector;
-use crate::load::{Load, Phase, Stopper};
+use crate::load::{FollowOptions, Follower, Load, Phase, Stopper, follow};
 use crate::plan::Plan;
-use crate::recorder::CoreInterval;
+use crate::plan::Schedule;
+use crate::recording::{Collector, CoreInterval};
 use crate::ring::Setup;
-use crate::schedule::Schedule;
-use crate::session::{Follower, SessionOptions, follow};
 
 /// Intervals of cores that wait to be merged.
 const INTERVALS: usize = 256;
-
-/// What a session tells the control thread.
-pub(super) enum SessionEvent {
-    Prepared,
-    Failed {
-        reason: String,
-    },
-    Started,
-    Draining,
-    Report {
-        report: Box<Report>,
-        figures: LatencyFigures,
-    },
-    Ended,
-}
 
 /// When to start.
 #[derive(Debug, Clone)]
@@ -50,7 +33,7 @@ pub(super) struct Begin {
     pub(super) clock: Option<ClockOffset>,
 }
 
-/// What every session of a driver has in common.
+/// What every test of a driver has in common.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) cpus: Vec<usize>,
@@ -59,18 +42,18 @@ pub(super) struct Settings {
     pub(super) allow_targets: Vec<String>,
 }
 
-/// The control thread's hold on a session.
-pub(super) struct Session {
-    /// Tells this session's events from those of another one of the same test.
+/// The control thread's hold on a test.
+pub(super) struct TestThread {
+    /// Tells this thread's events from those of another one of the same test.
     pub(super) number: u64,
     pub(super) test_id: String,
     begin: Sender<Begin>,
     begun: bool,
-    brake: Arc<Brake>,
+    stopping: Arc<Stopping>,
     thread: JoinHandle<()>,
 }
 
-impl Session {
+impl TestThread {
     /// Begins to prepare a test, as soon as the thread `before` has ended.
     pub(super) fn prepare(
         number: u64,
@@ -80,16 +63,16 @@ impl Session {
         before: Option<JoinHandle<()>>,
     ) -> std::io::Result<Self> {
         let (begin, told) = bounded(1);
-        let brake = Arc::new(Brake::default());
+        let stopping = Arc::new(Stopping::default());
         let work = Work {
             number,
             config: config.clone(),
             settings: Arc::clone(settings),
             events,
-            brake: Arc::clone(&brake),
+            stopping: Arc::clone(&stopping),
         };
         let thread = thread::Builder::new()
-            .name("session".to_owned())
+            .name("test".to_owned())
             .spawn(move || {
                 if let Some(before) = before {
                     // A panic there has been told of by the load's own threads.
@@ -102,7 +85,7 @@ impl Session {
             test_id: config.test_id.clone(),
             begin,
             begun: false,
-            brake,
+            stopping,
             thread,
         })
     }
@@ -117,50 +100,51 @@ impl Session {
     }
 
     pub(super) fn stop(&self) {
-        self.brake.pull();
+        self.stopping.ask();
     }
 
     /// Lets go of what was prepared, or is being prepared. The thread ends soon.
     pub(super) fn release(self) -> JoinHandle<()> {
-        self.brake.pull();
+        self.stopping.ask();
         self.thread
     }
 }
 
-/// Ends a session's load, also one that is still being prepared.
+/// Ends a test's load, also one that is still being prepared.
 #[derive(Default)]
-struct Brake(Mutex<Grip>);
+struct Stopping(Mutex<Stage>);
 
 #[derive(Default)]
-enum Grip {
+enum Stage {
     /// There is no load yet.
     #[default]
-    Nothing,
+    NoLoad,
     Load(Stopper),
-    Pulled,
+    /// The end was asked for.
+    Asked,
 }
 
-impl Brake {
-    fn pull(&self) {
-        if let Grip::Load(load) = std::mem::replace(&mut *self.grip(), Grip::Pulled) {
+impl Stopping {
+    fn ask(&self) {
+        if let Stage::Load(load) = std::mem::replace(&mut *self.stage(), Stage::Asked) {
             load.stop();
         }
     }
 
     /// Takes hold of a load, and ends it at once when that was asked for before.
     fn hold(&self, load: Stopper) {
-        let mut grip = self.grip();
-        match *grip {
-            Grip::Pulled => load.stop(),
-            Grip::Nothing | Grip::Load(_) => *grip = Grip::Load(load),
+        let mut stage = self.stage();
+        match *stage {
+            Stage::Asked => load.stop(),
+            Stage::NoLoad | Stage::Load(_) => *stage = Stage::Load(load),
         }
     }
 
-    fn is_pulled(&self) -> bool {
-        matches!(*self.grip(), Grip::Pulled)
+    fn is_asked(&self) -> bool {
+        matches!(*self.stage(), Stage::Asked)
     }
 
-    fn grip(&self) -> std::sync::MutexGuard<'_, Grip> {
+    fn stage(&self) -> std::sync::MutexGuard<'_, Stage> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -170,21 +154,21 @@ struct Work {
     config: TestConfig,
     settings: Arc<Settings>,
     events: Sender<Inbound>,
-    brake: Arc<Brake>,
+    stopping: Arc<Stopping>,
 }
 
 impl Work {
     fn run(self, told: &Receiver<Begin>) {
-        if self.brake.is_pulled() {
+        if self.stopping.is_asked() {
             return;
         }
         let (sender, intervals) = bounded(INTERVALS);
         match self.load(&sender) {
-            Err(reason) => self.tell(SessionEvent::Failed { reason }),
+            Err(reason) => self.tell(TestEvent::Failed { reason }),
             Ok((workload, load)) => {
                 drop(sender);
-                self.tell(SessionEvent::Prepared);
-                // An error means that the control thread let go of the session.
+                self.tell(TestEvent::Prepared);
+                // An error means that the control thread let go of the test.
                 if let Ok(begin) = told.recv() {
                     self.follow(&workload, load, &begin, &intervals);
                 } else {
@@ -207,7 +191,7 @@ impl Work {
             ));
         }
         let plan = Plan::new(workload.clone());
-        let hold = |load| self.brake.hold(load);
+        let hold = |load| self.stopping.hold(load);
         let cpus = &self.settings.cpus;
         let load = Load::prepare_with(&plan, cpus, intervals, Setup::Newest, hold);
         Ok((workload, load.map_err(|error| error.to_string())?))
@@ -224,7 +208,7 @@ impl Work {
         let at_unix_ns = begin.at_unix_ns.unwrap_or(anchor.unix_ns);
         let stagger_ns = stagger_ns(workload, begin);
         load.start_staggered(anchor.to_monotonic(at_unix_ns), stagger_ns);
-        let options = SessionOptions {
+        let options = FollowOptions {
             test_id: self.config.test_id.clone(),
             cpus: self.settings.cpus.clone(),
             logs: Some(self.settings.logs.clone()),
@@ -237,17 +221,17 @@ impl Work {
             phase: Phase::Waiting,
         };
         follow(options, load, intervals, &mut reporter);
-        self.tell(SessionEvent::Ended);
+        self.tell(TestEvent::Ended);
     }
 
-    fn tell(&self, event: SessionEvent) {
+    fn tell(&self, event: TestEvent) {
         let number = self.number;
         // Fails only when the driver is on its way out.
-        let _ = self.events.send(Inbound::Session { number, event });
+        let _ = self.events.send(Inbound::Test { number, event });
     }
 }
 
-/// Passes a session's reports and phases on to the control thread.
+/// Passes a test's reports and phases on to the control thread.
 struct Reporter<'a> {
     work: &'a Work,
     phase: Phase,
@@ -255,7 +239,7 @@ struct Reporter<'a> {
 
 impl Follower for Reporter<'_> {
     fn report(&mut self, report: Report, so_far: &Collector) {
-        self.work.tell(SessionEvent::Report {
+        self.work.tell(TestEvent::Report {
             report: Box::new(report),
             figures: so_far.figures(),
         });
@@ -268,8 +252,8 @@ impl Follower for Reporter<'_> {
         }
         match phase {
             Phase::Waiting => {}
-            Phase::Sending => self.work.tell(SessionEvent::Started),
-            Phase::Draining => self.work.tell(SessionEvent::Draining),
+            Phase::Sending => self.work.tell(TestEvent::Started),
+            Phase::Draining => self.work.tell(TestEvent::Draining),
         }
     }
 }

@@ -15,10 +15,10 @@ use proto::{clock, id, log};
 use serde_json::json;
 
 use super::AgentOptions;
-use super::link::{Inbound, Link};
-use super::session::{Begin, Session, SessionEvent, Settings};
-use crate::node::{Action, Event, Node, Unrun};
-use crate::outbox::Outbox;
+use super::inbox::{Inbound, TestEvent};
+use super::test_thread::{Begin, Settings, TestThread};
+use super::topic_reader::Bus;
+use crate::control::{Action, Event, Node, Outbox, Unrun};
 
 /// Between two heartbeats, ns.
 const HEARTBEAT_NS: u64 = 1_000_000_000;
@@ -31,15 +31,15 @@ const TOKEN_HEARTBEAT: u64 = u64::MAX;
 const TOKEN_REGISTER: u64 = u64::MAX - 1;
 
 #[allow(clippy::struct_excessive_bools)] // each stands for one message, not for a state
-pub(super) struct Control {
-    link: Link,
+pub(super) struct ControlThread {
+    bus: Bus,
     node: Node,
     node_id: String,
     outbox: Outbox,
     settings: Arc<Settings>,
-    session: Option<Session>,
-    sessions_begun: u64,
-    /// The thread of the session before; the next one waits for its end.
+    test: Option<TestThread>,
+    tests_begun: u64,
+    /// The thread of the test before; the next one waits for its end.
     released: Option<JoinHandle<()>>,
     register: Register,
     registered: bool,
@@ -53,14 +53,14 @@ pub(super) struct Control {
     orchestrator: Option<String>,
 }
 
-impl Control {
-    /// `brokers` are those of the link.
+impl ControlThread {
+    /// `brokers` are those of the bus.
     pub(super) fn new(
         options: &AgentOptions,
         node_id: &str,
         cpus: Vec<usize>,
         brokers: &str,
-        link: Link,
+        bus: Bus,
     ) -> Self {
         let register = register(node_id, &cpus, brokers);
         let settings = Settings {
@@ -70,13 +70,13 @@ impl Control {
             allow_targets: options.allow_targets.clone(),
         };
         Self {
-            link,
+            bus,
             node: Node::new(node_id),
             node_id: node_id.to_owned(),
             outbox: Outbox::default(),
             settings: Arc::new(settings),
-            session: None,
-            sessions_begun: 0,
+            test: None,
+            tests_begun: 0,
             released: None,
             register,
             registered: false,
@@ -110,23 +110,23 @@ impl Control {
     }
 
     fn has_to_report(&self) -> bool {
-        let runs = self.session.as_ref().is_some_and(Session::has_begun);
+        let runs = self.test.as_ref().is_some_and(TestThread::has_begun);
         runs || !self.outbox.is_empty()
     }
 
     /// Waits for something to do, and does everything that there is to do.
     fn turn(&mut self) {
-        match self.link.inbound.recv_timeout(NAP) {
+        match self.bus.inbound.recv_timeout(NAP) {
             Ok(first) => {
                 self.take(first);
-                while let Ok(next) = self.link.inbound.try_recv() {
+                while let Ok(next) = self.bus.inbound.try_recv() {
                     self.take(next);
                 }
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
         self.apply(Event::Tick);
-        if self.link.listens.load(Ordering::Relaxed) {
+        if self.bus.listens.load(Ordering::Relaxed) {
             self.register();
             self.beat();
         }
@@ -166,7 +166,7 @@ impl Control {
                     });
                 }
             }
-            Inbound::Session { number, event } => self.session_event(number, event),
+            Inbound::Test { number, event } => self.test_event(number, event),
         }
     }
 
@@ -178,35 +178,35 @@ impl Control {
         }
     }
 
-    /// What a session tells, unless it was let go of meanwhile.
-    fn session_event(&mut self, number: u64, event: SessionEvent) {
-        let current = self.session.as_ref();
-        let Some(session) = current.filter(|session| session.number == number) else {
+    /// What a test's thread tells, unless it was let go of meanwhile.
+    fn test_event(&mut self, number: u64, event: TestEvent) {
+        let current = self.test.as_ref();
+        let Some(test) = current.filter(|test| test.number == number) else {
             return;
         };
-        let test_id = session.test_id.clone();
+        let test_id = test.test_id.clone();
         match event {
-            SessionEvent::Prepared => self.apply(Event::Prepared { test_id }),
-            SessionEvent::Failed { reason } => {
+            TestEvent::Prepared => self.apply(Event::Prepared { test_id }),
+            TestEvent::Failed { reason } => {
                 self.release();
                 let fields = json!({"test_id": test_id, "reason": reason});
                 log::error("prepare_failed", fields);
                 self.apply(Event::PrepareFailed { test_id, reason });
             }
-            SessionEvent::Started => self.apply(Event::Started { test_id }),
-            SessionEvent::Draining => self.apply(Event::Draining { test_id }),
-            SessionEvent::Report { report, figures } => self.report(&test_id, *report, figures),
-            SessionEvent::Ended => {
+            TestEvent::Started => self.apply(Event::Started { test_id }),
+            TestEvent::Draining => self.apply(Event::Draining { test_id }),
+            TestEvent::Report { report, figures } => self.report(&test_id, *report, figures),
+            TestEvent::Ended => {
                 self.release();
                 self.apply(Event::Ended { test_id });
             }
         }
     }
 
-    /// Lets go of the session, if there is one.
+    /// Lets go of the test, if there is one.
     fn release(&mut self) {
-        if let Some(session) = self.session.take() {
-            self.released = Some(session.release());
+        if let Some(test) = self.test.take() {
+            self.released = Some(test.release());
         }
     }
 
@@ -230,13 +230,13 @@ impl Control {
                     count: start.count,
                     clock: start.clock,
                 };
-                if let Some(session) = &mut self.session {
-                    session.start(begin);
+                if let Some(test) = &mut self.test {
+                    test.start(begin);
                 }
             }
             Action::Stop { .. } => {
-                if let Some(session) = &self.session {
-                    session.stop();
+                if let Some(test) = &self.test {
+                    test.stop();
                 }
             }
             Action::ReportUnrun {
@@ -249,16 +249,16 @@ impl Control {
     }
 
     fn prepare(&mut self, config: &TestConfig) {
-        self.sessions_begun += 1;
-        let begun = Session::prepare(
-            self.sessions_begun,
+        self.tests_begun += 1;
+        let begun = TestThread::prepare(
+            self.tests_begun,
             config,
             &self.settings,
-            self.link.sender.clone(),
+            self.bus.sender.clone(),
             self.released.take(),
         );
         match begun {
-            Ok(session) => self.session = Some(session),
+            Ok(test) => self.test = Some(test),
             Err(error) => {
                 let test_id = config.test_id.clone();
                 let reason = format!("no thread for the test: {error}");
@@ -325,7 +325,7 @@ impl Control {
         }
         let heartbeat = self.node.heartbeat(clock::unix_ns());
         match self
-            .link
+            .bus
             .publisher
             .publish(&self.node_id, &heartbeat, TOKEN_HEARTBEAT)
         {
@@ -345,7 +345,7 @@ impl Control {
             return;
         }
         match self
-            .link
+            .bus
             .publisher
             .publish(&self.node_id, &self.register, TOKEN_REGISTER)
         {
@@ -357,7 +357,7 @@ impl Control {
     /// Hands over what waits, and learns what became of what was handed over.
     fn send(&mut self) {
         while let Some((token, message)) = self.outbox.hand_over() {
-            match self.link.publisher.publish(&self.node_id, message, token) {
+            match self.bus.publisher.publish(&self.node_id, message, token) {
                 Ok(()) => {}
                 Err(BusError::QueueFull) => {
                     self.outbox.take_back(token);
@@ -371,7 +371,7 @@ impl Control {
                 }
             }
         }
-        for delivery in self.link.publisher.poll(Duration::ZERO) {
+        for delivery in self.bus.publisher.poll(Duration::ZERO) {
             let arrived = delivery.error.is_none();
             match delivery.token {
                 TOKEN_HEARTBEAT => {

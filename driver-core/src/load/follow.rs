@@ -8,15 +8,13 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use proto::measure::{ClockOffset, Health, Outcome, Report};
 
-use crate::collector::Collector;
-use crate::core_log::CoreLog;
 use crate::cpu::{CpuWatch, spin_share};
 use crate::load::{Load, LoadOutcome};
-use crate::recorder::CoreInterval;
+use crate::recording::{Collector, CoreInterval, CoreLog};
 
-/// What a session needs to know besides the load.
+/// What following a load needs to know besides the load.
 #[derive(Debug, Clone, Default)]
-pub struct SessionOptions {
+pub struct FollowOptions {
     /// The test.
     pub test_id: String,
     /// CPUs of the cores, in their order.
@@ -31,7 +29,7 @@ pub struct SessionOptions {
     pub clock: Option<ClockOffset>,
 }
 
-/// Who follows a session.
+/// Who follows a following.
 pub trait Follower {
     /// A report: every interval's, and the last one. The collector knows the run so far.
     fn report(&mut self, report: Report, so_far: &Collector);
@@ -47,18 +45,18 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Follows a load that has been started until its end, and says how that was.
 pub fn follow(
-    options: SessionOptions,
+    options: FollowOptions,
     load: Load,
     intervals: &Receiver<CoreInterval>,
     follower: &mut impl Follower,
 ) -> LoadOutcome {
-    let mut session = Session::new(options, load.cores());
+    let mut following = Following::new(options, load.cores());
     loop {
         follower.look(&load);
         match intervals.recv_timeout(LOOK_EVERY) {
             Ok(interval) => {
-                if let Some(report) = session.absorb(&interval) {
-                    follower.report(report, &session.collector);
+                if let Some(report) = following.absorb(&interval) {
+                    follower.report(report, &following.collector);
                 }
             }
             Err(RecvTimeoutError::Timeout) => {}
@@ -66,8 +64,8 @@ pub fn follow(
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    if let Some(report) = session.collector.flush() {
-        follower.report(session.stamped(report), &session.collector);
+    if let Some(report) = following.collector.flush() {
+        follower.report(following.stamped(report), &following.collector);
     }
     let outcome = load.join();
     let how = match (&outcome.failed, outcome.stopped) {
@@ -75,13 +73,13 @@ pub fn follow(
         (None, true) => Outcome::Aborted,
         (None, false) => Outcome::Done,
     };
-    let last = session.collector.last(how, outcome.failed.clone());
-    follower.report(session.stamped(last), &session.collector);
+    let last = following.collector.last(how, outcome.failed.clone());
+    follower.report(following.stamped(last), &following.collector);
     outcome
 }
 
-struct Session {
-    options: SessionOptions,
+struct Following {
+    options: FollowOptions,
     collector: Collector,
     watch: CpuWatch,
     /// Seconds of which the CPUs were sampled.
@@ -90,8 +88,8 @@ struct Session {
     logs: Vec<CoreLog>,
 }
 
-impl Session {
-    fn new(options: SessionOptions, cores: usize) -> Self {
+impl Following {
+    fn new(options: FollowOptions, cores: usize) -> Self {
         let mut collector = Collector::new(cores);
         let cpus: Vec<usize> = options.cpus.iter().copied().take(cores).collect();
         let logs = open_logs(&options, cores).unwrap_or_else(|error| {
@@ -156,7 +154,7 @@ impl Session {
     }
 }
 
-fn open_logs(options: &SessionOptions, cores: usize) -> std::io::Result<Vec<CoreLog>> {
+fn open_logs(options: &FollowOptions, cores: usize) -> std::io::Result<Vec<CoreLog>> {
     let Some(directory) = &options.logs else {
         return Ok(Vec::new());
     };

@@ -84,7 +84,7 @@ pub enum Action {
 /// Why a participant ran nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unrun {
-    /// The trigger came, or the load was prepared, more than [`LATE_NS_MAX`] after the start instant.
+    /// The trigger came, or the load was prepared, more than [`LATE_NS_MAX`](super::LATE_NS_MAX) after the start instant.
     Missed,
     /// The load could not be prepared.
     Failed,

@@ -2,11 +2,11 @@
 //! of answers that skips bodies without keeping them.
 
 mod body;
-mod check;
+mod fuzzing;
 mod request;
 mod response;
 
 pub use body::Body;
-pub use check::check_reader;
+pub use fuzzing::check_reader;
 pub use request::render;
 pub use response::{Answer, HEAD_LEN_MAX, HEADERS_MAX, HeadMemo, Malformed, Reader, Step};

@@ -10,17 +10,15 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use proto::bus::{self, BusSettings, Event, Publisher, Record, StartAt, Subscriber};
 use proto::codec::{self, DecodeError};
-use proto::message::{Heartbeat, Role, TestConfig, Trigger};
+use proto::message::{Heartbeat, Role};
 use proto::topic::Topic;
 use proto::{clock, log};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::AgentError;
-use super::session::SessionEvent;
+use super::inbox::{INBOX_MAX, Inbound};
 
-/// Messages that wait for the control thread.
-const QUEUE: usize = 1024;
 /// Messages of the past that a driver reads where it reads any.
 const PAST_READ: i64 = 64;
 const POLL: Duration = Duration::from_millis(100);
@@ -28,30 +26,8 @@ const BOUNDS_TIMEOUT: Duration = Duration::from_secs(2);
 const TOPICS_TIMEOUT: Duration = Duration::from_secs(5);
 const TOPICS_RETRY: Duration = Duration::from_secs(1);
 
-/// What reaches the control thread.
-pub(super) enum Inbound {
-    /// A test. `old` when it was there before this driver listened.
-    Config {
-        config: Box<TestConfig>,
-        old: bool,
-    },
-    Trigger {
-        trigger: Trigger,
-        old: bool,
-    },
-    Heartbeat {
-        heartbeat: Heartbeat,
-        received_unix_ns: u64,
-    },
-    /// What the session of that number tells.
-    Session {
-        number: u64,
-        event: SessionEvent,
-    },
-}
-
 /// The clients, and the queue to the control thread.
-pub(super) struct Link {
+pub(super) struct Bus {
     pub(super) publisher: Publisher,
     pub(super) inbound: Receiver<Inbound>,
     pub(super) sender: Sender<Inbound>,
@@ -59,7 +35,7 @@ pub(super) struct Link {
     pub(super) listens: Arc<AtomicBool>,
 }
 
-impl Link {
+impl Bus {
     /// Makes the clients and starts the reader.
     pub(super) fn open(
         settings: &BusSettings,
@@ -67,10 +43,10 @@ impl Link {
         stop: &Arc<AtomicBool>,
     ) -> Result<Self, AgentError> {
         let publisher = Publisher::new(settings)?;
-        let (sender, inbound) = bounded(QUEUE);
-        let reader = Reader::new(settings, node_id, sender.clone(), stop)?;
+        let (sender, inbound) = bounded(INBOX_MAX);
+        let reader = TopicReader::new(settings, node_id, sender.clone(), stop)?;
         let listens = Arc::clone(&reader.listens);
-        spawn("bus-reader", move || reader.read())?;
+        spawn("topic-reader", move || reader.read())?;
         let (settings, stop) = (settings.clone(), Arc::clone(stop));
         spawn("topics", move || make_topics(&settings, &stop))?;
         Ok(Self {
@@ -114,7 +90,7 @@ fn make_topics(settings: &BusSettings, stop: &AtomicBool) {
 /// The topics that a driver reads.
 const TOPICS: [Topic; 3] = [Topic::TestConfig, Topic::Trigger, Topic::Heartbeat];
 
-struct Reader {
+struct TopicReader {
     subscriber: Subscriber,
     node_id: String,
     places: BTreeMap<Topic, Place>,
@@ -136,7 +112,7 @@ struct Place {
     old_end: i64,
 }
 
-impl Reader {
+impl TopicReader {
     fn new(
         settings: &BusSettings,
         node_id: &str,
@@ -281,19 +257,19 @@ fn read<T: DeserializeOwned>(mut record: Record) -> Result<T, DecodeError> {
 #[cfg(test)]
 mod tests {
     use proto::bus::EmbeddedBroker;
-    use proto::message::{Message, TriggerKind};
+    use proto::message::{Message, TestConfig, Trigger, TriggerKind};
     use proto::workload::{Params, TestType};
 
     use super::*;
 
     const DEADLINE: Duration = Duration::from_secs(20);
 
-    struct Bus {
+    struct Rig {
         broker: EmbeddedBroker,
         publisher: Publisher,
     }
 
-    impl Bus {
+    impl Rig {
         fn start() -> Self {
             let broker = EmbeddedBroker::start().unwrap();
             let publisher = Publisher::new(&settings(broker.address())).unwrap();
@@ -305,12 +281,12 @@ mod tests {
             assert!(self.publisher.flush(DEADLINE));
         }
 
-        fn reader(&self) -> (Reader, Receiver<Inbound>) {
-            let (sender, inbound) = bounded(QUEUE);
+        fn reader(&self) -> (TopicReader, Receiver<Inbound>) {
+            let (sender, inbound) = bounded(INBOX_MAX);
             let stop = Arc::new(AtomicBool::new(false));
             let settings = settings(self.broker.address());
             (
-                Reader::new(&settings, "me", sender, &stop).unwrap(),
+                TopicReader::new(&settings, "me", sender, &stop).unwrap(),
                 inbound,
             )
         }
@@ -349,13 +325,13 @@ mod tests {
         }
     }
 
-    fn read_in_background(reader: Reader) {
+    fn read_in_background(reader: TopicReader) {
         spawn("reader", move || reader.read()).unwrap();
     }
 
     #[test]
     fn what_was_there_before_the_driver_is_old() {
-        let bus = Bus::start();
+        let bus = Rig::start();
         bus.publish(&config("before"));
         bus.publish(&start("before"));
         let (reader, inbound) = bus.reader();
@@ -369,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_ahead_makes_nothing_old() {
-        let bus = Bus::start();
+        let bus = Rig::start();
         let (mut reader, _inbound) = bus.reader();
         assert!(!reader.listens.load(Ordering::Relaxed));
         reader.find_places();
@@ -386,7 +362,7 @@ mod tests {
 
     #[test]
     fn after_a_lost_log_only_its_topic_is_read_again_and_as_old() {
-        let bus = Bus::start();
+        let bus = Rig::start();
         bus.publish(&config("a"));
         bus.publish(&start("a"));
         let (mut reader, inbound) = bus.reader();
@@ -403,7 +379,7 @@ mod tests {
 
     #[test]
     fn what_does_not_decode_is_counted() {
-        let bus = Bus::start();
+        let bus = Rig::start();
         let (mut reader, _inbound) = bus.reader();
         reader.find_places();
         for offset in 0..3 {

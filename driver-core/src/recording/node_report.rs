@@ -7,7 +7,7 @@ use proto::histogram::{Latencies, SparseLatencies};
 use proto::measure::{Connections, Counters, Health, LatencyFigures, Outcome, Report, SecondRow};
 use proto::summary::Statistics;
 
-use crate::recorder::{CoreHealth, CoreInterval};
+use super::{CoreHealth, CoreInterval};
 
 /// A core that is more seconds than this behind the furthest is not waited for.
 const LAG_MAX: u64 = 2;
@@ -223,7 +223,7 @@ fn connections(answers: &[u64]) -> Connections {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recorder::{Instants, Recorder};
+    use crate::recording::{Instants, Recorder};
 
     fn interval(core: usize, second: u64, answers: u32, last: bool) -> CoreInterval {
         let mut recorder = Box::new(Recorder::new());

@@ -13,7 +13,7 @@ use proto::summary::Statistics;
 use proto::units::{ns_to_ms, ns_to_seconds};
 use serde::Serialize;
 
-use crate::recorder::CoreInterval;
+use super::CoreInterval;
 
 /// The two logs of one core.
 #[derive(Debug)]
@@ -144,7 +144,7 @@ mod tests {
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
     use super::*;
-    use crate::recorder::{Instants, Recorder};
+    use crate::recording::{Instants, Recorder};
 
     #[test]
     fn other_tools_read_the_interval_log() {

@@ -15,9 +15,7 @@ use proto::message::{
     ClockEcho, ClockProbe, Heartbeat, NodeState, Role, TestConfig, Trigger, TriggerKind,
 };
 
-mod interface;
-
-pub use interface::{Action, Event, Start, Unrun};
+use super::{Action, Event, Start, Unrun};
 
 /// Configs that a node keeps; the oldest is forgotten first.
 pub const CONFIGS_MAX: usize = 64;

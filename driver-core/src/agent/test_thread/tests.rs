@@ -1,4 +1,4 @@
-//! A session, from its preparation to its end, on real cores.
+//! A test, from its preparation to its end, on real cores.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -56,10 +56,10 @@ fn slow_target(pause: Duration) -> TcpListener {
     listener
 }
 
-fn session(
+fn test_thread(
     target: &TcpListener,
     before: Option<JoinHandle<()>>,
-) -> (Session, Receiver<Inbound>, TempDir) {
+) -> (TestThread, Receiver<Inbound>, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let port = target.local_addr().unwrap().port();
     let config = TestConfig {
@@ -82,24 +82,24 @@ fn session(
         allow_targets: Vec::new(),
     };
     let (sender, events) = unbounded();
-    let session = Session::prepare(1, &config, &Arc::new(settings), sender, before);
-    (session.unwrap(), events, folder)
+    let test = TestThread::prepare(1, &config, &Arc::new(settings), sender, before);
+    (test.unwrap(), events, folder)
 }
 
-fn next(events: &Receiver<Inbound>) -> SessionEvent {
+fn next(events: &Receiver<Inbound>) -> TestEvent {
     match events.recv_timeout(DEADLINE).unwrap() {
-        Inbound::Session { number: 1, event } => event,
-        _ => panic!("not the session's word"),
+        Inbound::Test { number: 1, event } => event,
+        _ => panic!("not the test's word"),
     }
 }
 
 #[test]
-fn a_session_that_is_let_go_of_ends_its_preparation() {
+fn a_test_that_is_let_go_of_ends_its_preparation() {
     let target = silent_target();
-    let (session, _events, _folder) = session(&target.listener, None);
+    let (test, _events, _folder) = test_thread(&target.listener, None);
     thread::sleep(Duration::from_millis(300));
     let begin = Instant::now();
-    session.release().join().unwrap();
+    test.release().join().unwrap();
     assert!(
         begin.elapsed() < Duration::from_secs(2),
         "{:?}",
@@ -108,37 +108,37 @@ fn a_session_that_is_let_go_of_ends_its_preparation() {
 }
 
 #[test]
-fn a_session_prepares_when_the_one_before_has_ended() {
+fn a_test_prepares_when_the_one_before_has_ended() {
     let target = slow_target(Duration::ZERO);
     let (end, may_end) = bounded::<()>(0);
     let before = thread::spawn(move || may_end.recv().unwrap_or_default());
-    let (_session, events, _folder) = session(&target, Some(before));
+    let (_test, events, _folder) = test_thread(&target, Some(before));
     assert!(events.recv_timeout(Duration::from_millis(300)).is_err());
     drop(end);
-    assert!(matches!(next(&events), SessionEvent::Prepared));
+    assert!(matches!(next(&events), TestEvent::Prepared));
 }
 
 #[test]
 fn the_phases_are_told_when_they_come_and_the_stagger_is_no_skew() {
     const LEAD_NS: u64 = 400_000_000;
     let target = slow_target(Duration::from_millis(300));
-    let (mut session, events, _folder) = session(&target, None);
-    assert!(matches!(next(&events), SessionEvent::Prepared));
+    let (mut test, events, _folder) = test_thread(&target, None);
+    assert!(matches!(next(&events), TestEvent::Prepared));
     let start_unix_ns = clock::unix_ns() + LEAD_NS;
-    session.start(Begin {
+    test.start(Begin {
         at_unix_ns: Some(start_unix_ns),
         index: 1,
         count: 2,
         clock: None,
     });
-    assert!(matches!(next(&events), SessionEvent::Started));
+    assert!(matches!(next(&events), TestEvent::Started));
     assert!(clock::unix_ns() >= start_unix_ns, "told before it started");
     let (mut last, mut has_drained) = (None, false);
     loop {
         match next(&events) {
-            SessionEvent::Draining => has_drained = true,
-            SessionEvent::Report { report, .. } => last = Some(report),
-            SessionEvent::Ended => break,
+            TestEvent::Draining => has_drained = true,
+            TestEvent::Report { report, .. } => last = Some(report),
+            TestEvent::Ended => break,
             _ => panic!("out of order"),
         }
     }

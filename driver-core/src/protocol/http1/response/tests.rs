@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::http::check::read;
+use crate::protocol::http1::fuzzing::read;
 
 fn read_all(method: &str, pieces: &[&[u8]]) -> (Vec<Answer>, Result<(), Malformed>) {
     read(method, pieces.iter().copied())

@@ -7,15 +7,16 @@ use std::thread;
 
 use glommio::{LocalExecutorBuilder, Placement};
 
+use super::PrepareError;
+use super::core_thread::{EXECUTOR_MEMORY, EXECUTOR_RING};
 use crate::affinity;
-use crate::load::{EXECUTOR_MEMORY, EXECUTOR_RING, PrepareError};
 use crate::ring::{Features, Ring, Setup};
 
 /// Makes a ring and an executor on each of the CPUs, one after another, and lets go of them.
 ///
 /// # Errors
 /// [`PrepareError`] of the first CPU on which it does not work; it names the remedy.
-pub fn machine(cpus: &[usize]) -> Result<Option<Features>, PrepareError> {
+pub fn probe_machine(cpus: &[usize]) -> Result<Option<Features>, PrepareError> {
     let mut features = None;
     for (core, cpu) in cpus.iter().copied().enumerate() {
         let probe = thread::spawn(move || probe(core, cpu)).join();

@@ -1,0 +1,69 @@
+//! Why a load cannot be started.
+
+use thiserror::Error;
+
+use crate::engine::EngineError;
+
+/// Why a load cannot be started. Each says what to do about it.
+#[derive(Debug, Error)]
+pub enum PrepareError {
+    /// The target's name has no address.
+    #[error("{host:?} cannot be resolved: {reason}; check the name, or give an address")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// What the resolver says.
+        reason: String,
+    },
+    /// More connections than file descriptors.
+    #[error(
+        "{wanted} connections need {needed} file descriptors, and the hard limit is {limit}: raise `ulimit -Hn`, or ask for fewer connections"
+    )]
+    Descriptors {
+        /// Connections asked for.
+        wanted: u32,
+        /// Descriptors needed for them.
+        needed: u64,
+        /// The hard limit.
+        limit: u64,
+    },
+    /// More connections than local ports.
+    #[error(
+        "{wanted} connections to one address need as many local ports, and net.ipv4.ip_local_port_range has {ports}: widen it (sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"), or ask for fewer connections"
+    )]
+    Ports {
+        /// Connections asked for.
+        wanted: u32,
+        /// Ports in the range.
+        ports: u32,
+    },
+    /// Not one connection could be opened.
+    #[error("no connection to {target}: {reason}")]
+    NoConnection {
+        /// Host and port.
+        target: String,
+        /// Why the last attempt failed.
+        reason: String,
+    },
+    /// A core's ring.
+    #[error("core {core}: {source}")]
+    Engine {
+        /// The core's number.
+        core: usize,
+        /// What is wrong with it.
+        source: EngineError,
+    },
+    /// A core's executor.
+    #[error(
+        "core {core}: the executor cannot be made ({reason}); it needs io_uring (sysctl kernel.io_uring_disabled=0, and in a container a seccomp profile that allows it) and 512 KiB of locked memory (`ulimit -l`)"
+    )]
+    Executor {
+        /// The core's number.
+        core: usize,
+        /// What glommio says.
+        reason: String,
+    },
+    /// No thread, descriptor or core for the engine itself.
+    #[error("the engine cannot be started: {0}")]
+    System(String),
+}

@@ -1,0 +1,3 @@
+//! Requests into bytes, and bytes into answers.
+
+pub mod http1;

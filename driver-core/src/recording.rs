@@ -1,0 +1,9 @@
+//! What was measured, on its way from a core to the node's report and to the logs of the core.
+
+mod core_log;
+mod node_report;
+mod recorder;
+
+pub use core_log::CoreLog;
+pub use node_report::Collector;
+pub use recorder::{CoreHealth, CoreInterval, Counts, Instants, Loss, Recorder};
