@@ -37,8 +37,8 @@ pub mod logs;
 pub mod plan;
 pub mod preflight;
 pub mod process;
-pub mod record;
 pub mod redpanda;
+pub mod running;
 pub mod status;
 pub mod up;
 

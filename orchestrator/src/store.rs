@@ -16,12 +16,10 @@ mod schema;
 mod tests;
 mod write;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use proto::topic::Topic;
 use rusqlite::Connection;
 use thiserror::Error;
 
@@ -31,9 +29,6 @@ pub use schema::VERSION;
 
 /// How long a reader or writer waits for another one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The next offset to read of each topic.
-pub type Offsets = BTreeMap<Topic, i64>;
 
 /// What can go wrong with the store.
 #[derive(Debug, Error)]

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use orchestrator::registry::NodeRecord;
-use orchestrator::run::Run;
-use orchestrator::state::{
-    Action, Broker, Change, Command, Event, Now, Outgoing, Reply, Restored, Settings, State,
+use orchestrator::control::registry::NodeRecord;
+use orchestrator::control::run::Run;
+use orchestrator::control::{
+    Action, Broker, Change, Command, Control, Event, Now, Outgoing, Reply, Restored, Settings,
     TestRow,
 };
 use proto::bus::BusError;
@@ -95,7 +95,7 @@ impl Disk {
 
 /// The process, and its disk.
 pub(crate) struct Orchestrator {
-    state: Option<State>,
+    state: Option<Control>,
     pub(crate) disk: Disk,
     /// Back up at this instant, when it is down.
     pub(crate) up_at_ns: u64,
@@ -223,7 +223,7 @@ impl Orchestrator {
         let reports: Vec<Metrics> = open
             .flat_map(|run| self.disk.reports_of(&run.test_id))
             .collect();
-        let mut state = State::restore(settings, restored);
+        let mut state = Control::restore(settings, restored);
         for report in &reports {
             state.absorb_stored(report);
         }

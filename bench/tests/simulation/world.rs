@@ -1,7 +1,7 @@
 //! One run of everything from one seed.
 
 use fastrand::Rng;
-use orchestrator::state::{Command, Reply};
+use orchestrator::control::{Command, Reply};
 use proto::workload::{Defaults, Params, TestType, Workload};
 use serde_json::Value;
 

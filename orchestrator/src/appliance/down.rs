@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::failure::Failure;
 use super::folders::Folders;
 use super::process::{self, Identity};
-use super::record::{Entry, Record};
 use super::redpanda;
+use super::running::{Entry, Running};
 use super::say;
 
 /// A pump ends with its process; this is for what is still in the pipe.
@@ -19,7 +19,7 @@ const PUMP_MAX: Duration = Duration::from_secs(2);
 /// When something does not end, or the record cannot be read.
 pub fn down(folders: &Folders) -> Result<ExitCode, Failure> {
     let _lock = folders.lock()?;
-    let Some(record) = Record::load(folders)? else {
+    let Some(record) = Running::load(folders)? else {
         folders.clear_run();
         say("dlts is not up; nothing to end");
         return Ok(ExitCode::SUCCESS);
@@ -31,7 +31,7 @@ pub fn down(folders: &Folders) -> Result<ExitCode, Failure> {
 
 /// Ends the processes of a record in the reverse order of their start: drivers report their end to
 /// an orchestrator that still listens, which writes to a broker that still runs.
-pub(super) fn end_all(folders: &Folders, record: &Record) -> Result<(), Failure> {
+pub(super) fn end_all(folders: &Folders, record: &Running) -> Result<(), Failure> {
     let mut left = Vec::new();
     for names in [
         &["driver"][..],

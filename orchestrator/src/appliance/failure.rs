@@ -23,7 +23,7 @@ pub enum Failure {
     Busy,
     /// The record of what runs is not one of ours.
     #[error("{path} cannot be read ({reason}); end what still runs by hand, then remove the file")]
-    Record {
+    Running {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.

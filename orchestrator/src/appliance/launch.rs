@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::folders::Folders;
 use super::plan::Program;
 use super::process::Identity;
-use super::record::Entry;
+use super::running::Entry;
 
 /// Starts processes from the folder of our own binary.
 #[derive(Debug)]

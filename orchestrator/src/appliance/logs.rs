@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::cli::LogsOptions;
 use super::failure::Failure;
 use super::folders::Folders;
-use super::record::Record;
+use super::running::Running;
 use super::say;
 
 /// How often the files are looked at.
@@ -65,7 +65,7 @@ fn print(followed: &mut [Followed], options: &LogsOptions, out: &mut impl Write)
 
 /// The processes of ours: those that are up, or whoever left a log.
 fn names(folders: &Folders, wanted: &[String]) -> Result<Vec<String>, Failure> {
-    let up = Record::load(folders)?.unwrap_or_default();
+    let up = Running::load(folders)?.unwrap_or_default();
     let mut known: Vec<String> = up.entries.into_iter().map(|entry| entry.name).collect();
     if known.is_empty() {
         known = with_logs(folders).into_iter().collect();

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::cli::StatusOptions;
 use super::failure::Failure;
 use super::folders::Folders;
-use super::record::{Entry, Record};
+use super::running::{Entry, Running};
 use super::{api, say};
 use crate::client::api::Node;
 
@@ -17,7 +17,7 @@ use crate::client::api::Node;
 /// # Errors
 /// When the record cannot be read.
 pub fn status(folders: &Folders, options: &StatusOptions) -> Result<ExitCode, Failure> {
-    let Some(record) = Record::load(folders)? else {
+    let Some(record) = Running::load(folders)? else {
         if options.json {
             say(&format!("{}", json!({"state": "down", "processes": []})));
         } else {
@@ -56,7 +56,7 @@ struct Row {
 }
 
 /// A driver's state is what the orchestrator sees, as long as its process runs.
-fn row(record: &Record, entry: &Entry, nodes: &[Node]) -> Row {
+fn row(record: &Running, entry: &Entry, nodes: &[Node]) -> Row {
     let alive = record.is_alive(entry.process);
     let node = nodes.iter().find(|node| node.node_id == entry.name);
     let state = match node {
@@ -78,7 +78,7 @@ fn row(record: &Record, entry: &Entry, nodes: &[Node]) -> Row {
     }
 }
 
-fn print_json(record: &Record, rows: &[Row]) {
+fn print_json(record: &Running, rows: &[Row]) {
     let processes: Vec<_> = rows
         .iter()
         .map(|row| {
@@ -98,7 +98,7 @@ fn print_json(record: &Record, rows: &[Row]) {
     say(&format!("{whole}"));
 }
 
-fn print_table(record: &Record, rows: &[Row]) {
+fn print_table(record: &Running, rows: &[Row]) {
     say(&format!(
         "{:<14} {:>8} {:<10} {:>10}  WHERE",
         "NAME", "PID", "STATE", "UPTIME"

@@ -20,8 +20,8 @@ use super::folders::Folders;
 use super::launch::Launcher;
 use super::plan::{self, Program};
 use super::preflight;
-use super::record::{self, Record};
 use super::redpanda;
+use super::running::{self, Running};
 use super::{api, say};
 use crate::client::api::{Api, Node};
 
@@ -40,7 +40,7 @@ const WORDS_LINES: usize = 5;
 /// The first thing that failed, with its remedy. What was started is ended again.
 pub fn up(folders: &Folders, options: &UpOptions) -> Result<ExitCode, Failure> {
     let _lock = folders.lock()?;
-    if let Some(record) = Record::load(folders)? {
+    if let Some(record) = Running::load(folders)? {
         if record.complete && record.ended().is_empty() {
             say("dlts is up; nothing was changed\n");
             print_places(&record);
@@ -57,10 +57,10 @@ pub fn up(folders: &Folders, options: &UpOptions) -> Result<ExitCode, Failure> {
         folders,
         options,
         launcher,
-        record: Record {
-            boot_id: record::boot_id(),
+        record: Running {
+            boot_id: running::boot_id(),
             broker_kind: broker.to_string(),
-            ..Record::default()
+            ..Running::default()
         },
         interrupted: interrupt_flag(),
         deadline: Instant::now(),
@@ -86,7 +86,7 @@ pub fn up(folders: &Folders, options: &UpOptions) -> Result<ExitCode, Failure> {
 
 /// A record from before: of an `up` that was killed, of another boot, or of a whole of which a
 /// part has ended. Only the last is somebody's to decide upon.
-fn clear_what_is_left(folders: &Folders, record: &Record) -> Result<(), Failure> {
+fn clear_what_is_left(folders: &Folders, record: &Running) -> Result<(), Failure> {
     let ended = record.ended();
     if record.complete && ended.len() < record.entries.len() {
         let names: Vec<&str> = ended.iter().map(|entry| entry.name.as_str()).collect();
@@ -105,7 +105,7 @@ fn interrupt_flag() -> Arc<AtomicBool> {
     flag
 }
 
-fn print_places(record: &Record) {
+fn print_places(record: &Running) {
     let (orchestrator, testserver) = (&record.orchestrator, &record.testserver);
     say(&format!("  dashboard and REST  {orchestrator}"));
     say(&format!("  test server         {testserver}"));
@@ -136,7 +136,7 @@ struct Start<'a> {
     folders: &'a Folders,
     options: &'a UpOptions,
     launcher: Launcher<'a>,
-    record: Record,
+    record: Running,
     interrupted: Arc<AtomicBool>,
     deadline: Instant,
 }

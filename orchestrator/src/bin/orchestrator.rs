@@ -4,11 +4,10 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use orchestrator::options::Options;
-use orchestrator::service;
+use orchestrator::start::{self, options::Options};
 
 fn main() -> ExitCode {
-    match service::run(&Options::parse()) {
+    match start::run(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("orchestrator: {error}");

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::registry::{DOWN_MS, Liveness, SUSPECT_MS};
+use crate::control::registry::{DOWN_MS, Liveness, SUSPECT_MS};
 
 /// A node that changed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::ending::{Ending, Problem};
 use super::follow::Interrupts;
 use super::monitor::{Monitor, Transition};
 use super::print;
-use crate::registry::Liveness;
+use crate::control::registry::Liveness;
 
 /// Longest wait for the next message, after which time is looked at.
 const POLL: Duration = Duration::from_millis(100);

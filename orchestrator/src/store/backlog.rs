@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::Offsets;
-use crate::state::Change;
+use crate::control::{Change, Offsets};
 
 /// Most bytes of reports that wait for a store that cannot be written.
 const BYTES_MAX: usize = 256 << 20;

@@ -9,9 +9,9 @@ use proto::topic::Topic;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
-use super::{BUSY_TIMEOUT, Offsets, Store, StoreError};
-use crate::run::Run;
-use crate::state::{Outgoing, Restored, TestDetail, TestRow};
+use super::{BUSY_TIMEOUT, Store, StoreError};
+use crate::control::run::Run;
+use crate::control::{Offsets, Outgoing, Restored, TestDetail, TestRow};
 
 /// What a store holds when the process starts.
 #[derive(Debug, Default)]

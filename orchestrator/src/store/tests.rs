@@ -1,12 +1,13 @@
 //! What is written is there again, whatever happened in between.
 
 use proto::message::TestConfig;
+use proto::topic::Topic;
 use tempfile::TempDir;
 
 use super::*;
-use crate::registry::{Identity, Liveness, NodeRecord};
-use crate::run::{Run, Step};
-use crate::state::{Change, Outgoing, StoredReport, StoredResult, TestRow};
+use crate::control::registry::{Identity, Liveness, NodeRecord};
+use crate::control::run::{Run, Step};
+use crate::control::{Change, Offsets, Outgoing, StoredReport, StoredResult, TestRow};
 
 fn file(folder: &TempDir) -> PathBuf {
     folder.path().join("data/o.sqlite")

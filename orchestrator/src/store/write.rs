@@ -3,9 +3,9 @@
 use rusqlite::{Connection, Transaction, params};
 use serde::Serialize;
 
-use super::{Backlog, Offsets, Store, StoreError};
-use crate::run::Run;
-use crate::state::{Change, Outgoing, StoredReport, StoredResult, TestRow};
+use super::{Backlog, Store, StoreError};
+use crate::control::run::Run;
+use crate::control::{Change, Offsets, Outgoing, StoredReport, StoredResult, TestRow};
 
 impl Store {
     /// Writes the changes and the offsets up to which they have read: all of it, or nothing.

@@ -34,8 +34,8 @@ fn ten_thousand_tests_are_listed_within_100_ms() {
 
 /// A store with this many tests that have ended.
 fn fill(folder: &std::path::Path, count: u64) {
-    use orchestrator::run::{Run, Step};
-    use orchestrator::state::{Change, TestRow};
+    use orchestrator::control::run::{Run, Step};
+    use orchestrator::control::{Change, TestRow};
     use orchestrator::store::{Backlog, Store};
 
     let mut store = Store::open(&folder.join("orchestrator.sqlite")).unwrap();

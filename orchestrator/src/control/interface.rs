@@ -1,0 +1,292 @@
+//! What goes into the fold and what comes out of it.
+
+use std::collections::BTreeMap;
+
+use proto::bus::BusError;
+use proto::histogram::LatenciesWire;
+use proto::log::Level;
+use proto::message::{Heartbeat, Metrics, Register, TestConfig, Trigger};
+use proto::topic::Topic;
+use proto::workload::Workload;
+use serde_json::Value;
+
+use super::registry::NodeRecord;
+use super::run::Run;
+use super::{Outgoing, TestRow};
+
+/// What does not change while the process lives.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Our id on the bus.
+    pub node_id: String,
+    /// Target of a config that names none.
+    pub default_target: String,
+    /// Tests that are kept; the oldest that ended go first. 0 for all.
+    pub retention_tests: usize,
+    /// Tests that ended longer ago than this are deleted, ms. 0 for never.
+    pub retention_ms: u64,
+}
+
+/// When an event happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// The timestamp of a message, else the wall clock, ms since 1970.
+    pub unix_ms: u64,
+    /// Our wall clock at this moment, ns since 1970.
+    pub read_unix_ns: u64,
+}
+
+/// The next offset to read of each topic.
+pub type Offsets = BTreeMap<Topic, i64>;
+
+/// Messages in the order of their topics, and where their reading leads to.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// What was read.
+    pub events: Vec<(Event, Now)>,
+    /// The next offset of each topic after these events; 0 where what was read before is gone.
+    pub offsets: Offsets,
+}
+
+/// What happens.
+#[derive(Debug)]
+pub enum Event {
+    /// A driver says that it is there.
+    Register(Register),
+    /// Somebody says that it lives.
+    Heartbeat(Heartbeat),
+    /// A driver reports; with the message as it was read.
+    Metrics(Box<Metrics>, Vec<u8>),
+    /// A test was published.
+    Config(Box<TestConfig>),
+    /// A test was started or stopped.
+    Trigger(Trigger),
+    /// A message that does not decode.
+    Malformed {
+        /// Where it stands.
+        topic: Topic,
+        /// Its place there.
+        offset: i64,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// A client asks for something, under a number by which it is answered.
+    Command(u64, Command),
+    /// The client of a command has stopped waiting for the reply.
+    ClientGone(u64),
+    /// The broker has a message of ours, or refuses it.
+    Delivered(u64, Result<(), BusError>),
+    /// What is known of the broker.
+    Broker(Broker),
+    /// Whether the store takes what it is given; the reason if not.
+    Store(Result<(), String>),
+    /// Time passes.
+    Tick,
+}
+
+/// What a client can ask for.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Create and publish a test.
+    Create {
+        /// Its new id.
+        test_id: String,
+        /// What it is, validated.
+        workload: Box<Workload>,
+        /// Whether its trigger waits for busy drivers.
+        queue: bool,
+    },
+    /// Start a test.
+    Trigger {
+        /// Which.
+        test_id: String,
+        /// Whether to wait for busy drivers.
+        queue: bool,
+    },
+    /// Stop a test.
+    Stop {
+        /// Which.
+        test_id: String,
+    },
+}
+
+/// The answer to a command.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// The test exists and is on its way to the drivers.
+    Created {
+        /// Its id.
+        test_id: String,
+    },
+    /// The test is armed.
+    Triggered {
+        /// Which.
+        test_id: String,
+        /// Its phase.
+        state: &'static str,
+        /// The common start.
+        start_at_unix_ns: u64,
+        /// Who takes part.
+        participants: Vec<String>,
+    },
+    /// The test starts when the drivers are free.
+    Queued {
+        /// Which.
+        test_id: String,
+        /// Its phase.
+        state: &'static str,
+        /// The test that keeps the drivers busy.
+        running: String,
+        /// Its place in the queue, from 1.
+        position: usize,
+    },
+    /// The test is being stopped, or is over by it.
+    Stopped {
+        /// Which.
+        test_id: String,
+        /// Its phase.
+        state: &'static str,
+    },
+    /// It cannot be done.
+    Refused(Refusal),
+}
+
+/// Why a command cannot be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no such test.
+    UnknownTest(String),
+    /// The test is past that.
+    WrongState {
+        /// Which.
+        test_id: String,
+        /// Its phase.
+        state: &'static str,
+    },
+    /// No driver is up.
+    NoDriver,
+    /// No driver became ready in time; what they do instead.
+    NotReady(String),
+    /// No driver can prepare the test, and why.
+    CannotPrepare(String),
+    /// The drivers are busy with this test.
+    Busy {
+        /// Which.
+        running: String,
+    },
+    /// The broker does not answer.
+    BrokerAway(String),
+    /// The store does not take what it is given.
+    StoreAway(String),
+    /// Too many tests wait.
+    TooMany,
+    /// The test has so many bytes as a message, more than the broker takes.
+    TooLong(usize),
+}
+
+/// What is known of the broker.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Broker {
+    /// Whether its topics were found.
+    pub is_connected: bool,
+    /// The cluster.
+    pub cluster_id: Option<String>,
+    /// What is wrong.
+    pub trouble: Option<String>,
+}
+
+/// What the control thread is to do.
+#[derive(Debug)]
+pub enum Action {
+    /// Make durable, with all others of the batch, before anything else is done.
+    Persist(Change),
+    /// Hand to the broker.
+    Publish(Outgoing),
+    /// Answer a command.
+    Reply(u64, Reply),
+    /// Write a line.
+    Log(Line),
+}
+
+/// A change of what is stored.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A run was created or moved on.
+    Run(Box<Run>, TestRow),
+    /// A driver came or changed.
+    Node(NodeRecord),
+    /// A driver is forgotten.
+    ForgetNode(String),
+    /// A report was counted.
+    Report(StoredReport),
+    /// A run ended, or a late report changed its result.
+    Result(Box<StoredResult>),
+    /// A message waits for its delivery.
+    Outbox(Outgoing),
+    /// A message was delivered.
+    OutboxDone(u64),
+    /// A test is deleted with all that belongs to it.
+    ForgetTest(String),
+    /// The log that is read from now on.
+    Cluster(String),
+}
+
+/// A report as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredReport {
+    /// The test.
+    pub test_id: String,
+    /// The driver.
+    pub node_id: String,
+    /// Its place among the driver's reports; -1 for those of other implementations, of which only
+    /// the newest counts.
+    pub sequence: i64,
+    /// The message.
+    pub payload: Vec<u8>,
+}
+
+/// A result as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredResult {
+    /// The test.
+    pub test_id: String,
+    /// The result as JSON, without its series.
+    pub result: String,
+    /// The series as JSON.
+    pub series: String,
+    /// The merged histograms.
+    pub latencies: LatenciesWire,
+}
+
+/// A line of the log.
+#[derive(Debug)]
+pub enum Line {
+    /// A driver registered.
+    Register(Register),
+    /// A test was published.
+    Config(Box<TestConfig>),
+    /// It was started or stopped.
+    Trigger(Trigger),
+    /// A heartbeat.
+    Heartbeat(Heartbeat),
+    /// A report.
+    Metrics(Box<Metrics>),
+    /// An event of our own.
+    Event(Level, &'static str, Value),
+}
+
+/// What a store holds when the process starts.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// The drivers.
+    pub nodes: Vec<NodeRecord>,
+    /// Every test, in the order of creation.
+    pub rows: Vec<TestRow>,
+    /// The runs that have not ended. The reports on them are many; they go one by one to
+    /// [`Control::absorb_stored`](super::Control::absorb_stored).
+    pub open: Vec<Run>,
+    /// Messages whose delivery is not known.
+    pub outbox: Vec<Outgoing>,
+    /// The log that was read.
+    pub cluster_id: Option<String>,
+}

@@ -1,0 +1,240 @@
+//! What clients can see. Nothing here changes what a result depends on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proto::histogram::SparseLatencies;
+use proto::message::{NodeState, TestConfig};
+use proto::summary::{SeriesRow, TestResult};
+use serde::Serialize;
+
+use super::registry::Liveness;
+use super::run::{Phase, Run, Transition};
+use super::{Broker, Control, Now, OpenRun, TestRow};
+
+/// What went by since the process started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Counts {
+    /// Reports that were counted.
+    pub reports: u64,
+    /// Reports that had been counted before.
+    pub duplicates: u64,
+    /// Messages that do not decode, or whose content makes no sense.
+    pub malformed: u64,
+    /// Messages about unknown tests for which there was no room.
+    pub orphans_dropped: u64,
+    /// Messages of drivers for which there was no room, or whose id cannot be one.
+    pub nodes_refused: u64,
+}
+
+/// A driver as `GET /nodes` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NodeRow {
+    /// The driver.
+    pub node_id: String,
+    /// Where it is.
+    #[serde(rename = "node_IP")]
+    pub node_ip: String,
+    /// Whether it lives.
+    pub state: Liveness,
+    /// Since its last heartbeat, s.
+    pub heartbeat_age_s: Option<f64>,
+    /// Cores that it loads from.
+    pub cores: Option<u64>,
+    /// Its machine.
+    pub hostname: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// What it does; null for drivers of other implementations.
+    pub activity: Option<NodeState>,
+    /// The test that it is busy with.
+    pub test_id: Option<String>,
+    /// Why it could not prepare that test.
+    pub reason: Option<String>,
+    /// Its clock minus ours, ms.
+    pub clock_offset_ms: Option<f64>,
+    /// The true offset lies within ± this, ms.
+    pub clock_uncertainty_ms: Option<f64>,
+}
+
+/// A test as `GET /tests/{id}` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TestDetail {
+    /// Its line in the list.
+    #[serde(flatten)]
+    pub row: TestRow,
+    /// What is asked.
+    pub config: TestConfig,
+    /// Who takes part.
+    pub participants: Vec<String>,
+    /// Drivers that could not take part, and why.
+    pub excluded: BTreeMap<String, String>,
+    /// Participants that were lost, and why.
+    pub lost: BTreeMap<String, String>,
+    /// Each phase that it came into.
+    pub transitions: Vec<Transition>,
+    /// The common start, ns since 1970.
+    pub start_at_unix_ns: Option<u64>,
+}
+
+impl TestDetail {
+    /// The detail of a run.
+    #[must_use]
+    pub fn new(run: Run, row: TestRow) -> Self {
+        Self {
+            row,
+            config: run.config,
+            participants: run.participants,
+            excluded: run.excluded,
+            lost: run.lost,
+            transitions: run.transitions,
+            start_at_unix_ns: run.start_at_unix_ns,
+        }
+    }
+}
+
+impl Control {
+    /// All tests, newest first, of those whose id, type, state or target contains `search`.
+    #[must_use]
+    pub fn tests(&self, limit: usize, search: &str) -> Vec<Arc<TestRow>> {
+        let search = search.to_lowercase();
+        let matches = |row: &&Arc<TestRow>| {
+            let texts = [&row.test_id, &row.test_type, &row.target, row.state.name()];
+            search.is_empty()
+                || texts
+                    .iter()
+                    .any(|text| text.to_lowercase().contains(&search))
+        };
+        self.rows
+            .newest_first()
+            .filter(matches)
+            .take(limit)
+            .cloned()
+            .collect()
+    }
+
+    /// One test's line.
+    #[must_use]
+    pub fn row(&self, test_id: &str) -> Option<Arc<TestRow>> {
+        self.rows.get(test_id).cloned()
+    }
+
+    /// One test, if it is in memory; those that are not are in the store.
+    pub fn detail(&mut self, test_id: &str) -> Option<TestDetail> {
+        let live = self.in_memory(test_id)?;
+        Some(TestDetail::new(live.run.clone(), live.row()))
+    }
+
+    pub(super) fn in_memory(&mut self, test_id: &str) -> Option<&mut OpenRun> {
+        match self.open.get_mut(test_id) {
+            Some(live) => Some(live),
+            None => self.ended.get(test_id),
+        }
+    }
+
+    /// The result of a test, if it is in memory, and its series from a second on.
+    pub fn result(
+        &mut self,
+        test_id: &str,
+        series_from: u64,
+        now: Now,
+    ) -> Option<(Arc<TestResult>, Vec<SeriesRow>)> {
+        let live = self.in_memory(test_id)?;
+        Some((live.result(now.unix_ms), live.summary.series(series_from)))
+    }
+
+    /// The merged samples of a test, if it is in memory.
+    pub fn latencies(&mut self, test_id: &str) -> Option<SparseLatencies> {
+        let live = self.in_memory(test_id)?;
+        Some(SparseLatencies::from(live.summary.merged()))
+    }
+
+    /// All drivers.
+    #[must_use]
+    pub fn nodes(&self, now: Now) -> Vec<NodeRow> {
+        let running = |node_id: &str| {
+            let mut active = self.open.values().filter(|live| live.is_active());
+            let is_in = |live: &&super::OpenRun| {
+                live.run.participants.iter().any(|id| id == node_id) && !live.has_finished(node_id)
+            };
+            active.find(is_in).map(|live| live.run.test_id.clone())
+        };
+        let row = |(node_id, node): (&String, &super::registry::Node)| {
+            let now_ms = now.read_unix_ns / 1_000_000;
+            let age_ms = now_ms.saturating_sub(node.last_heartbeat_ms);
+            NodeRow {
+                node_id: node_id.clone(),
+                node_ip: node.identity.node_ip.clone(),
+                state: node.liveness,
+                heartbeat_age_s: (node.last_heartbeat_ms > 0).then(|| age_ms as f64 / 1e3),
+                cores: node.identity.cores,
+                hostname: node.identity.hostname.clone(),
+                version: node.identity.version.clone(),
+                activity: node.activity,
+                test_id: running(node_id),
+                reason: node.reason.clone(),
+                clock_offset_ms: node.clock().map(|clock| clock.offset_ns as f64 / 1e6),
+                clock_uncertainty_ms: node.clock().map(|clock| clock.uncertainty_ns as f64 / 1e6),
+            }
+        };
+        self.registry.nodes().iter().map(row).collect()
+    }
+
+    /// What is known of the broker, with what is wrong with it now.
+    #[must_use]
+    pub fn broker(&self, now: Now) -> Broker {
+        Broker {
+            trouble: self.broker_trouble(now),
+            ..self.broker.clone()
+        }
+    }
+
+    /// Why the store does not take what it is given.
+    #[must_use]
+    pub fn store_trouble(&self) -> Option<&str> {
+        self.store.as_ref().err().map(String::as_str)
+    }
+
+    /// What went by.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            nodes_refused: self.registry.refused(),
+            ..self.counts
+        }
+    }
+
+    /// Messages whose delivery is not known.
+    #[must_use]
+    pub fn outbox_len(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// Messages about tests whose config has not been read.
+    #[must_use]
+    pub fn orphans_len(&self) -> usize {
+        self.orphans.len()
+    }
+
+    /// Tests by phase.
+    #[must_use]
+    pub fn tests_by_phase(&self) -> BTreeMap<Phase, usize> {
+        let mut counts: BTreeMap<Phase, usize> = Phase::ALL.iter().map(|p| (*p, 0)).collect();
+        for row in self.rows.newest_first() {
+            *counts.entry(row.state).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The tests that drivers are at work on.
+    #[must_use]
+    pub fn active(&self) -> Vec<String> {
+        self.active_ids()
+    }
+
+    /// Our id on the bus.
+    #[must_use]
+    pub fn node_id(&self) -> &str {
+        &self.settings.node_id
+    }
+}

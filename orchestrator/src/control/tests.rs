@@ -1,0 +1,367 @@
+//! The fold, event by event: what a client and the drivers see of it.
+
+mod faults;
+mod lifecycle;
+mod orders;
+
+use proto::histogram::{Latencies, SparseLatencies};
+use proto::measure::{Counters, LatencyFigures, Outcome, Report, SecondRow};
+use proto::message::{Heartbeat, Metrics, NodeState, Role, TestConfig, Trigger, TriggerKind};
+use proto::topic::Topic;
+use proto::workload::{Defaults, Params, TestType, Workload};
+
+use super::registry::NodeRecord;
+use super::run::{Phase, Run};
+use super::*;
+
+const UNIX_MS: u64 = 1_700_000_000_000;
+
+/// A state, its time, and what it published and answered.
+pub(super) struct World {
+    pub(super) state: Control,
+    pub(super) now_ms: u64,
+    tickets: u64,
+    pub(super) published: Vec<Outgoing>,
+    pub(super) replies: Vec<(u64, Reply)>,
+    pub(super) results: Vec<StoredResult>,
+    /// What a restart would find: what was persisted.
+    pub(super) runs: BTreeMap<String, (Run, TestRow)>,
+    pub(super) reports: Vec<Metrics>,
+    nodes: BTreeMap<String, NodeRecord>,
+    outbox: BTreeMap<u64, Outgoing>,
+    cluster_id: Option<String>,
+    pub(super) lines: Vec<Line>,
+}
+
+fn settings() -> Settings {
+    Settings {
+        node_id: "orchestrator".into(),
+        default_target: "http://127.0.0.1:8000/".into(),
+        retention_tests: 0,
+        retention_ms: 0,
+    }
+}
+
+impl World {
+    /// With a broker that is up and these drivers.
+    pub(super) fn with(drivers: &[&str]) -> Self {
+        let mut world = Self::of(Control::restore(settings(), Restored::default()));
+        world.connect("one");
+        for driver in drivers {
+            world.beat(driver, NodeState::Idle, None);
+        }
+        world.pulse();
+        world
+    }
+
+    fn of(state: Control) -> Self {
+        Self {
+            state,
+            now_ms: UNIX_MS,
+            tickets: 0,
+            published: Vec::new(),
+            replies: Vec::new(),
+            results: Vec::new(),
+            runs: BTreeMap::new(),
+            reports: Vec::new(),
+            nodes: BTreeMap::new(),
+            outbox: BTreeMap::new(),
+            cluster_id: None,
+            lines: Vec::new(),
+        }
+    }
+
+    pub(super) fn connect(&mut self, cluster: &str) {
+        self.event(Event::Broker(Broker {
+            is_connected: true,
+            cluster_id: Some(cluster.to_owned()),
+            trouble: None,
+        }));
+    }
+
+    /// Kills the process: only what was persisted is left.
+    pub(super) fn restart(&mut self) {
+        let open = |(run, _): &(Run, TestRow)| (!run.phase.has_ended()).then(|| run.clone());
+        let open: Vec<Run> = self.runs.values().filter_map(open).collect();
+        let restored = Restored {
+            nodes: self.nodes.values().cloned().collect(),
+            rows: self.runs.values().map(|(_, row)| row.clone()).collect(),
+            open,
+            outbox: self.outbox.values().cloned().collect(),
+            cluster_id: self.cluster_id.clone(),
+        };
+        self.state = Control::restore(settings(), restored);
+        for report in &self.reports {
+            self.state.absorb_stored(report);
+        }
+        self.connect("one");
+    }
+
+    pub(super) fn now(&self) -> Now {
+        Now {
+            unix_ms: self.now_ms,
+            read_unix_ns: self.now_ms * 1_000_000,
+        }
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        for action in self.state.apply(event, self.now()) {
+            match action {
+                Action::Publish(message) => self.published.push(message),
+                Action::Reply(ticket, reply) => self.replies.push((ticket, reply)),
+                Action::Persist(change) => self.persist(change),
+                Action::Log(line) => self.lines.push(line),
+            }
+        }
+    }
+
+    fn persist(&mut self, change: Change) {
+        match change {
+            Change::Result(result) => self.results.push(*result),
+            Change::Run(run, row) => {
+                self.runs.insert(run.test_id.clone(), (*run, row));
+            }
+            Change::Report(report) => {
+                let mut payload = report.payload;
+                self.reports
+                    .push(proto::codec::decode(&mut payload).unwrap());
+            }
+            Change::Node(node) => {
+                self.nodes.insert(node.node_id.clone(), node);
+            }
+            Change::ForgetNode(node_id) => drop(self.nodes.remove(&node_id)),
+            Change::Outbox(message) => {
+                self.outbox.insert(message.token, message);
+            }
+            Change::OutboxDone(token) => drop(self.outbox.remove(&token)),
+            Change::ForgetTest(test_id) => drop(self.runs.remove(&test_id)),
+            Change::Cluster(cluster_id) => self.cluster_id = Some(cluster_id),
+        }
+    }
+
+    /// A second goes by, and our heartbeat comes back.
+    pub(super) fn pulse(&mut self) {
+        self.now_ms += 1000;
+        self.event(Event::Tick);
+        self.event(Event::Delivered(PULSE_TOKEN, Ok(())));
+        let mut own = heartbeat("orchestrator", None, None);
+        own.role = Role::Orchestrator;
+        self.event(Event::Heartbeat(own));
+    }
+
+    pub(super) fn beat(&mut self, driver: &str, state: NodeState, test_id: Option<&str>) {
+        self.event(Event::Heartbeat(heartbeat(driver, Some(state), test_id)));
+    }
+
+    /// Seconds in which these drivers say the same each time.
+    pub(super) fn seconds(&mut self, count: u64, drivers: &[(&str, NodeState, Option<&str>)]) {
+        for _ in 0..count {
+            for (driver, state, test_id) in drivers {
+                self.beat(driver, *state, *test_id);
+            }
+            self.pulse();
+        }
+    }
+
+    pub(super) fn command(&mut self, command: Command) -> Option<Reply> {
+        self.tickets += 1;
+        self.event(Event::Command(self.tickets, command));
+        self.reply(self.tickets)
+    }
+
+    pub(super) fn reply(&self, ticket: u64) -> Option<Reply> {
+        let found = self.replies.iter().find(|(other, _)| *other == ticket);
+        found.map(|(_, reply)| reply.clone())
+    }
+
+    pub(super) fn create(&mut self, test_id: &str) {
+        let reply = self.command(Command::Create {
+            test_id: test_id.to_owned(),
+            workload: Box::new(workload()),
+            queue: false,
+        });
+        assert_eq!(
+            reply,
+            Some(Reply::Created {
+                test_id: test_id.into()
+            })
+        );
+    }
+
+    pub(super) fn trigger(&mut self, test_id: &str) -> Option<Reply> {
+        self.command(Command::Trigger {
+            test_id: test_id.into(),
+            queue: false,
+        })
+    }
+
+    pub(super) fn stop(&mut self, test_id: &str) -> Option<Reply> {
+        self.command(Command::Stop {
+            test_id: test_id.into(),
+        })
+    }
+
+    /// Creates, prepares and triggers a test on these drivers.
+    pub(super) fn run(&mut self, test_id: &str, drivers: &[&str]) {
+        self.create(test_id);
+        for driver in drivers {
+            self.beat(driver, NodeState::Ready, Some(test_id));
+        }
+        let reply = self.trigger(test_id);
+        assert!(matches!(reply, Some(Reply::Triggered { .. })), "{reply:?}");
+    }
+
+    pub(super) fn report(&mut self, message: Metrics) {
+        let payload = proto::codec::encode(&message);
+        self.event(Event::Metrics(Box::new(message), payload));
+    }
+
+    pub(super) fn phase(&self, test_id: &str) -> Phase {
+        self.state.row(test_id).unwrap().state
+    }
+
+    pub(super) fn reason(&self, test_id: &str) -> String {
+        self.state
+            .row(test_id)
+            .unwrap()
+            .reason
+            .clone()
+            .unwrap_or_default()
+    }
+
+    /// The triggers that were published, oldest first.
+    pub(super) fn triggers(&self) -> Vec<Trigger> {
+        let of = self
+            .published
+            .iter()
+            .filter(|message| message.topic == Topic::Trigger);
+        of.map(|message| proto::codec::decode(&mut message.payload.clone()).unwrap())
+            .collect()
+    }
+
+    /// The last stored result, as JSON.
+    pub(super) fn result(&self) -> serde_json::Value {
+        serde_json::from_str(&self.results.last().unwrap().result).unwrap()
+    }
+}
+
+fn workload() -> Workload {
+    let defaults = Defaults::of_rest(TestType::Avalanche, "http://127.0.0.1:8000/");
+    let params = Params {
+        requests: Some(20),
+        ..Params::default()
+    };
+    Workload::from_params(TestType::Avalanche, 0.0, &params, &defaults).unwrap()
+}
+
+pub(super) fn heartbeat(
+    node_id: &str,
+    state: Option<NodeState>,
+    test_id: Option<&str>,
+) -> Heartbeat {
+    Heartbeat {
+        node_id: node_id.to_owned(),
+        heartbeat: true,
+        timestamp: None,
+        role: Role::Driver,
+        state,
+        test_id: test_id.map(str::to_owned),
+        reason: (state == Some(NodeState::Failed)).then(|| "connection refused".to_owned()),
+        probe: None,
+        echo: None,
+    }
+}
+
+/// A driver's interval of ten requests.
+pub(super) fn interval(node_id: &str, test_id: &str, sequence: u64) -> Metrics {
+    let mut latencies = Latencies::new();
+    for n in 1..=10 {
+        latencies
+            .response
+            .saturating_record((sequence + n) * 1_000_000);
+    }
+    let row = SecondRow {
+        second: sequence,
+        offered: 10,
+        sent: 10,
+        completed: 10,
+        ok: 10,
+        ..SecondRow::default()
+    };
+    Metrics {
+        node_id: node_id.into(),
+        test_id: test_id.into(),
+        report_id: None,
+        metrics: LatencyFigures::default(),
+        report: Some(Report {
+            sequence_first: sequence,
+            sequence,
+            last: false,
+            interval_start_ns: sequence * 1_000_000_000,
+            interval_end_ns: (sequence + 1) * 1_000_000_000,
+            counters: counters(if sequence == 0 { 20 } else { 0 }, 10),
+            seconds: vec![row],
+            first_send_ns: Some(0),
+            clock: None,
+            health: proto::measure::Health::default(),
+            connections: None,
+            outcome: None,
+            reason: None,
+            latencies: SparseLatencies::from(&latencies),
+        }),
+    }
+}
+
+fn counters(planned: u64, sent: u64) -> Counters {
+    Counters {
+        planned,
+        offered: sent,
+        sent,
+        completed: sent,
+        ok: sent,
+        ..Counters::default()
+    }
+}
+
+/// A driver's last report after two intervals, with this outcome.
+pub(super) fn last(node_id: &str, test_id: &str, outcome: Outcome) -> Metrics {
+    let mut message = interval(node_id, test_id, 2);
+    let mut first = interval(node_id, test_id, 0).report.unwrap();
+    let second = interval(node_id, test_id, 1).report.unwrap();
+    first.append(&second);
+    let report = message.report.as_mut().unwrap();
+    report.last = true;
+    report.seconds.clear();
+    report.interval_start_ns = 0;
+    report.interval_end_ns = 2_000_000_000;
+    report.counters = counters(20, 20);
+    report.latencies = first.latencies;
+    report.outcome = Some(outcome);
+    if outcome == Outcome::Failed {
+        report.reason = Some("the target went away".into());
+    }
+    message
+}
+
+/// Everything that a driver reports on a run that goes well.
+pub(super) fn whole(node_id: &str, test_id: &str) -> Vec<Metrics> {
+    vec![
+        interval(node_id, test_id, 0),
+        interval(node_id, test_id, 1),
+        last(node_id, test_id, Outcome::Done),
+    ]
+}
+
+pub(super) fn config(test_id: &str) -> TestConfig {
+    workload().to_config(test_id)
+}
+
+pub(super) fn start(test_id: &str, participants: &[&str]) -> Trigger {
+    Trigger {
+        test_id: test_id.into(),
+        trigger: TriggerKind::Start,
+        start_at_unix_ns: Some(UNIX_MS * 1_000_000),
+        participants: Some(participants.iter().map(|id| (*id).to_owned()).collect()),
+        clock_offsets: BTreeMap::new(),
+    }
+}

@@ -1,0 +1,436 @@
+//! Runs that go as they should, and commands that cannot be done.
+
+use super::*;
+
+#[test]
+fn a_run_goes_from_creation_to_its_result() {
+    let mut world = World::with(&["a", "b"]);
+    world.create("t");
+    assert_eq!(world.phase("t"), Phase::Created);
+    world.beat("a", NodeState::Ready, Some("t"));
+    assert_eq!(world.phase("t"), Phase::Created, "b is not ready yet");
+    world.beat("b", NodeState::Ready, Some("t"));
+    assert_eq!(world.phase("t"), Phase::Configured);
+    let Some(Reply::Triggered {
+        start_at_unix_ns,
+        participants,
+        ..
+    }) = world.trigger("t")
+    else {
+        panic!("not armed: {:?}", world.replies);
+    };
+    assert_eq!(participants, ["a", "b"]);
+    assert_eq!(start_at_unix_ns, (world.now_ms + 300) * 1_000_000);
+    let trigger = world.triggers().pop().unwrap();
+    assert_eq!(trigger.start_at_unix_ns, Some(start_at_unix_ns));
+    assert_eq!(trigger.participants, Some(participants));
+    world.pulse();
+    assert_eq!(world.phase("t"), Phase::Running);
+    for node in ["a", "b"] {
+        whole(node, "t")
+            .into_iter()
+            .for_each(|message| world.report(message));
+    }
+    assert_eq!(world.phase("t"), Phase::Done);
+    let result = world.result();
+    assert_eq!(
+        (&result["ok"], &result["planned"]),
+        (&40.into(), &40.into())
+    );
+    assert_eq!(result["accounting"]["holds"], true);
+    assert_eq!(world.reason("t"), "");
+}
+
+#[test]
+fn a_trigger_right_after_the_creation_waits_for_the_drivers() {
+    let mut world = World::with(&["a", "b"]);
+    world.create("t");
+    assert_eq!(world.trigger("t"), None, "nobody is ready");
+    world.beat("a", NodeState::Ready, Some("t"));
+    assert!(world.triggers().is_empty(), "b is awaited");
+    world.beat("b", NodeState::Ready, Some("t"));
+    assert!(matches!(
+        world.replies.last(),
+        Some((_, Reply::Triggered { .. }))
+    ));
+}
+
+#[test]
+fn after_five_seconds_those_that_are_ready_start() {
+    let mut world = World::with(&["a", "b"]);
+    world.create("t");
+    world.trigger("t");
+    let states = [
+        ("a", NodeState::Ready, Some("t")),
+        ("b", NodeState::Preparing, Some("t")),
+    ];
+    world.seconds(5, &states);
+    let trigger = world.triggers().pop().unwrap();
+    assert_eq!(trigger.participants.unwrap(), ["a"]);
+    let detail = world.state.detail("t").unwrap();
+    assert!(
+        detail.excluded["b"].contains("not ready in time"),
+        "{:?}",
+        detail.excluded
+    );
+}
+
+#[test]
+fn drivers_that_prepared_another_test_get_the_config_again() {
+    let mut world = World::with(&["a"]);
+    world.create("one");
+    world.create("two");
+    world.event(Event::Delivered(1, Ok(())));
+    world.event(Event::Delivered(2, Ok(())));
+    world.beat("a", NodeState::Ready, Some("two"));
+    world.trigger("one");
+    let configs = world
+        .published
+        .iter()
+        .filter(|m| m.topic == Topic::TestConfig && m.key == "one");
+    assert_eq!(configs.count(), 2);
+}
+
+#[test]
+fn nobody_who_can_prepare_it_fails_the_run_at_once_with_the_reason() {
+    let mut world = World::with(&["a", "b"]);
+    world.create("t");
+    world.trigger("t");
+    world.beat("a", NodeState::Failed, Some("t"));
+    world.beat("b", NodeState::Failed, Some("t"));
+    let Some((_, Reply::Refused(Refusal::CannotPrepare(reason)))) = world.replies.last() else {
+        panic!("{:?}", world.replies);
+    };
+    assert!(reason.contains("a: connection refused"), "{reason}");
+    assert_eq!(world.phase("t"), Phase::Failed);
+    assert_eq!(&world.reason("t"), reason);
+}
+
+#[test]
+fn a_driver_that_cannot_prepare_it_is_excluded_and_named() {
+    let mut world = World::with(&["a", "b"]);
+    world.create("t");
+    world.trigger("t");
+    world.beat("a", NodeState::Failed, Some("t"));
+    world.beat("b", NodeState::Ready, Some("t"));
+    assert_eq!(world.triggers().pop().unwrap().participants.unwrap(), ["b"]);
+    whole("b", "t")
+        .into_iter()
+        .for_each(|message| world.report(message));
+    assert_eq!(world.phase("t"), Phase::Done);
+    assert_eq!(world.reason("t"), "a: took no part: connection refused");
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_in_words() {
+    let refused = |reply| match reply {
+        Some(Reply::Refused(refusal)) => refusal,
+        other => panic!("{other:?}"),
+    };
+    let mut world = World::with(&[]);
+    assert_eq!(
+        refused(world.trigger("x")),
+        Refusal::UnknownTest("x".into())
+    );
+    assert_eq!(refused(world.stop("x")), Refusal::UnknownTest("x".into()));
+    world.create("t");
+    assert_eq!(refused(world.trigger("t")), Refusal::NoDriver);
+    world.beat("a", NodeState::Ready, Some("t"));
+    world.trigger("t");
+    let armed = Refusal::WrongState {
+        test_id: "t".into(),
+        state: "armed",
+    };
+    assert_eq!(refused(world.trigger("t")), armed);
+    world.create("u");
+    assert_eq!(
+        refused(world.trigger("u")),
+        Refusal::Busy {
+            running: "t".into()
+        }
+    );
+    let mut alone = World::of(Control::restore(settings(), Restored::default()));
+    let create = Command::Create {
+        test_id: "t".into(),
+        workload: Box::new(workload()),
+        queue: false,
+    };
+    assert!(matches!(
+        refused(alone.command(create)),
+        Refusal::BrokerAway(_)
+    ));
+}
+
+#[test]
+fn a_broker_whose_heartbeats_do_not_come_back_is_away() {
+    let mut world = World::with(&["a"]);
+    world.create("t");
+    world.now_ms += 10_000;
+    world.event(Event::Tick);
+    let Some(Reply::Refused(Refusal::BrokerAway(reason))) = world.trigger("t") else {
+        panic!("{:?}", world.replies);
+    };
+    assert!(reason.contains("silent for 10 s"), "{reason}");
+}
+
+#[test]
+fn a_queued_test_starts_when_the_drivers_are_free() {
+    let mut world = World::with(&["a"]);
+    world.run("one", &["a"]);
+    world.create("two");
+    let reply = world.command(Command::Trigger {
+        test_id: "two".into(),
+        queue: true,
+    });
+    assert!(
+        matches!(reply, Some(Reply::Queued { position: 1, .. })),
+        "{reply:?}"
+    );
+    whole("a", "one")
+        .into_iter()
+        .for_each(|message| world.report(message));
+    world.pulse();
+    world.beat("a", NodeState::Ready, Some("two"));
+    assert_eq!(world.phase("two"), Phase::Armed);
+    let row = world.state.row("two").unwrap();
+    assert!(!row.queued, "it is not in the queue any more");
+}
+
+#[test]
+fn a_queued_test_waits_as_long_as_the_drivers_are_not_ready_for_it() {
+    let mut world = World::with(&["a"]);
+    world.run("one", &["a"]);
+    world.create("two");
+    world.command(Command::Trigger {
+        test_id: "two".into(),
+        queue: true,
+    });
+    whole("a", "one")
+        .into_iter()
+        .for_each(|message| world.report(message));
+    world.seconds(12, &[("a", NodeState::Preparing, Some("two"))]);
+    assert_eq!(world.phase("two"), Phase::Created);
+    assert!(world.state.row("two").unwrap().queued);
+    world.beat("a", NodeState::Ready, Some("two"));
+    assert_eq!(world.phase("two"), Phase::Armed);
+}
+
+#[test]
+fn a_trigger_whose_client_was_told_to_come_again_starts_nothing() {
+    let mut world = World::with(&["a"]);
+    world.create("t");
+    assert_eq!(world.trigger("t"), None);
+    world.event(Event::ClientGone(2));
+    world.beat("a", NodeState::Ready, Some("t"));
+    assert_eq!(world.phase("t"), Phase::Configured);
+    assert!(matches!(world.trigger("t"), Some(Reply::Triggered { .. })));
+}
+
+#[test]
+fn a_trigger_waits_its_time_whatever_the_clock_is_set_to() {
+    let mut world = World::with(&["a"]);
+    world.create("t");
+    assert_eq!(world.trigger("t"), None);
+    world.now_ms -= 3_600_000;
+    world.seconds(6, &[("a", NodeState::Preparing, Some("t"))]);
+    let reply = world.reply(2);
+    assert!(
+        matches!(reply, Some(Reply::Refused(Refusal::NotReady(_)))),
+        "{reply:?}"
+    );
+}
+
+#[test]
+fn a_stop_that_cannot_reach_the_drivers_is_refused() {
+    let mut world = World::with(&["a"]);
+    world.run("t", &["a"]);
+    world.create("waiting");
+    world.pulse();
+    world.now_ms += 10_000;
+    world.event(Event::Tick);
+    let reply = world.stop("t");
+    assert!(
+        matches!(reply, Some(Reply::Refused(Refusal::BrokerAway(_)))),
+        "{reply:?}"
+    );
+    world.pulse();
+    assert_eq!(world.phase("t"), Phase::Running, "nothing was done");
+    assert_eq!(world.triggers().len(), 1);
+    world.now_ms += 10_000;
+    world.event(Event::Tick);
+    let reply = world.stop("waiting");
+    assert!(matches!(reply, Some(Reply::Stopped { .. })), "{reply:?}");
+}
+
+#[test]
+fn a_test_that_no_broker_takes_is_refused_or_fails_and_is_not_tried_for_ever() {
+    let mut world = World::with(&["a"]);
+    let mut long = workload();
+    long.request.body = vec![b'a'; MESSAGE_LEN_MAX];
+    let create = |test_id: &str, workload: &Workload| Command::Create {
+        test_id: test_id.into(),
+        workload: Box::new(workload.clone()),
+        queue: false,
+    };
+    let reply = world.command(create("t", &long));
+    assert!(
+        matches!(reply, Some(Reply::Refused(Refusal::TooLong(_)))),
+        "{reply:?}"
+    );
+    world.create("u");
+    let token = world.published.last().unwrap().token;
+    world.event(Event::Delivered(token, Err(BusError::TooLarge)));
+    assert_eq!(world.phase("u"), Phase::Failed);
+    assert!(
+        world.reason("u").contains("TooLarge"),
+        "{}",
+        world.reason("u")
+    );
+    assert_eq!(world.state.outbox_len(), 0);
+}
+
+#[test]
+fn a_stop_drains_a_run_and_ends_it_as_aborted() {
+    let mut world = World::with(&["a"]);
+    world.run("t", &["a"]);
+    world.pulse();
+    let stopped = world.stop("t");
+    assert_eq!(
+        stopped,
+        Some(Reply::Stopped {
+            test_id: "t".into(),
+            state: "draining"
+        })
+    );
+    assert_eq!(world.triggers().pop().unwrap().trigger, TriggerKind::Stop);
+    world.stop("t");
+    assert_eq!(world.triggers().len(), 2, "a second stop publishes nothing");
+    world.report(last("a", "t", Outcome::Aborted));
+    assert_eq!(world.phase("t"), Phase::Aborted);
+}
+
+#[test]
+fn a_stop_before_the_start_ends_a_test_at_once_and_answers_its_trigger() {
+    let mut world = World::with(&["a"]);
+    world.create("t");
+    world.trigger("t");
+    let stopped = world.stop("t");
+    assert_eq!(
+        stopped,
+        Some(Reply::Stopped {
+            test_id: "t".into(),
+            state: "aborted"
+        })
+    );
+    assert!(matches!(
+        world.replies[1],
+        (_, Reply::Refused(Refusal::WrongState { .. }))
+    ));
+}
+
+#[test]
+fn every_message_of_the_reference_is_logged_once_as_it_is_sent_or_received() {
+    let mut world = World::with(&["a"]);
+    world.lines.clear();
+    world.run("t", &["a"]);
+    world.pulse();
+    world.stop("t");
+    // Ours come back from the topics.
+    world.event(Event::Config(Box::new(config("t"))));
+    world.event(Event::Trigger(start("t", &["a"])));
+    world.report(last("a", "t", Outcome::Aborted));
+    world.event(Event::Config(Box::new(config("of another orchestrator"))));
+    let name = |line: &Line| match line {
+        Line::Register(_) => Some("register".to_owned()),
+        Line::Config(config) => Some(format!("config {}", config.test_id)),
+        Line::Trigger(trigger) => Some(format!("{:?} {}", trigger.trigger, trigger.test_id)),
+        Line::Heartbeat(message) => Some(format!("heartbeat {}", message.node_id)),
+        Line::Metrics(message) => Some(format!("metrics {}", message.node_id)),
+        Line::Event(..) => None,
+    };
+    let names: Vec<String> = world.lines.iter().filter_map(name).collect();
+    let expected = [
+        "config t",
+        "heartbeat a",
+        "Start t",
+        "heartbeat orchestrator",
+        "Stop t",
+        "metrics a",
+        "config of another orchestrator",
+    ];
+    assert_eq!(names, expected);
+    let mut long = config("u");
+    long.params.body = Some("ü".repeat(5000));
+    world.event(Event::Config(Box::new(long)));
+    let body = world.lines.iter().rev().find_map(|line| match line {
+        Line::Config(config) => config.params.body.clone(),
+        _ => None,
+    });
+    assert_eq!(body.unwrap().chars().count(), 1001);
+}
+
+#[test]
+fn what_is_no_registration_and_no_sign_of_life_is_none() {
+    let mut world = World::with(&[]);
+    let mut register = proto::message::Register {
+        node_id: "a".into(),
+        node_ip: "127.0.0.1:1".into(),
+        message_type: "DRIVER_NODE_GOODBYE".into(),
+        version: None,
+        cores: None,
+        hostname: None,
+    };
+    world.event(Event::Register(register.clone()));
+    let mut beat = heartbeat("a", Some(NodeState::Idle), None);
+    beat.heartbeat = false;
+    world.event(Event::Heartbeat(beat));
+    assert!(world.state.nodes(world.now()).is_empty());
+    assert_eq!(world.state.counts().malformed, 1);
+    register.message_type = proto::message::REGISTER_TYPE.into();
+    world.event(Event::Register(register));
+    assert_eq!(world.state.nodes(world.now()).len(), 1);
+}
+
+#[test]
+fn a_driver_of_another_implementation_finishes_by_falling_silent() {
+    let mut world = World::with(&[]);
+    let foreign = |world: &mut World| world.event(Event::Heartbeat(heartbeat("f", None, None)));
+    foreign(&mut world);
+    world.create("t");
+    assert!(
+        matches!(world.trigger("t"), Some(Reply::Triggered { .. })),
+        "it is always ready"
+    );
+    let mut message = interval("f", "t", 0);
+    message.report = None;
+    world.report(message);
+    for _ in 0..4 {
+        foreign(&mut world);
+        world.pulse();
+    }
+    assert_eq!(world.phase("t"), Phase::Running);
+    foreign(&mut world);
+    world.pulse();
+    assert_eq!(world.phase("t"), Phase::Done);
+    assert_eq!(world.result()["coverage"]["unmerged_nodes"][0], "f");
+}
+
+#[test]
+fn old_tests_are_deleted_but_never_open_ones() {
+    let mut world = World::with(&["a"]);
+    world.state.settings.retention_tests = 2;
+    for id in ["one", "two", "three", "four"] {
+        world.create(id);
+        world.stop(id);
+    }
+    world.create("five");
+    let left: Vec<String> = world
+        .state
+        .tests(10, "")
+        .iter()
+        .map(|row| row.test_id.clone())
+        .collect();
+    assert_eq!(left, ["five", "four"]);
+    assert_eq!(world.state.tests(10, "FOU").len(), 1);
+    assert_eq!(world.state.tests(1, "").len(), 1);
+}

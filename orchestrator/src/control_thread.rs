@@ -1,0 +1,413 @@
+//! The one thread that owns the state.
+//!
+//! It takes what is there (batches of the topic reader, requests of clients, deliveries, the time), folds
+//! it, writes the changes in one transaction, and then performs the other actions. So nobody is
+//! told of anything that is not durable, and nothing is published that a restart would not know:
+//! as long as the store can be written. While it cannot, changes wait in memory, running tests go
+//! on, and what a restart would not know of is refused at its creation.
+
+mod journal;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use proto::bus::Publisher;
+use proto::clock;
+use proto::log::Level;
+use serde_json::json;
+use thiserror::Error;
+
+pub use journal::Journal;
+
+use crate::control::{Action, Batch, Command, Control, Event, Line, Now, Reply};
+use crate::store::{Backlog, Store, StoreError};
+
+/// Longest sleep of the control thread: deliveries and deadlines are noticed after it.
+const TURN: Duration = Duration::from_millis(20);
+/// Batches that wait for the control thread; the topic reader waits when there are more.
+pub const BATCHES_MAX: usize = 64;
+/// Requests that wait for the control thread; clients are told to come again when there are more.
+const REQUESTS_MAX: usize = 1024;
+/// Requests that are taken in one turn.
+const REQUESTS_PER_TURN: usize = 256;
+/// Offsets without changes are written this often.
+const OFFSETS_EVERY: Duration = Duration::from_secs(1);
+/// Between attempts to write to a store that cannot be written.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+/// Longest time that a client waits for the control thread: a trigger waits 5 s for the drivers.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time that unsent messages have at the end.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The control thread cannot take a request now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the orchestrator is busy or about to end")]
+pub struct Busy;
+
+type Read = Box<dyn FnOnce(&mut Control, Now) + Send>;
+
+enum Request {
+    Command(Command, Client),
+    Read(Read),
+}
+
+/// Who waits for the reply to a command, and until when. After that it was told that we are busy,
+/// and nothing of the command may happen any more.
+struct Client {
+    reply: Sender<Reply>,
+    deadline: Instant,
+}
+
+impl Client {
+    fn is_gone(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+}
+
+/// What was dropped since the process started.
+#[derive(Debug, Default)]
+pub struct Drops {
+    /// Reports that waited for a store that could not be written.
+    pub reports: AtomicU64,
+    /// Lines that waited for the reader of our standard output.
+    pub lines: AtomicU64,
+}
+
+/// How the REST threads reach the control thread.
+#[derive(Clone)]
+pub struct Handle {
+    requests: Sender<Request>,
+    drops: Arc<Drops>,
+}
+
+impl Handle {
+    /// What was dropped.
+    #[must_use]
+    pub fn drops(&self) -> &Drops {
+        &self.drops
+    }
+
+    /// Has a command done and waits for its reply.
+    ///
+    /// # Errors
+    /// [`Busy`] when the control thread does not take it, or does not answer in time.
+    pub fn command(&self, command: Command) -> Result<Reply, Busy> {
+        let (reply, answer) = bounded(1);
+        let deadline = Instant::now() + REPLY_TIMEOUT;
+        self.requests
+            .try_send(Request::Command(command, Client { reply, deadline }))
+            .map_err(|_| Busy)?;
+        answer.recv_deadline(deadline).map_err(|_| Busy)
+    }
+
+    /// Looks at the state between two turns of the control thread.
+    ///
+    /// # Errors
+    /// [`Busy`] as [`Self::command`].
+    pub fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut Control, Now) -> T + Send + 'static,
+    ) -> Result<T, Busy> {
+        let (reply, answer) = bounded(1);
+        let read: Read = Box::new(move |state, now| {
+            let _ = reply.send(look(state, now));
+        });
+        self.requests
+            .try_send(Request::Read(read))
+            .map_err(|_| Busy)?;
+        answer.recv_timeout(REPLY_TIMEOUT).map_err(|_| Busy)
+    }
+}
+
+/// The owner of the state.
+pub struct ControlThread {
+    control: Control,
+    store: Store,
+    publisher: Publisher,
+    journal: Journal,
+    batches: Receiver<Batch>,
+    requests: Receiver<Request>,
+    stop: Arc<AtomicBool>,
+    backlog: Backlog,
+    clients: HashMap<u64, Client>,
+    last_ticket: u64,
+    wrote: Instant,
+    drops: Arc<Drops>,
+    /// When the store last failed, if it has not been written since.
+    failed: Option<Instant>,
+}
+
+impl ControlThread {
+    /// The thread, and the handle by which it is reached.
+    #[must_use]
+    pub fn new(
+        control: Control,
+        store: Store,
+        publisher: Publisher,
+        batches: Receiver<Batch>,
+        stop: Arc<AtomicBool>,
+    ) -> (Self, Handle) {
+        let (sender, requests) = bounded(REQUESTS_MAX);
+        let thread = Self {
+            control,
+            store,
+            publisher,
+            journal: Journal::start(),
+            batches,
+            requests,
+            stop,
+            backlog: Backlog::default(),
+            clients: HashMap::new(),
+            last_ticket: 0,
+            wrote: Instant::now(),
+            drops: Arc::default(),
+            failed: None,
+        };
+        let drops = Arc::clone(&thread.drops);
+        let requests = sender;
+        (thread, Handle { requests, drops })
+    }
+
+    /// Works until stopped; then what is known is written and what is on its way is sent.
+    pub fn run(mut self) {
+        while !self.stop.load(Ordering::Relaxed) {
+            let (actions, reads) = self.take();
+            self.finish(actions);
+            // After the writing: what has left the state is in the store then.
+            for read in reads {
+                read(&mut self.control, now());
+            }
+        }
+        self.publisher.flush(FLUSH_TIMEOUT);
+        let actions = self.deliveries();
+        self.finish(actions);
+        self.journal.end();
+        self.store.close();
+    }
+
+    /// Waits for something to happen and folds all that did; who wants to look has to wait.
+    fn take(&mut self) -> (Vec<Action>, Vec<Read>) {
+        let mut actions = Vec::new();
+        let (batches, requests) = (self.batches.clone(), self.requests.clone());
+        let mut reads = Vec::new();
+        select! {
+            recv(batches) -> batch => if let Ok(batch) = batch {
+                self.fold(batch, &mut actions);
+            },
+            recv(requests) -> request => if let Ok(request) = request {
+                self.admit(request, &mut reads, &mut actions);
+            },
+            default(TURN) => {}
+        }
+        for request in requests.try_iter().take(REQUESTS_PER_TURN) {
+            self.admit(request, &mut reads, &mut actions);
+        }
+        actions.extend(self.deliveries());
+        self.let_go(&mut actions);
+        actions.extend(self.control.apply(Event::Tick, now()));
+        (actions, reads)
+    }
+
+    fn admit(&mut self, request: Request, reads: &mut Vec<Read>, actions: &mut Vec<Action>) {
+        match request {
+            Request::Read(read) => reads.push(read),
+            Request::Command(_, client) if client.is_gone() => {}
+            Request::Command(command, client) => {
+                self.last_ticket += 1;
+                self.clients.insert(self.last_ticket, client);
+                let event = Event::Command(self.last_ticket, command);
+                actions.extend(self.control.apply(event, now()));
+            }
+        }
+    }
+
+    /// What waits for drivers on behalf of clients that wait no longer is not to happen.
+    fn let_go(&mut self, actions: &mut Vec<Action>) {
+        let gone: Vec<u64> = self
+            .clients
+            .extract_if(|_, client| client.is_gone())
+            .map(|(ticket, _)| ticket)
+            .collect();
+        for ticket in gone {
+            actions.extend(self.control.apply(Event::ClientGone(ticket), now()));
+        }
+    }
+
+    fn fold(&mut self, batch: Batch, actions: &mut Vec<Action>) {
+        for (event, now) in batch.events {
+            if let Event::Metrics(message, _) = &event {
+                self.fetch_reports(&message.test_id.clone());
+            }
+            actions.extend(self.control.apply(event, now));
+        }
+        self.backlog.offsets.extend(batch.offsets);
+    }
+
+    /// A late report on a run that ended long ago is folded together with the stored ones.
+    fn fetch_reports(&mut self, test_id: &str) {
+        if !self.control.needs_reports(test_id) {
+            return;
+        }
+        if let Err(error) = self.restore_ended(test_id) {
+            self.control.forget_ended(test_id);
+            let fields = json!({"test_id": test_id, "error": error.to_string()});
+            self.journal
+                .event(Level::Error, "store_read_failed", fields);
+        }
+    }
+
+    fn restore_ended(&mut self, test_id: &str) -> Result<(), StoreError> {
+        if let Some(run) = self.store.run(test_id)? {
+            self.control.restore_ended(run);
+        }
+        let control = &mut self.control;
+        self.store
+            .each_report(test_id, |report| control.absorb_stored(&report))
+    }
+
+    fn deliveries(&mut self) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for delivery in self.publisher.poll(Duration::ZERO) {
+            let outcome = delivery.error.map_or(Ok(()), Err);
+            let event = Event::Delivered(delivery.token, outcome);
+            actions.extend(self.control.apply(event, now()));
+        }
+        actions
+    }
+
+    /// Makes the changes durable, then performs the rest.
+    fn finish(&mut self, actions: Vec<Action>) {
+        let mut rest = Vec::with_capacity(actions.len());
+        for action in actions {
+            match action {
+                Action::Persist(change) => self.backlog.push(change),
+                other => rest.push(other),
+            }
+        }
+        self.write();
+        for action in rest {
+            self.perform(action);
+        }
+        let Drops { reports, lines } = &*self.drops;
+        reports.store(self.backlog.dropped(), Ordering::Relaxed);
+        lines.store(self.journal.dropped(), Ordering::Relaxed);
+    }
+
+    fn write(&mut self) {
+        let has_new_offsets =
+            !self.backlog.offsets.is_empty() && self.wrote.elapsed() >= OFFSETS_EVERY;
+        let is_waiting = self.failed.is_some_and(|at| at.elapsed() < STORE_RETRY);
+        if is_waiting || (self.backlog.is_empty() && !has_new_offsets) {
+            return;
+        }
+        match self.store.write(&self.backlog) {
+            Ok(()) => {
+                self.backlog.clear();
+                self.wrote = Instant::now();
+                if self.failed.take().is_some() {
+                    let fields = json!({"reports_dropped": self.backlog.dropped()});
+                    self.journal.event(Level::Info, "store_recovered", fields);
+                }
+                self.control.apply(Event::Store(Ok(())), now());
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                if self.failed.replace(Instant::now()).is_none() {
+                    let fields = json!({"error": reason, "waiting": self.backlog.len(),
+                        "detail": "running tests go on in memory; make room on the disk"});
+                    self.journal.event(Level::Error, "store_failed", fields);
+                }
+                self.control.apply(Event::Store(Err(reason)), now());
+            }
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Persist(change) => self.backlog.push(change),
+            Action::Publish(message) => {
+                let sent = self.publisher.publish_bytes(
+                    message.topic,
+                    &message.key,
+                    &message.payload,
+                    message.token,
+                );
+                if let Err(error) = sent {
+                    let event = Event::Delivered(message.token, Err(error));
+                    for action in self.control.apply(event, now()) {
+                        self.perform(action);
+                    }
+                }
+            }
+            Action::Reply(ticket, reply) => {
+                if let Some(client) = self.clients.remove(&ticket) {
+                    // A client that went away does not matter.
+                    let _ = client.reply.send(reply);
+                }
+            }
+            Action::Log(line) => self.journal.write(line),
+        }
+    }
+}
+
+/// Our own time.
+fn now() -> Now {
+    let read_unix_ns = clock::unix_ns();
+    Now {
+        unix_ms: read_unix_ns / 1_000_000,
+        read_unix_ns,
+    }
+}
+
+/// A line of our own.
+impl Journal {
+    fn event(&mut self, level: Level, name: &'static str, fields: serde_json::Value) {
+        self.write(Line::Event(level, name, fields));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proto::bus::BusSettings;
+
+    use super::*;
+    use crate::control::{Restored, Settings};
+
+    fn thread(folder: &Path) -> (ControlThread, Handle) {
+        let settings = Settings {
+            node_id: "orchestrator".into(),
+            default_target: "http://127.0.0.1:8000/".into(),
+            retention_tests: 0,
+            retention_ms: 0,
+        };
+        let control = Control::restore(settings, Restored::default());
+        let store = Store::open(&folder.join("o.sqlite")).unwrap();
+        let bus = BusSettings::new("127.0.0.1:1", "test", &[]).unwrap();
+        let publisher = Publisher::new(&bus).unwrap();
+        let (_, batches) = bounded(1);
+        ControlThread::new(control, store, publisher, batches, Arc::default())
+    }
+
+    #[test]
+    fn a_command_is_dropped_when_its_client_was_told_that_we_are_busy() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut thread, handle) = thread(folder.path());
+        let mut ask = |deadline: Instant| {
+            let (reply, answer) = bounded(1);
+            let test_id = "t".to_owned();
+            let request = Request::Command(Command::Stop { test_id }, Client { reply, deadline });
+            handle.requests.send(request).unwrap();
+            let (actions, _) = thread.take();
+            thread.finish(actions);
+            answer.try_recv().ok()
+        };
+        assert_eq!(ask(Instant::now()), None);
+        let reply = ask(Instant::now() + REPLY_TIMEOUT);
+        assert!(matches!(reply, Some(Reply::Refused(_))), "{reply:?}");
+    }
+}

@@ -1,0 +1,224 @@
+//! The REST API, on `tiny_http` behind the [`crate::rest::front`].
+//!
+//! `tiny_http` listens on a Unix socket of this process only; what comes through it was bounded and
+//! read whole by the front. A few threads take requests from it. None of them owns anything: they
+//! ask the control thread, or read the store.
+
+mod answer;
+mod call;
+mod commands;
+mod compare;
+mod create;
+mod export;
+mod health;
+mod prometheus;
+mod query;
+mod reply;
+
+use std::sync::Arc;
+
+use proto::workload::TestType;
+
+pub use answer::Answer;
+pub use call::Call;
+
+use crate::control_thread::Handle;
+use crate::dashboard;
+use crate::rest::access::{Access, Denied};
+use crate::rest::front::Traffic;
+use crate::store::Reader;
+
+/// The contract, true to the code; schemathesis holds the one against the other.
+const CONTRACT: &str = include_str!("api/openapi.json");
+
+/// What every REST thread knows.
+#[derive(Clone)]
+pub struct Api {
+    /// The way to the control thread.
+    pub handle: Handle,
+    /// The rules of access.
+    pub access: Arc<Access>,
+    /// Target of tests that name none.
+    pub default_target: String,
+    /// Where drivers find the broker.
+    pub bootstrap: String,
+    /// What went by at the front.
+    pub traffic: Arc<Traffic>,
+    /// The store's file.
+    pub store_path: std::path::PathBuf,
+}
+
+/// One REST thread: the API with a reader of its own.
+pub struct Worker {
+    api: Api,
+    reader: Option<Reader>,
+}
+
+/// What a path leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route<'a> {
+    Asset,
+    Health,
+    Create(TestType, Option<&'a str>),
+    Trigger(&'a str),
+    Stop(&'a str),
+    Tests,
+    Test(&'a str),
+    Export(&'a str),
+    Compare,
+    Metrics(&'a str),
+    Exposition,
+    Nodes,
+    Contract,
+}
+
+impl Route<'_> {
+    fn allow(self) -> &'static str {
+        match self {
+            Self::Create(..) | Self::Trigger(_) | Self::Stop(_) => "POST",
+            _ => "GET, HEAD",
+        }
+    }
+
+    /// Whether it needs no token: the page that asks for it, and what drivers must know first.
+    fn is_public(self) -> bool {
+        matches!(self, Self::Asset | Self::Health | Self::Contract)
+    }
+}
+
+fn route<'a>(path: &'a str, segments: &'a [String]) -> Option<Route<'a>> {
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let found = match segments.as_slice() {
+        ["healthz"] => Route::Health,
+        ["avalanche"] => Route::Create(TestType::Avalanche, None),
+        ["tsunami", seconds] => Route::Create(TestType::Tsunami, Some(seconds)),
+        ["trigger", id] => Route::Trigger(id),
+        ["stop", id] => Route::Stop(id),
+        ["tests"] => Route::Tests,
+        ["tests", id] => Route::Test(id),
+        ["tests", id, "export"] => Route::Export(id),
+        ["compare"] => Route::Compare,
+        ["metrics"] => Route::Exposition,
+        ["metrics", id] => Route::Metrics(id),
+        ["openapi.json"] => Route::Contract,
+        ["nodes"] => Route::Nodes,
+        _ => return dashboard::asset(path).map(|_| Route::Asset),
+    };
+    Some(found)
+}
+
+impl Worker {
+    /// A worker; it opens its reader when it first needs it.
+    #[must_use]
+    pub fn new(api: Api) -> Self {
+        Self { api, reader: None }
+    }
+
+    /// Serves until the server is unblocked.
+    pub fn run(mut self, server: &tiny_http::Server) {
+        while let Ok(mut request) = server.recv() {
+            let answer = match Call::read(&mut request) {
+                Ok(call) => self.answer(&call),
+                Err(answer) => answer,
+            };
+            // A client that went away does not matter.
+            let _ = request.respond(answer.into_response());
+        }
+    }
+
+    /// The answer to one call.
+    pub fn answer(&mut self, call: &Call) -> Answer {
+        let Some(segments) = call.segments() else {
+            return Answer::error(
+                400,
+                "the path is not valid percent-encoded UTF-8",
+                "see /openapi.json",
+            );
+        };
+        let route = route(&call.path, &segments);
+        let is_public = route.is_some_and(Route::is_public);
+        if let Err(denied) = self.api.access.check(&call.credentials(), is_public) {
+            return refuse(&denied);
+        }
+        let Some(route) = route else {
+            let error = format!("there is nothing at {}", call.path);
+            return Answer::error(404, &error, "the paths are listed in /openapi.json");
+        };
+        if !route
+            .allow()
+            .split(", ")
+            .any(|method| method == call.method)
+        {
+            let error = format!("{} is not for {}", call.method, call.path);
+            let hint = format!("allowed: {}", route.allow());
+            return Answer::error(405, &error, &hint).with("Allow", route.allow());
+        }
+        self.serve(route, call)
+    }
+
+    fn serve(&mut self, route: Route<'_>, call: &Call) -> Answer {
+        match route {
+            Route::Asset => asset(&call.path),
+            Route::Health => self.health(),
+            Route::Create(kind, seconds) => self.create(kind, seconds, call),
+            Route::Trigger(id) => self.trigger(id, call),
+            Route::Stop(id) => self.stop(id),
+            Route::Tests => self.tests(call),
+            Route::Test(id) => self.test(id),
+            Route::Export(id) => self.export(id, call),
+            Route::Compare => self.compare(call),
+            Route::Metrics(id) => self.metrics(id, call),
+            Route::Exposition => self.exposition(),
+            Route::Contract => Answer::new(200, "application/json", CONTRACT.as_bytes().to_vec()),
+            Route::Nodes => self.nodes(),
+        }
+    }
+
+    /// This thread's reader of the store.
+    fn reader(&mut self) -> Result<&Reader, Answer> {
+        if self.reader.is_none() {
+            self.reader = Some(Reader::open(&self.api.store_path).map_err(|e| store_away(&e))?);
+        }
+        self.reader.as_ref().ok_or_else(Answer::busy)
+    }
+}
+
+fn store_away(error: &dyn std::fmt::Display) -> Answer {
+    let error = format!("the store cannot be read: {error}");
+    Answer::error(
+        503,
+        &error,
+        "look at the disk of the orchestrator and at its log",
+    )
+}
+
+fn refuse(denied: &Denied) -> Answer {
+    match denied {
+        Denied::Token => {
+            let hint = "send the header Authorization: Bearer <token>, with the token of --token";
+            Answer::error(401, &denied.to_string(), hint).with("WWW-Authenticate", "Bearer")
+        }
+        Denied::CrossSite(_) | Denied::Host(_) => {
+            let hint = "open the dashboard at the orchestrator's own address";
+            Answer::error(403, &denied.to_string(), hint)
+        }
+    }
+}
+
+fn asset(path: &str) -> Answer {
+    let Some(asset) = dashboard::asset(path) else {
+        return Answer::error(404, "no such asset", "reload the dashboard");
+    };
+    let cache = if asset.immutable {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
+    Answer::new(200, asset.content_type, asset.body.to_vec())
+        .with("Cache-Control", cache)
+        .with(
+            "Content-Security-Policy",
+            dashboard::CONTENT_SECURITY_POLICY,
+        )
+        .with("Referrer-Policy", "no-referrer")
+}

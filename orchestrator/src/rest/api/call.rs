@@ -1,0 +1,272 @@
+//! A request, taken apart.
+
+use std::io::Read;
+
+use serde_json::{Map, Value};
+use tiny_http::Request;
+
+use super::Answer;
+use crate::rest::access::Credentials;
+use crate::rest::front::BODY_LEN_MAX;
+
+/// Largest count in a query: what every JSON reader can hold.
+const COUNT_MAX: u64 = 1 << 53;
+
+/// One request.
+#[derive(Debug, Clone, Default)]
+pub struct Call {
+    /// The method.
+    pub method: String,
+    /// The path as it came, without the query.
+    pub path: String,
+    /// The query, decoded, in order.
+    pub query: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    headers: Vec<(String, String)>,
+}
+
+impl Call {
+    /// Reads a request to its end.
+    ///
+    /// # Errors
+    /// The answer to a query or a body that cannot be read.
+    pub fn read(request: &mut Request) -> Result<Self, Answer> {
+        let (path, query) = request.url().split_once('?').unwrap_or((request.url(), ""));
+        let text = |header: &tiny_http::Header| {
+            (
+                header.field.as_str().to_string(),
+                header.value.as_str().to_owned(),
+            )
+        };
+        let mut call = Self {
+            method: request.method().to_string(),
+            path: path.to_owned(),
+            query: parse_form(query).ok_or_else(|| malformed("query"))?,
+            headers: request.headers().iter().map(text).collect(),
+            body: Vec::new(),
+        };
+        let most = BODY_LEN_MAX as u64 + 1;
+        let read = request.as_reader().take(most).read_to_end(&mut call.body);
+        if read.is_err() || call.body.len() > BODY_LEN_MAX {
+            return Err(Answer::error(
+                400,
+                "the body could not be read",
+                "send it again",
+            ));
+        }
+        Ok(call)
+    }
+
+    /// The path's segments, decoded; `None` when it cannot be.
+    #[must_use]
+    pub fn segments(&self) -> Option<Vec<String>> {
+        let path = self.path.strip_prefix('/')?;
+        path.split('/')
+            .map(|segment| decode(segment, false))
+            .collect()
+    }
+
+    /// A header's value.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let (_, value) = headers.find(|(other, _)| other.eq_ignore_ascii_case(name))?;
+        Some(value)
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn credentials(&self) -> Credentials<'_> {
+        Credentials {
+            host: self.header("Host"),
+            origin: self.header("Origin"),
+            fetch_site: self.header("Sec-Fetch-Site"),
+            authorization: self.header("Authorization"),
+        }
+    }
+
+    /// A parameter of the query.
+    ///
+    /// # Errors
+    /// The answer to a value that does not parse.
+    pub fn param<T: std::str::FromStr>(
+        &self,
+        name: &str,
+        shape: &str,
+    ) -> Result<Option<T>, Answer> {
+        let mut values = self.query.iter().filter(|(other, _)| other == name);
+        let Some((_, text)) = values.next() else {
+            return Ok(None);
+        };
+        let is_twice = values.next().is_some();
+        match text.parse() {
+            Ok(value) if !is_twice => Ok(Some(value)),
+            _ => {
+                let error = format!("{name}: {text:?} is not {shape}");
+                Err(Answer::error(400, &error, "see /openapi.json"))
+            }
+        }
+    }
+
+    /// A parameter of the query that is a count.
+    ///
+    /// # Errors
+    /// The answer to a value that is none.
+    pub fn count(&self, name: &str) -> Result<Option<u64>, Answer> {
+        let count = self.param::<u64>(name, "a whole number from 0 up")?;
+        if let Some(over) = count.filter(|count| *count > COUNT_MAX) {
+            let error = format!("{name}: {over} is not within 0 to {COUNT_MAX}");
+            return Err(Answer::error(400, &error, "see /openapi.json"));
+        }
+        Ok(count)
+    }
+
+    /// The parameters of the query; repeated names become lists.
+    #[must_use]
+    pub fn query_values(&self) -> Map<String, Value> {
+        let mut values = Map::new();
+        self.query
+            .iter()
+            .for_each(|(name, text)| add(&mut values, name, text));
+        values
+    }
+
+    /// The parameters of query and body together; what stands in both is taken from the body.
+    ///
+    /// # Errors
+    /// The answer to a body that is no JSON object.
+    pub fn values(&self) -> Result<Map<String, Value>, Answer> {
+        let mut values = self.query_values();
+        // Null is the same as absent.
+        values.extend(
+            self.body_values()?
+                .into_iter()
+                .filter(|(_, value)| !value.is_null()),
+        );
+        Ok(values)
+    }
+
+    fn body_values(&self) -> Result<Map<String, Value>, Answer> {
+        if self.body.trim_ascii().is_empty() {
+            return Ok(Map::new());
+        }
+        let is_form = self
+            .header("Content-Type")
+            .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+        let is_json = self.body.trim_ascii_start().starts_with(b"{");
+        if is_form && !is_json {
+            let text = std::str::from_utf8(&self.body).map_err(|_| malformed("body"))?;
+            let mut values = Map::new();
+            for (name, text) in parse_form(text).ok_or_else(|| malformed("body"))? {
+                add(&mut values, &name, &text);
+            }
+            return Ok(values);
+        }
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let error = format!("the body is no JSON object: {error}");
+            Answer::error(400, &error, "send an object such as {\"requests\": 1000}")
+        })
+    }
+}
+
+/// Takes a truth value out of the parameters; false when it is absent.
+pub(super) fn take_flag(values: &mut Map<String, Value>, name: &str) -> Result<bool, Answer> {
+    let value = values.remove(name);
+    let text = match &value {
+        None => return Ok(false),
+        Some(Value::Bool(flag)) => return Ok(*flag),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::String(text)) => text.to_ascii_lowercase(),
+        Some(other) => other.to_string(),
+    };
+    match text.as_str() {
+        "1" | "true" | "yes" => Ok(true),
+        "0" | "false" | "no" => Ok(false),
+        _ => {
+            let error = format!("{name}: {text:?} is neither true nor false");
+            Err(Answer::error(400, &error, "write 1 or 0"))
+        }
+    }
+}
+
+/// Adds a text value; a second one of the same name makes a list.
+fn add(values: &mut Map<String, Value>, name: &str, text: &str) {
+    let text = Value::String(text.to_owned());
+    match values.get_mut(name) {
+        None => {
+            values.insert(name.to_owned(), text);
+        }
+        Some(Value::Array(list)) => list.push(text),
+        Some(first) => *first = Value::Array(vec![first.take(), text]),
+    }
+}
+
+fn malformed(what: &str) -> Answer {
+    let error = format!("the {what} is not valid percent-encoded UTF-8");
+    Answer::error(400, &error, "encode it as name=value pairs joined by &")
+}
+
+/// `name=value&…`, decoded.
+fn parse_form(text: &str) -> Option<Vec<(String, String)>> {
+    let pairs = text.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Some((decode(name, true)?, decode(value, true)?))
+        })
+        .collect()
+}
+
+/// Undoes percent-encoding; `None` when it is broken or no UTF-8.
+fn decode(text: &str, plus_is_space: bool) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                let value = digit()? * 16 + digit()?;
+                u8::try_from(value).ok()?
+            }
+            b'+' if plus_is_space => b' ',
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_and_paths_are_decoded() {
+        assert_eq!(decode("a%20b+c", true).unwrap(), "a b c");
+        assert_eq!(decode("a+b%C3%BC", false).unwrap(), "a+bü");
+        for broken in ["%", "%4", "%zz", "%ff", "%+1"] {
+            assert_eq!(decode(broken, true), None, "{broken}");
+        }
+        let pairs = parse_form("a=1&&b=x%3Dy&flag").unwrap();
+        let texts: Vec<(&str, &str)> = pairs
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.as_str()))
+            .collect();
+        assert_eq!(texts, [("a", "1"), ("b", "x=y"), ("flag", "")]);
+    }
+
+    #[test]
+    fn query_and_body_are_joined_and_the_body_wins() {
+        let call = |query: &str, body: &str| Call {
+            query: parse_form(query).unwrap(),
+            body: body.as_bytes().to_vec(),
+            ..Call::default()
+        };
+        let values = call("threshold=a&threshold=b&burst=5", r#" {"burst": 2}"#).values();
+        let expected = serde_json::json!({"threshold": ["a", "b"], "burst": 2});
+        assert_eq!(Value::Object(values.unwrap()), expected);
+        for body in ["[1]", "{", "x=1", "5", "null"] {
+            assert_eq!(call("", body).values().unwrap_err().status, 400, "{body}");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! `POST /trigger/{id}` and `POST /stop/{id}`.
+
+use super::{Answer, Call, Worker, call, reply};
+use crate::control::Command;
+
+impl Worker {
+    pub(super) fn trigger(&mut self, test_id: &str, call: &Call) -> Answer {
+        let queue = call
+            .values()
+            .and_then(|mut values| call::take_flag(&mut values, "queue"));
+        let queue = match queue {
+            Ok(queue) => queue,
+            Err(answer) => return answer,
+        };
+        let test_id = test_id.to_owned();
+        self.command(Command::Trigger { test_id, queue })
+    }
+
+    pub(super) fn stop(&mut self, test_id: &str) -> Answer {
+        let test_id = test_id.to_owned();
+        self.command(Command::Stop { test_id })
+    }
+
+    fn command(&self, command: Command) -> Answer {
+        self.api.handle.command(command).map_or_else(
+            |_| Answer::busy(),
+            |reply| reply::answer(reply, &self.api.bootstrap),
+        )
+    }
+}

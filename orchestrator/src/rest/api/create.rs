@@ -1,0 +1,102 @@
+//! `POST /avalanche` and `POST /tsunami/{seconds}`.
+
+use std::ops::RangeInclusive;
+
+use proto::units;
+use proto::workload::{Defaults, InvalidParam, Params, TestType, Workload};
+use serde_json::{Map, Value, json};
+
+use super::call::take_flag;
+use super::{Answer, Call, Worker, reply};
+use crate::control::{Command, Reply};
+
+/// Longest gap between the loads of a tsunami, s.
+const GAP_S_MAX: f64 = 3600.0;
+/// Requests of one load: checked also where an avalanche or a rate makes no use of it.
+const BURST: RangeInclusive<u64> = 1..=1_000_000;
+
+impl Worker {
+    pub(super) fn create(&mut self, kind: TestType, seconds: Option<&str>, call: &Call) -> Answer {
+        let (workload, queue) = match self.workload(kind, seconds, call) {
+            Ok(parsed) => parsed,
+            Err(answer) => return answer,
+        };
+        let test_id = proto::id::new_test_id();
+        let workload = Box::new(workload);
+        let command = Command::Create {
+            test_id,
+            workload,
+            queue,
+        };
+        match self.api.handle.command(command) {
+            Ok(Reply::Created { test_id }) => Answer::json(&json!({"TestId": test_id})),
+            Ok(other) => reply::answer(other, &self.api.bootstrap),
+            Err(_) => Answer::busy(),
+        }
+    }
+
+    fn workload(
+        &self,
+        kind: TestType,
+        seconds: Option<&str>,
+        call: &Call,
+    ) -> Result<(Workload, bool), Answer> {
+        let gap_s = seconds.map_or(Ok(0.0), gap)?;
+        let values = call.values()?;
+        if !call.body.is_empty() {
+            // What the body overrides must be right all the same.
+            let mut query_wins = values.clone();
+            query_wins.extend(call.query_values());
+            self.parse(kind, gap_s, query_wins)?;
+        }
+        let (workload, queue) = self.parse(kind, gap_s, values)?;
+        if !self.api.access.admits(&workload.target) {
+            let error = format!("target: {} is not on this machine", workload.target);
+            let hint = format!(
+                "start the orchestrator and the drivers with --allow-target {}:{}",
+                workload.target.host, workload.target.port
+            );
+            return Err(Answer::error(400, &error, &hint));
+        }
+        Ok((workload, queue))
+    }
+
+    fn parse(
+        &self,
+        kind: TestType,
+        gap_s: f64,
+        mut values: Map<String, Value>,
+    ) -> Result<(Workload, bool), Answer> {
+        let queue = take_flag(&mut values, "queue")?;
+        let params = Params::from_values(values).map_err(|error| invalid(&error))?;
+        if let Some(burst) = params.burst.filter(|burst| !BURST.contains(burst)) {
+            let error = format!(
+                "burst: {burst} is not within {} to {}",
+                BURST.start(),
+                BURST.end()
+            );
+            return Err(Answer::error(400, &error, "see /openapi.json"));
+        }
+        let defaults = Defaults::of_rest(kind, &self.api.default_target);
+        let workload = Workload::from_params(kind, gap_s, &params, &defaults);
+        Ok((workload.map_err(|error| invalid(&error))?, queue))
+    }
+}
+
+/// The seconds of the path.
+fn gap(text: &str) -> Result<f64, Answer> {
+    let is_gap = |s: &f64| *s <= GAP_S_MAX && units::seconds_to_ns(*s).is_some_and(|ns| ns > 0);
+    let seconds = text.parse::<f64>().ok().filter(is_gap);
+    seconds.ok_or_else(|| {
+        let error = format!("seconds: {text:?} is not a number over 0 and up to {GAP_S_MAX}");
+        Answer::error(400, &error, "for example POST /tsunami/2, or /tsunami/0.25")
+    })
+}
+
+fn invalid(error: &InvalidParam) -> Answer {
+    Answer::error(
+        400,
+        &error.to_string(),
+        "the parameters are described in /openapi.json",
+    )
+}

@@ -1,0 +1,261 @@
+//! `GET /metrics`: the text exposition of Prometheus.
+
+use std::fmt::{Display, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use proto::summary::TestResult;
+
+use super::{Answer, Worker};
+use crate::control::registry::Liveness;
+use crate::control::run::Phase;
+use crate::control::{Counts, NodeRow};
+use crate::control_thread::Drops;
+
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What the control thread tells.
+struct Looked {
+    nodes: Vec<NodeRow>,
+    tests: Vec<(Phase, usize)>,
+    counts: Counts,
+    outbox: usize,
+    is_broker_up: bool,
+    is_store_ok: bool,
+    results: Vec<Arc<TestResult>>,
+}
+
+/// The exposition as it grows.
+#[derive(Default)]
+struct Exposition(String);
+
+impl Exposition {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let labels: Vec<String> = labels
+            .iter()
+            .map(|(label, text)| format!("{label}=\"{}\"", escaped(text)))
+            .collect();
+        if labels.is_empty() {
+            self.line(format_args!("{name} {value}"));
+        } else {
+            self.line(format_args!("{name}{{{}}} {value}", labels.join(",")));
+        }
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.family(name, kind, help);
+        self.sample(name, &[], value);
+    }
+
+    fn line(&mut self, text: std::fmt::Arguments<'_>) {
+        writeln!(self.0, "{text}").expect("invariant: a String grows");
+    }
+}
+
+/// Backslash, quote and newline are the only characters that a label's text escapes.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
+}
+
+impl Worker {
+    pub(super) fn exposition(&mut self) -> Answer {
+        let looked = self.api.handle.read(|state, now| Looked {
+            nodes: state.nodes(now),
+            tests: state.tests_by_phase().into_iter().collect(),
+            counts: state.counts(),
+            outbox: state.outbox_len(),
+            is_broker_up: state.broker(now).trouble.is_none(),
+            is_store_ok: state.store_trouble().is_none(),
+            results: {
+                let active = state.active();
+                active
+                    .iter()
+                    .filter_map(|id| state.result(id, u64::MAX, now).map(|(r, _)| r))
+                    .collect()
+            },
+        });
+        let Ok(looked) = looked else {
+            return Answer::busy();
+        };
+        let mut exposition = Exposition::default();
+        cluster(&mut exposition, &looked);
+        process(&mut exposition, &looked, self.api.handle.drops());
+        self.front(&mut exposition);
+        runs(&mut exposition, &looked.results);
+        Answer::new(200, CONTENT_TYPE, exposition.0.into_bytes())
+    }
+
+    fn front(&self, out: &mut Exposition) {
+        let traffic = &self.api.traffic;
+        let get = |value: &AtomicU64| value.load(Ordering::Relaxed);
+        out.single(
+            "dlts_http_connections",
+            "gauge",
+            "Clients connected.",
+            get(&traffic.open),
+        );
+        for (name, help, value) in [
+            (
+                "dlts_http_accepted_total",
+                "Connections accepted.",
+                &traffic.accepted,
+            ),
+            (
+                "dlts_http_requests_total",
+                "Requests passed on to the API.",
+                &traffic.requests,
+            ),
+            (
+                "dlts_http_refused_total",
+                "Requests refused before the API.",
+                &traffic.refused,
+            ),
+            (
+                "dlts_http_closed_total",
+                "Connections closed for being slow.",
+                &traffic.closed,
+            ),
+        ] {
+            out.single(name, "counter", help, get(value));
+        }
+    }
+}
+
+fn cluster(out: &mut Exposition, looked: &Looked) {
+    out.family("dlts_nodes", "gauge", "Drivers by liveness.");
+    for liveness in [Liveness::Up, Liveness::Suspect, Liveness::Down] {
+        let count = looked
+            .nodes
+            .iter()
+            .filter(|node| node.state == liveness)
+            .count();
+        out.sample("dlts_nodes", &[("state", liveness.name())], count);
+    }
+    out.family("dlts_tests", "gauge", "Tests by state.");
+    for (phase, count) in &looked.tests {
+        out.sample("dlts_tests", &[("state", phase.name())], count);
+    }
+    let up = u8::from(looked.is_broker_up);
+    out.single("dlts_broker_up", "gauge", "Whether the broker answers.", up);
+    let ok = u8::from(looked.is_store_ok);
+    out.single(
+        "dlts_store_ok",
+        "gauge",
+        "Whether the store can be written.",
+        ok,
+    );
+}
+
+fn process(out: &mut Exposition, looked: &Looked, drops: &Drops) {
+    let counts = looked.counts;
+    let get = |value: &AtomicU64| value.load(Ordering::Relaxed);
+    for (name, help, value) in [
+        ("dlts_reports_total", "Reports counted.", counts.reports),
+        (
+            "dlts_reports_duplicate_total",
+            "Reports that had been counted before.",
+            counts.duplicates,
+        ),
+        (
+            "dlts_messages_malformed_total",
+            "Messages that make no sense.",
+            counts.malformed,
+        ),
+        (
+            "dlts_messages_dropped_total",
+            "Messages on unknown tests, dropped.",
+            counts.orphans_dropped,
+        ),
+        (
+            "dlts_nodes_refused_total",
+            "Messages of drivers beyond the most that are known, or with ids that cannot be.",
+            counts.nodes_refused,
+        ),
+        (
+            "dlts_store_reports_dropped_total",
+            "Reports that the store could not take.",
+            get(&drops.reports),
+        ),
+        (
+            "dlts_log_lines_dropped_total",
+            "Lines of the log that nobody took.",
+            get(&drops.lines),
+        ),
+    ] {
+        out.single(name, "counter", help, value);
+    }
+    out.single(
+        "dlts_outbox_messages",
+        "gauge",
+        "Messages on their way to the broker.",
+        looked.outbox,
+    );
+}
+
+/// The tests that drivers are at work on.
+fn runs(out: &mut Exposition, results: &[Arc<TestResult>]) {
+    type Value = fn(&TestResult) -> u64;
+    let counters: [(&str, &str, Value); 5] = [
+        ("dlts_test_sent_total", "Requests sent.", |r| r.tally.sent),
+        ("dlts_test_ok_total", "Answers below 400.", |r| r.tally.ok),
+        (
+            "dlts_test_errors_total",
+            "Requests that ended in an error.",
+            |r| r.tally.errors.total(),
+        ),
+        ("dlts_test_shed_total", "Requests given up unsent.", |r| {
+            r.tally.shed
+        }),
+        (
+            "dlts_test_connect_errors_total",
+            "Failed attempts to connect.",
+            |r| r.tally.connect_errors,
+        ),
+    ];
+    for (name, help, value) in counters {
+        out.family(name, "counter", help);
+        for result in results {
+            out.sample(name, &[("test_id", &result.test_id)], value(result));
+        }
+    }
+    let name = "dlts_test_response_seconds";
+    out.family(
+        name,
+        "gauge",
+        "Response time over all drivers, by quantile.",
+    );
+    for result in results {
+        let figures = &result.metrics;
+        for (quantile, ms) in [
+            ("0.5", figures.p50),
+            ("0.9", figures.p90),
+            ("0.99", figures.p99),
+            ("0.999", figures.p99_9),
+            ("1", figures.max),
+        ] {
+            let labels = [("test_id", result.test_id.as_str()), ("quantile", quantile)];
+            out.sample(name, &labels, ms.map_or(f64::NAN, |ms| ms / 1e3));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_escaped() {
+        let mut out = Exposition::default();
+        out.family("a_total", "counter", "Help.");
+        out.sample("a_total", &[("x", "q\"b\\n\nl")], 5);
+        let expected =
+            "# HELP a_total Help.\n# TYPE a_total counter\na_total{x=\"q\\\"b\\\\n\\nl\"} 5\n";
+        assert_eq!(out.0, expected);
+    }
+}

@@ -1,0 +1,208 @@
+//! `GET /tests`, `/tests/{id}`, `/metrics/{id}`, `/nodes`.
+
+use proto::histogram::SparseLatencies;
+use proto::summary::{SeriesRow, TestResult, downsample};
+use serde_json::json;
+
+use super::{Answer, Call, Worker, reply, store_away};
+use crate::control::{Control, Now, TestDetail};
+use crate::store::StoredTest;
+
+impl Worker {
+    pub(super) fn tests(&mut self, call: &Call) -> Answer {
+        let limit = match call.count("limit") {
+            Ok(limit) => limit.map_or(usize::MAX, to_usize),
+            Err(answer) => return answer,
+        };
+        let search = match call.param::<String>("search", "a text") {
+            Ok(search) => search.unwrap_or_default(),
+            Err(answer) => return answer,
+        };
+        let rows = self
+            .api
+            .handle
+            .read(move |state, _| state.tests(limit, &search));
+        match rows {
+            Ok(rows) => {
+                let rows: Vec<&_> = rows.iter().map(AsRef::as_ref).collect();
+                Answer::json(&rows)
+            }
+            Err(_) => Answer::busy(),
+        }
+    }
+
+    pub(super) fn test(&mut self, test_id: &str) -> Answer {
+        let detail = self.detail(test_id);
+        detail.map_or_else(|answer| answer, |detail| Answer::json(&detail))
+    }
+
+    pub(super) fn detail(&mut self, test_id: &str) -> Result<TestDetail, Answer> {
+        let id = test_id.to_owned();
+        let (row, detail) = self
+            .api
+            .handle
+            .read(move |state, _| (state.row(&id), state.detail(&id)))
+            .map_err(|_| Answer::busy())?;
+        if let Some(detail) = detail {
+            return Ok(detail);
+        }
+        let row = row.ok_or_else(|| reply::unknown_test(test_id))?;
+        let stored = self
+            .reader()?
+            .detail(test_id)
+            .map_err(|error| store_away(&error))?;
+        let stored = stored.ok_or_else(|| not_written(test_id))?;
+        Ok(TestDetail {
+            row: row.as_ref().clone(),
+            ..stored
+        })
+    }
+
+    pub(super) fn metrics(&mut self, test_id: &str, call: &Call) -> Answer {
+        let view = call.count("series_from").and_then(|from| {
+            let points = call.count("points")?;
+            Ok(View {
+                from: from.unwrap_or(0),
+                points: points.map(to_usize),
+            })
+        });
+        match view.and_then(|view| self.result(test_id, view)) {
+            Ok(body) => Answer::new(200, "application/json", body.into_bytes()),
+            Err(answer) => answer,
+        }
+    }
+
+    /// The result as JSON: of a test that goes on from the control thread, else from the store.
+    pub(super) fn result(&mut self, test_id: &str, view: View) -> Result<String, Answer> {
+        match self.live(test_id, move |state, id, now| {
+            state.result(id, view.from, now)
+        })? {
+            Some((result, series)) => Ok(joined(&to_json::<TestResult>(&result), &view.of(series))),
+            None => self.stored_result(test_id, view),
+        }
+    }
+
+    /// What the control thread has in memory of a test that it knows: of one that ended, nothing, and the
+    /// store has it.
+    fn live<T: Send + 'static>(
+        &self,
+        test_id: &str,
+        ask: impl FnOnce(&mut Control, &str, Now) -> Option<T> + Send + 'static,
+    ) -> Result<Option<T>, Answer> {
+        let id = test_id.to_owned();
+        let answer = self
+            .api
+            .handle
+            .read(move |state, now| state.row(&id).is_some().then(|| ask(state, &id, now)))
+            .map_err(|_| Answer::busy())?;
+        answer.ok_or_else(|| reply::unknown_test(test_id))
+    }
+
+    fn stored_result(&mut self, test_id: &str, view: View) -> Result<String, Answer> {
+        let texts = self
+            .reader()?
+            .result_texts(test_id)
+            .map_err(|error| store_away(&error))?;
+        let (result, series) = texts.ok_or_else(|| not_written(test_id))?;
+        if view.from == 0 && view.points.is_none() {
+            return Ok(with_series(&result, &series));
+        }
+        let mut rows: Vec<SeriesRow> =
+            serde_json::from_str(&series).map_err(|error| store_away(&error))?;
+        rows.retain(|row| row.counts.second >= view.from);
+        Ok(joined(&result, &view.of(rows)))
+    }
+
+    /// The result as JSON with an empty series.
+    pub(super) fn result_without_series(&mut self, test_id: &str) -> Result<String, Answer> {
+        self.result(test_id, View::NOTHING)
+    }
+
+    /// Second by second.
+    pub(super) fn series(&mut self, test_id: &str) -> Result<Vec<SeriesRow>, Answer> {
+        match self.live(test_id, |state, id, now| state.result(id, 0, now))? {
+            Some((_, series)) => Ok(series),
+            None => Ok(self.stored(test_id)?.series),
+        }
+    }
+
+    /// The merged samples.
+    pub(super) fn latencies(&mut self, test_id: &str) -> Result<SparseLatencies, Answer> {
+        match self.live(test_id, |state, id, _| state.latencies(id))? {
+            Some(latencies) => Ok(latencies),
+            None => Ok(self.stored(test_id)?.latencies),
+        }
+    }
+
+    fn stored(&mut self, test_id: &str) -> Result<StoredTest, Answer> {
+        let stored = self
+            .reader()?
+            .result(test_id)
+            .map_err(|error| store_away(&error))?;
+        stored.ok_or_else(|| not_written(test_id))
+    }
+
+    pub(super) fn nodes(&mut self) -> Answer {
+        match self.api.handle.read(|state, now| state.nodes(now)) {
+            Ok(nodes) => Answer::json(&nodes),
+            Err(_) => Answer::busy(),
+        }
+    }
+}
+
+/// Which part of a series is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View {
+    from: u64,
+    points: Option<usize>,
+}
+
+impl View {
+    /// All of it.
+    pub(super) const ALL: Self = Self {
+        from: 0,
+        points: None,
+    };
+
+    /// None of it.
+    const NOTHING: Self = Self {
+        from: u64::MAX,
+        points: None,
+    };
+
+    fn of(self, rows: Vec<SeriesRow>) -> Vec<SeriesRow> {
+        match self.points {
+            Some(points) => downsample(&rows, points),
+            None => rows,
+        }
+    }
+}
+
+/// The test is known, and its result is not in the store: the disk was full when it ended.
+fn not_written(test_id: &str) -> Answer {
+    let error = format!("the result of {test_id} could not be written yet");
+    Answer::error(
+        503,
+        &error,
+        "make room on the disk; GET /healthz shows the store",
+    )
+}
+
+fn to_usize(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+fn to_json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("invariant: results have string keys and finite numbers")
+}
+
+fn joined(result: &str, series: &[SeriesRow]) -> String {
+    with_series(result, &to_json(&json!(series)))
+}
+
+/// A result's JSON with another series. The series is the last field of a result, and empty in
+/// those that are kept.
+fn with_series(result: &str, series: &str) -> String {
+    let head = result.strip_suffix("[]}").unwrap_or(result);
+    format!("{head}{series}}}")
+}

@@ -1,0 +1,99 @@
+//! The answers to commands, and to ids that nobody knows.
+
+use serde_json::json;
+
+use super::Answer;
+use crate::control::{MESSAGE_LEN_MAX, Refusal, Reply};
+
+/// The answer to a command, of an orchestrator whose broker is at `bootstrap`.
+pub(super) fn answer(reply: Reply, bootstrap: &str) -> Answer {
+    match reply {
+        Reply::Created { test_id } => Answer::json(&json!({"TestId": test_id})),
+        Reply::Triggered {
+            test_id,
+            state,
+            start_at_unix_ns,
+            participants,
+        } => Answer::json(&json!({
+            "test_id": test_id,
+            "state": state,
+            "start_at_unix_ns": start_at_unix_ns,
+            "participants": participants,
+        })),
+        Reply::Queued {
+            test_id,
+            state,
+            running,
+            position,
+        } => Answer::json(&json!({
+            "test_id": test_id,
+            "state": state,
+            "queued": true,
+            "position": position,
+            "running_test_id": running,
+        })),
+        Reply::Stopped { test_id, state } => {
+            Answer::json(&json!({"test_id": test_id, "state": state}))
+        }
+        Reply::Refused(refusal) => refuse(refusal, bootstrap),
+    }
+}
+
+fn refuse(refusal: Refusal, bootstrap: &str) -> Answer {
+    match refusal {
+        Refusal::UnknownTest(test_id) => unknown_test(&test_id),
+        Refusal::WrongState { test_id, state } => {
+            let error = format!("test {test_id} is {state}");
+            let hint = "a test is run once; create another one with POST /avalanche or /tsunami";
+            Answer::error_with(
+                409,
+                &error,
+                hint,
+                json!({"test_id": test_id, "state": state}),
+            )
+        }
+        Refusal::NoDriver => {
+            let hint = "start one (driver --kafka …) and look at GET /nodes; then trigger again";
+            Answer::error(409, "no driver is up", hint)
+        }
+        Refusal::NotReady(what) => {
+            let error = format!("no driver became ready within 5 s: {what}");
+            Answer::error(409, &error, "look at GET /nodes, and trigger again")
+        }
+        Refusal::CannotPrepare(reason) => {
+            let hint = "is the target running, and is its address right? Then create another test";
+            Answer::error(409, &reason, hint)
+        }
+        Refusal::Busy { running } => {
+            let error = format!("the drivers are busy with test {running}");
+            let hint = "wait for it, stop it with POST /stop, or trigger with ?queue=1";
+            Answer::error_with(409, &error, hint, json!({"running_test_id": running}))
+        }
+        Refusal::BrokerAway(reason) => {
+            let error = format!("the broker at {bootstrap} does not answer: {reason}");
+            let hint = "is it running, and is --kafka right? GET /healthz shows when it is back";
+            Answer::error(503, &error, hint).with("Retry-After", "1")
+        }
+        Refusal::StoreAway(reason) => {
+            let error = format!("the store cannot be written: {reason}");
+            Answer::error(503, &error, "make room on the orchestrator's disk")
+        }
+        Refusal::TooMany => {
+            let error = "too many tests wait for their trigger";
+            Answer::error(503, error, "stop some of them with POST /stop")
+        }
+        Refusal::TooLong(len) => {
+            let error = format!(
+                "the test has {len} bytes as a message; the broker takes {MESSAGE_LEN_MAX}"
+            );
+            let hint = "give it a shorter body";
+            Answer::error(413, &error, hint)
+        }
+    }
+}
+
+/// 404 for a test.
+pub(super) fn unknown_test(test_id: &str) -> Answer {
+    let error = format!("there is no test {test_id:?}");
+    Answer::error(404, &error, "GET /tests lists them")
+}

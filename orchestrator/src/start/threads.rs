@@ -1,0 +1,87 @@
+//! Threads that are watched: one that ends on its own ends the process.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{Builder, JoinHandle};
+
+use proto::log;
+use serde_json::json;
+
+use super::{StartError, no};
+
+/// Starts threads that must not end before we do; the first that does ends the process.
+#[derive(Clone)]
+pub(super) struct Threads {
+    main: signal_hook::iterator::Handle,
+    pub(super) may_end: Arc<AtomicBool>,
+    pub(super) ended: Arc<OnceLock<String>>,
+}
+
+impl Threads {
+    pub(super) fn new(main: signal_hook::iterator::Handle) -> Self {
+        Self {
+            main,
+            may_end: Arc::default(),
+            ended: Arc::default(),
+        }
+    }
+
+    pub(super) fn spawn(
+        &self,
+        name: &str,
+        work: impl FnOnce() + Send + 'static,
+    ) -> Result<JoinHandle<()>, StartError> {
+        let watched = Watched {
+            threads: self.clone(),
+            name: name.to_owned(),
+        };
+        let work = move || {
+            // Told also by a panic.
+            let _watched = watched;
+            work();
+        };
+        Builder::new()
+            .name(name.to_owned())
+            .spawn(work)
+            .map_err(no("thread"))
+    }
+}
+
+/// Tells when a thread ends.
+struct Watched {
+    threads: Threads,
+    name: String,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if self.threads.may_end.load(Ordering::Relaxed) {
+            return;
+        }
+        log::error("thread_ended", json!({"thread": self.name}));
+        let _ = self.threads.ended.set(self.name.clone());
+        self.threads.main.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use signal_hook::consts::SIGUSR1;
+    use signal_hook::iterator::Signals;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_ends_on_its_own_is_told_to_main_by_its_name() {
+        let mut signals = Signals::new([SIGUSR1]).unwrap();
+        let threads = Threads::new(signals.handle());
+        let thread = threads.spawn("doomed", || panic!("as the test wants it"));
+        assert!(thread.unwrap().join().is_err());
+        assert_eq!(signals.forever().next(), None, "main is woken");
+        assert_eq!(threads.ended.get().map(String::as_str), Some("doomed"));
+        let threads = Threads::new(signals.handle());
+        threads.may_end.store(true, Ordering::Relaxed);
+        threads.spawn("done", || {}).unwrap().join().unwrap();
+        assert_eq!(threads.ended.get(), None, "at the end threads may end");
+    }
+}
