@@ -1,6 +1,10 @@
-//! The request, rendered once before the load starts and sent the same each time.
+//! Requests, rendered once before the load starts but for what is filled into their holes.
+
+use std::io::Write;
 
 use proto::workload::{Request, Target};
+
+use crate::protocol::template::{Template, Text, is_host};
 
 /// Renders the request head and body as they go onto the wire.
 ///
@@ -8,32 +12,80 @@ use proto::workload::{Request, Target};
 /// the body; a workload that brings its own is refused when it is validated.
 #[must_use]
 pub fn render(request: &Request, target: &Target) -> Vec<u8> {
-    let mut text = format!("{} {} HTTP/1.1\r\n", request.method, target.path);
-    let mut field = |name: &str, value: &str| {
-        text.push_str(name);
-        text.push_str(": ");
-        text.push_str(value);
-        text.push_str("\r\n");
-    };
-    let is_host = |(name, _): &(String, String)| name.eq_ignore_ascii_case("host");
-    if !request.headers.iter().any(is_host) {
-        field("Host", &target.authority);
-    }
-    for (name, value) in &request.headers {
-        field(name, value);
-    }
-    if announces_body(request) {
-        field("Content-Length", &request.body.len().to_string());
-    }
-    text.push_str("\r\n");
-    let mut bytes = text.into_bytes();
-    bytes.extend_from_slice(&request.body);
-    bytes
+    let compiled = Compiled::new(&Template::fixed(request, target, false));
+    let mut out = Vec::new();
+    compiled.write(&mut |_, _| {}, &mut Vec::new(), &mut out);
+    out
 }
 
-/// Servers expect a length with these methods even when the body is empty.
-fn announces_body(request: &Request) -> bool {
-    !request.body.is_empty() || matches!(request.method.as_str(), "POST" | "PUT" | "PATCH")
+/// A request as bytes with holes.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    /// Everything, or what comes before the length of a body that differs from time to time.
+    text: Text,
+    /// A body with holes.
+    body: Option<Text>,
+    /// Whether the request is HEAD, so that its answer has no body.
+    pub(super) is_bodiless: bool,
+}
+
+impl Compiled {
+    pub(super) fn new(template: &Template) -> Self {
+        let mut text = Text::fixed(template.method.as_str()).then(" ");
+        text.append(&template.path);
+        text.push(b" HTTP/1.1\r\n");
+        if !template.headers.iter().any(|(name, _)| is_host(name)) {
+            field(&mut text, "Host", &template.authority);
+        }
+        for (name, value) in &template.headers {
+            field(&mut text, name, value);
+        }
+        let body = match template.body.as_fixed() {
+            Some(body) => {
+                if template.announces_body() {
+                    text.push(format!("Content-Length: {}\r\n", body.len()).as_bytes());
+                }
+                text.push(b"\r\n");
+                text.push(body);
+                None
+            }
+            None => Some(template.body.clone()),
+        };
+        Self {
+            text,
+            body,
+            is_bodiless: template.method == "HEAD",
+        }
+    }
+
+    pub(super) fn as_fixed(&self) -> Option<&[u8]> {
+        self.text.as_fixed().filter(|_| self.body.is_none())
+    }
+
+    /// Appends the request; `scratch` is lent to render a body of unknown length.
+    #[inline]
+    pub(super) fn write(
+        &self,
+        fill: &mut dyn FnMut(usize, &mut Vec<u8>),
+        scratch: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) {
+        self.text.render(fill, out);
+        if let Some(body) = &self.body {
+            scratch.clear();
+            body.render(fill, scratch);
+            write!(out, "Content-Length: {}\r\n\r\n", scratch.len())
+                .expect("invariant: a vector takes every write");
+            out.extend_from_slice(scratch);
+        }
+    }
+}
+
+fn field(text: &mut Text, name: &str, value: &Text) {
+    text.push(name.as_bytes());
+    text.push(b": ");
+    text.append(value);
+    text.push(b"\r\n");
 }
 
 #[cfg(test)]
