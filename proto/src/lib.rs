@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`message`] | the five messages of the bus, one a [`topic`] |
 //! | [`codec`] | their JSON, encoded exactly and decoded liberally |
+//! | [`document`] | what people write: a test as one document, each error with its place |
 //! | [`workload`] | what load a test puts on its target: raw parameters, and their validated form |
 //! | [`measure`] | what was measured, in plain numbers: counts, reports, a clock's offset |
 //! | [`histogram`] | the one shape of latency histograms, and its V2-deflate form on the wire |
@@ -28,6 +29,7 @@
 pub mod bus;
 pub mod clock;
 pub mod codec;
+pub mod document;
 pub mod fuzzing;
 pub mod histogram;
 pub mod id;

@@ -1,14 +1,30 @@
 //! What load a test puts on its target: the raw parameters as people and messages write them
 //! ([`Params`]), and the validated form that everything runs on ([`Workload`]).
 
+pub mod expectation;
+mod flow;
+mod load;
+mod mix;
 mod params;
 mod rate;
+mod scenario;
+mod share;
 mod target;
+mod template;
 mod validate;
 
+pub use expectation::{Check, Comparison, Extract, JsonPath, Pattern, Segment, StatusSet, Subject};
+pub use flow::{Flow, LOOPS_MAX, OnFail, Op, Step, Think};
+pub use load::{
+    Arrivals, Load, LoadStage, SESSIONS_MAX, STAGE_NS_MAX, SessionArrival, StageArrivals,
+};
+pub use mix::{CYCLE_MAX, Mix};
 pub use params::{InvalidParam, Params};
 pub use rate::{Rate, RateSpec, Stage};
+pub use scenario::{Column, DataSet, Pick, RowFormat, RowSource, Scenario};
+pub use share::{Part, mixed, next_random, share};
 pub use target::{Target, is_loopback};
+pub use template::{Escape, Field, Fill, Hole, Piece, RequestTemplate, Template};
 pub use validate::{
     BODY_LEN_MAX, CONNECTIONS_MAX, Defaults, HEADERS_MAX, PIPELINE_MAX, REQUESTS_MAX,
 };

@@ -1,0 +1,553 @@
+//! YAML and JSON as a tree of nodes that know their places.
+//!
+//! JSON is read as the YAML that it is; what YAML lacks of it (surrogate pairs) is put in order
+//! before. The tree is bounded in depth and in nodes, those that aliases stand for included, so
+//! that no short text becomes a large tree.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
+use serde::de::IgnoredAny;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Number;
+
+use super::place::{Place, Problem};
+
+/// Most bytes of a document: its JSON has to fit into one Kafka message of the default 1 MiB.
+pub const DOCUMENT_LEN_MAX: usize = 512 << 10;
+/// Most nodes of a tree.
+const NODES_MAX: usize = 200_000;
+/// Most nodes within each other.
+const DEPTH_MAX: usize = 64;
+
+/// A value in a document.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Where its text begins.
+    pub place: Place,
+    /// What it is.
+    pub value: Value,
+}
+
+/// What a node is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// A single value.
+    Scalar(Scalar),
+    /// Values in order.
+    List(Vec<Node>),
+    /// Values by name, in the order of the text.
+    Map(Vec<(Key, Node)>),
+}
+
+/// A single value as it was written; what type it has is asked for by who reads it.
+#[derive(Debug, Clone)]
+pub struct Scalar {
+    /// Its text, without quotes.
+    pub text: String,
+    /// Whether it was quoted (or a block), which makes it a text whatever it looks like.
+    pub is_quoted: bool,
+}
+
+/// The name of a value in a map.
+#[derive(Debug, Clone)]
+pub struct Key {
+    /// The name.
+    pub name: String,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// Places are no part of what a document says.
+impl PartialEq for Node {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+/// Two texts are the same whether they were quoted or not, but no text is a number.
+impl PartialEq for Scalar {
+    fn eq(&self, other: &Self) -> bool {
+        if self.is_null() || other.is_null() {
+            return self.is_null() == other.is_null();
+        }
+        self.as_bool() == other.as_bool()
+            && self.as_number() == other.as_number()
+            && (self.as_number().is_some() || self.as_bool().is_some() || self.text == other.text)
+    }
+}
+
+impl Node {
+    /// Reads YAML or JSON.
+    ///
+    /// # Errors
+    /// The first thing that is no YAML, or beyond a bound, with its place.
+    pub fn read(text: &str) -> Result<Self, Problem> {
+        if text.len() > DOCUMENT_LEN_MAX {
+            let error = format!(
+                "the document has {} bytes; at most {DOCUMENT_LEN_MAX} are taken: put data into files",
+                text.len()
+            );
+            return Err(problem(Place { line: 1, column: 1 }, error));
+        }
+        let text = without_surrogates(text);
+        Builder::default().build(Parser::new_from_str(&text))
+    }
+
+    /// A text at no place.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        let scalar = Scalar {
+            text: text.into(),
+            is_quoted: true,
+        };
+        Self {
+            place: Place::default(),
+            value: Value::Scalar(scalar),
+        }
+    }
+
+    /// A value by its name, when this is a map that has it.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Node> {
+        match &self.value {
+            Value::Map(entries) => entries
+                .iter()
+                .find(|(key, _)| key.name == name)
+                .map(|(_, node)| node),
+            _ => None,
+        }
+    }
+
+    /// Sets the value of a name in a map; without effect on what is none.
+    pub fn set(&mut self, name: &str, node: Node) {
+        let Value::Map(entries) = &mut self.value else {
+            return;
+        };
+        if let Some((_, old)) = entries.iter_mut().find(|(key, _)| key.name == name) {
+            *old = node;
+            return;
+        }
+        let key = Key {
+            name: name.to_owned(),
+            place: Place::default(),
+        };
+        entries.push((key, node));
+    }
+
+    /// The tree as JSON, on one line.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("invariant: nothing in a tree is refused by JSON")
+    }
+
+    /// What kind of value it is, for people.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match &self.value {
+            Value::Scalar(scalar) => scalar.kind(),
+            Value::List(_) => "a list",
+            Value::Map(_) => "a map",
+        }
+    }
+}
+
+impl Scalar {
+    /// The truth value that it is.
+    #[must_use]
+    pub fn as_bool(&self) -> Option<bool> {
+        match self.text.as_str() {
+            "true" | "True" | "TRUE" if !self.is_quoted => Some(true),
+            "false" | "False" | "FALSE" if !self.is_quoted => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Whether it is nothing.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        !self.is_quoted && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
+    }
+
+    /// The number that it is, as JSON writes numbers.
+    #[must_use]
+    pub fn as_number(&self) -> Option<Number> {
+        if self.is_quoted {
+            return None;
+        }
+        serde_json::from_str::<Number>(&self.text).ok()
+    }
+
+    fn kind(&self) -> &'static str {
+        if self.is_null() {
+            "nothing"
+        } else if self.as_bool().is_some() {
+            "a truth value"
+        } else if self.as_number().is_some() {
+            "a number"
+        } else {
+            "a text"
+        }
+    }
+}
+
+impl Serialize for Node {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.value {
+            Value::Scalar(scalar) => scalar.serialize(serializer),
+            Value::List(nodes) => serializer.collect_seq(nodes),
+            Value::Map(entries) => {
+                let mut map = serializer.serialize_map(Some(entries.len()))?;
+                for (key, node) in entries {
+                    map.serialize_entry(&key.name, node)?;
+                }
+                map.end()
+            }
+        }
+    }
+}
+
+impl Serialize for Scalar {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.is_null() {
+            serializer.serialize_unit()
+        } else if let Some(truth) = self.as_bool() {
+            serializer.serialize_bool(truth)
+        } else if let Some(number) = self.as_number() {
+            number.serialize(serializer)
+        } else {
+            serializer.serialize_str(&self.text)
+        }
+    }
+}
+
+/// Puts events together to a tree.
+#[derive(Default)]
+struct Builder {
+    /// Lists and maps that are not complete, the outermost first.
+    open: Vec<Open>,
+    /// What aliases stand for, by the numbers of their anchors.
+    anchored: HashMap<usize, (Node, usize)>,
+    nodes: usize,
+    root: Option<Node>,
+}
+
+/// A list or map to which more may come.
+struct Open {
+    place: Place,
+    anchor: usize,
+    /// Nodes before it.
+    nodes_before: usize,
+    parts: Parts,
+}
+
+enum Parts {
+    List(Vec<Node>),
+    Map(Names),
+}
+
+/// The entries of a map, and the name whose value comes next.
+#[derive(Default)]
+struct Names {
+    entries: Vec<(Key, Node)>,
+    places: HashMap<String, Place>,
+    next: Option<Key>,
+}
+
+impl Builder {
+    fn build<'t>(
+        mut self,
+        events: impl Iterator<Item = Result<(Event<'t>, Span), ScanError>>,
+    ) -> Result<Node, Problem> {
+        let mut documents = 0;
+        for event in events {
+            let (event, span) = event.map_err(|error| not_read(&error))?;
+            let place = place_of(span);
+            if let Event::DocumentStart(_) = event {
+                documents += 1;
+                if documents > 1 {
+                    return Err(problem(
+                        place,
+                        "a second document; a test is one document, without --- in it",
+                    ));
+                }
+            }
+            self.take(event, place)?;
+        }
+        self.root.ok_or_else(|| {
+            problem(
+                Place { line: 1, column: 1 },
+                "the document is empty; it needs at least a target",
+            )
+        })
+    }
+
+    fn take(&mut self, event: Event<'_>, place: Place) -> Result<(), Problem> {
+        match event {
+            Event::Scalar(text, style, anchor, _) => {
+                let scalar = Scalar {
+                    text: text.into_owned(),
+                    is_quoted: style != ScalarStyle::Plain,
+                };
+                self.count(1, place)?;
+                let value = Value::Scalar(scalar);
+                self.close(Node { place, value }, anchor, 1)
+            }
+            Event::SequenceStart(anchor, _) => self.begin(place, anchor, Parts::List(Vec::new())),
+            Event::MappingStart(anchor, _) => {
+                self.begin(place, anchor, Parts::Map(Names::default()))
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.end(),
+            Event::Alias(anchor) => {
+                // A list that holds itself has no end: it is not complete when it is named.
+                let Some((node, size)) = self.anchored.get(&anchor).cloned() else {
+                    return Err(problem(
+                        place,
+                        "this alias stands for a value that it is in",
+                    ));
+                };
+                self.count(size, place)?;
+                self.close(Node { place, ..node }, 0, size)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn count(&mut self, more: usize, place: Place) -> Result<(), Problem> {
+        self.nodes += more;
+        if self.nodes > NODES_MAX {
+            return Err(problem(
+                place,
+                format!("more than {NODES_MAX} values, aliases included; put data into files"),
+            ));
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, place: Place, anchor: usize, parts: Parts) -> Result<(), Problem> {
+        if self.open.len() >= DEPTH_MAX {
+            let error = format!("more than {DEPTH_MAX} lists and maps within each other");
+            return Err(problem(place, error));
+        }
+        let outer = self.open.last().map(|open| &open.parts);
+        if matches!(outer, Some(Parts::Map(names)) if names.next.is_none()) {
+            return Err(problem(place, NAME_IS_TEXT));
+        }
+        let nodes_before = self.nodes;
+        self.count(1, place)?;
+        self.open.push(Open {
+            place,
+            anchor,
+            nodes_before,
+            parts,
+        });
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Problem> {
+        let open = self.open.pop().expect("invariant: what ends has begun");
+        let value = match open.parts {
+            Parts::List(nodes) => Value::List(nodes),
+            Parts::Map(names) => Value::Map(names.entries),
+        };
+        let size = self.nodes - open.nodes_before;
+        let place = open.place;
+        self.close(Node { place, value }, open.anchor, size)
+    }
+
+    /// Puts a complete node to where it belongs.
+    fn close(&mut self, node: Node, anchor: usize, size: usize) -> Result<(), Problem> {
+        if anchor > 0 {
+            self.anchored.insert(anchor, (node.clone(), size));
+        }
+        match self.open.last_mut().map(|open| &mut open.parts) {
+            None => self.root = Some(node),
+            Some(Parts::List(nodes)) => nodes.push(node),
+            Some(Parts::Map(names)) => names.take(node)?,
+        }
+        Ok(())
+    }
+}
+
+impl Names {
+    /// Takes a name, or the value of the name that came before.
+    fn take(&mut self, node: Node) -> Result<(), Problem> {
+        if let Some(key) = self.next.take() {
+            self.entries.push((key, node));
+            return Ok(());
+        }
+        let place = node.place;
+        let Value::Scalar(Scalar { text: name, .. }) = node.value else {
+            return Err(problem(place, NAME_IS_TEXT));
+        };
+        if let Some(first) = self.places.insert(name.clone(), place) {
+            let error = format!("{name} is given twice, first at {first}");
+            return Err(problem(place, error));
+        }
+        self.next = Some(Key { name, place });
+        Ok(())
+    }
+}
+
+const NAME_IS_TEXT: &str = "a name is a text, not a list or a map";
+
+fn problem(place: Place, error: impl Into<String>) -> Problem {
+    Problem {
+        place,
+        path: String::new(),
+        error: error.into(),
+    }
+}
+
+fn not_read(error: &ScanError) -> Problem {
+    let mark = error.marker();
+    let mut words = format!("not YAML: {}", error.info());
+    if error.info().contains("expected ',' or") {
+        words.push_str(" (a text with [ ] { } or a comma in it needs quotes here)");
+    }
+    problem(place(mark.line(), mark.col()), words)
+}
+
+fn place_of(span: Span) -> Place {
+    place(span.start.line(), span.start.col())
+}
+
+fn place(line: usize, column_from_0: usize) -> Place {
+    let small = |number| u32::try_from(number).unwrap_or(u32::MAX);
+    Place {
+        line: small(line),
+        column: small(column_from_0.saturating_add(1)),
+    }
+}
+
+/// JSON with each surrogate pair as the character that it stands for, which YAML has no escape of
+/// this form for; columns behind one on its line are less by what it is shorter.
+fn without_surrogates(text: &str) -> Cow<'_, str> {
+    let has_escapes = text.contains("\\ud") || text.contains("\\uD");
+    if !has_escapes || serde_json::from_str::<IgnoredAny>(text).is_err() {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if let Some((character, after)) = surrogate_pair(rest) {
+            out.push(character);
+            rest = after;
+        } else {
+            // An escaped backslash takes its partner along.
+            let len = 1 + rest[1..].chars().next().map_or(0, char::len_utf8);
+            out.push_str(&rest[..len]);
+            rest = &rest[len..];
+        }
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+fn surrogate_pair(text: &str) -> Option<(char, &str)> {
+    let unit = |text: &str| u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok();
+    let units = [unit(text)?, unit(text.get(6..)?)?];
+    let character = char::decode_utf16(units).next()?.ok()?;
+    (character.len_utf16() == 2).then(|| (character, &text[12..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(text: &str) -> String {
+        Node::read(text).unwrap().to_json()
+    }
+
+    fn refusal(text: &str) -> String {
+        Node::read(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn yaml_and_json_give_the_same_tree() {
+        let yaml = "name: shop\nflows:\n  - {name: a, weight: 7}\n  - name: 'b'\n    on: true\n";
+        let text = r#"{"name":"shop","flows":[{"name":"a","weight":7},{"name":"b","on":true}]}"#;
+        assert_eq!(json(yaml), text);
+        assert_eq!(Node::read(yaml).unwrap(), Node::read(&json(yaml)).unwrap());
+    }
+
+    #[test]
+    fn every_value_knows_its_place() {
+        let node = Node::read("a: 1\nb:\n  - é: x\n    d: [1, 2]\n").unwrap();
+        let Value::List(items) = &node.get("b").unwrap().value else {
+            panic!("no list");
+        };
+        let d = items[0].get("d").unwrap();
+        assert_eq!(d.place, Place { line: 4, column: 8 });
+        assert_eq!(node.get("a").unwrap().place, Place { line: 1, column: 4 });
+    }
+
+    #[test]
+    fn quoted_values_are_texts() {
+        assert_eq!(
+            json("[1, '1', true, 'true', ~, '', 1.50, 0x1F, -0, 1e3]"),
+            r#"[1,"1",true,"true",null,"",1.5,"0x1F",-0.0,1000.0]"#
+        );
+    }
+
+    #[test]
+    fn surrogate_pairs_of_json_are_characters() {
+        assert_eq!(
+            json(r#"{"a": "\ud83d\ude00\\ud83d", "b": "\u00e9\/"}"#),
+            r#"{"a":"😀\\ud83d","b":"é/"}"#
+        );
+    }
+
+    #[test]
+    fn aliases_are_what_they_stand_for_and_bombs_are_refused() {
+        assert_eq!(json("a: &x [1]\nb: *x"), r#"{"a":[1],"b":[1]}"#);
+        let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();
+        for level in 1..12 {
+            let names = vec![format!("*a{}", level - 1); 9].join(", ");
+            bomb = format!("{bomb}a{level}: &a{level} [{names}]\n");
+        }
+        assert!(
+            refusal(&bomb).contains("more than 200000 values"),
+            "{}",
+            refusal(&bomb)
+        );
+        assert!(
+            refusal("a: &x [*x]").contains("alias"),
+            "{}",
+            refusal("a: &x [*x]")
+        );
+        assert!(refusal(&"[".repeat(100_000)).contains("1:"));
+        let nested = format!("{}{}", "[".repeat(70), "]".repeat(70));
+        assert!(
+            refusal(&nested).contains("more than 64"),
+            "{}",
+            refusal(&nested)
+        );
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_refused_with_its_place() {
+        for (text, words) in [
+            ("", "empty"),
+            ("a: b\n  c: d", "2:4: not YAML"),
+            ("a: 1\na: 2", "2:1: a is given twice, first at 1:1"),
+            ("a: 1\n---\nb: 2", "2:1: a second document"),
+            ("[a]: 1", "a name is a text"),
+            ("check: [status in [200]]", "needs quotes"),
+            ("a: *b", "unknown anchor"),
+        ] {
+            assert!(refusal(text).contains(words), "{text:?}: {}", refusal(text));
+        }
+        let long = "x".repeat(DOCUMENT_LEN_MAX + 1);
+        assert!(refusal(&long).contains("at most"));
+    }
+}

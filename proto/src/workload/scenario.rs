@@ -1,0 +1,152 @@
+//! A test of sessions, compiled: everything that a driver needs, in plain numbers.
+
+use super::template::{Fill, Piece};
+use super::{Flow, Load, Mix, Step, Target};
+
+/// A compiled test of sessions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    /// The servers under load; requests name them by number. The first is the test's target.
+    pub targets: Vec<Target>,
+    /// What sessions do.
+    pub flows: Vec<Flow>,
+    /// Which flow a session is.
+    pub mix: Mix,
+    /// The requests of all flows; a step's number is that of its compiled request.
+    pub steps: Vec<Step>,
+    /// Rows that sessions get their values from.
+    pub data: Vec<DataSet>,
+    /// Files whose content is (a part of) a body, by their names in the document.
+    pub files: Vec<String>,
+    /// The names of values that steps extract; their numbers are slots.
+    pub slots: Vec<String>,
+    /// The names of values that only drivers know.
+    pub secrets: Vec<String>,
+    /// Whether sessions keep cookies.
+    pub cookies: bool,
+    /// When sessions start.
+    pub load: Load,
+    /// Connections of each driver.
+    pub connections: u32,
+    /// Requests in flight on one connection, at most.
+    pub pipeline: u32,
+    /// From the intended send: a request that cannot be sent by then is shed, ns.
+    pub deadline_ns: Option<u64>,
+}
+
+/// Rows of values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataSet {
+    /// Its name in the document.
+    pub name: String,
+    /// Where the rows are.
+    pub rows: RowSource,
+    /// Which row a session gets.
+    pub pick: Pick,
+    /// The columns that are used; no others are kept.
+    pub columns: Vec<Column>,
+}
+
+/// A column of a data set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its name; empty for the only column of a set without names.
+    pub name: String,
+    /// Whether it is used in a header, where no line break may be.
+    pub is_in_header: bool,
+}
+
+/// Where rows are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowSource {
+    /// In a file beside the document.
+    File {
+        /// Its name in the document.
+        name: String,
+        /// What is in it.
+        format: RowFormat,
+    },
+    /// In the document: each row has a value for each of [`DataSet::columns`].
+    Inline(Vec<Vec<String>>),
+}
+
+/// What a file of rows looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowFormat {
+    /// Comma-separated values with a line of names (RFC 4180).
+    Csv,
+    /// The same, separated by tabs.
+    Tsv,
+    /// A JSON object a line.
+    JsonLines,
+    /// A value a line.
+    Lines,
+}
+
+/// Which row a session gets.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pick {
+    /// One after another, from the first again after the last.
+    Next,
+    /// Any.
+    Random,
+    /// The first most often: row k with a probability proportional to 1 / k^s.
+    Zipf(f64),
+    /// Each at most once in the whole run; where they are used up, no session starts.
+    Unique,
+}
+
+impl Scenario {
+    /// The same scenario with the contents of files and the secrets put in where they stand, as
+    /// `file` and `secret` know them by name.
+    ///
+    /// # Errors
+    /// The names of secrets that are not known, or whose value cannot stand in a header.
+    pub fn settled(
+        mut self,
+        file: &impl Fn(&str) -> Option<Vec<u8>>,
+        secret: &impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, Vec<String>> {
+        let values: Vec<Option<String>> = self.secrets.iter().map(|name| secret(name)).collect();
+        let files: Vec<Option<Vec<u8>>> = self.files.iter().map(|name| file(name)).collect();
+        let mut missing = Vec::new();
+        for (name, value) in self.secrets.iter().zip(&values) {
+            match value {
+                None => missing.push(format!("{name} is not known here")),
+                Some(value) if value.contains(['\r', '\n', '\0']) => {
+                    missing.push(format!("{name} has a line break in its value"));
+                }
+                Some(_) => {}
+            }
+        }
+        let lost = self
+            .files
+            .iter()
+            .zip(&files)
+            .filter(|(_, file)| file.is_none());
+        missing.extend(lost.map(|(name, _)| format!("the file {name} is not here")));
+        if !missing.is_empty() {
+            return Err(missing);
+        }
+        for step in &mut self.steps {
+            let holes = step.request.holes.clone();
+            let known = |piece: &Piece| match *piece {
+                Piece::File(file) => files[file].clone(),
+                Piece::Hole(hole) => {
+                    let Fill::Secret(secret) = holes[hole].fill else {
+                        return None;
+                    };
+                    let mut out = Vec::new();
+                    let value = values[secret].as_deref().unwrap_or_default();
+                    holes[hole].escape.write(value.as_bytes(), &mut out);
+                    Some(out)
+                }
+                Piece::Fixed(_) => None,
+            };
+            step.request
+                .texts_mut()
+                .for_each(|text| text.settle(&known));
+        }
+        Ok(self)
+    }
+}
