@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use driver_core::plan::Schedule;
-use driver_core::protocol::http1::{self, HeadMemo, Reader};
+use driver_core::protocol::http1::{self, Asked, HeadMemo, Reader};
 use driver_core::recording::{Instants, Recorder};
 use proto::histogram::{self, Latencies, SparseLatencies};
 use proto::measure::{Counters, Health, LatencyFigures, Report};
@@ -71,13 +71,13 @@ fn answer(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("answer");
     for (name, bytes) in [("plain", PLAIN), ("chunked", CHUNKED)] {
         group.throughput(Throughput::Bytes(bytes.len() as u64));
-        let (mut reader, mut memo) = (Reader::default(), HeadMemo::new("GET"));
+        let (mut reader, mut memo) = (Reader::default(), HeadMemo::new(Asked::default()));
         group.bench_function(name, |bencher| {
             bencher.iter(|| reader.read(&mut memo, black_box(bytes)));
         });
         group.bench_function(format!("{name}_new_head"), |bencher| {
             bencher.iter(|| {
-                let mut memo = HeadMemo::new("GET");
+                let mut memo = HeadMemo::new(Asked::default());
                 reader.read(&mut memo, black_box(bytes))
             });
         });

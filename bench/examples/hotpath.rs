@@ -8,7 +8,7 @@
 
 use std::hint::black_box;
 
-use driver_core::protocol::http1::{HeadMemo, Reader};
+use driver_core::protocol::http1::{Asked, HeadMemo, Reader};
 use driver_core::recording::{Instants, Recorder};
 
 /// What the test server answers to a plain request.
@@ -27,18 +27,35 @@ fn main() {
         .and_then(|text| text.parse().ok())
         .unwrap_or(0);
     match path.as_str() {
-        "parse" => parse(times, [ANSWER, ANSWER]),
-        "parse-new-head" => parse(times, [ANSWER, ANSWER_LATER]),
+        "parse" => parse(times, &[ANSWER, ANSWER]),
+        "parse-new-head" => parse(times, &[ANSWER, ANSWER_LATER]),
+        "parse-unique" => {
+            let answers: Vec<Vec<u8>> = (0..64).map(unique).collect();
+            let answers: Vec<&[u8]> = answers.iter().map(Vec::as_slice).collect();
+            parse(times, &answers);
+        }
         "record" => record(times),
         _ => {
-            eprintln!("usage: hotpath parse|parse-new-head|record TIMES");
+            eprintln!("usage: hotpath parse|parse-new-head|parse-unique|record TIMES");
             std::process::exit(2);
         }
     }
 }
 
-fn parse(times: u64, answers: [&[u8]; 2]) {
-    let (mut reader, mut memo) = (Reader::default(), HeadMemo::new("GET"));
+/// An answer with an id of its own.
+fn unique(number: u64) -> Vec<u8> {
+    let id = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let head = format!(
+        "HTTP/1.1 200 Ok\r\nServer: M\r\nDate: Sun, 22 Nov 2026 13:00:00 GMT\r\n\
+         X-Request-Id: {:08x}-0000-4000-8000-{number:012x}\r\nContent-Length: 11\r\n\
+         Content-Type: text/plain\r\n\r\nHello World",
+        id >> 32
+    );
+    head.into_bytes()
+}
+
+fn parse(times: u64, answers: &[&[u8]]) {
+    let (mut reader, mut memo) = (Reader::default(), HeadMemo::new(Asked::default()));
     let mut answered = 0;
     for (_, answer) in (0..times).zip(answers.iter().cycle()) {
         let step = reader

@@ -26,7 +26,7 @@ use socket2::SockAddr;
 use thiserror::Error;
 
 use crate::plan::{Plan, Share};
-use crate::protocol::http1::{HeadMemo, render};
+use crate::protocol::http1::{Asked, HeadMemo, render};
 use crate::recording::{CoreInterval, Loss};
 use crate::ring::{Completion, Features, Kind, Ring, RingError, Setup, Token};
 
@@ -174,7 +174,7 @@ impl Engine {
             connect_error: None,
             refused: false,
             wheel: Wheel::new(count, now_ns),
-            memo: HeadMemo::new(&workload.request.method),
+            memo: HeadMemo::new(Asked::by(&workload.request)),
             tape,
             load,
             address,

@@ -1,20 +1,25 @@
 //! HTTP/1.1 as the engine needs it: requests rendered once into bytes, and an incremental reader
-//! of answers that skips bodies without keeping them.
+//! of answers, which keeps no bodies.
 
 mod body;
 mod fuzzing;
+mod head;
+mod memo;
 mod request;
 mod response;
+mod watch;
 
 use std::collections::VecDeque;
 
 use super::{After, Answered, Key, Protocol, Sink, Template};
 use request::Compiled;
+use watch::Watch;
 
-pub use body::Body;
 pub use fuzzing::check_reader;
+pub use head::Asked;
+pub use memo::HeadMemo;
 pub use request::render;
-pub use response::{Answer, HEAD_LEN_MAX, HEADERS_MAX, HeadMemo, Malformed, Reader, Step};
+pub use response::{Answer, Extract, HEAD_LEN_MAX, HEADERS_MAX, Malformed, Reader, Step};
 
 /// Answers come in the order of the requests, so that no request needs a key.
 const KEY: Key = 0;
@@ -23,9 +28,10 @@ const KEY: Key = 0;
 #[derive(Debug)]
 pub struct Http1 {
     requests: Vec<Compiled>,
-    /// The last head of an answer with a body, and the last of one to HEAD.
-    memos: [HeadMemo; 2],
-    /// Whether some requests are HEAD and some are not, so that each answer has to be told apart.
+    /// The heads that were met last, on whatever connection.
+    memo: HeadMemo,
+    /// Whether answers to some requests are read by another rule than those to others, so that each
+    /// has to be told apart.
     is_mixed: bool,
     /// Where a body with holes is rendered, to know its length before its head is written.
     scratch: Vec<u8>,
@@ -35,12 +41,14 @@ pub struct Http1 {
 #[derive(Debug, Default)]
 pub struct State {
     reader: Reader,
-    /// Which of the requests in flight are HEAD; kept only where it is not the same for all.
-    bodiless: VecDeque<bool>,
+    /// How to read the answers to the requests in flight; kept only where it is not the same for all.
+    asked: VecDeque<Asked>,
     /// Whether the answer that is being read was announced by [`Sink::began`].
     began: bool,
     /// Whether the peer takes no more requests.
     closes: bool,
+    /// Whether a request was written that announced the end.
+    ends: bool,
 }
 
 impl Http1 {
@@ -48,10 +56,12 @@ impl Http1 {
     #[must_use]
     pub fn new(templates: &[Template]) -> Self {
         let requests: Vec<_> = templates.iter().map(Compiled::new).collect();
-        let bodiless = requests.iter().filter(|one| one.is_bodiless).count();
+        let asked = requests
+            .first()
+            .map_or_else(Asked::default, |one| one.asked);
         Self {
-            is_mixed: bodiless > 0 && bodiless < requests.len(),
-            memos: [HeadMemo::new("GET"), HeadMemo::new("HEAD")],
+            is_mixed: requests.iter().any(|one| one.asked != asked),
+            memo: HeadMemo::new(asked),
             requests,
             scratch: Vec::new(),
         }
@@ -61,14 +71,6 @@ impl Http1 {
     #[must_use]
     pub fn as_fixed(&self, request: usize) -> Option<&[u8]> {
         self.requests[request].as_fixed()
-    }
-
-    /// Whether the answer that comes next has no body whatever its head says.
-    fn is_bodiless(&self, state: &State) -> bool {
-        match state.bodiless.front() {
-            Some(bodiless) => *bodiless,
-            None => self.requests.first().is_some_and(|one| one.is_bodiless),
-        }
     }
 }
 
@@ -82,7 +84,11 @@ impl Protocol for Http1 {
     }
 
     fn room(&self, state: &State) -> u32 {
-        if state.closes { 0 } else { u32::MAX }
+        if state.closes || state.ends {
+            0
+        } else {
+            u32::MAX
+        }
     }
 
     #[inline]
@@ -95,8 +101,9 @@ impl Protocol for Http1 {
     ) -> Key {
         let compiled = &self.requests[request];
         if self.is_mixed {
-            state.bodiless.push_back(compiled.is_bodiless);
+            state.asked.push_back(compiled.asked);
         }
+        state.ends |= compiled.asked.closes;
         compiled.write(fill, &mut self.scratch, out);
         KEY
     }
@@ -114,8 +121,15 @@ impl Protocol for Http1 {
             if !sink.expects() {
                 return Ok(After::Unsolicited(at));
             }
-            let memo = &mut self.memos[usize::from(self.is_bodiless(state))];
-            let step = state.reader.read(memo, &bytes[at..])?;
+            if let Some(asked) = state.asked.front() {
+                self.memo.ask(*asked);
+            }
+            let (reader, memo) = (&mut state.reader, &mut self.memo);
+            let step = if S::WATCHES {
+                reader.read_into(memo, &bytes[at..], &mut Watch(sink))?
+            } else {
+                reader.read(memo, &bytes[at..])?
+            };
             at += step.used;
             match step.answer {
                 Some(answer) => {
@@ -152,7 +166,7 @@ impl State {
     fn answered<S: Sink>(&mut self, answer: Answer, sink: &mut S) {
         self.began = false;
         self.closes = !answer.keep_alive;
-        self.bodiless.pop_front();
+        self.asked.pop_front();
         sink.answered(Answered {
             key: KEY,
             status: answer.status,

@@ -15,6 +15,10 @@ fn answers_of_every_framing_that_keep_the_connection_are_counted_once() {
         "HTTP/1.1 304 Not Modified\r\nContent-Length: 400\r\n\r\n",
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
         "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2\nok\n0\nT: x\n\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n00000000000000002\r\nok\r\n0\r\n\r\n",
     ] {
         let server = Server::answering(answer);
         let done = Rig::on(&server).requests(200).run();
@@ -50,6 +54,54 @@ fn answers_that_end_the_connection_are_counted_and_the_load_goes_on() {
         assert_eq!(done.counters.errors.total(), 0, "{answer:?}");
         assert!(server.connections() >= 200, "{answer:?}");
     }
+}
+
+#[test]
+fn a_connection_whose_next_answer_might_be_misread_is_not_used_again() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    ] {
+        let server = Server::answering(answer);
+        let done = Rig::on(&server).requests(20).run();
+        assert_eq!(
+            (done.counters.ok, server.requests()),
+            (20, 20),
+            "{answer:?}"
+        );
+        assert_eq!(done.counters.errors.total(), 0, "{answer:?}");
+        assert!(server.connections() >= 20, "{answer:?}");
+    }
+}
+
+#[test]
+fn a_request_that_announces_the_end_has_a_connection_of_its_own() {
+    // Servers close after such a request, whether they say so or not; this one only waits.
+    let server = Server::answering(OK);
+    let rig = Rig::on(&server).header("Connection", "close");
+    let done = rig.requests(200).run();
+    assert_eq!((done.counters.ok, server.requests()), (200, 200));
+    assert_eq!(done.counters.errors.total(), 0);
+    assert!(server.connections() >= 200, "{}", server.connections());
+}
+
+#[test]
+fn thousands_of_interim_answers_are_read_over_and_endless_ones_end_with_the_timeout() {
+    let early = "HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n".repeat(5_000);
+    let server = Server::answering([early.as_bytes(), OK].concat());
+    let done = Rig::on(&server).requests(20).run();
+    assert_eq!((done.counters.ok, done.counters.errors.total()), (20, 0));
+    let server = Server::start(move |peer| {
+        if peer.number > 0 {
+            while peer.request().is_some() && peer.send(OK) {}
+        } else if peer.request().is_some() {
+            while peer.send(early.as_bytes()) {}
+        }
+    });
+    let rig = Rig::on(&server).connections(2).timeout_ms(500.0);
+    let done = rig.requests(200).run();
+    assert_eq!(done.counters.errors.timeout, 1);
+    assert_eq!(done.counters.ok, 199, "the other connections are unharmed");
 }
 
 #[test]

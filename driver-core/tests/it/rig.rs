@@ -129,6 +129,12 @@ impl Rig {
         self
     }
 
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        let headers = self.params.headers.get_or_insert_default();
+        headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     pub(crate) fn body(mut self, body: &str) -> Self {
         self.params.body = Some(body.to_owned());
         self

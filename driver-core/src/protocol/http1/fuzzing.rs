@@ -1,7 +1,7 @@
 //! What must hold of the reader for any bytes at all: the body of the fuzz target, and of the test
 //! that replays its corpus.
 
-use super::{Answer, HeadMemo, Malformed, Reader};
+use super::{Answer, Asked, HeadMemo, Malformed, Reader};
 
 /// Reads `bytes` (after a first one that chooses the method and the split) whole and split, and
 /// compares.
@@ -12,11 +12,14 @@ pub fn check_reader(bytes: &[u8]) {
     let Some((choice, bytes)) = bytes.split_first() else {
         return;
     };
-    let method = if choice % 2 == 1 { "HEAD" } else { "GET" };
+    let asked = Asked {
+        bodiless: choice % 2 == 1,
+        closes: false,
+    };
     let piece = usize::from(choice / 2).max(1);
-    let whole = read(method, bytes.chunks(bytes.len().max(1)));
+    let whole = read(asked, bytes.chunks(bytes.len().max(1)));
     for length in [piece, 1] {
-        let split = read(method, bytes.chunks(length));
+        let split = read(asked, bytes.chunks(length));
         assert_eq!(whole.0, split.0, "answers depend on the split");
         assert_eq!(
             whole.1.is_ok(),
@@ -30,10 +33,10 @@ pub fn check_reader(bytes: &[u8]) {
 
 /// All answers in these pieces, and how the connection ended.
 pub(super) fn read<'a>(
-    method: &str,
+    asked: Asked,
     pieces: impl Iterator<Item = &'a [u8]>,
 ) -> (Vec<Answer>, Result<(), Malformed>) {
-    let (mut reader, mut memo) = (Reader::default(), HeadMemo::new(method));
+    let (mut reader, mut memo) = (Reader::default(), HeadMemo::new(asked));
     let mut answers = Vec::new();
     for piece in pieces {
         let mut bytes = piece;

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use proto::workload::{Request, Target};
 
+use super::head::Asked;
 use crate::protocol::template::{Template, Text, is_host};
 
 /// Renders the request head and body as they go onto the wire.
@@ -25,8 +26,8 @@ pub(super) struct Compiled {
     text: Text,
     /// A body with holes.
     body: Option<Text>,
-    /// Whether the request is HEAD, so that its answer has no body.
-    pub(super) is_bodiless: bool,
+    /// How its answer is read.
+    pub(super) asked: Asked,
 }
 
 impl Compiled {
@@ -51,10 +52,15 @@ impl Compiled {
             }
             None => Some(template.body.clone()),
         };
+        // What is filled in each time is not known here, and says nothing about the connection.
+        let fields = template.headers.iter().filter_map(|(name, value)| {
+            let value = value.as_fixed()?;
+            Some((name.as_str(), value))
+        });
         Self {
             text,
             body,
-            is_bodiless: template.method == "HEAD",
+            asked: Asked::of(&template.method, fields),
         }
     }
 

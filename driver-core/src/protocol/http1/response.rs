@@ -1,24 +1,20 @@
-//! An incremental reader of answers: any split of the bytes gives the same result, bodies are
-//! skipped and never kept.
+//! An incremental reader of answers: any split of the bytes gives the same result. Bodies are not
+//! kept; who wants them gets each piece as it comes ([`Extract`]).
 //!
-//! Heads go through `httparse`, but rarely: most answers of a run have the same head to the byte
-//! (only `Date` changes, once a second), so each core remembers the last head and its meaning
-//! ([`HeadMemo`]) and compares before it parses. A head that is split over several reads is
-//! gathered in the connection's own buffer; whole heads are never copied.
+//! Heads go through `httparse`, but rarely: most are like one that was met before ([`HeadMemo`]). A
+//! head that is split over several reads is gathered in the connection's own buffer; whole heads are
+//! never copied.
 
-use std::mem::MaybeUninit;
-
-use httparse::{Response, Status};
 use thiserror::Error;
 
-use super::body::{Body, Chunk};
+use super::body::Body;
+use super::head::Head;
+use super::memo::HeadMemo;
 
 /// Longest head of an answer, in bytes.
 pub const HEAD_LEN_MAX: usize = 64 * 1024;
 /// Most header fields of an answer.
 pub const HEADERS_MAX: usize = 256;
-/// Longest head that is remembered, in bytes.
-const MEMO_LEN_MAX: usize = 1024;
 
 /// Why bytes are no HTTP answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -67,68 +63,25 @@ pub struct Step {
     pub answer: Option<Answer>,
 }
 
-/// What a head says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Head {
-    answer: Answer,
-    /// `None` when no body follows.
-    body: Option<Body>,
+/// Who takes the parts of answers as they come, in order.
+pub trait Extract {
+    /// A whole head, from its status line to its empty line; of interim answers too.
+    fn head(&mut self, head: &[u8]);
+    /// A piece of a body, which may be empty, without the framing of chunks. What was told to
+    /// [`Reader::skipped`] is missing.
+    fn body(&mut self, piece: &[u8]);
 }
 
-/// The last head that a core met, and its meaning.
-#[derive(Debug)]
-pub struct HeadMemo {
-    bytes: Vec<u8>,
-    head: Head,
-    /// Whether the requests are HEAD, so that no answer has a body.
-    bodiless: bool,
-}
-
-impl HeadMemo {
-    /// An empty memory for answers to requests of this method.
-    #[must_use]
-    pub fn new(method: &str) -> Self {
-        let answer = Answer {
-            status: 0,
-            keep_alive: false,
-        };
-        Self {
-            bytes: Vec::with_capacity(MEMO_LEN_MAX),
-            head: Head { answer, body: None },
-            bodiless: method == "HEAD",
-        }
-    }
-
-    /// Whether `bytes` start with the remembered head; its length if so.
-    fn recall(&self, bytes: &[u8]) -> Option<usize> {
-        (!self.bytes.is_empty() && bytes.starts_with(&self.bytes)).then_some(self.bytes.len())
-    }
-
-    fn remember(&mut self, bytes: &[u8], head: Head) {
-        self.bytes.clear();
-        if bytes.len() <= MEMO_LEN_MAX {
-            self.bytes.extend_from_slice(bytes);
-            self.head = head;
-        }
-    }
-
-    /// The length and meaning of the head that `bytes` start with; `None` when it is incomplete.
-    fn read(&mut self, bytes: &[u8]) -> Result<Option<(usize, Head)>, Malformed> {
-        if let Some(length) = self.recall(bytes) {
-            return Ok(Some((length, self.head)));
-        }
-        let Some((length, head)) = parse_head(bytes, self.bodiless)? else {
-            return Ok(None);
-        };
-        self.remember(&bytes[..length], head);
-        Ok(Some((length, head)))
-    }
+/// Nobody wants anything.
+impl Extract for () {
+    fn head(&mut self, _head: &[u8]) {}
+    fn body(&mut self, _piece: &[u8]) {}
 }
 
 /// Where a connection is within its answers.
 #[derive(Debug, Default)]
 pub struct Reader {
-    /// The body that is being skipped, and the answer that it completes.
+    /// The body that is being read, and the answer that it completes.
     body: Option<(Body, Answer)>,
     /// The part of a head that earlier reads brought.
     partial: Vec<u8>,
@@ -140,12 +93,27 @@ impl Reader {
     /// # Errors
     /// [`Malformed`]; the connection is of no more use then.
     pub fn read(&mut self, memo: &mut HeadMemo, bytes: &[u8]) -> Result<Step, Malformed> {
+        self.read_into(memo, bytes, &mut ())
+    }
+
+    /// [`Self::read`], and hands the parts of the answer on.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    #[inline]
+    pub fn read_into(
+        &mut self,
+        memo: &mut HeadMemo,
+        bytes: &[u8],
+        extract: &mut impl Extract,
+    ) -> Result<Step, Malformed> {
         let mut used = 0;
         loop {
             if let Some((body, answer)) = &mut self.body {
                 let answer = *answer;
-                let (skipped, complete) = body.skip(&bytes[used..])?;
-                used += skipped;
+                let (taken, complete) =
+                    body.read(&bytes[used..], &mut |piece| extract.body(piece))?;
+                used += taken;
                 if complete {
                     self.body = None;
                 }
@@ -154,24 +122,51 @@ impl Reader {
                     answer: complete.then_some(answer),
                 });
             }
-            let Some((length, head)) = self.read_head(memo, &bytes[used..])? else {
+            let Some((length, head)) = self.read_head(memo, &bytes[used..], extract)? else {
                 return Ok(Step {
                     used: bytes.len(),
                     answer: None,
                 });
             };
             used += length;
-            match (head.answer.status, head.body) {
-                (100..=199, _) => {}
-                (_, Some(body)) => self.body = Some((body, head.answer)),
-                (_, None) => {
+            if let 100..=199 = head.status {
+                continue;
+            }
+            match head.answer(memo.asked()) {
+                (answer, Some(body)) => self.body = Some((body, answer)),
+                (answer, None) => {
                     return Ok(Step {
                         used,
-                        answer: Some(head.answer),
+                        answer: Some(answer),
                     });
                 }
             }
         }
+    }
+
+    /// How many bytes at least are still to come before anything but body: what is left of a body of
+    /// known length, or of a chunk. So many may be thrown away unseen, and told to
+    /// [`Self::skipped`]. `None` where the next byte has to be read.
+    #[must_use]
+    pub fn remaining_length(&self) -> Option<u64> {
+        self.body.as_ref().and_then(|(body, _)| body.known_left())
+    }
+
+    /// So many bytes of the body were thrown away instead of read. Returns the answer that this
+    /// completes, if it does.
+    ///
+    /// # Panics
+    /// When it is more than [`Self::remaining_length`]: they were not all body.
+    pub fn skipped(&mut self, length: u64) -> Option<Answer> {
+        let left = self.remaining_length().unwrap_or(0);
+        assert!(length <= left, "skipped {length} bytes of {left}");
+        let (body, answer) = self.body.as_mut()?;
+        let answer = *answer;
+        let complete = body.skip(length);
+        if complete {
+            self.body = None;
+        }
+        complete.then_some(answer)
     }
 
     /// The connection has ended: the answer that this completes, if any.
@@ -200,11 +195,13 @@ impl Reader {
         &mut self,
         memo: &mut HeadMemo,
         bytes: &[u8],
+        extract: &mut impl Extract,
     ) -> Result<Option<(usize, Head)>, Malformed> {
         if self.partial.is_empty() {
             let found = memo.read(bytes)?;
-            if found.is_none() {
-                self.keep(bytes)?;
+            match found {
+                Some((length, _)) => extract.head(&bytes[..length]),
+                None => self.keep(bytes)?,
             }
             return Ok(found);
         }
@@ -218,6 +215,7 @@ impl Reader {
         let Some((length, head)) = found else {
             return Ok(None);
         };
+        extract.head(&self.partial[..length]);
         self.partial.clear();
         Ok(Some((length - earlier, head)))
     }
@@ -241,124 +239,6 @@ fn ends_within(bytes: &[u8], from: usize) -> bool {
         || bytes[from.saturating_sub(3)..]
             .windows(3)
             .any(|three| three == b"\n\r\n")
-}
-
-/// Parses the head that `bytes` start with; `None` when it is incomplete.
-fn parse_head(bytes: &[u8], bodiless: bool) -> Result<Option<(usize, Head)>, Malformed> {
-    let mut fields = [const { MaybeUninit::uninit() }; HEADERS_MAX];
-    let mut response = Response::new(&mut []);
-    let status = httparse::ParserConfig::default().parse_response_with_uninit_headers(
-        &mut response,
-        bytes,
-        &mut fields,
-    );
-    match status.map_err(Malformed::Head)? {
-        Status::Complete(length) if length > HEAD_LEN_MAX => Err(Malformed::HeadTooLong),
-        Status::Complete(length) => Ok(Some((length, meaning(&response, bodiless)?))),
-        Status::Partial if bytes.len() >= HEAD_LEN_MAX => Err(Malformed::HeadTooLong),
-        Status::Partial => Ok(None),
-    }
-}
-
-/// What the header fields say about framing, of which only three matter.
-#[derive(Default)]
-struct Framing {
-    length: Option<u64>,
-    /// `Some(true)` when chunked is the last transfer coding.
-    chunked: Option<bool>,
-    close: bool,
-    keep_alive: bool,
-}
-
-fn meaning(response: &Response<'_, '_>, bodiless: bool) -> Result<Head, Malformed> {
-    let status = response.code.unwrap_or(0);
-    if !(100..=999).contains(&status) || status == 101 {
-        return Err(Malformed::Status(status));
-    }
-    let framing = framing(response.headers)?;
-    let keep_alive = !framing.close && (response.version == Some(1) || framing.keep_alive);
-    let body = match framing {
-        _ if bodiless || status < 200 || status == 204 || status == 304 => None,
-        Framing {
-            chunked: Some(true),
-            ..
-        } => Some(Body::Chunked(Chunk::START)),
-        Framing {
-            chunked: None,
-            length: Some(0),
-            ..
-        } => None,
-        Framing {
-            chunked: None,
-            length: Some(length),
-            ..
-        } => Some(Body::Length(length)),
-        _ => Some(Body::UntilClose),
-    };
-    let keep_alive = keep_alive && body != Some(Body::UntilClose);
-    Ok(Head {
-        answer: Answer { status, keep_alive },
-        body,
-    })
-}
-
-fn framing(headers: &[httparse::Header<'_>]) -> Result<Framing, Malformed> {
-    let mut framing = Framing::default();
-    for header in headers {
-        // Length first: it tells most names apart without comparing text.
-        match header.name.len() {
-            10 if header.name.eq_ignore_ascii_case("connection") => {
-                framing.close |= has_token(header.value, b"close");
-                framing.keep_alive |= has_token(header.value, b"keep-alive");
-            }
-            14 if header.name.eq_ignore_ascii_case("content-length") => {
-                let length = content_length(header.value)?;
-                if framing.length.is_some_and(|earlier| earlier != length) {
-                    return Err(Malformed::ContentLength);
-                }
-                framing.length = Some(length);
-            }
-            17 if header.name.eq_ignore_ascii_case("transfer-encoding") => {
-                let last = header
-                    .value
-                    .rsplit(|byte| *byte == b',')
-                    .next()
-                    .unwrap_or_default();
-                framing.chunked = Some(last.trim_ascii().eq_ignore_ascii_case(b"chunked"));
-            }
-            _ => {}
-        }
-    }
-    Ok(framing)
-}
-
-/// One number, or the same number several times in a list (RFC 9110, 8.6).
-fn content_length(value: &[u8]) -> Result<u64, Malformed> {
-    let mut numbers = value
-        .split(|byte| *byte == b',')
-        .map(|part| decimal(part.trim_ascii()));
-    let first = numbers.next().flatten().ok_or(Malformed::ContentLength)?;
-    if numbers.all(|number| number == Some(first)) {
-        Ok(first)
-    } else {
-        Err(Malformed::ContentLength)
-    }
-}
-
-fn decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0_u64, |number, byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
-}
-
-fn has_token(value: &[u8], token: &[u8]) -> bool {
-    value
-        .split(|byte| *byte == b',')
-        .any(|part| part.trim_ascii().eq_ignore_ascii_case(token))
 }
 
 #[cfg(test)]

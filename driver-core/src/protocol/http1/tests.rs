@@ -9,6 +9,8 @@ struct Told {
     awaited: usize,
     began: usize,
     statuses: Vec<u16>,
+    fields: Vec<String>,
+    body: Vec<u8>,
 }
 
 impl Sink for Told {
@@ -24,6 +26,18 @@ impl Sink for Told {
         self.awaited -= 1;
         self.statuses.push(answered.status);
     }
+
+    fn field(&mut self, _: Key, name: &[u8], value: &[u8]) {
+        let text = String::from_utf8_lossy;
+        self.fields.push(format!("{}={}", text(name), text(value)));
+    }
+
+    fn body(&mut self, _: Key, bytes: &[u8]) {
+        assert!(!bytes.is_empty());
+        self.body.extend_from_slice(bytes);
+    }
+
+    const WATCHES: bool = true;
 
     fn dropped(&mut self, _: Key, dropped: super::super::Dropped) {
         unreachable!("HTTP/1.1 drops no request by itself: {dropped:?}");
@@ -150,7 +164,7 @@ fn answers_to_head_have_no_body_in_a_mix_too() {
     let mixed = format!("{OK}{head}{OK}{head}");
     let (found, after, state) = told(&["GET", "HEAD", "GET", "HEAD"], &[&mixed]);
     assert_eq!((found.statuses, after), (vec![200; 4], Ok(After::GoesOn)));
-    assert!(state.bodiless.is_empty());
+    assert!(state.asked.is_empty());
     let (found, ..) = told(&["HEAD", "HEAD"], &[&head.repeat(2)]);
     assert_eq!(found.statuses, [200; 2]);
 }
@@ -159,4 +173,46 @@ fn answers_to_head_have_no_body_in_a_mix_too() {
 fn bytes_that_are_no_answer_are_named() {
     let (_, after, _) = told(&["GET"], &["SSH-2.0-OpenSSH\r\n"]);
     assert_eq!(after, Err(Malformed::Head(httparse::Error::Version)));
+}
+
+#[test]
+fn fields_and_bodies_are_told_of_answers_and_not_of_interim_ones() {
+    let text = "HTTP/1.1 103 Early\r\nLink: a\r\n\r\n\
+        HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nX:  c \r\nTransfer-Encoding: chunked\r\n\r\n\
+        2\r\nok\r\n1;x\r\n!\r\n0\r\nTrailer: t\r\n\r\n";
+    let bytes: Vec<&str> = (0..text.len()).map(|at| &text[at..=at]).collect();
+    for pieces in [vec![text], bytes] {
+        let (found, ..) = told(&["GET"], &pieces);
+        let fields = ["Set-Cookie=a=b", "X=c", "Transfer-Encoding=chunked"];
+        assert_eq!(found.fields, fields);
+        assert_eq!((found.statuses, &found.body[..]), (vec![200], &b"ok!"[..]));
+    }
+}
+
+#[test]
+fn a_request_that_announces_the_end_is_the_last_on_its_connection() {
+    let mut last = template("GET");
+    last.headers = vec![("connection".to_owned(), Text::fixed("Close"))];
+    for mixed in [false, true] {
+        let templates = if mixed {
+            vec![last.clone(), template("GET")]
+        } else {
+            vec![last.clone()]
+        };
+        let mut http = Http1::new(&templates);
+        let mut state = http.open(&mut Vec::new());
+        let mut told = Told::default();
+        if mixed {
+            written(&mut http, &mut state, 1);
+            assert_eq!(http.room(&state), u32::MAX);
+            told.awaited += 1;
+        }
+        written(&mut http, &mut state, 0);
+        told.awaited += 1;
+        assert_eq!(http.room(&state), 0);
+        let answers = OK.repeat(told.awaited);
+        let after = http.read(&mut state, answers.as_bytes(), &mut Vec::new(), &mut told);
+        assert_eq!((after, told.awaited), (Ok(After::Closes), 0));
+        assert_eq!(http.room(&state), 0);
+    }
 }
