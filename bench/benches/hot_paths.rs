@@ -11,7 +11,7 @@ use driver_core::plan::Schedule;
 use driver_core::protocol::http1::{self, Asked, HeadMemo, Reader};
 use driver_core::recording::{Instants, Recorder};
 use proto::histogram::{self, Latencies, SparseLatencies};
-use proto::measure::{Counters, Health, LatencyFigures, Report};
+use proto::measure::{Counters, LatencyFigures, Report};
 use proto::message::Metrics;
 use proto::summary::Summary;
 use proto::workload::{Arrival, Request, Target};
@@ -128,24 +128,15 @@ fn message() -> Metrics {
         report_id: Some("report".into()),
         metrics: LatencyFigures::default(),
         report: Some(Report {
-            sequence_first: 0,
-            sequence: 0,
-            last: false,
-            interval_start_ns: 0,
             interval_end_ns: 1_000_000_000,
             counters: Counters {
                 planned: 100_000,
                 sent: 100_000,
                 ..Counters::default()
             },
-            seconds: Vec::new(),
             first_send_ns: Some(0),
-            clock: None,
-            health: Health::default(),
-            connections: None,
-            outcome: None,
-            reason: None,
             latencies: SparseLatencies::from(&filled()),
+            ..Report::default()
         }),
     }
 }

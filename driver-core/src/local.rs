@@ -174,7 +174,7 @@ impl Reports {
             state,
             closed_loop: workload.arrival.is_closed_loop(),
             ended: true,
-            planned_per_driver: workload.planned_per_driver(),
+            plan: workload.planned_per_driver().into(),
             expected: &[NODE.to_owned()],
             thresholds: &workload.thresholds,
             series_from: 0,

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::codec;
 use crate::message::{Heartbeat, Message, Metrics, Register, TestConfig, Trigger};
-use crate::summary::{Absorbed, Context, Summary};
+use crate::summary::{Absorbed, Context, Plan, Summary};
 use crate::topic::Topic;
 use crate::workload::Workload;
 
@@ -51,7 +51,7 @@ fn check_fold(metrics: &Metrics) {
         state: "running",
         closed_loop: true,
         ended: false,
-        planned_per_driver: None,
+        plan: Plan::Unknown,
         expected: std::slice::from_ref(&metrics.node_id),
         thresholds: &[],
         series_from: 0,

@@ -11,13 +11,14 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+mod latencies;
 mod payload;
 mod sparse;
 
-pub use sparse::{Sparse, SparseLatencies};
+pub use latencies::{Latencies, LatenciesWire, OnDemand, SparseLatencies};
+pub use sparse::Sparse;
 
 /// Smallest value that is told apart, ns.
 pub const LOWEST_NS: u64 = 1;
@@ -156,118 +157,6 @@ fn check_header(inflated: &[u8]) -> Result<(), HistogramError> {
         return Err(HistogramError::Shape { low, high, digits });
     }
     Ok(())
-}
-
-/// The four histograms that every core, node and test has, in nanoseconds.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Latencies {
-    /// Response time of answers below 400: end − intended start. The reported latency.
-    pub response: Histogram<u64>,
-    /// Service time of the same answers: end − actual start.
-    pub service: Histogram<u64>,
-    /// Release lag of everything sent: actual − intended start.
-    pub release_lag: Histogram<u64>,
-    /// Response time of what ended in an error.
-    pub error: Histogram<u64>,
-}
-
-impl Default for Latencies {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Latencies {
-    /// Four empty histograms.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            response: new(),
-            service: new(),
-            release_lag: new(),
-            error: new(),
-        }
-    }
-
-    /// Adds another core's, interval's or node's samples.
-    ///
-    /// # Panics
-    /// Never: all histograms of this crate have the same bounds.
-    pub fn add(&mut self, other: &Self) {
-        for (mine, theirs) in [
-            (&mut self.response, &other.response),
-            (&mut self.service, &other.service),
-            (&mut self.release_lag, &other.release_lag),
-            (&mut self.error, &other.error),
-        ] {
-            mine.add(theirs)
-                .expect("invariant: a decoded histogram has no higher bound than ours");
-        }
-    }
-
-    /// Empties all four.
-    pub fn clear(&mut self) {
-        self.response.clear();
-        self.service.clear();
-        self.release_lag.clear();
-        self.error.clear();
-    }
-}
-
-/// The wire form of [`Latencies`]; an absent field is an empty histogram.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct LatenciesWire {
-    /// Response times.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub response_ns: String,
-    /// Service times.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub service_ns: String,
-    /// Release lags.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub release_lag_ns: String,
-    /// Response times of errors.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub error_ns: String,
-}
-
-impl From<&SparseLatencies> for LatenciesWire {
-    fn from(latencies: &SparseLatencies) -> Self {
-        let text = |samples: &Sparse| {
-            if samples.is_empty() {
-                String::new()
-            } else {
-                encode(&samples.to_histogram())
-            }
-        };
-        Self {
-            response_ns: text(&latencies.response),
-            service_ns: text(&latencies.service),
-            release_lag_ns: text(&latencies.release_lag),
-            error_ns: text(&latencies.error),
-        }
-    }
-}
-
-impl TryFrom<&LatenciesWire> for SparseLatencies {
-    type Error = HistogramError;
-
-    fn try_from(wire: &LatenciesWire) -> Result<Self, HistogramError> {
-        let read = |text: &str| {
-            if text.is_empty() {
-                Ok(Sparse::default())
-            } else {
-                decode_sparse(text)
-            }
-        };
-        Ok(Self {
-            response: read(&wire.response_ns)?,
-            service: read(&wire.service_ns)?,
-            release_lag: read(&wire.release_lag_ns)?,
-            error: read(&wire.error_ns)?,
-        })
-    }
 }
 
 #[cfg(test)]

@@ -2,10 +2,14 @@
 //! everything that carries such numbers ([`crate::message`]) or adds them up ([`crate::summary`]);
 //! it knows neither what a test is, nor that there are topics.
 
+mod addresses;
 mod clock_offset;
 mod counters;
+mod reasons;
 mod report;
 
+pub use addresses::{ADDRESSES_MAX, Addresses};
 pub use clock_offset::ClockOffset;
 pub use counters::{Counters, ErrorCounters, Imbalance, SecondRow};
+pub use reasons::{REASON_CHARS_MAX, REASONS_A_KIND_MAX, Reason, ReasonKind, Reasons};
 pub use report::{Connections, Health, LatencyFigures, Outcome, Report};

@@ -14,15 +14,15 @@ mod ranges;
 mod result;
 mod series;
 mod statistics;
-mod threshold;
-mod verdict;
+mod thresholds;
+mod validity;
 
 pub use fold::{Absorbed, Figures, NodeSummary, Summary, Totals};
 pub use result::{
-    Accounting, Bytes, Context, Coverage, CurvePoint, MissingReports, NodeResult, Tally,
-    TestResult, curve,
+    Accounting, Bytes, ConnectionFigures, Context, Coverage, CurvePoint, MissingReports,
+    NodeResult, Plan, Tally, TestResult, curve,
 };
 pub use series::{SeriesRow, downsample};
 pub use statistics::Statistics;
-pub use threshold::{Threshold, ThresholdResult};
-pub use verdict::{Judgement, Verdict};
+pub use thresholds::ThresholdResult;
+pub use validity::{Judgement, Verdict};

@@ -11,6 +11,7 @@ mod scenario;
 mod share;
 mod target;
 mod template;
+pub(crate) mod threshold;
 mod validate;
 
 pub use expectation::{Check, Comparison, Extract, JsonPath, Pattern, Segment, StatusSet, Subject};
@@ -25,6 +26,7 @@ pub use scenario::{Column, DataSet, Pick, RowFormat, RowSource, Scenario};
 pub use share::{Part, mixed, next_random, share};
 pub use target::{Target, is_loopback};
 pub use template::{Escape, Field, Fill, Hole, Piece, RequestTemplate, Template};
+pub use threshold::Threshold;
 pub use validate::{
     BODY_LEN_MAX, CONNECTIONS_MAX, Defaults, HEADERS_MAX, PIPELINE_MAX, REQUESTS_MAX,
 };
@@ -32,7 +34,6 @@ pub use validate::{
 use serde::{Deserialize, Serialize};
 
 use crate::message::TestConfig;
-use crate::summary::Threshold;
 use crate::units;
 
 /// The two kinds of test.

@@ -166,18 +166,13 @@ fn message(node: u32, second: u64, latencies: &SparseLatencies) -> Metrics {
         report: Some(Report {
             sequence_first: second,
             sequence: second,
-            last: false,
             interval_start_ns: second * NS_PER_S,
             interval_end_ns: (second + 1) * NS_PER_S,
             counters,
             seconds: vec![row],
             first_send_ns: Some(0),
-            clock: None,
-            health: proto::measure::Health::default(),
-            connections: None,
-            outcome: None,
-            reason: None,
             latencies: latencies.clone(),
+            ..Report::default()
         }),
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::RecvTimeoutError;
 use proto::bus::BusError;
-use proto::measure::{Counters, Health, LatencyFigures, Outcome, Report};
+use proto::measure::{Counters, LatencyFigures, Outcome, Report};
 use proto::message::{Heartbeat, Metrics, REGISTER_TYPE, Register, TestConfig, TriggerKind};
 use proto::workload::Workload;
 use proto::{clock, id, log};
@@ -294,24 +294,15 @@ impl ControlThread {
             Unrun::Aborted => Outcome::Aborted,
         };
         let report = Report {
-            sequence_first: 0,
-            sequence: 0,
             last: true,
-            interval_start_ns: 0,
-            interval_end_ns: 0,
             counters: Counters {
                 planned,
                 not_sent: planned,
                 ..Counters::default()
             },
-            seconds: Vec::new(),
-            first_send_ns: None,
-            clock: None,
-            health: Health::default(),
-            connections: None,
             outcome: Some(outcome),
             reason: Some(reason),
-            latencies: proto::histogram::SparseLatencies::default(),
+            ..Report::default()
         };
         self.report(test_id, report, LatencyFigures::default());
     }

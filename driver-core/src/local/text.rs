@@ -85,7 +85,11 @@ fn counts(out: &mut String, result: &TestResult) -> std::fmt::Result {
         "  status {}  bytes sent {sent}, received {received}",
         codes.join("  ")
     )?;
-    if let Some(c) = result.nodes.first().and_then(|node| node.connections) {
+    if let Some(c) = result
+        .nodes
+        .first()
+        .and_then(|node| node.tally.connections.spread)
+    {
         let (min, median, max) = (c.answers_min, c.answers_median, c.answers_max);
         let never = c.never_served;
         writeln!(

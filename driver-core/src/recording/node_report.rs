@@ -155,6 +155,7 @@ impl Collector {
             ok: counts.ok,
             errors: counts.errors.total(),
             shed: counts.shed,
+            ..SecondRow::default()
         };
         let empty = SecondRow {
             second: row.second,
@@ -190,12 +191,9 @@ impl Collector {
             counters: sum.counters.clone(),
             seconds,
             first_send_ns: self.first_send_ns,
-            clock: None,
             health: sum.health,
-            connections: None,
-            outcome: None,
-            reason: None,
             latencies: SparseLatencies::from(&sum.latencies),
+            ..Report::default()
         }
     }
 }

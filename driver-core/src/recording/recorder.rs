@@ -177,6 +177,7 @@ impl Recorder {
             bytes_received: c.bytes_received,
             clamped: c.clamped,
             status_codes: self.status_codes(),
+            ..Counters::default()
         }
     }
 

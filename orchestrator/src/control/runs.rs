@@ -93,7 +93,7 @@ impl OpenRun {
             state,
             closed_loop: self.workload.arrival.is_closed_loop(),
             ended: self.run.phase.has_ended(),
-            planned_per_driver: self.workload.planned_per_driver(),
+            plan: self.workload.planned_per_driver().into(),
             expected: &self.run.participants,
             thresholds: &self.workload.thresholds,
             series_from: u64::MAX,

@@ -296,18 +296,13 @@ pub(super) fn interval(node_id: &str, test_id: &str, sequence: u64) -> Metrics {
         report: Some(Report {
             sequence_first: sequence,
             sequence,
-            last: false,
             interval_start_ns: sequence * 1_000_000_000,
             interval_end_ns: (sequence + 1) * 1_000_000_000,
             counters: counters(if sequence == 0 { 20 } else { 0 }, 10),
             seconds: vec![row],
             first_send_ns: Some(0),
-            clock: None,
-            health: proto::measure::Health::default(),
-            connections: None,
-            outcome: None,
-            reason: None,
             latencies: SparseLatencies::from(&latencies),
+            ..Report::default()
         }),
     }
 }

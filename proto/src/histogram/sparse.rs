@@ -3,7 +3,7 @@
 
 use hdrhistogram::Histogram;
 
-use super::{Latencies, new};
+use super::new;
 
 /// The non-empty buckets of a histogram of our shape, in rising order of value.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -134,48 +134,6 @@ fn highest_equivalent(lowest: u64) -> u64 {
 
 /// 3 significant digits need 2048 sub-buckets.
 pub(super) const SUB_BUCKET_MASK: u64 = 2047;
-
-/// The sparse form of [`Latencies`].
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SparseLatencies {
-    /// Response times.
-    pub response: Sparse,
-    /// Service times.
-    pub service: Sparse,
-    /// Release lags.
-    pub release_lag: Sparse,
-    /// Response times of errors.
-    pub error: Sparse,
-}
-
-impl SparseLatencies {
-    /// Adds another's samples.
-    pub fn add(&mut self, other: &Self) {
-        self.response.add(&other.response);
-        self.service.add(&other.service);
-        self.release_lag.add(&other.release_lag);
-        self.error.add(&other.error);
-    }
-
-    /// Adds these samples to full histograms.
-    pub fn add_to(&self, latencies: &mut Latencies) {
-        self.response.add_to(&mut latencies.response);
-        self.service.add_to(&mut latencies.service);
-        self.release_lag.add_to(&mut latencies.release_lag);
-        self.error.add_to(&mut latencies.error);
-    }
-}
-
-impl From<&Latencies> for SparseLatencies {
-    fn from(latencies: &Latencies) -> Self {
-        Self {
-            response: Sparse::from(&latencies.response),
-            service: Sparse::from(&latencies.service),
-            release_lag: Sparse::from(&latencies.release_lag),
-            error: Sparse::from(&latencies.error),
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -26,6 +26,14 @@ pub struct ErrorCounters {
     /// An answer that is not HTTP/1.x.
     #[serde(deserialize_with = "lenient::count")]
     pub malformed: u64,
+    /// The request crossed the target's close of a connection that had been idle: a race that every
+    /// client with kept connections runs, and no failure of the target.
+    #[serde(deserialize_with = "lenient::count")]
+    pub stale: u64,
+    /// The target answered earlier requests of the connection and then closed it in good order,
+    /// which left this pipelined one without an answer.
+    #[serde(deserialize_with = "lenient::count")]
+    pub unanswered: u64,
 }
 
 impl ErrorCounters {
@@ -38,6 +46,8 @@ impl ErrorCounters {
             self.timeout,
             self.status,
             self.malformed,
+            self.stale,
+            self.unanswered,
         ]
         .iter()
         .fold(0, |sum, n| sum.saturating_add(*n))
@@ -51,6 +61,8 @@ impl ErrorCounters {
             (&mut self.timeout, other.timeout),
             (&mut self.status, other.status),
             (&mut self.malformed, other.malformed),
+            (&mut self.stale, other.stale),
+            (&mut self.unanswered, other.unanswered),
         ] {
             *mine = mine.saturating_add(theirs);
         }
@@ -61,28 +73,42 @@ impl ErrorCounters {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counters {
-    /// Requests that were to be sent. A limit by count is counted in the first interval; a load
-    /// limited by time plans what it offers.
+    /// Requests that were to be sent: those of the count or of the schedule, counted in the first
+    /// interval; a closed loop limited by time plans what it offers.
     #[serde(deserialize_with = "lenient::count")]
     pub planned: u64,
     /// Requests whose intended start has come.
     #[serde(deserialize_with = "lenient::count")]
     pub offered: u64,
-    /// Requests of which the first byte was handed to the kernel.
+    /// Sends of which the first byte was handed to the kernel; one that was returned and sent again
+    /// is two.
     #[serde(deserialize_with = "lenient::count")]
     pub sent: u64,
+    /// Sends that the target says it did not process; its application saw `sent - returned`.
+    #[serde(deserialize_with = "lenient::count")]
+    pub returned: u64,
     /// Complete answers of any status.
     #[serde(deserialize_with = "lenient::count")]
     pub completed: u64,
-    /// Complete answers with a status below 400.
+    /// Complete answers that are no error: by default those with a status below 400.
     #[serde(deserialize_with = "lenient::count")]
     pub ok: u64,
     /// Requests given up unsent because their deadline had passed.
     #[serde(deserialize_with = "lenient::count")]
     pub shed: u64,
+    /// Requests that fell due while the target was away, given up at once as a user's would be.
+    #[serde(deserialize_with = "lenient::count")]
+    pub refused: u64,
     /// Requests never sent because the load ended early; known at its end.
     #[serde(deserialize_with = "lenient::count")]
     pub not_sent: u64,
+    /// Of the plan of a lost node, what its reports do not account for. Nodes do not report it: it
+    /// comes in when they are summed up.
+    #[serde(
+        skip_serializing_if = "is_none_of_them",
+        deserialize_with = "lenient::count"
+    )]
+    pub unknown: u64,
     /// Requests in flight when the load was stopped.
     #[serde(deserialize_with = "lenient::count")]
     pub aborted: u64,
@@ -92,6 +118,15 @@ pub struct Counters {
     /// Failed attempts to connect; outside the identities.
     #[serde(deserialize_with = "lenient::count")]
     pub connect_errors: u64,
+    /// Connections that were opened.
+    #[serde(deserialize_with = "lenient::count")]
+    pub connections_opened: u64,
+    /// Open connections that the target closed, or that broke.
+    #[serde(deserialize_with = "lenient::count")]
+    pub connections_lost: u64,
+    /// Times that bytes came which nobody had asked for.
+    #[serde(deserialize_with = "lenient::count")]
+    pub unsolicited: u64,
     /// Sent requests that ended in an error.
     pub errors: ErrorCounters,
     /// Bytes of requests handed to the kernel.
@@ -111,20 +146,31 @@ pub struct Counters {
 /// An identity of the accounting that does not hold: a bug, or a node that did not report its end.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Imbalance {
-    /// planned = sent + shed + `not_sent`.
-    #[error("planned {planned} is not sent {sent} + shed {shed} + not_sent {not_sent}")]
+    /// planned = (sent - returned) + shed + refused + `not_sent` + unknown.
+    #[error(
+        "planned {planned} is not sent {sent} - returned {returned} + shed {shed} + refused \
+         {refused} + not_sent {not_sent} + unknown {unknown}"
+    )]
     Planned {
         /// See [`Counters::planned`].
         planned: u64,
         /// See [`Counters::sent`].
         sent: u64,
+        /// See [`Counters::returned`].
+        returned: u64,
         /// See [`Counters::shed`].
         shed: u64,
+        /// See [`Counters::refused`].
+        refused: u64,
         /// See [`Counters::not_sent`].
         not_sent: u64,
+        /// See [`Counters::unknown`].
+        unknown: u64,
     },
-    /// sent = ok + errors + aborted.
-    #[error("sent {sent} is not ok {ok} + errors {errors} + aborted {aborted}")]
+    /// sent = ok + errors + aborted + returned.
+    #[error(
+        "sent {sent} is not ok {ok} + errors {errors} + aborted {aborted} + returned {returned}"
+    )]
     Sent {
         /// See [`Counters::sent`].
         sent: u64,
@@ -134,6 +180,8 @@ pub enum Imbalance {
         errors: u64,
         /// See [`Counters::aborted`].
         aborted: u64,
+        /// See [`Counters::returned`].
+        returned: u64,
     },
     /// completed = ok + errors of status.
     #[error("completed {completed} is not ok {ok} + status errors {status}")]
@@ -154,13 +202,19 @@ impl Counters {
             (&mut self.planned, other.planned),
             (&mut self.offered, other.offered),
             (&mut self.sent, other.sent),
+            (&mut self.returned, other.returned),
             (&mut self.completed, other.completed),
             (&mut self.ok, other.ok),
             (&mut self.shed, other.shed),
+            (&mut self.refused, other.refused),
             (&mut self.not_sent, other.not_sent),
+            (&mut self.unknown, other.unknown),
             (&mut self.aborted, other.aborted),
             (&mut self.warmup_sent, other.warmup_sent),
             (&mut self.connect_errors, other.connect_errors),
+            (&mut self.connections_opened, other.connections_opened),
+            (&mut self.connections_lost, other.connections_lost),
+            (&mut self.unsolicited, other.unsolicited),
             (&mut self.bytes_sent, other.bytes_sent),
             (&mut self.bytes_received, other.bytes_received),
             (&mut self.clamped, other.clamped),
@@ -182,32 +236,39 @@ impl Counters {
         let Self {
             planned,
             sent,
+            returned,
             shed,
+            refused,
             not_sent,
+            unknown,
             ok,
             aborted,
             completed,
             ..
         } = *self;
-        let errors = self.errors.total();
-        if planned != sent.saturating_add(shed).saturating_add(not_sent) {
+        let (errors, status) = (self.errors.total(), self.errors.status);
+        let sum = |parts: &[u64]| parts.iter().fold(0, |sum: u64, n| sum.saturating_add(*n));
+        if sum(&[planned, returned]) != sum(&[sent, shed, refused, not_sent, unknown]) {
             return Err(Imbalance::Planned {
                 planned,
                 sent,
+                returned,
                 shed,
+                refused,
                 not_sent,
+                unknown,
             });
         }
-        if sent != ok.saturating_add(errors).saturating_add(aborted) {
+        if sent != sum(&[ok, errors, aborted, returned]) {
             return Err(Imbalance::Sent {
                 sent,
                 ok,
                 errors,
                 aborted,
+                returned,
             });
         }
-        let status = self.errors.status;
-        if completed != ok.saturating_add(status) {
+        if completed != sum(&[ok, status]) {
             return Err(Imbalance::Completed {
                 completed,
                 ok,
@@ -217,10 +278,33 @@ impl Counters {
         Ok(())
     }
 
-    /// Errors as a share of what was sent, 0 to 1; 0 when nothing was sent.
+    /// Sends that the target's application saw.
+    #[must_use]
+    pub fn reached(&self) -> u64 {
+        self.sent.saturating_sub(self.returned)
+    }
+
+    /// Planned requests whose end is known.
+    #[must_use]
+    pub fn accounted(&self) -> u64 {
+        [self.shed, self.refused, self.not_sent]
+            .iter()
+            .fold(self.reached(), |sum, n| sum.saturating_add(*n))
+    }
+
+    /// Requests that a user would have made: those that reached the target, and those that were
+    /// refused because it was away.
+    #[must_use]
+    pub fn attempted(&self) -> u64 {
+        self.reached().saturating_add(self.refused)
+    }
+
+    /// What failed as a share of what was attempted, 0 to 1: (errors + refused) / (sent - returned
+    /// + refused); 0 when nothing was attempted.
     #[must_use]
     pub fn error_rate(&self) -> f64 {
-        share(self.errors.total(), self.sent)
+        let failed = self.errors.total().saturating_add(self.refused);
+        share(failed, self.attempted())
     }
 
     /// Shed requests as a share of what was offered, 0 to 1; 0 when nothing was offered.
@@ -236,6 +320,11 @@ fn share(part: u64, whole: u64) -> f64 {
     } else {
         part as f64 / whole as f64
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it with a reference
+fn is_none_of_them(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The counts of one second of a run, each in the second in which it happened.
@@ -254,15 +343,18 @@ pub struct SecondRow {
     /// Complete answers of any status.
     #[serde(deserialize_with = "lenient::count")]
     pub completed: u64,
-    /// Complete answers with a status below 400.
+    /// Complete answers that are no error.
     #[serde(deserialize_with = "lenient::count")]
     pub ok: u64,
     /// Errors of every kind.
     #[serde(deserialize_with = "lenient::count")]
     pub errors: u64,
-    /// Given up unsent.
+    /// Given up unsent, their deadline past.
     #[serde(deserialize_with = "lenient::count")]
     pub shed: u64,
+    /// Given up unsent, the target away.
+    #[serde(deserialize_with = "lenient::count")]
+    pub refused: u64,
 }
 
 impl SecondRow {
@@ -275,6 +367,7 @@ impl SecondRow {
             (&mut self.ok, other.ok),
             (&mut self.errors, other.errors),
             (&mut self.shed, other.shed),
+            (&mut self.refused, other.refused),
         ] {
             *mine = mine.saturating_add(theirs);
         }
@@ -318,10 +411,13 @@ mod tests {
     #[test]
     fn the_identities_are_checked_one_by_one() {
         let good = Counters {
-            planned: 10,
-            sent: 8,
+            planned: 14,
+            sent: 10,
+            returned: 2,
             shed: 1,
+            refused: 3,
             not_sent: 1,
+            unknown: 1,
             ok: 4,
             completed: 5,
             aborted: 1,
@@ -339,13 +435,16 @@ mod tests {
         };
         assert!(matches!(
             lost.check(),
-            Err(Imbalance::Planned { planned: 10, .. })
+            Err(Imbalance::Planned { planned: 14, .. })
         ));
         let lost = Counters {
             aborted: 0,
             ..good.clone()
         };
-        assert!(matches!(lost.check(), Err(Imbalance::Sent { sent: 8, .. })));
+        assert!(matches!(
+            lost.check(),
+            Err(Imbalance::Sent { sent: 10, .. })
+        ));
         let lost = Counters {
             completed: 4,
             ..good
@@ -354,6 +453,24 @@ mod tests {
             lost.check(),
             Err(Imbalance::Completed { completed: 4, .. })
         ));
+    }
+
+    #[test]
+    fn what_was_refused_is_an_error_and_what_was_returned_never_happened() {
+        let counters = Counters {
+            sent: 110,
+            returned: 10,
+            refused: 100,
+            errors: ErrorCounters {
+                stale: 4,
+                unanswered: 6,
+                ..ErrorCounters::default()
+            },
+            ..Counters::default()
+        };
+        assert_eq!(counters.attempted(), 200);
+        assert!((counters.error_rate() - 0.55).abs() < 1e-12);
+        assert!(Counters::default().error_rate().abs() < 1e-12);
     }
 
     #[test]

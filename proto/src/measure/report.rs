@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClockOffset, Counters, SecondRow};
+use super::{Addresses, ClockOffset, Counters, Reasons, SecondRow};
 use crate::histogram::SparseLatencies;
 use crate::lenient::{self, Number};
 
@@ -43,6 +43,12 @@ pub enum Outcome {
     Failed,
     /// The trigger came more than 10 s late.
     Missed,
+    /// A closed loop whose target was away for too long: the rest was not sent.
+    #[serde(rename = "target_lost")]
+    TargetLost,
+    /// An outcome of a later version.
+    #[serde(other)]
+    Other,
 }
 
 /// What the driver observed of itself in the interval (cumulative in the last report: worst or
@@ -50,12 +56,20 @@ pub enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Health {
-    /// Lowest idle share (0 to 1) of the cores that it loads from; absent when it is unknown.
+    /// Lowest idle share (0 to 1) of the cores that it loads from, whoever used the rest; absent when
+    /// it is unknown. Spinning until the next intended send counts as idle.
     #[serde(
         skip_serializing_if = "Option::is_none",
         deserialize_with = "lenient::option::<_, Number, _>"
     )]
     pub cpu_idle_min: Option<f64>,
+    /// Highest share (0 to 1) of its time that a core's own thread was at work, without the spinning;
+    /// absent when it is unknown. It decides whether the generator was the limit.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Number, _>"
+    )]
+    pub cpu_busy_max: Option<f64>,
     /// Highest share (0 to 1) of time that the hypervisor took from one of these cores.
     #[serde(
         skip_serializing_if = "Option::is_none",
@@ -74,19 +88,34 @@ pub struct Health {
     /// Log lines and intervals that were dropped because a queue was full.
     #[serde(deserialize_with = "lenient::count")]
     pub dropped: u64,
+    /// Time for which a limit on the CPU of the driver's cgroup stopped it (`cpu.stat`), ns.
+    #[serde(deserialize_with = "lenient::count")]
+    pub throttled_ns: u64,
+    /// Time for which a core's target was away, ns, summed over the cores.
+    #[serde(deserialize_with = "lenient::count")]
+    pub away_ns: u64,
+    /// Times that the engine's own back-off delayed a request or a connection.
+    #[serde(deserialize_with = "lenient::count")]
+    pub held_back: u64,
 }
 
 impl Health {
     /// Adds another interval or core: worst of the shares and stalls, sum of the counts.
     pub fn absorb(&mut self, other: &Self) {
         self.cpu_idle_min = merge(self.cpu_idle_min, other.cpu_idle_min, f64::min);
+        self.cpu_busy_max = merge(self.cpu_busy_max, other.cpu_busy_max, f64::max);
         self.cpu_steal_max = merge(self.cpu_steal_max, other.cpu_steal_max, f64::max);
         self.stall_max_ns = self.stall_max_ns.max(other.stall_max_ns);
-        self.descriptors_exhausted = self
-            .descriptors_exhausted
-            .saturating_add(other.descriptors_exhausted);
-        self.ports_exhausted = self.ports_exhausted.saturating_add(other.ports_exhausted);
-        self.dropped = self.dropped.saturating_add(other.dropped);
+        for (mine, theirs) in [
+            (&mut self.descriptors_exhausted, other.descriptors_exhausted),
+            (&mut self.ports_exhausted, other.ports_exhausted),
+            (&mut self.dropped, other.dropped),
+            (&mut self.throttled_ns, other.throttled_ns),
+            (&mut self.away_ns, other.away_ns),
+            (&mut self.held_back, other.held_back),
+        ] {
+            *mine = mine.saturating_add(theirs);
+        }
     }
 }
 
@@ -133,6 +162,10 @@ pub struct Report {
     pub interval_start_ns: u64,
     /// End of the interval, ns since the start of the run.
     pub interval_end_ns: u64,
+    /// Length of the node's sending window, ns since the start of the run, where the last of its
+    /// cores stopped sending; what comes after it is the drain. In the interval in which it ended,
+    /// and in the last report.
+    pub sending_ns: Option<u64>,
     /// What happened in the interval.
     pub counters: Counters,
     /// The counts of each second in the interval; exact also when reports were merged. Only after
@@ -151,6 +184,10 @@ pub struct Report {
     pub outcome: Option<Outcome>,
     /// Why it failed or what else people should know.
     pub reason: Option<String>,
+    /// Why requests and connections failed.
+    pub reasons: Reasons,
+    /// Addresses of the target that connections went to; in the last report.
+    pub addresses: Addresses,
     /// The samples; sparse, since reports wait in queues and a thousand nodes send them.
     pub latencies: SparseLatencies,
 }
@@ -173,10 +210,13 @@ impl Report {
         self.interval_end_ns = next.interval_end_ns;
         self.counters.add(&next.counters);
         self.seconds.extend(&next.seconds);
+        self.sending_ns = next.sending_ns.or(self.sending_ns);
         self.first_send_ns = self.first_send_ns.or(next.first_send_ns);
         self.clock = next.clock.or(self.clock);
         self.health.absorb(&next.health);
         self.reason = next.reason.clone().or_else(|| self.reason.take());
+        self.reasons.absorb(&next.reasons);
+        self.addresses.absorb(&next.addresses);
         self.latencies.add(&next.latencies);
     }
 }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::histogram::{LatenciesWire, SparseLatencies};
 use crate::lenient::{self, Signed, Text, Whole};
 use crate::measure::{
-    ClockOffset, Connections, Counters, Health, LatencyFigures, Outcome, Report, SecondRow,
+    Addresses, ClockOffset, Connections, Counters, Health, LatencyFigures, Outcome, Reasons,
+    Report, SecondRow,
 };
 
 /// `metrics`: a node's report on a test, one a second while it runs and one at its end.
@@ -71,6 +72,12 @@ struct Wire {
         deserialize_with = "lenient::option::<_, Whole, _>"
     )]
     interval_end_ns: Option<u64>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Whole, _>"
+    )]
+    sending_ns: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     counters: Option<Counters>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -91,6 +98,10 @@ struct Wire {
     outcome: Option<Outcome>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Reasons::is_empty")]
+    reasons: Reasons,
+    #[serde(default, skip_serializing_if = "Addresses::is_empty")]
+    addresses: Addresses,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     latencies: Option<LatenciesWire>,
 }
@@ -107,6 +118,7 @@ impl From<Metrics> for Wire {
             last: false,
             interval_start_ns: None,
             interval_end_ns: None,
+            sending_ns: None,
             counters: None,
             seconds: Vec::new(),
             first_send_ns: None,
@@ -115,6 +127,8 @@ impl From<Metrics> for Wire {
             connections: None,
             outcome: None,
             reason: None,
+            reasons: Reasons::default(),
+            addresses: Addresses::default(),
             latencies: None,
         };
         let Some(report) = message.report else {
@@ -126,6 +140,7 @@ impl From<Metrics> for Wire {
             last: report.last,
             interval_start_ns: Some(report.interval_start_ns),
             interval_end_ns: Some(report.interval_end_ns),
+            sending_ns: report.sending_ns,
             counters: Some(report.counters),
             seconds: report.seconds,
             first_send_ns: report.first_send_ns,
@@ -134,6 +149,8 @@ impl From<Metrics> for Wire {
             connections: report.connections,
             outcome: report.outcome,
             reason: report.reason,
+            reasons: report.reasons,
+            addresses: report.addresses,
             latencies: Some(LatenciesWire::from(&report.latencies)),
             ..bare
         }
@@ -161,6 +178,7 @@ impl TryFrom<Wire> for Metrics {
                     last: wire.last,
                     interval_start_ns: wire.interval_start_ns.unwrap_or(0),
                     interval_end_ns: wire.interval_end_ns.unwrap_or(0),
+                    sending_ns: wire.sending_ns,
                     counters,
                     seconds: wire.seconds,
                     first_send_ns: wire.first_send_ns,
@@ -169,6 +187,8 @@ impl TryFrom<Wire> for Metrics {
                     connections: wire.connections,
                     outcome: wire.outcome,
                     reason: wire.reason,
+                    reasons: wire.reasons,
+                    addresses: wire.addresses,
                     latencies: SparseLatencies::try_from(&latencies).map_err(|e| e.to_string())?,
                 })
             }

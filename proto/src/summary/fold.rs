@@ -8,7 +8,8 @@ use super::ranges::Ranges;
 use super::series::{Series, SeriesRow};
 use crate::histogram::{Latencies, SparseLatencies};
 use crate::measure::{
-    ClockOffset, Connections, Counters, Health, LatencyFigures, Outcome, Report, SecondRow,
+    Addresses, ClockOffset, Connections, Counters, Health, LatencyFigures, Outcome, Reasons,
+    Report, SecondRow,
 };
 use crate::message::Metrics;
 
@@ -34,6 +35,12 @@ pub struct Totals {
     pub health: Health,
     /// End of the latest interval, ns since the start of the run.
     pub end_ns: u64,
+    /// Length of the sending window, ns; `None` as long as it goes on, and of nodes that do not say.
+    pub sending_ns: Option<u64>,
+    /// Why requests and connections failed.
+    pub reasons: Reasons,
+    /// Where the connections went.
+    pub addresses: Addresses,
 }
 
 impl Totals {
@@ -42,10 +49,19 @@ impl Totals {
         self.latencies.add(&report.latencies);
         self.health.absorb(&report.health);
         self.end_ns = self.end_ns.max(report.interval_end_ns);
+        self.sending_ns = self.sending_ns.max(report.sending_ns);
+        self.reasons.absorb(&report.reasons);
+        self.addresses.absorb(&report.addresses);
+    }
+
+    /// The time in which requests were sent so far, ns.
+    #[must_use]
+    pub fn window_ns(&self) -> u64 {
+        self.sending_ns.unwrap_or(self.end_ns)
     }
 }
 
-/// The figures of a node's four histograms.
+/// The figures of a node's histograms.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Figures {
     /// Of response times.
@@ -56,6 +72,12 @@ pub struct Figures {
     pub release_lag: Statistics,
     /// Of the response times of errors.
     pub error: Statistics,
+    /// Of the times to connect.
+    pub connect: Statistics,
+    /// Of the handshakes of TLS.
+    pub handshake: Statistics,
+    /// Of the times to the first byte of an answer.
+    pub first_byte: Statistics,
 }
 
 /// What one node reported on one test.
@@ -100,6 +122,9 @@ impl NodeSummary {
                 service: Statistics::of_sparse(&latencies.service),
                 release_lag: Statistics::of_sparse(&latencies.release_lag),
                 error: Statistics::of_sparse(&latencies.error),
+                connect: Statistics::of_sparse(&latencies.connect),
+                handshake: Statistics::of_sparse(&latencies.handshake),
+                first_byte: Statistics::of_sparse(&latencies.first_byte),
             }
         })
     }
@@ -201,10 +226,24 @@ impl Summary {
         self.nodes.get(node_id)
     }
 
-    /// The seconds of the run from `first` on, over all nodes.
+    /// The seconds of the run from `first` on, over all nodes. Once the sending has ended they say
+    /// which of them it did not fill.
     #[must_use]
     pub fn series(&self, first: u64) -> Vec<SeriesRow> {
-        self.series.rows(first)
+        let mut rows = self.series.rows(first);
+        if let Some(sending_ns) = self.sending_ns() {
+            rows.iter_mut().for_each(|row| row.mark(sending_ns));
+        }
+        rows
+    }
+
+    /// The time in which requests were sent, ns; `None` while a node goes on beyond what the others
+    /// say.
+    fn sending_ns(&self) -> Option<u64> {
+        let totals = || self.nodes.values().map(NodeSummary::totals);
+        let said = totals().filter_map(|node| node.sending_ns).max()?;
+        let goes_on = |node: &Totals| node.sending_ns.is_none() && node.end_ns > said;
+        (!totals().any(goes_on)).then_some(said)
     }
 }
 

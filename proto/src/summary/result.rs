@@ -2,17 +2,22 @@
 
 use hdrhistogram::Histogram;
 
+mod accounts;
 mod shape;
 
 pub use shape::{
-    Accounting, Bytes, Context, Coverage, CurvePoint, MissingReports, NodeResult, Tally, TestResult,
+    Accounting, Bytes, ConnectionFigures, Context, Coverage, CurvePoint, MissingReports,
+    NodeResult, Plan, Tally, TestResult,
 };
 
-use super::threshold::Measured;
-use super::verdict::{self, Evidence};
-use super::{Judgement, NodeSummary, Statistics, Summary, ThresholdResult, Verdict};
-use crate::histogram::Sparse;
-use crate::measure::Counters;
+use accounts::Accounts;
+use shape::Span;
+
+use super::thresholds::Measured;
+use super::validity::{self, Doubt, Evidence};
+use super::{NodeSummary, Statistics, Summary, ThresholdResult, Verdict};
+use crate::histogram::{OnDemand, Sparse};
+use crate::measure::{Addresses, Counters, Outcome, Reasons};
 use crate::units;
 
 impl Summary {
@@ -20,37 +25,35 @@ impl Summary {
     #[must_use]
     pub fn result(&self, context: &Context<'_>) -> TestResult {
         let merged = self.merged();
+        let accounts = Accounts::new(self, context);
         let nodes: Vec<NodeResult> = self
             .nodes()
             .iter()
-            .map(|(id, node)| node_result(id, node, context))
+            .map(|(id, node)| node_result(id, node, &accounts.nodes[id.as_str()], context))
             .collect();
-        let mut counters = Counters::default();
-        self.nodes()
-            .values()
-            .for_each(|node| counters.add(&node.totals().counters));
-        let end_ns = self
-            .nodes()
-            .values()
-            .map(|node| node.totals().end_ns)
-            .max()
-            .unwrap_or(0);
-        let tally = Tally::new(&counters, self.planned(context, &counters), end_ns);
+        let tally = Tally::new(&accounts.total, self.span(context));
         let figures = [&merged.response, &merged.service, &merged.release_lag].map(Statistics::of);
-        let coverage = self.coverage(context, &tally);
-        let accounting = accounting(&tally, &counters, context, &coverage);
+        let coverage = self.coverage(context, &accounts.total);
+        let accounting = accounting(&accounts.total, context, &coverage);
+        let on_demand = |histogram: &OnDemand| Statistics::of_sparse(&Sparse::from(histogram));
+        let (reasons, addresses) = self.reasons_and_addresses();
         TestResult {
             test_id: context.test_id.to_owned(),
             test_type: context.test_type.to_owned(),
             state: context.state.to_owned(),
-            verdict: run_verdict(context, &coverage, &accounting, &nodes),
-            thresholds: thresholds(context, &counters, &tally, &figures),
+            verdict: self.verdict(context, &coverage, &accounting, &accounts, &nodes),
+            thresholds: self.thresholds(context, &accounts.total, &tally, &figures),
             coverage,
             accounting,
             metrics: figures[0],
             service: figures[1],
             release_lag: figures[2],
             error_latency: Statistics::of(&merged.error),
+            connect: on_demand(&merged.connect),
+            handshake: on_demand(&merged.handshake),
+            first_byte: on_demand(&merged.first_byte),
+            reasons,
+            addresses,
             start_skew_ms: start_skew_ms(&nodes),
             curve: curve(&merged.response, &merged.service),
             tally,
@@ -59,19 +62,24 @@ impl Summary {
         }
     }
 
-    /// Planned requests: of every participant where that is known, else what was reported.
-    fn planned(&self, context: &Context<'_>, counters: &Counters) -> u64 {
-        match context.planned_per_driver {
-            None => counters.planned,
-            Some(each) => {
-                let nodes = context
-                    .expected
-                    .iter()
-                    .filter(|id| !self.is_foreign(id))
-                    .count();
-                each.saturating_mul(nodes as u64).max(counters.planned)
-            }
+    /// The time of all nodes together, which ran at once.
+    fn span(&self, context: &Context<'_>) -> Span {
+        let spans = || self.nodes().values().map(|node| Span::of(node.totals()));
+        let joined = spans().reduce(Span::join).unwrap_or_default();
+        Span {
+            // A lost node does not say when it stopped.
+            is_sent: joined.is_sent || context.ended && spans().any(|span| span.is_sent),
+            ..joined
         }
+    }
+
+    fn reasons_and_addresses(&self) -> (Reasons, Addresses) {
+        let (mut reasons, mut addresses) = (Reasons::default(), Addresses::default());
+        for node in self.nodes().values() {
+            reasons.absorb(&node.totals().reasons);
+            addresses.absorb(&node.totals().addresses);
+        }
+        (reasons, addresses)
     }
 
     fn is_foreign(&self, node_id: &str) -> bool {
@@ -79,7 +87,7 @@ impl Summary {
             .is_some_and(|node| node.foreign.is_some())
     }
 
-    fn coverage(&self, context: &Context<'_>, tally: &Tally) -> Coverage {
+    fn coverage(&self, context: &Context<'_>, counters: &Counters) -> Coverage {
         let missing: Vec<MissingReports> = self
             .nodes()
             .iter()
@@ -93,10 +101,7 @@ impl Summary {
             })
             .collect();
         let ended = |id: &&String| self.node(id).is_some_and(NodeSummary::has_ended);
-        let accounted = tally
-            .sent
-            .saturating_add(tally.shed)
-            .saturating_add(tally.not_sent);
+        let planned = counters.planned;
         Coverage {
             nodes_expected: context.expected.len(),
             nodes_reporting: context
@@ -119,17 +124,87 @@ impl Summary {
                 .filter(|(_, node)| node.foreign.is_some())
                 .map(|(id, _)| id.clone())
                 .collect(),
-            planned_share: (tally.planned > 0).then(|| accounted as f64 / tally.planned as f64),
+            planned_share: (planned > 0).then(|| counters.accounted() as f64 / planned as f64),
         }
+    }
+
+    fn verdict(
+        &self,
+        context: &Context<'_>,
+        coverage: &Coverage,
+        accounting: &Accounting,
+        accounts: &Accounts<'_>,
+        nodes: &[NodeResult],
+    ) -> Verdict {
+        let mut verdict = Verdict::default();
+        for node in nodes {
+            verdict.absorb(&format!("{}: ", node.node_id), &node.verdict);
+        }
+        let of_node = |node: &String, doubt: Doubt<'_>| format!("{node}: {doubt}");
+        for node in &coverage.unmerged_nodes {
+            let doubt = Doubt::NoHistograms;
+            verdict.add(doubt.judgement(), of_node(node, doubt));
+        }
+        if !context.ended {
+            return verdict;
+        }
+        for node in &coverage.unfinished_nodes {
+            let unknown = accounts.unknown(node);
+            let doubt = Doubt::Lost { unknown };
+            verdict.add(doubt.judgement(), of_node(node, doubt));
+        }
+        let missing = count(coverage.missing.iter().filter(|gap| !gap.healed));
+        if missing > 0 {
+            verdict.note(&Doubt::ReportsMissing { missing });
+        }
+        if nodes.is_empty() {
+            verdict.note(&Doubt::NothingReported);
+        } else if coverage.unfinished_nodes.is_empty() && !accounting.holds {
+            let imbalance = accounting.imbalance.as_deref().unwrap_or("unknown");
+            verdict.note(&Doubt::Imbalance { imbalance });
+        }
+        if let Some(doubt) = validity::few_samples(self.merged().response.len()) {
+            verdict.note(&doubt);
+        }
+        verdict
+    }
+
+    fn thresholds(
+        &self,
+        context: &Context<'_>,
+        counters: &Counters,
+        tally: &Tally,
+        [response, service, release_lag]: &[Statistics; 3],
+    ) -> Vec<ThresholdResult> {
+        let lost_target = |node: &NodeSummary| node.outcome == Some(Outcome::TargetLost);
+        let measured = Measured {
+            counters,
+            requests_per_second: tally.requests_per_second,
+            target_lost: self.nodes().values().any(lost_target),
+            response,
+            service,
+            release_lag,
+        };
+        context
+            .thresholds
+            .iter()
+            .map(|threshold| measured.against(threshold))
+            .collect()
     }
 }
 
-fn node_result(id: &str, node: &NodeSummary, context: &Context<'_>) -> NodeResult {
+fn node_result(
+    id: &str,
+    node: &NodeSummary,
+    counters: &Counters,
+    context: &Context<'_>,
+) -> NodeResult {
     let totals = node.totals();
     let figures = node.figures();
     let evidence = Evidence {
         closed_loop: context.closed_loop,
         ended: node.has_ended(),
+        elapsed_ns: totals.end_ns,
         counters: &totals.counters,
         response: &figures.response,
         release_lag: &figures.release_lag,
@@ -138,26 +213,28 @@ fn node_result(id: &str, node: &NodeSummary, context: &Context<'_>) -> NodeResul
         outcome: node.outcome,
         reason: node.reason.as_deref(),
     };
-    let planned = context
-        .planned_per_driver
-        .unwrap_or(0)
-        .max(totals.counters.planned);
+    let mut tally = Tally::new(counters, Span::of(totals));
+    tally.connections.spread = node.connections;
     NodeResult {
         node_id: id.to_owned(),
         outcome: node.outcome,
         reason: node.reason.clone(),
-        tally: Tally::new(&totals.counters, planned, totals.end_ns),
+        tally,
         rate: node.latest.map(|row| row.sent),
         metrics: figures.response,
         service: figures.service,
         release_lag: figures.release_lag,
         error_latency: figures.error,
+        connect: figures.connect,
+        handshake: figures.handshake,
+        first_byte: figures.first_byte,
+        reasons: totals.reasons.clone(),
+        addresses: totals.addresses.clone(),
         first_send_ms: node.first_send_ns.map(|ns| ns as f64 / 1e6),
         clock: node.clock,
         health: totals.health,
-        connections: node.connections,
         foreign: node.foreign,
-        verdict: verdict::of_node(&evidence),
+        verdict: validity::of_node(&evidence),
     }
 }
 
@@ -170,18 +247,9 @@ fn count<'a>(missing: impl IntoIterator<Item = &'a MissingReports>) -> u64 {
         .fold(0, u64::saturating_add)
 }
 
-fn accounting(
-    tally: &Tally,
-    counters: &Counters,
-    context: &Context<'_>,
-    coverage: &Coverage,
-) -> Accounting {
-    let counters = Counters {
-        planned: tally.planned,
-        ..counters.clone()
-    };
+fn accounting(counters: &Counters, context: &Context<'_>, coverage: &Coverage) -> Accounting {
     let check = counters.check();
-    let whole = context.ended && coverage.unfinished_nodes.is_empty();
+    let whole = context.ended && coverage.unfinished_nodes.is_empty() && counters.unknown == 0;
     Accounting {
         holds: whole && check.is_ok(),
         imbalance: check
@@ -189,65 +257,6 @@ fn accounting(
             .filter(|_| context.ended)
             .map(|imbalance| imbalance.to_string()),
     }
-}
-
-fn run_verdict(
-    context: &Context<'_>,
-    coverage: &Coverage,
-    accounting: &Accounting,
-    nodes: &[NodeResult],
-) -> Verdict {
-    let mut verdict = Verdict::default();
-    for node in nodes {
-        verdict.absorb(&format!("{}: ", node.node_id), &node.verdict);
-    }
-    for node in &coverage.unmerged_nodes {
-        let reason = format!("{node}: sends no histograms; its samples are in no percentile");
-        verdict.note(Judgement::Suspect, reason);
-    }
-    if !context.ended {
-        return verdict;
-    }
-    for node in &coverage.unfinished_nodes {
-        let reason = format!("{node}: lost before its last report; its later requests are unknown");
-        verdict.note(Judgement::Suspect, reason);
-    }
-    let unhealed = coverage.missing.iter().filter(|gap| !gap.healed);
-    let reports = count(unhealed);
-    if reports > 0 {
-        verdict.note(Judgement::Invalid, format!("{reports} reports never came"));
-    }
-    if nodes.is_empty() {
-        verdict.note(Judgement::Invalid, "no driver reported anything");
-    } else if coverage.unfinished_nodes.is_empty() && !accounting.holds {
-        let why = accounting.imbalance.as_deref().unwrap_or("unknown");
-        verdict.note(
-            Judgement::Invalid,
-            format!("the accounting does not add up: {why}"),
-        );
-    }
-    verdict
-}
-
-fn thresholds(
-    context: &Context<'_>,
-    counters: &Counters,
-    tally: &Tally,
-    [response, service, release_lag]: &[Statistics; 3],
-) -> Vec<ThresholdResult> {
-    let requests_per_second = tally.requests_per_second;
-    let measured = Measured {
-        counters,
-        requests_per_second,
-        response,
-        service,
-        release_lag,
-    };
-    context
-        .thresholds
-        .iter()
-        .map(|threshold| threshold.evaluate(&measured))
-        .collect()
 }
 
 fn start_skew_ms(nodes: &[NodeResult]) -> Option<f64> {

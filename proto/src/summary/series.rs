@@ -13,6 +13,10 @@ const OPEN_SECONDS: usize = 180;
 /// Seconds that are kept at all; a run of seven days has 604 800.
 const SECONDS_MAX: usize = 700_000;
 
+const SECOND_NS: u64 = 1_000_000_000;
+/// A second that was filled so far is whole: the last request of a schedule is due before its end.
+const WHOLE_SECOND_NS: u64 = SECOND_NS / 100 * 95;
+
 /// The figures of one second, in ms; `None` without samples.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct SeriesRow {
@@ -31,6 +35,22 @@ pub struct SeriesRow {
     pub service_p50: Option<f64>,
     /// Service time, p99.
     pub service_p99: Option<f64>,
+    /// The sending ended within this second, so that its counts are not those of a whole one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
+    /// The sending was over before this second: it has the last answers only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub draining: bool,
+}
+
+impl SeriesRow {
+    /// Says what part of the second the sending filled, which ended so many ns after the start.
+    pub(crate) fn mark(&mut self, sending_ns: u64) {
+        let start_ns = self.counts.second.saturating_mul(SECOND_NS);
+        let filled_ns = sending_ns.saturating_sub(start_ns);
+        self.draining = filled_ns == 0;
+        self.partial = filled_ns > 0 && filled_ns < WHOLE_SECOND_NS;
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -120,6 +140,7 @@ impl Second {
                     max: response_ms(1.0),
                     service_p50: service_ms(0.5),
                     service_p99: service_ms(0.99),
+                    ..SeriesRow::default()
                 }
             }
         }
@@ -143,6 +164,8 @@ pub fn downsample(rows: &[SeriesRow], points: usize) -> Vec<SeriesRow> {
 
 fn join(mut one: SeriesRow, other: SeriesRow) -> SeriesRow {
     one.counts.add(&other.counts);
+    one.partial |= other.partial || one.draining != other.draining;
+    one.draining &= other.draining;
     for (mine, theirs) in [
         (&mut one.p50, other.p50),
         (&mut one.p99, other.p99),
@@ -218,6 +241,29 @@ mod tests {
             format!("{:.0}", row.max.unwrap())
         };
         assert_eq!([0, 10, DAY - 10].map(max_ms), ["2", "2", "9"]);
+    }
+
+    #[test]
+    fn seconds_that_the_sending_did_not_fill_are_marked() {
+        let marked = |sending_ns| {
+            let mut rows: Vec<SeriesRow> = (0..4).map(|s| row(s, 10, None)).collect();
+            rows.iter_mut().for_each(|row| row.mark(sending_ns));
+            rows
+        };
+        let marks = |sending_ns| {
+            let rows = marked(sending_ns).into_iter();
+            rows.map(|row| (row.partial, row.draining))
+                .collect::<Vec<_>>()
+        };
+        let (whole, partial, draining) = ((false, false), (true, false), (false, true));
+        assert_eq!(marks(2_400_000_000), [whole, whole, partial, draining]);
+        assert_eq!(marks(2_000_000_000), [whole, whole, draining, draining]);
+        assert_eq!(marks(1_990_000_000), [whole, whole, draining, draining]);
+        assert_eq!(marks(9_000_000_000), [whole; 4]);
+        let joined = downsample(&marked(1_000_000_000), 2);
+        assert!(joined[0].partial && !joined[0].draining && joined[1].draining);
+        let json = serde_json::to_value(joined[1]).unwrap();
+        assert_eq!(json.get("partial"), None, "said only where it is so");
     }
 
     #[test]

@@ -9,10 +9,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::{
-    Arrival, InvalidParam, Limit, Params, RateSpec, Request, Stage, Target, TestType, Workload,
+    Arrival, InvalidParam, Limit, Params, RateSpec, Request, Stage, Target, TestType, Threshold,
+    Workload,
 };
 use crate::message::{DEFAULT_BURST, TestConfig};
-use crate::summary::Threshold;
 use crate::units;
 
 /// Most requests of one driver in one test.

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proto::histogram::{self, Latencies};
 use proto::measure::{
-    ClockOffset, Connections, Counters, ErrorCounters, Health, LatencyFigures, Outcome, Report,
-    SecondRow,
+    ClockOffset, Connections, Counters, ErrorCounters, Health, LatencyFigures, Outcome, ReasonKind,
+    Reasons, Report, SecondRow,
 };
 use proto::message::{
     ClockEcho, ClockProbe, Heartbeat, Metrics, NodeState, Register, Role, TestConfig, Trigger,
@@ -213,7 +213,7 @@ pub(crate) fn heartbeat() -> impl Strategy<Value = Heartbeat> {
 
 fn counters() -> impl Strategy<Value = Counters> {
     let codes = btree_map(100..600_u16, count(), 0..4);
-    (vec(count(), 13), vec(count(), 5), codes).prop_map(|(n, e, status_codes)| Counters {
+    (vec(count(), 19), vec(count(), 7), codes).prop_map(|(n, e, status_codes)| Counters {
         planned: n[0],
         offered: n[1],
         sent: n[2],
@@ -227,19 +227,27 @@ fn counters() -> impl Strategy<Value = Counters> {
         bytes_sent: n[10],
         bytes_received: n[11],
         clamped: n[12],
+        returned: n[13],
+        refused: n[14],
+        unknown: n[15],
+        connections_opened: n[16],
+        connections_lost: n[17],
+        unsolicited: n[18],
         errors: ErrorCounters {
             write: e[0],
             read: e[1],
             timeout: e[2],
             status: e[3],
             malformed: e[4],
+            stale: e[5],
+            unanswered: e[6],
         },
         status_codes,
     })
 }
 
 fn second() -> impl Strategy<Value = SecondRow> {
-    vec(count(), 7).prop_map(|n| SecondRow {
+    vec(count(), 8).prop_map(|n| SecondRow {
         second: n[0],
         offered: n[1],
         sent: n[2],
@@ -247,31 +255,53 @@ fn second() -> impl Strategy<Value = SecondRow> {
         ok: n[4],
         errors: n[5],
         shed: n[6],
+        refused: n[7],
     })
 }
 
 fn health() -> impl Strategy<Value = Health> {
-    let shares = (option::of(0.0..=1.0_f64), option::of(0.0..=1.0_f64));
-    (shares, vec(count(), 4)).prop_map(|((idle, steal), n)| Health {
+    let share = || option::of(0.0..=1.0_f64);
+    let shares = (share(), share(), share());
+    (shares, vec(count(), 7)).prop_map(|((idle, steal, busy), n)| Health {
         cpu_idle_min: idle,
+        cpu_busy_max: busy,
         cpu_steal_max: steal,
         stall_max_ns: n[0],
         descriptors_exhausted: n[1],
         ports_exhausted: n[2],
         dropped: n[3],
+        throttled_ns: n[4],
+        away_ns: n[5],
+        held_back: n[6],
+    })
+}
+
+fn reasons() -> impl Strategy<Value = Reasons> {
+    let kinds = vec![ReasonKind::Read, ReasonKind::Stale, ReasonKind::Tls];
+    vec((select(kinds), text(), count()), 0..12).prop_map(|notes| {
+        let mut reasons = Reasons::default();
+        for (kind, text, count) in notes {
+            reasons.note(kind, &text, count);
+        }
+        reasons
     })
 }
 
 fn latencies() -> impl Strategy<Value = Latencies> {
-    let samples = || vec(1..=histogram::HIGHEST_NS, 0..20);
-    (samples(), samples(), samples(), samples()).prop_map(|(response, service, lag, error)| {
+    vec(vec(1..=histogram::HIGHEST_NS, 0..20), 7).prop_map(|samples| {
         let mut latencies = Latencies::new();
         for (histogram, samples) in [
-            (&mut latencies.response, response),
-            (&mut latencies.service, service),
-            (&mut latencies.release_lag, lag),
-            (&mut latencies.error, error),
-        ] {
+            &mut latencies.response,
+            &mut latencies.service,
+            &mut latencies.release_lag,
+            &mut latencies.error,
+            latencies.connect.made(),
+            latencies.handshake.made(),
+            latencies.first_byte.made(),
+        ]
+        .into_iter()
+        .zip(samples)
+        {
             for sample in samples {
                 histogram.record(sample).unwrap();
             }
@@ -296,15 +326,22 @@ fn report() -> impl Strategy<Value = Report> {
         Outcome::Aborted,
         Outcome::Failed,
         Outcome::Missed,
+        Outcome::TargetLost,
     ];
     let span = (0..1000_u64, 0..1000_u64, any::<bool>(), count(), count());
     let counts = (counters(), vec(second(), 0..3));
-    let clocks = (option::of(any::<i64>()), option::of(clock_offset()));
+    let clocks = (
+        option::of(any::<i64>()),
+        option::of(clock_offset()),
+        option::of(count()),
+    );
     let end = (
         health(),
         option::of(connections()),
         option::of(select(outcomes)),
         option::of(text()),
+        reasons(),
+        vec(text(), 0..3),
     );
     (span, counts, clocks, end, latencies()).prop_map(|(span, counts, clocks, end, latencies)| {
         Report {
@@ -317,10 +354,13 @@ fn report() -> impl Strategy<Value = Report> {
             seconds: counts.1,
             first_send_ns: clocks.0,
             clock: clocks.1,
+            sending_ns: clocks.2,
             health: end.0,
             connections: end.1,
             outcome: end.2,
             reason: end.3,
+            reasons: end.4,
+            addresses: end.5.into_iter().collect(),
             latencies: (&latencies).into(),
         }
     })

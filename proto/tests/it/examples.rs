@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use proto::histogram::Latencies;
 use proto::measure::{
-    ClockOffset, Connections, Counters, ErrorCounters, Health, LatencyFigures, Outcome, Report,
-    SecondRow,
+    Addresses, ClockOffset, Connections, Counters, ErrorCounters, Health, LatencyFigures, Outcome,
+    ReasonKind, Reasons, Report, SecondRow,
 };
 use proto::message::{
     ClockEcho, ClockProbe, Heartbeat, Metrics, NodeState, REGISTER_TYPE, Register, Role,
@@ -117,7 +117,15 @@ fn latencies() -> Latencies {
         latencies.release_lag.record(ns).unwrap();
     }
     latencies.error.record(30_000_000_000).unwrap();
+    latencies.connect.made().record(210_000).unwrap();
     latencies
+}
+
+fn reasons() -> Reasons {
+    let mut reasons = Reasons::default();
+    reasons.note(ReasonKind::Timeout, "no answer within 30 s", 1);
+    reasons.note(ReasonKind::Connect, "Connection refused (os error 111)", 2);
+    reasons
 }
 
 fn report() -> Report {
@@ -127,14 +135,19 @@ fn report() -> Report {
         last: false,
         interval_start_ns: 2_000_000_000,
         interval_end_ns: 4_000_000_000,
+        sending_ns: None,
         counters: Counters {
             planned: 0,
-            offered: 6,
-            sent: 5,
+            offered: 8,
+            sent: 6,
+            returned: 1,
             completed: 4,
             ok: 4,
             shed: 1,
+            refused: 2,
             connect_errors: 2,
+            connections_opened: 3,
+            connections_lost: 1,
             errors: ErrorCounters {
                 timeout: 1,
                 ..ErrorCounters::default()
@@ -161,6 +174,7 @@ fn report() -> Report {
                 ok: 1,
                 errors: 1,
                 shed: 1,
+                refused: 2,
             },
         ],
         first_send_ns: Some(-1_200),
@@ -170,6 +184,7 @@ fn report() -> Report {
         }),
         health: Health {
             cpu_idle_min: Some(0.25),
+            cpu_busy_max: Some(0.5),
             cpu_steal_max: Some(0.0),
             stall_max_ns: 40_000,
             ..Health::default()
@@ -177,6 +192,8 @@ fn report() -> Report {
         connections: None,
         outcome: None,
         reason: None,
+        reasons: reasons(),
+        addresses: Addresses::default(),
         latencies: (&latencies()).into(),
     }
 }
@@ -205,6 +222,8 @@ pub(crate) fn last_metrics() -> Metrics {
             answers_max: 2,
             never_served: 60,
         }),
+        sending_ns: Some(3_500_000_000),
+        addresses: ["127.0.0.1:8000".to_owned()].into_iter().collect(),
         outcome: Some(Outcome::Failed),
         reason: Some("30 s without any connection".into()),
         ..report()

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use proto::codec;
-use proto::message::Message;
+use proto::message::{Message, Metrics};
 
 use crate::examples;
 
@@ -57,6 +57,24 @@ fn trigger() {
 fn metrics() {
     assert_golden("metrics", &examples::metrics());
     assert_golden("metrics_last", &examples::last_metrics());
+}
+
+/// What came to the wire later is absent in the reports of drivers of before, and so zero or empty.
+#[test]
+fn a_last_report_of_version_0_1_is_read() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/golden/metrics_last_of_0_1.json"
+    );
+    let read: Metrics = codec::decode(&mut fs::read(file).unwrap()).unwrap();
+    let report = read.report.unwrap();
+    assert_eq!((report.counters.offered, report.counters.refused), (6, 0));
+    assert_eq!(
+        (report.sending_ns, report.health.cpu_busy_max),
+        (None, None)
+    );
+    assert!(report.reasons.is_empty() && report.addresses.is_empty());
+    assert!(report.latencies.first_byte.is_empty());
 }
 
 #[test]

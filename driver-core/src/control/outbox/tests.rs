@@ -91,6 +91,7 @@ fn full(sequence: u64, rng: &mut fastrand::Rng) -> Metrics {
         ok: many,
         errors: many,
         shed: many,
+        refused: many,
     };
     message
 }

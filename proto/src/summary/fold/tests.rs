@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::histogram::{self, Latencies, Sparse};
-use crate::summary::Context;
+use crate::measure::ReasonKind;
+use crate::summary::{Context, Plan};
 
 /// One node's interval with these response times, all sent and answered in it.
 fn interval(node: &str, sequence: u64, samples: &[u64]) -> Metrics {
@@ -64,7 +65,7 @@ fn context(expected: &[String]) -> Context<'_> {
         state: "done",
         closed_loop: true,
         ended: true,
-        planned_per_driver: None,
+        plan: Plan::Unknown,
         expected,
         thresholds: &[],
         series_from: 0,
@@ -196,7 +197,7 @@ fn a_lost_node_is_named_and_what_it_reported_stays() {
     summary.absorb(&last("whole", 0, &[5]));
     let expected = ["lost".to_owned(), "whole".to_owned(), "silent".to_owned()];
     let result = summary.result(&Context {
-        planned_per_driver: Some(2),
+        plan: Plan::Each(2),
         ..context(&expected)
     });
     assert_eq!(result.coverage.nodes_expected, 3);
@@ -204,8 +205,93 @@ fn a_lost_node_is_named_and_what_it_reported_stays() {
     assert_eq!(result.coverage.unfinished_nodes, ["lost", "silent"]);
     assert_eq!(result.tally.planned, 6);
     assert_eq!(result.tally.ok, 3);
+    assert_eq!(result.tally.unknown, 2, "all of the silent one's plan");
+    assert!(!result.accounting.holds);
+    let told = |word: &str| result.verdict.reasons.iter().any(|r| r.contains(word));
+    assert!(told(
+        "silent: lost before its last report; 2 requests of its plan"
+    ));
     assert_eq!(result.coverage.planned_share, Some(0.5));
     assert!(!result.is_complete());
+}
+
+#[test]
+fn the_plan_of_a_lost_node_does_not_shrink_to_what_it_reported() {
+    let mut summary = Summary::default();
+    let mut first = interval("lost", 0, &[5, 6]);
+    // A schedule is planned as a whole, in the first interval.
+    first.report.as_mut().unwrap().counters.planned = 4500;
+    summary.absorb(&first);
+    summary.absorb(&last("whole", 0, &[5]));
+    let expected = ["lost".to_owned(), "whole".to_owned()];
+    for (plan, unknown) in [
+        (Plan::Unknown, 4498),
+        (Plan::Shares(&[5000, 1]), 4998),
+        (Plan::Shares(&[]), 4498),
+    ] {
+        let over = summary.result(&Context {
+            plan,
+            ..context(&expected)
+        });
+        assert_eq!(over.tally.unknown, unknown, "{plan:?}");
+        assert_eq!(over.nodes[0].tally.unknown, unknown);
+        assert_eq!(over.tally.planned, unknown + 3);
+        let running = summary.result(&Context {
+            plan,
+            ended: false,
+            ..context(&expected)
+        });
+        assert_eq!(running.tally.unknown, 0, "it may still come");
+    }
+}
+
+#[test]
+fn the_drain_is_apart_from_the_time_in_which_requests_were_sent() {
+    let mut summary = Summary::default();
+    let answers = vec![5_000; 100];
+    summary.absorb(&interval("n", 0, &answers));
+    let expected = ["n".to_owned()];
+    let live = summary.result(&context(&expected)).tally;
+    assert_eq!(
+        (live.requests_per_second, live.drain_s),
+        (Some(100.0), None)
+    );
+    let mut end = last("n", 3, &answers);
+    let report = end.report.as_mut().unwrap();
+    (report.sending_ns, report.interval_end_ns) = (Some(500_000_000), 31_000_000_000);
+    summary.absorb(&end);
+    let result = summary.result(&context(&expected));
+    assert_eq!(result.tally.requests_per_second, Some(200.0));
+    assert_eq!(result.tally.sent_per_second, Some(200.0));
+    assert_eq!(result.tally.drain_s, Some(30.5));
+    assert!(result.series[0].partial);
+    // Another node that goes on beyond it.
+    summary.absorb(&interval("m", 0, &answers));
+    assert!(!summary.series(0)[0].partial);
+}
+
+#[test]
+fn reasons_and_addresses_are_those_of_all_nodes() {
+    let mut summary = Summary::default();
+    for node in ["a", "b"] {
+        let mut message = last(node, 0, &[5]);
+        let report = message.report.as_mut().unwrap();
+        report.reasons.note(ReasonKind::Read, "reset", 2);
+        report.reasons.note(ReasonKind::Read, node, 1);
+        report.addresses = [format!("{node}:80"), "c:80".to_owned()]
+            .into_iter()
+            .collect();
+        summary.absorb(&message);
+    }
+    let result = summary.result(&context(&["a".to_owned(), "b".to_owned()]));
+    let told: Vec<(&str, u64)> = result
+        .reasons
+        .iter()
+        .map(|reason| (reason.text.as_str(), reason.count))
+        .collect();
+    assert_eq!(told, [("reset", 4), ("a", 1), ("b", 1)]);
+    let addresses: Vec<&str> = result.addresses.iter().collect();
+    assert_eq!(addresses, ["a:80", "b:80", "c:80"]);
 }
 
 #[test]
@@ -225,7 +311,7 @@ fn a_foreign_node_is_shown_but_not_merged() {
     assert_eq!(summary.absorb(&message), Absorbed::Foreign);
     let expected = ["other".to_owned()];
     let result = summary.result(&Context {
-        planned_per_driver: Some(500),
+        plan: Plan::Each(500),
         ..context(&expected)
     });
     assert_eq!(result.coverage.unmerged_nodes, ["other"]);

@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::measure::{
-    ClockOffset, Connections, Counters, ErrorCounters, Health, LatencyFigures, Outcome,
+    Addresses, ClockOffset, Connections, Counters, ErrorCounters, Health, LatencyFigures, Outcome,
+    Reasons,
 };
+use crate::summary::fold::Totals;
 use crate::summary::series::SeriesRow;
-use crate::summary::{Statistics, Threshold, ThresholdResult, Verdict};
+use crate::summary::{Statistics, ThresholdResult, Verdict};
 use crate::units;
+use crate::workload::Threshold;
 
 /// What the reports themselves do not say.
 #[derive(Debug, Clone)]
@@ -24,14 +27,44 @@ pub struct Context<'a> {
     pub closed_loop: bool,
     /// Whether the run is over, so that what is missing now will stay missing.
     pub ended: bool,
-    /// Requests planned for each driver, where that is known before the run.
-    pub planned_per_driver: Option<u64>,
+    /// What each participant is to send, where that is known before the run.
+    pub plan: Plan<'a>,
     /// The participants, frozen when the run was armed.
     pub expected: &'a [String],
     /// The conditions on the result.
     pub thresholds: &'a [Threshold],
     /// The first second of the series that is wanted.
     pub series_from: u64,
+}
+
+/// What each participant is to send.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Plan<'a> {
+    /// Nobody knows before the run: what the nodes report is the plan.
+    #[default]
+    Unknown,
+    /// So many requests each.
+    Each(u64),
+    /// The share of each, in the order of [`Context::expected`].
+    Shares(&'a [u64]),
+}
+
+impl Plan<'_> {
+    /// The plan of the participant at this place; `None` where it is not known.
+    #[must_use]
+    pub fn of(&self, place: usize) -> Option<u64> {
+        match self {
+            Self::Unknown => None,
+            Self::Each(requests) => Some(*requests),
+            Self::Shares(shares) => shares.get(place).copied(),
+        }
+    }
+}
+
+impl From<Option<u64>> for Plan<'_> {
+    fn from(each: Option<u64>) -> Self {
+        each.map_or(Self::Unknown, Self::Each)
+    }
 }
 
 /// Bytes on the connections.
@@ -43,6 +76,20 @@ pub struct Bytes {
     pub received: u64,
 }
 
+/// Connections: how many came and went, and how evenly they were used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct ConnectionFigures {
+    /// See [`Counters::connections_opened`].
+    pub opened: u64,
+    /// See [`Counters::connections_lost`].
+    pub lost: u64,
+    /// See [`Counters::unsolicited`].
+    pub unsolicited: u64,
+    /// Of one node, when it has ended.
+    #[serde(flatten)]
+    pub spread: Option<Connections>,
+}
+
 /// The counts as the API shows them.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Tally {
@@ -52,26 +99,38 @@ pub struct Tally {
     pub offered: u64,
     /// See [`Counters::sent`].
     pub sent: u64,
+    /// See [`Counters::returned`].
+    pub returned: u64,
     /// See [`Counters::completed`].
     pub completed: u64,
     /// See [`Counters::ok`].
     pub ok: u64,
     /// See [`Counters::shed`].
     pub shed: u64,
+    /// See [`Counters::refused`].
+    pub refused: u64,
     /// See [`Counters::not_sent`].
     pub not_sent: u64,
+    /// See [`Counters::unknown`].
+    pub unknown: u64,
     /// See [`Counters::aborted`].
     pub aborted: u64,
     /// See [`Counters::warmup_sent`].
     pub warmup_sent: u64,
     /// By kind.
     pub errors: ErrorCounters,
+    /// Connections.
+    pub connections: ConnectionFigures,
     /// See [`Counters::connect_errors`].
     pub connect_errors: u64,
-    /// Throughput: ok answers a second of the run so far; `None` before the first report.
+    /// Throughput: ok answers a second of the sending window; `None` before the first report.
     pub requests_per_second: Option<f64>,
+    /// Sends a second of the sending window; `None` before the first report.
+    pub sent_per_second: Option<f64>,
     /// Length of the run so far, s.
     pub elapsed_s: f64,
+    /// How much of it came after the sending window, s; `None` as long as requests are sent.
+    pub drain_s: Option<f64>,
     /// See [`Counters::clamped`].
     pub clamped: u64,
     /// Complete answers by status.
@@ -80,23 +139,66 @@ pub struct Tally {
     pub bytes: Bytes,
 }
 
-impl Tally {
-    pub(super) fn new(counters: &Counters, planned: u64, end_ns: u64) -> Self {
-        let elapsed_s = units::ns_to_seconds(end_ns);
+/// The time that counts belong to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Span {
+    /// Length of the run so far, ns.
+    pub(super) end_ns: u64,
+    /// The part of it in which requests were sent.
+    pub(super) window_ns: u64,
+    /// Whether that part is over.
+    pub(super) is_sent: bool,
+}
+
+impl Span {
+    pub(super) fn of(totals: &Totals) -> Self {
         Self {
-            planned,
+            end_ns: totals.end_ns,
+            window_ns: totals.window_ns(),
+            is_sent: totals.sending_ns.is_some(),
+        }
+    }
+
+    /// The span of nodes that ran at the same time.
+    pub(super) fn join(self, other: Self) -> Self {
+        Self {
+            end_ns: self.end_ns.max(other.end_ns),
+            window_ns: self.window_ns.max(other.window_ns),
+            is_sent: self.is_sent && other.is_sent,
+        }
+    }
+}
+
+impl Tally {
+    pub(super) fn new(counters: &Counters, span: Span) -> Self {
+        let window_s = units::ns_to_seconds(span.window_ns);
+        let per_second = |count: u64| (span.window_ns > 0).then(|| count as f64 / window_s);
+        let drain_ns = span.end_ns.saturating_sub(span.window_ns);
+        Self {
+            planned: counters.planned,
             offered: counters.offered,
             sent: counters.sent,
+            returned: counters.returned,
             completed: counters.completed,
             ok: counters.ok,
             shed: counters.shed,
+            refused: counters.refused,
             not_sent: counters.not_sent,
+            unknown: counters.unknown,
             aborted: counters.aborted,
             warmup_sent: counters.warmup_sent,
             errors: counters.errors,
+            connections: ConnectionFigures {
+                opened: counters.connections_opened,
+                lost: counters.connections_lost,
+                unsolicited: counters.unsolicited,
+                spread: None,
+            },
             connect_errors: counters.connect_errors,
-            requests_per_second: (end_ns > 0).then(|| counters.ok as f64 / elapsed_s),
-            elapsed_s,
+            requests_per_second: per_second(counters.ok),
+            sent_per_second: per_second(counters.sent),
+            elapsed_s: units::ns_to_seconds(span.end_ns),
+            drain_s: span.is_sent.then(|| units::ns_to_seconds(drain_ns)),
             clamped: counters.clamped,
             status_codes: counters.status_codes.clone(),
             bytes: Bytes {
@@ -133,7 +235,8 @@ pub struct Coverage {
     pub reports_missing: u64,
     /// Which.
     pub missing: Vec<MissingReports>,
-    /// Participants that have not sent their last report; at the end of a run, the lost ones.
+    /// Participants that have not sent their last report; at the end of a run, the lost ones, of whose
+    /// plans the rest is [`Tally::unknown`].
     pub unfinished_nodes: Vec<String>,
     /// Nodes whose figures are shown but cannot be merged: they send no histograms.
     pub unmerged_nodes: Vec<String>,
@@ -183,6 +286,16 @@ pub struct NodeResult {
     pub release_lag: Statistics,
     /// Response times of errors.
     pub error_latency: Statistics,
+    /// Times to connect.
+    pub connect: Statistics,
+    /// Handshakes of TLS.
+    pub handshake: Statistics,
+    /// Times to the first byte of an answer.
+    pub first_byte: Statistics,
+    /// Why requests and connections failed.
+    pub reasons: Reasons,
+    /// Where the connections went; known at the end.
+    pub addresses: Addresses,
     /// Actual first send minus the common start and, where nodes are staggered, minus this node's
     /// place within the gap, ms.
     pub first_send_ms: Option<f64>,
@@ -190,8 +303,6 @@ pub struct NodeResult {
     pub clock: Option<ClockOffset>,
     /// Its own condition.
     pub health: Health,
-    /// Spread over the connections.
-    pub connections: Option<Connections>,
     /// The four numbers of a node of another implementation.
     pub foreign: Option<LatencyFigures>,
     /// Whether its numbers may be believed.
@@ -222,6 +333,16 @@ pub struct TestResult {
     pub release_lag: Statistics,
     /// Response times of errors, from the merged histogram.
     pub error_latency: Statistics,
+    /// Times to connect, from the merged histogram.
+    pub connect: Statistics,
+    /// Handshakes of TLS, from the merged histogram.
+    pub handshake: Statistics,
+    /// Times to the first byte of an answer, from the merged histogram.
+    pub first_byte: Statistics,
+    /// Why requests and connections failed, over all nodes.
+    pub reasons: Reasons,
+    /// Where the connections went, over all nodes; known at the end.
+    pub addresses: Addresses,
     /// Largest minus smallest first send over the nodes, ms; `None` with fewer than two.
     pub start_skew_ms: Option<f64>,
     /// Whether the numbers may be believed.

@@ -6,6 +6,7 @@ use super::*;
 use crate::histogram;
 use crate::measure::{LatencyFigures, Report};
 use crate::message::Metrics;
+use crate::summary::Judgement;
 
 #[test]
 fn the_curve_rises_from_the_smallest_to_the_largest() {
@@ -34,20 +35,25 @@ fn the_json_has_the_fields_of_the_contract() {
         state: "running",
         closed_loop: false,
         ended: false,
-        planned_per_driver: Some(5),
+        plan: Plan::Each(5),
         expected: &[],
         thresholds: &[],
         series_from: 0,
     };
     let json = serde_json::to_value(Summary::default().result(&context)).unwrap();
-    let fields = "test_id test_type state planned sent completed ok shed not_sent aborted errors \
-        connect_errors requests_per_second coverage metrics service release_lag status_codes bytes \
-        start_skew_ms verdict nodes series";
+    let fields = "test_id test_type state planned sent returned completed ok shed refused not_sent \
+        unknown aborted errors drain_s sent_per_second connections connect_errors \
+        requests_per_second coverage metrics service release_lag connect handshake first_byte \
+        status_codes bytes start_skew_ms verdict reasons addresses nodes series";
     for field in fields.split_whitespace() {
         assert!(json.get(field).is_some(), "{field} is missing");
     }
-    for field in ["write", "read", "timeout", "status", "malformed"] {
+    let kinds = "write read timeout status malformed stale unanswered";
+    for field in kinds.split_whitespace() {
         assert_eq!(json["errors"][field], 0);
+    }
+    for field in ["opened", "lost", "unsolicited"] {
+        assert_eq!(json["connections"][field], 0);
     }
     assert_eq!(
         json["metrics"]["p99_latency"],
@@ -99,7 +105,7 @@ fn counts_beyond_belief_are_added_up_all_the_same() {
         state: "partial",
         closed_loop: false,
         ended: true,
-        planned_per_driver: Some(5),
+        plan: Plan::Each(5),
         expected: &expected,
         thresholds: &[],
         series_from: 0,

@@ -3,10 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
-
-use super::Statistics;
-use crate::measure::Counters;
 use crate::units;
 
 /// A condition such as `p99<250ms`, `error_rate<0.1%` or `requests_per_second>=5000`.
@@ -14,25 +10,15 @@ use crate::units;
 pub struct Threshold {
     /// As it was written.
     text: String,
-    metric: Metric,
-    comparison: Comparison,
+    pub(crate) metric: Metric,
+    pub(crate) comparison: Comparison,
     /// In ms for latencies, a share for rates, a plain number for the rest.
-    bound: f64,
+    pub(crate) bound: f64,
 }
 
-/// A threshold held against a result.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ThresholdResult {
-    /// As it was written.
-    pub threshold: String,
-    /// What was measured, in ms, as a share, or a plain number; `None` without samples.
-    pub observed: Option<f64>,
-    /// Whether it holds. Without samples it does not.
-    pub pass: bool,
-}
-
+/// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Metric {
+pub(crate) enum Metric {
     Latency(Population, Figure),
     ErrorRate,
     ShedRate,
@@ -41,15 +27,17 @@ enum Metric {
     Ok,
 }
 
+/// Of which times.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Population {
+pub(crate) enum Population {
     Response,
     Service,
     ReleaseLag,
 }
 
+/// Which figure of them.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Figure {
+pub(crate) enum Figure {
     Min,
     Max,
     Mean,
@@ -62,82 +50,13 @@ enum Figure {
     P99_99,
 }
 
+/// How it is held against the bound.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Comparison {
+pub(crate) enum Comparison {
     Less,
     AtMost,
     More,
     AtLeast,
-}
-
-/// What thresholds are held against.
-pub(super) struct Measured<'a> {
-    pub(super) counters: &'a Counters,
-    pub(super) requests_per_second: Option<f64>,
-    pub(super) response: &'a Statistics,
-    pub(super) service: &'a Statistics,
-    pub(super) release_lag: &'a Statistics,
-}
-
-impl Threshold {
-    pub(super) fn evaluate(&self, measured: &Measured<'_>) -> ThresholdResult {
-        let observed = self.metric.observed(measured);
-        let pass = observed.is_some_and(|value| self.comparison.holds(value, self.bound));
-        ThresholdResult {
-            threshold: self.text.clone(),
-            observed,
-            pass,
-        }
-    }
-}
-
-impl Metric {
-    fn observed(self, measured: &Measured<'_>) -> Option<f64> {
-        let counters = measured.counters;
-        match self {
-            Self::Latency(population, figure) => {
-                let statistics = match population {
-                    Population::Response => measured.response,
-                    Population::Service => measured.service,
-                    Population::ReleaseLag => measured.release_lag,
-                };
-                figure.of(statistics)
-            }
-            Self::ErrorRate => (counters.sent > 0).then(|| counters.error_rate()),
-            Self::ShedRate => (counters.offered > 0).then(|| counters.shed_rate()),
-            Self::RequestsPerSecond => measured.requests_per_second,
-            Self::Errors => Some(counters.errors.total() as f64),
-            Self::Ok => Some(counters.ok as f64),
-        }
-    }
-}
-
-impl Figure {
-    fn of(self, statistics: &Statistics) -> Option<f64> {
-        match self {
-            Self::Min => statistics.min,
-            Self::Max => statistics.max,
-            Self::Mean => statistics.mean,
-            Self::Median => statistics.median,
-            Self::Stddev => statistics.stddev,
-            Self::P90 => statistics.p90,
-            Self::P95 => statistics.p95,
-            Self::P99 => statistics.p99,
-            Self::P99_9 => statistics.p99_9,
-            Self::P99_99 => statistics.p99_99,
-        }
-    }
-}
-
-impl Comparison {
-    fn holds(self, value: f64, bound: f64) -> bool {
-        match self {
-            Self::Less => value < bound,
-            Self::AtMost => value <= bound,
-            Self::More => value > bound,
-            Self::AtLeast => value >= bound,
-        }
-    }
 }
 
 impl fmt::Display for Threshold {
@@ -236,44 +155,6 @@ fn bound_of(metric: Metric, text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn thresholds_hold_or_do_not() {
-        let counters = Counters {
-            sent: 1000,
-            ok: 998,
-            offered: 1000,
-            ..Counters::default()
-        };
-        let response = Statistics {
-            p99: Some(12.0),
-            p99_9: Some(80.0),
-            ..Statistics::default()
-        };
-        let measured = Measured {
-            counters: &counters,
-            requests_per_second: Some(500.0),
-            response: &response,
-            service: &Statistics::default(),
-            release_lag: &Statistics::default(),
-        };
-        for (text, pass) in [
-            ("p99<250ms", true),
-            ("p99 <= 12ms", true),
-            ("p99<12ms", false),
-            ("p99.9<0.1s", true),
-            ("p99_9<50ms", false),
-            ("service_p99<1s", false),
-            ("error_rate<=0.1%", true),
-            ("requests_per_second>=500", true),
-            ("rps>500", false),
-            ("ok>997", true),
-        ] {
-            let threshold: Threshold = text.parse().unwrap();
-            let result = threshold.evaluate(&measured);
-            assert_eq!(result.pass, pass, "{text}: {result:?}");
-        }
-    }
 
     #[test]
     fn other_texts_are_refused_with_the_shape() {
