@@ -291,6 +291,7 @@ fn unsafe_code_is_forbidden_but_for_the_ring_and_the_affinity_of_the_driver() {
 /// Modules that are given the time, and do no input or output.
 const PURE: &[&str] = &[
     "proto/src/summary",
+    "proto/src/document",
     "proto/src/workload",
     "proto/src/measure",
     "proto/src/message",

@@ -134,7 +134,8 @@ impl OpenLoop {
 
 #[cfg(test)]
 mod tests {
-    use proto::workload::{Defaults, Params, TestType};
+    use proto::document::{Defaults, Params};
+    use proto::workload::TestType;
 
     use super::*;
 

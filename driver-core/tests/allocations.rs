@@ -19,7 +19,8 @@ use driver_core::load::Load;
 use driver_core::plan::Plan;
 use driver_core::recording::Collector;
 use proto::clock::monotonic_ns;
-use proto::workload::{Defaults, Params, TestType, Workload};
+use proto::document::{Defaults, Params};
+use proto::workload::{TestType, Workload};
 
 /// At most so many of glommio in two seconds.
 const EXECUTOR_ALLOCATIONS: u64 = 100;

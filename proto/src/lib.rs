@@ -4,8 +4,8 @@
 //! |---|---|
 //! | [`message`] | the five messages of the bus, one a [`topic`] |
 //! | [`codec`] | their JSON, encoded exactly and decoded liberally |
-//! | [`document`] | what people write: a test as one document, each error with its place |
-//! | [`workload`] | what load a test puts on its target: raw parameters, and their validated form |
+//! | [`document`] | what people write, checked once: the parameters of a test, a test as one document |
+//! | [`workload`] | what load a test puts on its target, in plain numbers: what drivers run |
 //! | [`measure`] | what was measured, in plain numbers: counts, reports, a clock's offset |
 //! | [`histogram`] | the one shape of latency histograms, and its V2-deflate form on the wire |
 //! | [`summary`] | the pure fold from reports to a result: merge, statistics, accounting, verdict |

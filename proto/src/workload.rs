@@ -1,18 +1,16 @@
-//! What load a test puts on its target: the raw parameters as people and messages write them
-//! ([`Params`]), and the validated form that everything runs on ([`Workload`]).
+//! What load a test puts on its target, in plain numbers: the validated form that everything runs on.
+//! What people write is [`crate::document`]'s.
 
 pub mod expectation;
 mod flow;
 mod load;
 mod mix;
-mod params;
 mod rate;
 mod scenario;
 mod share;
 mod target;
 mod template;
 pub(crate) mod threshold;
-mod validate;
 
 pub use expectation::{Check, Comparison, Extract, JsonPath, Pattern, Segment, StatusSet, Subject};
 pub use flow::{Flow, LOOPS_MAX, OnFail, Op, Step, Think};
@@ -20,20 +18,15 @@ pub use load::{
     Arrivals, Load, LoadStage, SESSIONS_MAX, STAGE_NS_MAX, SessionArrival, StageArrivals,
 };
 pub use mix::{CYCLE_MAX, Mix};
-pub use params::{InvalidParam, Params};
 pub use rate::{Rate, RateSpec, Stage};
 pub use scenario::{Column, DataSet, Pick, RowFormat, RowSource, Scenario};
 pub use share::{Part, mixed, next_random, share};
 pub use target::{Target, is_loopback};
 pub use template::{Escape, Field, Fill, Hole, Piece, RequestTemplate, Template};
 pub use threshold::Threshold;
-pub use validate::{
-    BODY_LEN_MAX, CONNECTIONS_MAX, Defaults, HEADERS_MAX, PIPELINE_MAX, REQUESTS_MAX,
-};
 
 use serde::{Deserialize, Serialize};
 
-use crate::message::TestConfig;
 use crate::units;
 
 /// The two kinds of test.
@@ -105,7 +98,7 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
-/// One driver's load, validated. Made by [`Workload::from_params`] or [`Workload::from_config`].
+/// One driver's load, validated. Made by [`Workload::from_params`] or `Workload::from_config`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Workload {
     /// The kind of test.
@@ -153,20 +146,6 @@ impl Workload {
         match self.arrival {
             Arrival::Bursts { gap_ns, .. } => units::ns_to_seconds(gap_ns),
             _ => 0.0,
-        }
-    }
-
-    /// The message that carries this workload.
-    #[must_use]
-    pub fn to_config(&self, test_id: &str) -> TestConfig {
-        let mut params = self.to_params();
-        let count = params.requests.take();
-        TestConfig {
-            test_id: test_id.to_owned(),
-            test_type: self.test_type,
-            test_message_delay: self.delay_s(),
-            message_count_per_driver: count.unwrap_or(0),
-            params,
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use fastrand::Rng;
 use orchestrator::control::{Command, Reply};
-use proto::workload::{Defaults, Params, TestType, Workload};
+use proto::document::{Defaults, Params};
+use proto::workload::{TestType, Workload};
 use serde_json::Value;
 
 use crate::bus::Bus;

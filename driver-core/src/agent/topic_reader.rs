@@ -257,8 +257,9 @@ fn read<T: DeserializeOwned>(mut record: Record) -> Result<T, DecodeError> {
 #[cfg(test)]
 mod tests {
     use proto::bus::EmbeddedBroker;
+    use proto::document::Params;
     use proto::message::{Message, TestConfig, Trigger, TriggerKind};
-    use proto::workload::{Params, TestType};
+    use proto::workload::TestType;
 
     use super::*;
 

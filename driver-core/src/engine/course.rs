@@ -196,7 +196,8 @@ impl Load {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use proto::workload::{Defaults, Params, TestType, Workload};
+    use proto::document::{Defaults, Params};
+    use proto::workload::{TestType, Workload};
 
     use super::*;
 

@@ -4,8 +4,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
+use proto::document::{Defaults, Params};
 use proto::units::{ns_to_ms, ns_to_seconds, parse_duration_ns};
-use proto::workload::{Defaults, Params, RateSpec, Stage, TestType, Workload};
+use proto::workload::{RateSpec, Stage, TestType, Workload};
 
 /// Longest body from a file, in bytes.
 const BODY_FILE_LEN_MAX: usize = 1 << 30;

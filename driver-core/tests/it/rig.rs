@@ -11,9 +11,10 @@ use driver_core::plan::Plan;
 use driver_core::recording::{Collector, CoreInterval};
 use driver_core::ring::Setup;
 use proto::clock::monotonic_ns;
+use proto::document::{Defaults, Params};
 use proto::histogram::Latencies;
 use proto::measure::{Counters, Outcome, Report, SecondRow};
-use proto::workload::{Defaults, Params, RateSpec, Stage, TestType, Workload};
+use proto::workload::{RateSpec, Stage, TestType, Workload};
 
 use crate::server::Server;
 

@@ -175,7 +175,7 @@ fn given(texts: &[String]) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use proto::workload::Params;
+    use proto::document::Params;
     use serde_json::json;
 
     use super::super::cli::{Cli, Command};

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use proto::document::InvalidParam;
 use proto::message::Metrics;
 use proto::summary::{Absorbed, Context, NodeSummary, Summary, TestResult};
-use proto::workload::{InvalidParam, Workload};
+use proto::workload::Workload;
 
 use super::TestRow;
 use super::run::{Phase, Run};

@@ -4,11 +4,12 @@ mod faults;
 mod lifecycle;
 mod orders;
 
+use proto::document::{Defaults, Params};
 use proto::histogram::{Latencies, SparseLatencies};
 use proto::measure::{Counters, LatencyFigures, Outcome, Report, SecondRow};
 use proto::message::{Heartbeat, Metrics, NodeState, Role, TestConfig, Trigger, TriggerKind};
 use proto::topic::Topic;
-use proto::workload::{Defaults, Params, TestType, Workload};
+use proto::workload::{TestType, Workload};
 
 use super::registry::NodeRecord;
 use super::run::{Phase, Run};

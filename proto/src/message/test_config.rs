@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::document::{Defaults, InvalidParam, Params};
 use crate::lenient::{self, Number, Text, Whole};
-use crate::workload::{Params, TestType};
+use crate::workload::{TestType, Workload};
 
 /// Requests of a driver when the config names no count (the reference's default).
 pub const DEFAULT_COUNT: u64 = 500;
@@ -33,6 +34,48 @@ pub struct TestConfig {
     pub params: Params,
 }
 
+impl Workload {
+    /// Checks a config from the wire, with the reference's defaults where it is silent.
+    ///
+    /// # Errors
+    /// [`InvalidParam`] as [`Self::from_params`].
+    pub fn from_config(config: &TestConfig, default_target: &str) -> Result<Self, InvalidParam> {
+        let count = config.message_count_per_driver;
+        let timed = config.params.duration_s.is_some() || config.params.stages.is_some();
+        let mut params = config.params.clone();
+        params.requests = if count == 0 && timed {
+            None
+        } else {
+            Some(count)
+        };
+        let defaults = Defaults {
+            target: default_target.to_owned(),
+            requests: count,
+            burst: DEFAULT_BURST,
+        };
+        Self::from_params(
+            config.test_type,
+            config.test_message_delay,
+            &params,
+            &defaults,
+        )
+    }
+
+    /// The message that carries this workload.
+    #[must_use]
+    pub fn to_config(&self, test_id: &str) -> TestConfig {
+        let mut params = self.to_params();
+        let count = params.requests.take();
+        TestConfig {
+            test_id: test_id.to_owned(),
+            test_type: self.test_type,
+            test_message_delay: self.delay_s(),
+            message_count_per_driver: count.unwrap_or(0),
+            params,
+        }
+    }
+}
+
 fn default_count() -> u64 {
     DEFAULT_COUNT
 }
@@ -52,3 +95,6 @@ fn whole_as_integer<S: Serializer>(seconds: &f64, serializer: S) -> Result<S::Ok
         serializer.serialize_f64(*seconds)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use proto::document::Params;
 use proto::histogram::{self, Latencies};
 use proto::measure::{
     ClockOffset, Connections, Counters, ErrorCounters, Health, LatencyFigures, Outcome, ReasonKind,
@@ -13,7 +14,7 @@ use proto::message::{
     ClockEcho, ClockProbe, Heartbeat, Metrics, NodeState, Register, Role, TestConfig, Trigger,
     TriggerKind,
 };
-use proto::workload::{Params, Rate, RateSpec, Stage, TestType};
+use proto::workload::{Rate, RateSpec, Stage, TestType};
 
 /// Any text: quotes, control characters, emoji.
 fn text() -> impl Strategy<Value = String> {

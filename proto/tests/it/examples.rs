@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use proto::document::Params;
 use proto::histogram::Latencies;
 use proto::measure::{
     Addresses, ClockOffset, Connections, Counters, ErrorCounters, Health, LatencyFigures, Outcome,
@@ -11,7 +12,7 @@ use proto::message::{
     ClockEcho, ClockProbe, Heartbeat, Metrics, NodeState, REGISTER_TYPE, Register, Role,
     TestConfig, Trigger, TriggerKind,
 };
-use proto::workload::{Params, TestType};
+use proto::workload::TestType;
 
 const TEST_ID: &str = "XVlBzgbaiCMRAjWwhTHc";
 const NODE_ID: &str = "driver-tcuAxhxK";

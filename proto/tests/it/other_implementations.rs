@@ -88,7 +88,7 @@ fn configs_come_with_numbers_as_text_and_without_a_count() {
             "{text}"
         );
         assert_eq!(message.message_count_per_driver, count, "{text}");
-        assert_eq!(message.params, proto::workload::Params::default(), "{text}");
+        assert_eq!(message.params, proto::document::Params::default(), "{text}");
     }
     assert_eq!(
         read::<TestConfig>(r#"{"test_id": 42, "test_type": "TSUNAMI"}"#).test_id,

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use crossbeam_channel::bounded;
 use proto::bus::{BusSettings, Publisher};
+use proto::document::Params;
 use proto::message::{NodeState, Trigger};
-use proto::workload::{Params, TestType};
+use proto::workload::TestType;
 
 use super::super::test_thread::silent_target;
 use super::*;

@@ -5,8 +5,9 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::unbounded;
+use proto::document::Params;
 use proto::message::TestConfig;
-use proto::workload::{Params, TestType};
+use proto::workload::TestType;
 use tempfile::TempDir;
 
 use super::*;

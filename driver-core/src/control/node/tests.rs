@@ -1,8 +1,9 @@
 //! The life of a node, message by message.
 
 use proptest::prelude::*;
+use proto::document::Params;
 use proto::message::TriggerKind;
-use proto::workload::{Params, TestType};
+use proto::workload::TestType;
 
 use super::*;
 

@@ -2,8 +2,9 @@
 
 use std::ops::RangeInclusive;
 
+use proto::document::{Defaults, InvalidParam, Params};
 use proto::units;
-use proto::workload::{Defaults, InvalidParam, Params, TestType, Workload};
+use proto::workload::{TestType, Workload};
 use serde_json::{Map, Value, json};
 
 use super::call::take_flag;

@@ -8,12 +8,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderName, HeaderValue, Method};
 
-use super::{
-    Arrival, InvalidParam, Limit, Params, RateSpec, Request, Stage, Target, TestType, Threshold,
-    Workload,
-};
-use crate::message::{DEFAULT_BURST, TestConfig};
+use super::{InvalidParam, Params};
 use crate::units;
+use crate::workload::{
+    Arrival, Limit, RateSpec, Request, Stage, Target, TestType, Threshold, Workload,
+};
 
 /// Most requests of one driver in one test.
 pub const REQUESTS_MAX: u64 = 1_000_000_000_000;
@@ -103,32 +102,6 @@ impl Workload {
             arrival,
         };
         Ok(workload)
-    }
-
-    /// Checks a config from the wire, with the reference's defaults where it is silent.
-    ///
-    /// # Errors
-    /// [`InvalidParam`] as [`Self::from_params`].
-    pub fn from_config(config: &TestConfig, default_target: &str) -> Checked<Self> {
-        let count = config.message_count_per_driver;
-        let timed = config.params.duration_s.is_some() || config.params.stages.is_some();
-        let mut params = config.params.clone();
-        params.requests = if count == 0 && timed {
-            None
-        } else {
-            Some(count)
-        };
-        let defaults = Defaults {
-            target: default_target.to_owned(),
-            requests: count,
-            burst: DEFAULT_BURST,
-        };
-        Self::from_params(
-            config.test_type,
-            config.test_message_delay,
-            &params,
-            &defaults,
-        )
     }
 
     /// The parameters that give this workload again, every default written out.

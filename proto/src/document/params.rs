@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::{RateSpec, Stage};
 use crate::lenient::{self, Number, Text, Truth, Whole};
+use crate::workload::{RateSpec, Stage};
 
 /// A parameter that is unknown, of the wrong type, or out of its range.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
