@@ -3,6 +3,7 @@
 //! | module | what it speaks |
 //! |---|---|
 //! | [`http1`] | HTTP/1.1: answers come in the order of the requests |
+//! | [`http2`] | HTTP/2: answers come as they please, told apart by their streams |
 //! | [`template`] | what a request is before a protocol compiles it |
 //!
 //! A protocol reads no clock and owns no socket. It gets every byte that came, in any split, and
@@ -10,6 +11,7 @@
 //! preface, acknowledgements, window updates) it appends to a buffer that it is handed.
 
 pub mod http1;
+pub mod http2;
 pub mod template;
 
 use std::fmt;

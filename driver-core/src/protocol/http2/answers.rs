@@ -1,0 +1,236 @@
+//! Answers as their frames bring them on: fields, data, the end, or none.
+
+use super::frame::{self, Code, Head, flag, kind};
+use super::hpack::Fault;
+use super::{Http2, Malformed, State};
+use crate::protocol::{Answered, Dropped, Sink};
+
+/// How much of an answer is taken before the peer's window is enlarged by it, in bytes: half of the
+/// window, so that it is never the limit.
+const CONSUMED_MAX: u32 = 1 << 30;
+
+/// Where we are in a DATA frame.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Data {
+    id: u32,
+    /// Whether the length of the padding comes next.
+    is_padded: bool,
+    /// Bytes of payload to come, padding left out once its length is known.
+    left: u32,
+    padding: u32,
+    ends: bool,
+}
+
+impl Http2 {
+    /// Takes a whole block of fields: of an interim answer, of the answer, or its trailers.
+    #[inline]
+    pub(super) fn fields<S: Sink>(
+        &mut self,
+        state: &mut State,
+        id: u32,
+        ends: bool,
+        block: &[u8],
+        out: &mut Vec<u8>,
+        sink: &mut S,
+    ) -> Result<(), Malformed> {
+        let is_open = S::WATCHES && state.streams.get(id).is_some();
+        let mut watch = |name: &[u8], value: &[u8]| {
+            if is_open {
+                sink.field(id, name, value);
+            }
+        };
+        let fields = if S::WATCHES {
+            state
+                .decoder
+                .read::<true>(block, &mut self.scratches, &mut watch)
+        } else {
+            state
+                .decoder
+                .read::<false>(block, &mut self.scratches, &mut watch)
+        };
+        let fields = fields.map_err(|fault| match fault {
+            Fault::Compression => Malformed::Compression,
+            Fault::TooLong => Malformed::BlockTooLong,
+        })?;
+        let Some(stream) = state.streams.get(id) else {
+            return state.late(kind::HEADERS, id);
+        };
+        state.inward.idle_frames = 0;
+        match (stream.status, fields.status) {
+            (0, Some(100 | 102..=199)) if !ends => {}
+            (0, Some(status @ 200..)) => stream.status = status,
+            (0, _) => return Err(Malformed::Status),
+            // Trailers end the answer.
+            (_, _) if ends => {}
+            (_, _) => return Err(Malformed::Order),
+        }
+        if !std::mem::replace(&mut stream.began, true) && !ends {
+            state.begin(id, sink);
+        }
+        if ends {
+            state.complete(id, out, sink);
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// A frame for a stream that is not open: the peer's fault, unless it may not know that yet.
+    pub(super) fn late(&self, kind: u8, id: u32) -> Result<(), Malformed> {
+        if self.streams.is_forgiven(id) {
+            return Ok(());
+        }
+        Err(Malformed::Closed { kind, id })
+    }
+
+    #[inline]
+    pub(super) fn begin_data<S: Sink>(
+        &mut self,
+        head: Head,
+        out: &mut Vec<u8>,
+        sink: &mut S,
+    ) -> Result<(), Malformed> {
+        let Head { length, id, .. } = head;
+        let ends = head.has(flag::END_STREAM);
+        self.consumed(length, out);
+        match self.streams.get(id) {
+            Some(stream) if stream.status == 0 => return Err(Malformed::Order),
+            Some(stream) => {
+                stream.consumed += length;
+                if stream.consumed >= CONSUMED_MAX && !ends {
+                    let consumed = std::mem::take(&mut stream.consumed);
+                    frame::write_number(kind::WINDOW_UPDATE, id, consumed, out);
+                }
+                if length > 0 || ends {
+                    self.inward.idle_frames = 0;
+                }
+            }
+            None => self.late(kind::DATA, id)?,
+        }
+        let data = Data {
+            id,
+            is_padded: head.has(flag::PADDED),
+            left: length,
+            padding: 0,
+            ends,
+        };
+        if length > 0 {
+            self.inward.data = Some(data);
+            return Ok(());
+        }
+        if data.is_padded {
+            return Err(Malformed::Padding);
+        }
+        self.end_data(data, out, sink);
+        Ok(())
+    }
+
+    /// Counts bytes of answers, whoever they were for, and lets the peer send as many again.
+    #[inline]
+    fn consumed(&mut self, length: u32, out: &mut Vec<u8>) {
+        self.consumed += length;
+        if self.consumed >= CONSUMED_MAX {
+            let consumed = std::mem::take(&mut self.consumed);
+            frame::write_number(kind::WINDOW_UPDATE, 0, consumed, out);
+        }
+    }
+
+    /// Takes what `bytes` hold of a DATA frame; returns the rest of them.
+    #[inline]
+    pub(super) fn data<'a, S: Sink>(
+        &mut self,
+        mut bytes: &'a [u8],
+        out: &mut Vec<u8>,
+        sink: &mut S,
+    ) -> Result<&'a [u8], Malformed> {
+        let Some(mut data) = self.inward.data.take() else {
+            return Ok(bytes);
+        };
+        if data.is_padded {
+            data.padding = u32::from(bytes[0]);
+            bytes = &bytes[1..];
+            data.is_padded = false;
+            let left = (data.left - 1).checked_sub(data.padding);
+            data.left = left.ok_or(Malformed::Padding)?;
+        }
+        let (body, rest) = bytes.split_at(bytes.len().min(data.left as usize));
+        data.left -= length(body);
+        if S::WATCHES && !body.is_empty() && self.streams.get(data.id).is_some() {
+            sink.body(data.id, body);
+        }
+        let (padding, rest) = rest.split_at(rest.len().min(data.padding as usize));
+        data.padding -= length(padding);
+        if data.left > 0 || data.padding > 0 {
+            self.inward.data = Some(data);
+        } else {
+            self.end_data(data, out, sink);
+        }
+        Ok(rest)
+    }
+
+    #[inline]
+    fn end_data<S: Sink>(&mut self, data: Data, out: &mut Vec<u8>, sink: &mut S) {
+        if data.ends {
+            self.complete(data.id, out, sink);
+        }
+    }
+
+    /// An answer has begun. It is told when the next one does or the bytes are read, since most end
+    /// before that.
+    pub(super) fn begin<S: Sink>(&mut self, id: u32, sink: &mut S) {
+        self.tell_begun(sink);
+        self.begun = id;
+    }
+
+    /// Tells of the answer that has begun, if it has not ended.
+    #[inline]
+    pub(super) fn tell_begun<S: Sink>(&mut self, sink: &mut S) {
+        if self.begun != 0 {
+            sink.began(std::mem::take(&mut self.begun));
+        }
+    }
+
+    /// An answer is complete.
+    #[inline]
+    pub(super) fn complete<S: Sink>(&mut self, id: u32, out: &mut Vec<u8>, sink: &mut S) {
+        let is_withdrawn = self.withdraw(id);
+        let stream = if is_withdrawn {
+            // Nobody has to read the rest of a request that is answered.
+            Self::reset(id, out);
+            self.streams.forgive(id)
+        } else {
+            self.streams.remove(id)
+        };
+        let Some(stream) = stream else { return };
+        if self.begun == id {
+            self.begun = 0;
+        }
+        sink.answered(Answered {
+            key: id,
+            status: stream.status,
+        });
+    }
+
+    pub(super) fn drop_stream<S: Sink>(&mut self, id: u32, code: Code, sink: &mut S) {
+        self.withdraw(id);
+        let Some(stream) = self.streams.forgive(id) else {
+            return;
+        };
+        if self.begun == id {
+            self.begun = 0;
+        }
+        // What has been answered in part cannot have been left alone.
+        let is_untouched = code == Code::REFUSED_STREAM && !stream.began;
+        let dropped = if is_untouched {
+            Dropped::Returned
+        } else {
+            Dropped::Reset(code.0)
+        };
+        sink.dropped(id, dropped);
+    }
+}
+
+/// The length of a piece of a frame.
+fn length(piece: &[u8]) -> u32 {
+    u32::try_from(piece.len()).expect("invariant: within a frame")
+}
