@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::codec;
+use crate::document::{Document, Node, Setting};
 use crate::message::{Heartbeat, Message, Metrics, Register, TestConfig, Trigger};
 use crate::summary::{Absorbed, Context, Plan, Summary};
 use crate::topic::Topic;
@@ -25,6 +26,22 @@ pub fn check_message(bytes: &[u8]) {
         Topic::Trigger => drop(reread::<Trigger>(bytes)),
         Topic::Metrics => reread(bytes).iter().for_each(check_fold),
         Topic::Heartbeat => drop(reread::<Heartbeat>(bytes)),
+    }
+}
+
+/// Reads `bytes` as the text of a document; one that is read is kept and read again.
+///
+/// # Panics
+/// When what is kept is another document: a bug.
+pub fn check_document(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let read = |text: &str| Document::read(text, Setting::default());
+    if let Ok(document) = read(text) {
+        let again = read(&document.to_json());
+        assert_eq!(again.as_ref(), Ok(&document), "not what was read");
+        assert!(Node::read(&document.to_masked_json()).is_ok(), "no YAML");
     }
 }
 
@@ -65,13 +82,25 @@ fn check_fold(metrics: &Metrics) {
 
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn the_corpus_of_the_fuzzer_holds() {
-        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/message");
-        let files: Vec<_> = std::fs::read_dir(directory).unwrap().collect();
-        assert!(files.len() >= 10, "{} files in {directory}", files.len());
+    use std::path::Path;
+
+    fn replay(corpus: &str, check: fn(&[u8])) {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let directory = root.join("fuzz/corpus").join(corpus);
+        let files: Vec<_> = std::fs::read_dir(&directory).unwrap().collect();
+        assert!(files.len() >= 5, "{} files of {corpus}", files.len());
         for file in files {
-            super::check_message(&std::fs::read(file.unwrap().path()).unwrap());
+            check(&std::fs::read(file.unwrap().path()).unwrap());
         }
+    }
+
+    #[test]
+    fn the_corpus_of_messages_holds() {
+        replay("message", super::check_message);
+    }
+
+    #[test]
+    fn the_corpus_of_documents_holds() {
+        replay("document", super::check_document);
     }
 }

@@ -19,7 +19,7 @@ pub use load::{
 };
 pub use mix::{CYCLE_MAX, Mix};
 pub use rate::{Rate, RateSpec, Stage};
-pub use scenario::{Column, DataSet, Pick, RowFormat, RowSource, Scenario};
+pub use scenario::{Column, DataSet, HttpChoice, Pick, RowFormat, RowSource, Scenario, Trust};
 pub use share::{Part, mixed, next_random, share};
 pub use target::{Target, is_loopback};
 pub use template::{Escape, Field, Fill, Hole, Piece, RequestTemplate, Template};

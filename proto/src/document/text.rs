@@ -9,7 +9,6 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 use serde::de::IgnoredAny;
-use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Number;
 
 use super::place::{Place, Problem};
@@ -142,10 +141,39 @@ impl Node {
         entries.push((key, node));
     }
 
-    /// The tree as JSON, on one line.
+    /// The tree as JSON, on one line; numbers as they were written.
     #[must_use]
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("invariant: nothing in a tree is refused by JSON")
+        let mut out = String::new();
+        self.write_json(&mut out);
+        out
+    }
+
+    fn write_json(&self, out: &mut String) {
+        match &self.value {
+            Value::Scalar(scalar) => match scalar.json_token() {
+                Some(token) => out.push_str(token),
+                None => out.push_str(&quoted(&scalar.text)),
+            },
+            Value::List(nodes) => {
+                out.push('[');
+                for (index, node) in nodes.iter().enumerate() {
+                    out.push_str(if index > 0 { "," } else { "" });
+                    node.write_json(out);
+                }
+                out.push(']');
+            }
+            Value::Map(entries) => {
+                out.push('{');
+                for (index, (key, node)) in entries.iter().enumerate() {
+                    out.push_str(if index > 0 { "," } else { "" });
+                    out.push_str(&quoted(&key.name));
+                    out.push(':');
+                    node.write_json(out);
+                }
+                out.push('}');
+            }
+        }
     }
 
     /// What kind of value it is, for people.
@@ -185,6 +213,19 @@ impl Scalar {
         serde_json::from_str::<Number>(&self.text).ok()
     }
 
+    /// The value as JSON, unless it is a text; a number as it was written.
+    #[must_use]
+    pub fn json_token(&self) -> Option<&str> {
+        if self.is_null() {
+            return Some("null");
+        }
+        match self.as_bool() {
+            Some(true) => Some("true"),
+            Some(false) => Some("false"),
+            None => self.as_number().map(|_| self.text.as_str()),
+        }
+    }
+
     fn kind(&self) -> &'static str {
         if self.is_null() {
             "nothing"
@@ -194,36 +235,6 @@ impl Scalar {
             "a number"
         } else {
             "a text"
-        }
-    }
-}
-
-impl Serialize for Node {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.value {
-            Value::Scalar(scalar) => scalar.serialize(serializer),
-            Value::List(nodes) => serializer.collect_seq(nodes),
-            Value::Map(entries) => {
-                let mut map = serializer.serialize_map(Some(entries.len()))?;
-                for (key, node) in entries {
-                    map.serialize_entry(&key.name, node)?;
-                }
-                map.end()
-            }
-        }
-    }
-}
-
-impl Serialize for Scalar {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.is_null() {
-            serializer.serialize_unit()
-        } else if let Some(truth) = self.as_bool() {
-            serializer.serialize_bool(truth)
-        } else if let Some(number) = self.as_number() {
-            number.serialize(serializer)
-        } else {
-            serializer.serialize_str(&self.text)
         }
     }
 }
@@ -396,6 +407,10 @@ impl Names {
     }
 }
 
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).expect("invariant: every text is JSON")
+}
+
 const NAME_IS_TEXT: &str = "a name is a text, not a list or a map";
 
 fn problem(place: Place, error: impl Into<String>) -> Problem {
@@ -495,7 +510,7 @@ mod tests {
     fn quoted_values_are_texts() {
         assert_eq!(
             json("[1, '1', true, 'true', ~, '', 1.50, 0x1F, -0, 1e3]"),
-            r#"[1,"1",true,"true",null,"",1.5,"0x1F",-0.0,1000.0]"#
+            r#"[1,"1",true,"true",null,"",1.50,"0x1F",-0,1e3]"#
         );
     }
 

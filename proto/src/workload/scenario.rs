@@ -32,6 +32,39 @@ pub struct Scenario {
     pub pipeline: u32,
     /// From the intended send: a request that cannot be sent by then is shed, ns.
     pub deadline_ns: Option<u64>,
+    /// Which HTTP is spoken.
+    pub http: HttpChoice,
+    /// Requests after which a connection is closed; `None` for no such limit.
+    pub requests_per_connection: Option<u32>,
+    /// How `https` targets are trusted.
+    pub trust: Trust,
+}
+
+/// Which HTTP is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HttpChoice {
+    /// What ALPN gives; HTTP/1.1 without TLS.
+    #[default]
+    Auto,
+    /// HTTP/1.1.
+    One,
+    /// HTTP/2, and nothing else.
+    Two,
+    /// HTTP/2 without TLS, known beforehand.
+    ClearTwo,
+}
+
+/// How the certificates of a target are judged.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Trust {
+    /// The file of [`Scenario::files`] with the only authorities to trust; `None` for the system's.
+    pub authorities: Option<usize>,
+    /// Whether any certificate is taken.
+    pub is_insecure: bool,
+    /// The name that the certificate has to be for; `None` for that of the URL.
+    pub server_name: Option<String>,
+    /// The client certificate that drivers have under this name.
+    pub client: Option<String>,
 }
 
 /// Rows of values.

@@ -95,8 +95,11 @@ pub enum Escape {
     Header,
     /// As a part of a URL: all but unreserved characters percent-encoded (RFC 6570, `{x}`).
     UrlPart,
-    /// As (the beginning of) a path: reserved characters and `%xx` stay (RFC 6570, `{+x}`).
+    /// As any part of a URL that is one already: reserved characters and `%xx` stay (RFC 6570,
+    /// `{+x}`).
     Url,
+    /// As the beginning of a path: as [`Escape::Url`], and only what begins with `/`.
+    Path,
     /// As a value of a form (`application/x-www-form-urlencoded`).
     Form,
     /// Within the quotes of a JSON string.
@@ -190,7 +193,7 @@ impl Escape {
         match self {
             Self::Nothing | Self::Header => out.extend_from_slice(value),
             Self::UrlPart => percent(value, out, is_unreserved),
-            Self::Url => url(value, out),
+            Self::Url | Self::Path => url(value, out),
             Self::Form => form(value, out),
             Self::Json => json(value, out),
         }
@@ -201,6 +204,7 @@ impl Escape {
     pub fn takes(self, value: &[u8]) -> bool {
         match self {
             Self::Header => value.iter().all(|byte| is_field_byte(*byte)),
+            Self::Path => value.starts_with(b"/"),
             _ => true,
         }
     }
