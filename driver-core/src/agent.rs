@@ -17,7 +17,6 @@ mod inbox;
 mod test_thread;
 mod topic_reader;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 use proto::bus::{self, BusError};
 use proto::log;
-use proto::workload::Target;
+use proto::workload::AllowedTarget;
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use thiserror::Error;
@@ -63,14 +62,15 @@ pub struct AgentOptions {
         default_value = "http://127.0.0.1:8000/"
     )]
     pub target: String,
-    /// Target beyond loopback that this driver may load, host or host:port; may be repeated
+    /// Target beyond loopback that this driver may load: host, *.suffix, address or network (CIDR),
+    /// each with :port or without; may be repeated
     #[arg(
         long = "allow-target",
         env = "ALLOW_TARGET",
         value_name = "HOST[:PORT]",
         value_delimiter = ','
     )]
-    pub allow_targets: Vec<String>,
+    pub allow_targets: Vec<AllowedTarget>,
 }
 
 /// Why the driver cannot work.
@@ -147,57 +147,9 @@ pub fn run(options: &AgentOptions) -> Result<(), AgentError> {
     Ok(())
 }
 
-/// Whether a target may be loaded: loopback always, others only when they were allowed by name.
-/// Checked here although the orchestrator checks too: whoever can write to the broker could ask.
-fn is_allowed(target: &Target, allowed: &[String]) -> bool {
-    let names = |allowed: &str| {
-        let (host, port) = split_port(allowed);
-        host.eq_ignore_ascii_case(&target.host) && port.is_none_or(|port| port == target.port)
-    };
-    target.is_loopback() || allowed.iter().any(|allowed| names(allowed.trim()))
-}
-
-/// Splits `host`, `host:port`, `[v6]:port` and a bare IPv6 address.
-fn split_port(text: &str) -> (&str, Option<u16>) {
-    if text.parse::<IpAddr>().is_ok() {
-        return (text, None);
-    }
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if port.parse::<u16>().is_ok() => (host, port.parse().ok()),
-        _ => (text, None),
-    };
-    (host.trim_start_matches('[').trim_end_matches(']'), port)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_loopback_and_named_targets_are_allowed() {
-        let target = |url: &str| Target::parse(url).unwrap();
-        let allowed = [
-            "10.0.0.1".to_owned(),
-            "web:8080".to_owned(),
-            "[fd00::1]:80".to_owned(),
-        ];
-        for url in [
-            "http://localhost:1/",
-            "http://10.0.0.1:5/",
-            "http://WEB:8080/",
-            "http://[fd00::1]/",
-        ] {
-            assert!(is_allowed(&target(url), &allowed), "{url}");
-        }
-        for url in [
-            "http://10.0.0.2/",
-            "http://web:81/",
-            "http://[fd00::2]/",
-            "http://localhost.evil/",
-        ] {
-            assert!(!is_allowed(&target(url), &allowed), "{url}");
-        }
-    }
 
     #[test]
     fn a_node_id_is_safe_as_a_folder() {

@@ -1,6 +1,7 @@
 //! What load a test puts on its target, in plain numbers: the validated form that everything runs on.
 //! What people write is [`crate::document`]'s.
 
+mod allowed_target;
 pub mod expectation;
 mod flow;
 mod load;
@@ -12,6 +13,7 @@ mod target;
 mod template;
 pub(crate) mod threshold;
 
+pub use allowed_target::AllowedTarget;
 pub use expectation::{Check, Comparison, Extract, JsonPath, Pattern, Segment, StatusSet, Subject};
 pub use flow::{Flow, LOOPS_MAX, OnFail, Op, Step, Think};
 pub use load::{

@@ -11,10 +11,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use proto::clock::{self, Anchor};
 use proto::measure::{ClockOffset, Report};
 use proto::message::TestConfig;
-use proto::workload::Workload;
+use proto::workload::{AllowedTarget, Workload};
 
 use super::inbox::{Inbound, TestEvent};
-use super::is_allowed;
 use crate::load::{FollowOptions, Follower, Load, Phase, Stopper, follow};
 use crate::plan::Plan;
 use crate::plan::Schedule;
@@ -39,7 +38,7 @@ pub(super) struct Settings {
     pub(super) cpus: Vec<usize>,
     pub(super) logs: PathBuf,
     pub(super) default_target: String,
-    pub(super) allow_targets: Vec<String>,
+    pub(super) allow_targets: Vec<AllowedTarget>,
 }
 
 /// The control thread's hold on a test.
@@ -183,7 +182,7 @@ impl Work {
     fn load(&self, intervals: &Sender<CoreInterval>) -> Result<(Workload, Load), String> {
         let workload = Workload::from_config(&self.config, &self.settings.default_target)
             .map_err(|error| error.to_string())?;
-        if !is_allowed(&workload.target, &self.settings.allow_targets) {
+        if !workload.target.is_admitted_by(&self.settings.allow_targets) {
             let host = &workload.target.host;
             return Err(format!(
                 "the target {host} is beyond loopback and not allowed on this driver; start it \

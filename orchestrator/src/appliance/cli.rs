@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use proto::bus;
+use proto::workload::AllowedTarget;
 
 use super::broker::BrokerChoice;
 
@@ -75,14 +76,15 @@ pub struct UpOptions {
     /// Target of tests that name none [default: the test server]
     #[arg(long, value_name = "URL")]
     pub target: Option<String>,
-    /// Target beyond loopback that may be loaded, host or host:port; may be repeated
+    /// Target beyond loopback that may be loaded: host, *.suffix, address or network (CIDR), each
+    /// with :port or without; may be repeated
     #[arg(
         long = "allow-target",
         env = "ALLOW_TARGET",
         value_name = "HOST[:PORT]",
         value_delimiter = ','
     )]
-    pub allow_targets: Vec<String>,
+    pub allow_targets: Vec<AllowedTarget>,
     /// Any librdkafka property for the orchestrator and the drivers; may be repeated
     #[arg(long = "kafka-property", value_name = "NAME=VALUE", value_parser = bus::parse_property)]
     pub kafka_properties: Vec<(String, String)>,

@@ -126,7 +126,7 @@ fn shared(options: &UpOptions) -> Vec<String> {
     let target = options.target.as_deref().unwrap_or(&own);
     let mut arguments = owned(&["--target", target]);
     for allowed in &options.allow_targets {
-        arguments.extend(owned(&["--allow-target", allowed]));
+        arguments.extend(owned(&["--allow-target", &allowed.to_string()]));
     }
     for (name, value) in &options.kafka_properties {
         arguments.extend(owned(&["--kafka-property", &format!("{name}={value}")]));

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-
-use crate::rest::access::AllowedTarget;
+use proto::workload::AllowedTarget;
 
 /// The control plane of dlts: REST API and dashboard, registry, merged statistics, store.
 ///
@@ -44,9 +43,10 @@ pub struct Options {
     )]
     pub target: String,
 
-    /// A target beyond this machine that may be loaded; repeatable
+    /// A target beyond this machine that may be loaded: host, *.suffix, address or network (CIDR);
+    /// repeatable
     #[arg(
-        long, value_name = "HOST[:PORT]", value_parser = AllowedTarget::parse,
+        long, value_name = "HOST[:PORT]",
         env = "DLTS_ALLOW_TARGET", value_delimiter = ',', action = clap::ArgAction::Append
     )]
     pub allow_target: Vec<AllowedTarget>,
