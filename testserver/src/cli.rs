@@ -39,6 +39,9 @@ pub struct Options {
 const AFTER_HELP: &str = "\
 Routes: /  /?delay=5ms&size=1k&status=503  /metric  /metrics  /ping
 Distributions: /?delay=1ms:90,20ms:10 delays one answer in ten by 20 ms.
+Capacity, shared by all connections: /?queue=1ms serves one request at a time, 1 ms each, in turn;
+  /?queue=1ms&collapse=100:5:1s takes 5 ms each once more than 100 are there, until none was for 1 s;
+  /?bucket=1000:50 answers 1000 a second, bursts of 50, others with 503; &over=429; &over=delay.
 Ends on SIGTERM or SIGINT. Exit codes: 0 ended by a signal, 1 cannot serve, 2 usage.";
 
 fn parse_address(text: &str) -> Result<SocketAddr, String> {

@@ -15,8 +15,9 @@
 //! |---|---|
 //! | `/` | `Hello World` |
 //! | `/?delay=5ms&size=1k&status=503` | that status after that delay with a body of that many bytes |
+//! | `/?queue=1ms`, `/?bucket=1000:50` | as told, within a capacity that all connections share |
 //! | `/metric` | the number of requests that the server was sent, without `/metric` and `/metrics` |
-//! | `/metrics` | Prometheus text: requests, responses by status, body bytes, connections |
+//! | `/metrics` | Prometheus text: requests, responses by status, body bytes, connections, capacity |
 //! | `/ping` | `{"message":"pong"}` |
 //! | anything else | 404 with a JSON error; it is counted |
 //!
@@ -29,6 +30,17 @@
 //! `delay=1ms:90,20ms:10` delays one answer in ten by 20 ms. A value without a weight has weight 1.
 //! See [`query`] for units and ranges. An invalid query is answered 400 with a JSON error that names
 //! the value and the allowed range.
+//!
+//! ## A known capacity
+//!
+//! Whoever searches for the capacity of a server wants one whose capacity is known. `queue=1ms` is a
+//! single server with a service time of 1 ms and one queue: 1000 requests a second, and, if they come
+//! by chance, the waits of M/D/1. With `collapse=100:5:1s` it breaks under overload: once more than
+//! 100 requests are there each takes 5 ms, until nobody was there for a second. `bucket=1000:50` is
+//! a limit as gateways have it, with `503` or a delay (`over=`) for the rest. See [`capacity`] for
+//! how they are kept, and [`query`] for ranges. Requests that are pipelined on one connection come
+//! to the queue one after the other, each when the one before it was served. Who goes away while
+//! waiting keeps the place.
 //!
 //! ## Limits, most of them `may_minihttp` 0.1.11's
 //!
@@ -60,6 +72,7 @@
 //! could.
 #![forbid(unsafe_code)]
 
+pub mod capacity;
 pub mod cli;
 pub mod counters;
 pub mod nodelay;

@@ -2,14 +2,15 @@
 
 use std::fmt::Write;
 
+use crate::capacity::Figures;
 use crate::counters::Totals;
 
 /// The content type of the exposition format that [`render`] writes.
 pub const CONTENT_TYPE: &str = "Content-Type: text/plain; version=0.0.4; charset=utf-8";
 
-/// Renders the totals.
+/// Renders the totals, and what queue and bucket counted.
 #[must_use]
-pub fn render(totals: &Totals) -> String {
+pub fn render(totals: &Totals, capacity: &Figures) -> String {
     let mut text = String::with_capacity(1024);
     let mut single = |name: &str, kind: &str, help: &str, value: u64| {
         family(&mut text, name, kind, help);
@@ -45,6 +46,30 @@ pub fn render(totals: &Totals) -> String {
         "Connections open now.",
         totals.connections_open,
     );
+    single(
+        "testserver_queued",
+        "gauge",
+        "Requests at the server that queue= stands for, or waiting for it, now.",
+        capacity.queued,
+    );
+    single(
+        "testserver_queued_max",
+        "gauge",
+        "The most of them that there ever were.",
+        capacity.queued_max,
+    );
+    single(
+        "testserver_collapses_total",
+        "counter",
+        "Times that the queue collapsed.",
+        capacity.collapses,
+    );
+    single(
+        "testserver_refusals_total",
+        "counter",
+        "Requests refused by the bucket, or for too long a wait.",
+        capacity.refusals,
+    );
     responses(&mut text, totals);
     text
 }
@@ -71,7 +96,7 @@ mod tests {
             responses: vec![(200, 6), (503, 1)],
             ..Totals::default()
         };
-        let text = render(&totals);
+        let text = render(&totals, &Figures::default());
         assert!(text.ends_with('\n'));
         let mut family = "";
         for line in text.lines() {

@@ -5,8 +5,16 @@
 //! | `delay` | a number with `ns`, `us`, `ms` or `s`: `5ms`, `0.5s` | 0 to 60 s | none |
 //! | `size` | bytes, or a number with `k` (1024) or `m` (1024²) | 0 to 128m | `Hello World` |
 //! | `status` | a status code | 200 to 599 | 200 |
+//! | `queue` | time that the server needs for the request, one at a time | 0 to 60 s | none |
+//! | `collapse` | `requests:factor:calm`: what the queue does when it gets too long | 1:2 to 1000000:1000, 0 to 60 s | it does not |
+//! | `bucket` | tokens a second, and how many it holds: `1000`, `1000:50` | 0.001 to 1000000, 1 to 1000000 | none; holds 1 |
+//! | `over` | what a request without a token gets: a status, or `delay` | 200 to 599 | 503 |
 //!
-//! Each value may be a distribution, `value:weight` separated by commas; up to 16 values, weights
+//! The last four are about capacity, which all requests share: see [`crate::capacity`]. `delay` goes
+//! by while others are served, `queue` does not. A request first needs its token, then its turn in
+//! the queue, then its delay.
+//!
+//! Each value of the first four may be a distribution, `value:weight` separated by commas; up to 16 values, weights
 //! from 1 (the default) to 1000000. `&` separates the keys, each may be given once; `%3A` and the
 //! like are decoded.
 //!
@@ -25,8 +33,13 @@
     reason = "amounts are whole and within their range when they become integers"
 )]
 
+mod limits;
+
 use std::borrow::Cow;
 use std::time::Duration;
+
+use crate::capacity::{Collapse, Limit, Over};
+pub use limits::{BUCKET_DEPTH_MAX, BUCKET_RATE_MAX, COLLAPSE_ABOVE_MAX, COLLAPSE_FACTOR_MAX};
 
 /// The lowest status that can be asked for; 1xx are no final answers.
 pub const STATUS_MIN: u16 = 200;
@@ -42,7 +55,7 @@ pub const VALUES_MAX: usize = 16;
 pub const WEIGHT_MAX: u32 = 1_000_000;
 
 /// What the answer shall be; `None` where the query says nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// How long to wait before answering.
     pub delay: Option<Weighted<Duration>>,
@@ -50,6 +63,14 @@ pub struct Plan {
     pub size: Option<Weighted<usize>>,
     /// The status code.
     pub status: Option<Weighted<u16>>,
+    /// How long the only server that all requests share needs for this one.
+    pub queue: Option<Weighted<Duration>>,
+    /// When that server becomes slow.
+    pub collapse: Option<Collapse>,
+    /// How many requests there may be a second.
+    pub bucket: Option<Limit>,
+    /// What those beyond that get.
+    pub over: Option<Over>,
 }
 
 /// Values with weights.
@@ -65,7 +86,9 @@ const _: () = assert!(VALUES_MAX as u64 * WEIGHT_MAX as u64 <= u32::MAX as u64);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// A key that means nothing here.
-    #[error("'{0}' is no parameter; there are delay, size and status")]
+    #[error(
+        "'{0}' is no parameter; there are delay, size, status, queue, collapse, bucket and over"
+    )]
     UnknownKey(String),
     /// A key without `=`.
     #[error("'{0}' has no value; write it as {0}=VALUE")]
@@ -73,6 +96,17 @@ pub enum QueryError {
     /// The same key twice.
     #[error("{0} is given twice; for several values write {0}=A:1,B:1")]
     Twice(&'static str),
+    /// The same key twice, of those that have one value.
+    #[error("{0} is given twice; give it once")]
+    Again(&'static str),
+    /// A key that means nothing without another.
+    #[error("{key} means nothing without {without}; give both, or neither")]
+    Alone {
+        /// The parameter.
+        key: &'static str,
+        /// The one that it belongs to.
+        without: &'static str,
+    },
     /// Not a number with a unit that the key knows.
     #[error("{key} '{value}' is not {expected}")]
     Malformed {
@@ -131,9 +165,23 @@ pub fn parse(query: &str) -> Result<Plan, QueryError> {
             "delay" => set(&mut plan.delay, &DELAY, value)?,
             "size" => set(&mut plan.size, &SIZE, value)?,
             "status" => set(&mut plan.status, &STATUS, value)?,
+            "queue" => set(&mut plan.queue, &QUEUE, value)?,
+            "collapse" => set_once(&mut plan.collapse, "collapse", limits::collapse(value)?)?,
+            "bucket" => set_once(&mut plan.bucket, "bucket", limits::bucket(value)?)?,
+            "over" => set_once(&mut plan.over, "over", limits::over(value)?)?,
             _ => return Err(QueryError::UnknownKey(key.to_owned())),
         }
     }
+    needs(
+        plan.collapse.is_none() || plan.queue.is_some(),
+        "collapse",
+        "queue",
+    )?;
+    needs(
+        plan.over.is_none() || plan.bucket.is_some(),
+        "over",
+        "bucket",
+    )?;
     Ok(plan)
 }
 
@@ -185,6 +233,11 @@ const DELAY: Key<Duration> = Key {
     make: |ns| Duration::from_nanos(ns as u64),
 };
 
+const QUEUE: Key<Duration> = Key {
+    name: "queue",
+    ..DELAY
+};
+
 const SIZE: Key<usize> = Key {
     name: "size",
     units: &[("k", 1024.0), ("m", 1024.0 * 1024.0), ("", 1.0)],
@@ -204,6 +257,21 @@ const STATUS: Key<u16> = Key {
     range: "200 to 599",
     make: |code| code as u16,
 };
+
+fn needs(is_met: bool, key: &'static str, without: &'static str) -> Result<(), QueryError> {
+    if is_met {
+        Ok(())
+    } else {
+        Err(QueryError::Alone { key, without })
+    }
+}
+
+fn set_once<T>(slot: &mut Option<T>, key: &'static str, value: T) -> Result<(), QueryError> {
+    if slot.replace(value).is_some() {
+        return Err(QueryError::Again(key));
+    }
+    Ok(())
+}
 
 fn set<T>(slot: &mut Option<Weighted<T>>, key: &Key<T>, text: &str) -> Result<(), QueryError> {
     if slot.is_some() {
@@ -262,16 +330,37 @@ impl<T> Key<T> {
     fn amount(&self, text: &str) -> Option<f64> {
         let stripped = |&(unit, factor): &(&str, f64)| Some((text.strip_suffix(unit)?, factor));
         let (number, factor) = self.units.iter().find_map(stripped)?;
-        // `parse` alone would also take "inf", "1e3" and "+1".
-        let plain = number
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'.');
-        if plain {
-            number.parse::<f64>().ok().map(|number| number * factor)
-        } else {
-            None
+        plain_number(number).map(|number| number * factor)
+    }
+}
+
+impl QueryError {
+    /// The same about a part of another key's value.
+    fn of(self, name: &'static str) -> Self {
+        match self {
+            Self::Malformed {
+                value, expected, ..
+            } => Self::Malformed {
+                key: name,
+                value,
+                expected,
+            },
+            Self::OutOfRange { value, range, .. } => Self::OutOfRange {
+                key: name,
+                value,
+                range,
+            },
+            other => other,
         }
     }
+}
+
+/// A number that is not negative. `parse` alone would also take "inf", "1e3" and "+1".
+fn plain_number(text: &str) -> Option<f64> {
+    let is_plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    is_plain.then(|| text.parse().ok()).flatten()
 }
 
 fn decode(text: &str) -> Result<Cow<'_, str>, QueryError> {

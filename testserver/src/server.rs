@@ -9,6 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::{Value, json};
 
+use crate::capacity::Capacity;
 use crate::cli::{Options, WORKERS_MAX};
 use crate::counters::Counters;
 use crate::nodelay;
@@ -80,6 +81,7 @@ impl Server {
         let counters = Arc::new(Counters::new(workers));
         let factory = Factory {
             counters: Arc::clone(&counters),
+            capacity: Arc::new(Capacity::new()),
         };
         let _listener = factory
             .start(address)

@@ -6,10 +6,12 @@
 use std::io::{self, BufRead, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use may_minihttp::{HttpService, HttpServiceFactory, Request, Response};
 use serde_json::json;
 
+use crate::capacity::{Capacity, Over};
 use crate::counters::{Counters, PLAIN_BODY, Shard};
 use crate::prometheus;
 use crate::query::{self, Plan, QueryError, Weighted};
@@ -24,12 +26,15 @@ const KEEP_ALIVE: &str = "Connection: keep-alive";
 pub struct Factory {
     /// The counters that all connections add to.
     pub counters: Arc<Counters>,
+    /// The capacity that all connections share.
+    pub capacity: Arc<Capacity>,
 }
 
 /// One connection's view of the server.
 #[derive(Debug)]
 pub struct Service {
     counters: Arc<Counters>,
+    capacity: Arc<Capacity>,
     descriptor: usize,
     random: fastrand::Rng,
     /// The last query, read: a load test sends the same one again and again.
@@ -55,6 +60,7 @@ impl HttpServiceFactory for Factory {
         self.counters.shard(descriptor).count_opened();
         Service {
             counters: Arc::clone(&self.counters),
+            capacity: Arc::clone(&self.capacity),
             descriptor,
             random: fastrand::Rng::new(),
             told: (String::new(), Plan::default()),
@@ -116,7 +122,7 @@ impl Service {
             "/metric" => Answer::reading(TEXT, self.counters.requests().to_string()),
             "/metrics" => Answer::reading(
                 prometheus::CONTENT_TYPE,
-                prometheus::render(&self.counters.totals()),
+                prometheus::render(&self.counters.totals(), &self.capacity.figures()),
             ),
             _ => Answer::error(404, &format!("no such path: {path}"), PATHS),
         }
@@ -127,6 +133,14 @@ impl Service {
             self.told = (query.to_owned(), query::parse(query)?);
         }
         let plan = &self.told.1;
+        if let Err(status) = wait_for_turn(plan, &self.capacity, &mut self.random) {
+            return Ok(Answer {
+                status,
+                content_type: TEXT,
+                body: Body::Static(REFUSED_BODY),
+                counted: true,
+            });
+        }
         if let Some(delay) = draw(plan.delay.as_ref(), &mut self.random) {
             may::coroutine::sleep(delay);
         }
@@ -178,6 +192,36 @@ impl Service {
     }
 }
 
+/// Waits for a token and for a turn, as far as the plan asks for them. The error is the status of
+/// the refusal.
+fn wait_for_turn(plan: &Plan, capacity: &Capacity, random: &mut fastrand::Rng) -> Result<(), u16> {
+    if let Some(limit) = plan.bucket {
+        let over = plan.over.unwrap_or(Over::Status(OVERLOADED));
+        let status = match over {
+            Over::Status(status) => status,
+            Over::Delay => OVERLOADED,
+        };
+        sleep(capacity.take_token(limit, over).ok_or(status)?);
+    }
+    if let Some(service) = draw(plan.queue.as_ref(), random) {
+        sleep(
+            capacity
+                .join_queue(service, plan.collapse)
+                .ok_or(OVERLOADED)?,
+        );
+    }
+    Ok(())
+}
+
+fn sleep(time: Duration) {
+    if !time.is_zero() {
+        may::coroutine::sleep(time);
+    }
+}
+
+/// The status of a refusal that nobody gave another one.
+const OVERLOADED: u16 = 503;
+const REFUSED_BODY: &str = "Over Capacity";
 const PATHS: &str = "there are /, /metric, /metrics and /ping";
 
 impl Answer {
@@ -219,8 +263,9 @@ impl Body {
 }
 
 fn refusal(error: &QueryError) -> Answer {
-    const HINT: &str = "delay 0 to 60s, size 0 to 128m, status 200 to 599; \
-                        a distribution is written delay=1ms:90,20ms:10";
+    const HINT: &str = "delay and queue 0 to 60s, size 0 to 128m, status 200 to 599; \
+                        a distribution is written delay=1ms:90,20ms:10; \
+                        queue=1ms&collapse=100:5:1s, bucket=1000:50&over=503";
     Answer::error(400, &error.to_string(), HINT)
 }
 

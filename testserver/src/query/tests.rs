@@ -24,6 +24,21 @@ fn values_are_read_with_their_units() {
 }
 
 #[test]
+fn capacity_is_read_in_its_parts() {
+    let plan = parse("queue=1ms&collapse=100:5:1s&bucket=1000:50&over=delay").unwrap();
+    assert_eq!(plan.queue.unwrap().pick(0), Duration::from_millis(1));
+    let collapse = plan.collapse.unwrap();
+    assert_eq!((collapse.above, collapse.factor), (100, 5));
+    assert_eq!(collapse.calm, Duration::from_secs(1));
+    let bucket = plan.bucket.unwrap();
+    assert_eq!((bucket.rate, bucket.depth), (1000.0, 50));
+    assert_eq!(plan.over, Some(Over::Delay));
+    let plan = parse("bucket=0.5&over=429").unwrap();
+    assert_eq!(plan.bucket.unwrap().depth, 1);
+    assert_eq!(plan.over, Some(Over::Status(429)));
+}
+
+#[test]
 fn percent_encoding_is_decoded() {
     assert_eq!(
         parse("delay=1ms%3A90%2C20ms%3a10"),
@@ -36,7 +51,7 @@ fn wrong_queries_are_refused_by_name_value_and_range() {
     for (query, message) in [
         (
             "wait=1",
-            "'wait' is no parameter; there are delay, size and status",
+            "'wait' is no parameter; there are delay, size, status, queue, collapse, bucket and over",
         ),
         ("delay", "'delay' has no value; write it as delay=VALUE"),
         (
@@ -67,6 +82,38 @@ fn wrong_queries_are_refused_by_name_value_and_range() {
         (
             "size=1:x",
             "the weight 'x' of size '1' is not within 1 to 1000000",
+        ),
+        ("queue=61s", "queue '61s' is not within 0 to 60s"),
+        (
+            "queue=1ms&collapse=5:2",
+            "collapse '5:2' is not requests:factor:calm, such as 100:5:1s",
+        ),
+        (
+            "queue=1ms&collapse=5:1:1s",
+            "collapse '1' is not within 2 to 1000 times",
+        ),
+        (
+            "queue=1ms&collapse=5:2:1",
+            "collapse '1' is not a number with the unit ns, us, ms or s, such as 5ms",
+        ),
+        (
+            "collapse=5:2:1s",
+            "collapse means nothing without queue; give both, or neither",
+        ),
+        (
+            "bucket=-1",
+            "bucket '-1' is not tokens a second, such as 1000, or with what it holds: 1000:50",
+        ),
+        (
+            "bucket=0",
+            "bucket '0' is not within 0.001 to 1000000 a second",
+        ),
+        ("bucket=1:0", "bucket '0' is not within 1 to 1000000 tokens"),
+        ("bucket=1&over=199", "over '199' is not within 200 to 599"),
+        ("bucket=1&bucket=2", "bucket is given twice; give it once"),
+        (
+            "over=delay",
+            "over means nothing without bucket; give both, or neither",
         ),
         (
             "size=1%",
@@ -103,7 +150,7 @@ proptest! {
     }
 
     #[test]
-    fn hostile_queries_never_panic(query in "(delay|size|status|%|[&=:,.0-9a-z%é]){0,40}") {
+    fn hostile_queries_never_panic(query in "(delay|size|status|queue|bucket|collapse|over|%|[&=:,.0-9a-z%é]){0,40}") {
         if let Ok(plan) = parse(&query) {
             prop_assert!(plan.delay.is_none_or(|delay| delay.pick(delay.total() - 1) <= DELAY_MAX));
             prop_assert!(plan.size.is_none_or(|size| size.pick(0) <= SIZE_MAX));

@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod answers;
+mod capacity;
 mod lifecycle;
 mod process;
