@@ -299,6 +299,7 @@ const PURE: &[&str] = &[
     "driver-core/src/plan",
     "driver-core/src/control",
     "driver-core/src/protocol",
+    "driver-core/src/transport",
     "driver-core/src/recording/node_report.rs",
     "orchestrator/src/control.rs",
     "orchestrator/src/control/",

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`plan`] | when each request is intended: a node's share of a test, each core's share of that |
 //! | [`protocol`] | requests into bytes, and bytes into answers |
+//! | [`transport`] | plain bytes into those of the socket, and back: plain, TLS |
 //! | [`recording`] | what a core measures, merged into the node's reports and written to its logs |
 //! | [`ring`] | the submission ring of one core; with `affinity` the only place near `unsafe` |
 //! | [`engine`] | the loop of one core |
@@ -26,3 +27,4 @@ pub mod plan;
 pub mod protocol;
 pub mod recording;
 pub mod ring;
+pub mod transport;
