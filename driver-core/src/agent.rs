@@ -43,21 +43,21 @@ pub struct AgentOptions {
     #[arg(long = "kafka-property", value_name = "NAME=VALUE", value_parser = bus::parse_property)]
     pub kafka_properties: Vec<(String, String)>,
     /// Orchestrator address, host:port; asked for the broker when --kafka is not given
-    #[arg(long, env = "ORCHESTRATOR", value_name = "HOST:PORT")]
+    #[arg(long, env = "DLTS_ORCHESTRATOR", value_name = "HOST:PORT")]
     pub orchestrator: Option<String>,
     /// Unique id of this driver; generated when not given
-    #[arg(long, env = "NODE_ID", value_name = "ID", value_parser = node_id)]
+    #[arg(long, env = "DLTS_NODE_ID", value_name = "ID", value_parser = node_id)]
     pub node_id: Option<String>,
     /// CPUs to load from, such as 0,2 or 1-3; all that the process may use when not given
-    #[arg(long, env = "CORES", value_name = "LIST")]
+    #[arg(long, env = "DLTS_CORES", value_name = "LIST")]
     pub cores: Option<String>,
     /// Folder of the per-core metric logs
-    #[arg(long, env = "LOGS", value_name = "DIR", default_value = "logs")]
+    #[arg(long, env = "DLTS_LOGS", value_name = "DIR", default_value = "logs")]
     pub logs: PathBuf,
     /// Target of tests that name none
     #[arg(
         long,
-        env = "TARGET",
+        env = "DLTS_TARGET",
         value_name = "URL",
         default_value = "http://127.0.0.1:8000/"
     )]
@@ -66,7 +66,7 @@ pub struct AgentOptions {
     /// each with :port or without; may be repeated
     #[arg(
         long = "allow-target",
-        env = "ALLOW_TARGET",
+        env = "DLTS_ALLOW_TARGET",
         value_name = "HOST[:PORT]",
         value_delimiter = ','
     )]

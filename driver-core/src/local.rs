@@ -2,11 +2,11 @@
 //! a plan with one participant, whose reports go through the same fold into the same result.
 
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, bounded, select};
 use proto::clock::{Anchor, monotonic_ns};
 use proto::id;
 use proto::measure::{LatencyFigures, Report};
@@ -14,19 +14,22 @@ use proto::message::Metrics;
 use proto::summary::{Context, Judgement, Summary, TestResult};
 use proto::units::NS_PER_MS;
 use proto::workload::Workload;
+use thiserror::Error;
 
 use crate::affinity;
 use crate::load::{
     FollowOptions, Follower, Load, LoadOutcome, PrepareError, follow, probe_machine,
 };
 use crate::plan::Plan;
-use crate::recording::{Collector, CoreInterval};
+use crate::recording::{Collector, CoreInterval, CoreLog};
 
 mod args;
+mod interrupts;
 mod progress;
 mod text;
 
 pub use args::RunArgs;
+use interrupts::Interrupts;
 use progress::Progress;
 
 /// From the moment that all is ready to the start, so that every core waits for it.
@@ -43,65 +46,116 @@ mod exit {
     pub(super) const INTERRUPTED: u8 = 130;
 }
 
-/// Runs the load that the arguments describe, and prints its result.
-#[must_use]
-pub fn run(args: &RunArgs) -> ExitCode {
-    let cpus = affinity::choose(args.cores.as_deref()).map_err(|error| format!("--cores {error}"));
-    let (workload, cpus) = match args.workload().and_then(|workload| Ok((workload, cpus?))) {
-        Ok(checked) => checked,
-        Err(problem) => {
-            eprintln!("error: {problem}");
-            return ExitCode::from(exit::USAGE);
-        }
-    };
-    match Run::new(workload, cpus) {
-        Ok(run) => run.run(args).print(args),
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(exit::ERROR)
+/// Why a run has no result.
+#[derive(Debug, Error)]
+enum RunError {
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    #[error("--logs {}: {source}; name a folder that can be written", folder.display())]
+    Logs { folder: PathBuf, source: io::Error },
+    #[error("interrupted before the start; nothing was sent")]
+    Interrupted,
+}
+
+impl RunError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => exit::USAGE,
+            Self::Prepare(_) | Self::Logs { .. } => exit::ERROR,
+            Self::Interrupted => exit::INTERRUPTED,
         }
     }
 }
 
+/// Runs the load that the arguments describe, and prints its result.
+#[must_use]
+pub fn run(args: &RunArgs) -> ExitCode {
+    match try_run(args) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn try_run(args: &RunArgs) -> Result<u8, RunError> {
+    let system = |error: io::Error| PrepareError::System(error.to_string());
+    let interrupts = Interrupts::watch().map_err(system)?;
+    let workload = args.workload().map_err(RunError::Usage)?;
+    let cpus = affinity::choose(args.cores.as_deref());
+    let cpus = cpus.map_err(|error| RunError::Usage(format!("--cores {error}")))?;
+    let plan = Plan::new(workload);
+    if let Some(folder) = &args.logs {
+        try_logs(folder, plan.cores(cpus.len()))?;
+    }
+    let run = Run::new(plan, cpus, &interrupts)?;
+    let done = run.run(args, &interrupts);
+    interrupts.let_go();
+    Ok(done.print(args))
+}
+
+/// Opens the logs once, so that a run whose logs cannot be written does not begin.
+fn try_logs(folder: &Path, cores: usize) -> Result<(), RunError> {
+    let opened = (0..cores).try_for_each(|core| CoreLog::open(folder, core).map(drop));
+    opened.map_err(|source| RunError::Logs {
+        folder: folder.to_owned(),
+        source,
+    })
+}
+
 /// One run, from its preparation to its result.
 struct Run {
-    workload: Workload,
+    plan: Plan,
     cpus: Vec<usize>,
     load: Load,
     intervals: Receiver<CoreInterval>,
-    interrupted: Arc<AtomicBool>,
 }
 
 /// What a run left.
 struct Done {
     result: TestResult,
     outcome: LoadOutcome,
+    /// Why the logs are incomplete.
+    logs_failed: Option<String>,
 }
 
 impl Run {
-    fn new(workload: Workload, cpus: Vec<usize>) -> Result<Self, PrepareError> {
-        // The executors take a ring for granted and would panic.
-        probe_machine(&cpus)?;
-        let plan = Plan::new(workload.clone());
+    /// Prepares on a thread of its own: names and connections may take long, and whoever interrupts
+    /// the run waits for neither. What that thread began then ends with the process.
+    fn new(plan: Plan, cpus: Vec<usize>, interrupts: &Interrupts) -> Result<Self, RunError> {
         let (give, intervals) = bounded(INTERVALS_MAX * cpus.len());
-        let interrupted = Arc::new(AtomicBool::new(false));
-        for signal in [libc::SIGINT, libc::SIGTERM] {
-            signal_hook::flag::register(signal, Arc::clone(&interrupted))
-                .map_err(|error| PrepareError::System(error.to_string()))?;
-        }
-        let load = Load::prepare(&plan, &cpus, &give)?;
+        let (say, prepared) = bounded(1);
+        let (of_thread, on) = (plan.clone(), cpus.clone());
+        let prepare = move || {
+            // The executors take a ring for granted and would panic.
+            let load = probe_machine(&on).and_then(|_| Load::prepare(&of_thread, &on, &give));
+            let _ = say.send(load);
+        };
+        thread::Builder::new()
+            .name("prepare".to_owned())
+            .spawn(prepare)
+            .map_err(|error| PrepareError::System(error.to_string()))?;
+        let load = select! {
+            recv(prepared) -> load => load.unwrap_or_else(|_| {
+                Err(PrepareError::System("the preparation panicked: a bug".to_owned()))
+            })?,
+            recv(interrupts.first()) -> _ => return Err(RunError::Interrupted),
+        };
         Ok(Self {
-            workload,
+            plan,
             cpus,
             load,
             intervals,
-            interrupted,
         })
     }
 
-    fn run(self, args: &RunArgs) -> Done {
-        let progress = Progress::new(&self.workload, args.json);
-        progress.banner(&text::banner(&self.workload, &self.load, &self.cpus));
+    fn run(self, args: &RunArgs, interrupts: &Interrupts) -> Done {
+        let workload = self.plan.workload();
+        let progress = Progress::new(workload, args.json);
+        progress.banner(&text::banner(workload, &self.load, &self.cpus));
         let start_ns = monotonic_ns() + LEAD_NS;
         let options = FollowOptions {
             test_id: id::new_test_id(),
@@ -115,30 +169,33 @@ impl Run {
             test_id: options.test_id.clone(),
             summary: Summary::default(),
             progress,
-            interrupted: self.interrupted,
+            interrupts,
+            logs_failed: None,
         };
         self.load.start(start_ns);
         let outcome = follow(options, self.load, &self.intervals, &mut reports);
         reports.progress.finish();
         Done {
-            result: reports.result(&self.workload, &outcome),
+            result: reports.result(workload, &outcome),
             outcome,
+            logs_failed: reports.logs_failed,
         }
     }
 }
 
 /// Takes the reports and keeps the books.
-struct Reports {
+struct Reports<'a> {
     test_id: String,
     summary: Summary,
     progress: Progress,
-    interrupted: Arc<AtomicBool>,
+    interrupts: &'a Interrupts,
+    logs_failed: Option<String>,
 }
 
 /// The one participant's name.
 const NODE: &str = "local";
 
-impl Follower for Reports {
+impl Follower for Reports<'_> {
     fn report(&mut self, report: Report, so_far: &Collector) {
         if !report.last {
             self.progress.show(&report, so_far.counters());
@@ -155,13 +212,17 @@ impl Follower for Reports {
 
     fn look(&mut self, load: &Load) {
         self.progress.tick();
-        if self.interrupted.load(Ordering::Relaxed) {
+        if self.interrupts.first().try_recv().is_ok() {
             load.stop();
         }
     }
+
+    fn logs_failed(&mut self, error: &io::Error) {
+        self.logs_failed.get_or_insert_with(|| error.to_string());
+    }
 }
 
-impl Reports {
+impl Reports<'_> {
     fn result(&self, workload: &Workload, outcome: &LoadOutcome) -> TestResult {
         let state = match (&outcome.failed, outcome.stopped) {
             (Some(_), _) => "failed",
@@ -183,7 +244,8 @@ impl Reports {
 }
 
 impl Done {
-    fn print(&self, args: &RunArgs) -> ExitCode {
+    /// Prints the result; the exit code.
+    fn print(&self, args: &RunArgs) -> u8 {
         let text = if args.json {
             let mut line = proto::codec::encode(&self.result);
             line.push(b'\n');
@@ -191,16 +253,25 @@ impl Done {
         } else {
             text::summary(&self.result).into_bytes()
         };
-        // Whoever closed the pipe does not want to read it; the exit code says the rest.
-        let _ = io::stdout().lock().write_all(&text);
-        ExitCode::from(self.exit_code())
+        if let Some(reason) = &self.logs_failed {
+            eprintln!("error: the logs are incomplete: {reason}");
+        }
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(&text).and_then(|()| stdout.flush()) {
+            // Whoever closed the pipe does not want to read it; the exit code says the rest.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                eprintln!("error: the result cannot be written: {error}");
+                exit::ERROR
+            }
+            _ => self.exit_code(),
+        }
     }
 
     /// The first that applies: interrupted, failed, incomplete or invalid, a threshold breached.
     fn exit_code(&self) -> u8 {
         if self.outcome.stopped {
             exit::INTERRUPTED
-        } else if self.outcome.failed.is_some() {
+        } else if self.outcome.failed.is_some() || self.logs_failed.is_some() {
             exit::ERROR
         } else if !self.result.is_complete() || self.result.verdict.verdict == Judgement::Invalid {
             exit::INVALID

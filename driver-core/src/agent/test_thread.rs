@@ -3,15 +3,18 @@
 //! There is one load at a time: a test's thread begins by waiting for the end of the one before it.
 //! So that this is not long, a test can be let go of while it still prepares.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use proto::clock::{self, Anchor};
+use proto::log;
 use proto::measure::{ClockOffset, Report};
 use proto::message::TestConfig;
 use proto::workload::{AllowedTarget, Workload};
+use serde_json::json;
 
 use super::inbox::{Inbound, TestEvent};
 use crate::load::{FollowOptions, Follower, Load, Phase, Stopper, follow};
@@ -242,6 +245,12 @@ impl Follower for Reporter<'_> {
             report: Box::new(report),
             figures: so_far.figures(),
         });
+    }
+
+    fn logs_failed(&mut self, error: &io::Error) {
+        let remedy = "make room, or start the driver with --logs in a folder that can be written";
+        let fields = json!({"test_id": self.work.config.test_id, "reason": error.to_string(), "remedy": remedy});
+        log::warn("logs_unwritable", fields);
     }
 
     fn look(&mut self, load: &Load) {

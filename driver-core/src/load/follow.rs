@@ -2,6 +2,7 @@
 //! watches their CPUs, and passes the node's reports on. The same for a driver in a cluster and
 //! for a run on its own.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ pub struct FollowOptions {
     pub clock: Option<ClockOffset>,
 }
 
-/// Who follows a following.
+/// Who is told how a load goes on.
 pub trait Follower {
     /// A report: every interval's, and the last one. The collector knows the run so far.
     fn report(&mut self, report: Report, so_far: &Collector);
@@ -38,6 +39,9 @@ pub trait Follower {
     fn look(&mut self, load: &Load) {
         let _ = load;
     }
+
+    /// The logs of the cores cannot be written from here on; said once.
+    fn logs_failed(&mut self, error: &io::Error);
 }
 
 /// How often a [`Follower`] gets to look at the load.
@@ -51,10 +55,17 @@ pub fn follow(
     follower: &mut impl Follower,
 ) -> LoadOutcome {
     let mut following = Following::new(options, load.cores());
+    if let Err(error) = following.open_logs() {
+        following.count_dropped();
+        follower.logs_failed(&error);
+    }
     loop {
         follower.look(&load);
         match intervals.recv_timeout(LOOK_EVERY) {
             Ok(interval) => {
+                if let Err(error) = following.log(&interval) {
+                    follower.logs_failed(&error);
+                }
                 if let Some(report) = following.absorb(&interval) {
                     follower.report(report, &following.collector);
                 }
@@ -86,23 +97,13 @@ struct Following {
     watched: u64,
     spin_shares: Vec<f64>,
     logs: Vec<CoreLog>,
+    logs_failed: bool,
 }
 
 impl Following {
     fn new(options: FollowOptions, cores: usize) -> Self {
-        let mut collector = Collector::new(cores);
+        let collector = Collector::new(cores);
         let cpus: Vec<usize> = options.cpus.iter().copied().take(cores).collect();
-        let logs = open_logs(&options, cores).unwrap_or_else(|error| {
-            proto::log::warn(
-                "logs_unwritable",
-                serde_json::json!({"reason": error.to_string()}),
-            );
-            collector.observe(&Health {
-                dropped: 1,
-                ..Health::default()
-            });
-            Vec::new()
-        });
         let watch = CpuWatch::new(&cpus);
         Self {
             options,
@@ -110,14 +111,28 @@ impl Following {
             watch,
             watched: 0,
             spin_shares: vec![0.0; cores],
-            logs,
+            logs: Vec::new(),
+            logs_failed: false,
         }
+    }
+
+    fn open_logs(&mut self) -> io::Result<()> {
+        let Some(directory) = &self.options.logs else {
+            return Ok(());
+        };
+        let open = |core| {
+            let mut log = CoreLog::open(directory, core)?;
+            log.begin(&self.options.test_id, self.options.start_unix_ns)?;
+            Ok(log)
+        };
+        let logs: io::Result<_> = (0..self.spin_shares.len()).map(open).collect();
+        self.logs = logs?;
+        Ok(())
     }
 
     fn absorb(&mut self, interval: &CoreInterval) -> Option<Report> {
         let wall_ns = interval.end_ns.saturating_sub(interval.start_ns);
         self.spin_shares[interval.core] = spin_share(&interval.health, wall_ns);
-        self.log(interval);
         // Once a second, with the first core that hands it over.
         if interval.second >= self.watched {
             self.watched = interval.second + 1;
@@ -128,17 +143,25 @@ impl Following {
         Some(self.stamped(report))
     }
 
-    /// A line that cannot be written is counted, not waited for.
-    fn log(&mut self, interval: &CoreInterval) {
+    /// A line that cannot be written is counted, not waited for. The first error is returned.
+    fn log(&mut self, interval: &CoreInterval) -> io::Result<()> {
         let Some(log) = self.logs.get_mut(interval.core) else {
-            return;
+            return Ok(());
         };
-        if log.write(&self.options.test_id, interval).is_err() {
-            self.collector.observe(&Health {
-                dropped: 1,
-                ..Health::default()
-            });
+        let written = log.write(&self.options.test_id, interval);
+        if written.is_err() {
+            self.count_dropped();
         }
+        let is_known = self.logs_failed;
+        self.logs_failed |= written.is_err();
+        if is_known { Ok(()) } else { written }
+    }
+
+    fn count_dropped(&mut self) {
+        self.collector.observe(&Health {
+            dropped: 1,
+            ..Health::default()
+        });
     }
 
     /// Adds what the node was told of its clock, and takes its intended place within the gap out of
@@ -152,16 +175,4 @@ impl Following {
             ..report
         }
     }
-}
-
-fn open_logs(options: &FollowOptions, cores: usize) -> std::io::Result<Vec<CoreLog>> {
-    let Some(directory) = &options.logs else {
-        return Ok(Vec::new());
-    };
-    let open = |core| {
-        let mut log = CoreLog::open(directory, core)?;
-        log.begin(&options.test_id, options.start_unix_ns)?;
-        Ok(log)
-    };
-    (0..cores).map(open).collect()
 }

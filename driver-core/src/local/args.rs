@@ -1,7 +1,7 @@
 //! The command line of `driver run`. What a value may be is checked by `proto::workload`, so that a
 //! local run, the API and the wire agree.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 use proto::document::{Defaults, Params};
@@ -52,7 +52,7 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "N")]
     pub pipeline: Option<u64>,
     /// CPUs to load from, such as 0,2 or 1-3 [default: all that this process may use]
-    #[arg(long, env = "CORES", value_name = "LIST")]
+    #[arg(long, env = "DLTS_CORES", value_name = "LIST")]
     pub cores: Option<String>,
     /// HTTP method [default: GET, or POST with a body]
     #[arg(short = 'X', long, value_name = "METHOD")]
@@ -60,8 +60,8 @@ pub struct RunArgs {
     /// A header field, such as 'Accept: text/html'; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
     pub headers: Vec<(String, String)>,
-    /// The body
-    #[arg(long, value_name = "TEXT")]
+    /// The body; @FILE for what is in a file
+    #[arg(long, value_name = "TEXT|@FILE")]
     pub body: Option<String>,
     /// A file with the body
     #[arg(long, value_name = "FILE", conflicts_with = "body")]
@@ -136,15 +136,15 @@ impl RunArgs {
     }
 
     fn body(&self) -> Result<Option<Vec<u8>>, String> {
-        match &self.body_file {
+        let file = self.body.as_deref().and_then(|body| body.strip_prefix('@'));
+        match self.body_file.as_deref().or(file.map(Path::new)) {
             Some(path) => {
-                let body = std::fs::read(path).map_err(|error| {
-                    format!("body-file: {} cannot be read: {error}", path.display())
-                })?;
+                let body = std::fs::read(path)
+                    .map_err(|error| format!("body: {} cannot be read: {error}", path.display()))?;
                 if body.len() > BODY_FILE_LEN_MAX {
                     let (name, len) = (path.display(), body.len());
                     return Err(format!(
-                        "body-file: {name} has {len} bytes; give one of at most {BODY_FILE_LEN_MAX}"
+                        "body: {name} has {len} bytes; give one of at most {BODY_FILE_LEN_MAX}"
                     ));
                 }
                 Ok(Some(body))
@@ -233,6 +233,8 @@ mod tests {
             (vec!["--header", "nonsense"], "colon"),
             (vec!["--duration", "soon"], "duration"),
             (vec!["--body-file", "/nowhere"], "/nowhere"),
+            (vec!["--body", "@/nowhere"], "/nowhere"),
+            (vec!["--timeout", "1us"], "steps of a millisecond"),
         ] {
             let error = workload(&args).unwrap_err();
             assert!(error.contains(word), "{args:?}: {error}");
@@ -247,5 +249,41 @@ mod tests {
             ("POST", &b"a=b"[..])
         );
         assert_eq!(load.request.headers, [("X-A".to_owned(), "1".to_owned())]);
+    }
+
+    #[test]
+    fn a_body_comes_from_a_file_by_either_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("body");
+        std::fs::write(&path, b"\0\xff").unwrap();
+        let path = path.to_str().unwrap();
+        for args in [["--body-file", path], ["--body", &format!("@{path}")]] {
+            assert_eq!(workload(&args).unwrap().request.body, b"\0\xff");
+        }
+    }
+
+    #[test]
+    fn every_time_is_written_alike() {
+        let times = ["1500ms", "1.5s", "1.5", "0.025m"];
+        for time in times {
+            let load = workload(&[
+                "--timeout",
+                time,
+                "-d",
+                time,
+                "--warmup",
+                time,
+                "--deadline",
+                time,
+            ]);
+            let load = load.unwrap();
+            let all = [
+                Some(load.timeout_ns),
+                load.limit.duration_ns,
+                load.deadline_ns,
+            ];
+            assert_eq!(all, [Some(1_500_000_000); 3], "{time}");
+            assert_eq!(load.warmup_ns, 1_500_000_000, "{time}");
+        }
     }
 }

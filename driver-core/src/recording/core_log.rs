@@ -71,6 +71,8 @@ impl CoreLog {
         let seconds = ns_to_seconds(start_unix_ns);
         let log = &mut self.histograms;
         writeln!(log, "#[Histogram log format version 1.3]")?;
+        // An id is whatever a message says: it must not begin a line of its own.
+        let test_id = test_id.escape_debug();
         writeln!(log, "#[test {test_id}; values in ns, Interval_Max in ms]")?;
         writeln!(log, "#[StartTime: {seconds:.3} (seconds since epoch)]")?;
         writeln!(log, "#[BaseTime: {seconds:.3} (seconds since epoch)]")?;
@@ -178,5 +180,19 @@ mod tests {
         assert_eq!(line["ok"], 3);
         let max_ms = line["response"]["max_latency"].as_f64().unwrap();
         assert!((max_ms - 2.0).abs() < 0.01, "{max_ms} ms");
+    }
+
+    #[test]
+    fn an_id_with_line_ends_forges_no_lines() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut log = CoreLog::open(directory.path(), 0).unwrap();
+        log.begin("a\nTag=response,0,1,1,forged\r\n", 0).unwrap();
+        drop(log);
+        let text = std::fs::read_to_string(directory.path().join("core-0.hlog")).unwrap();
+        assert_eq!(text.lines().count(), 5, "{text}");
+        assert!(
+            text.lines().all(|line| line.starts_with(['#', '"'])),
+            "{text}"
+        );
     }
 }

@@ -150,6 +150,106 @@ fn an_interrupted_run_drains_reports_and_says_so() {
     assert_eq!(result["sent"].as_u64(), Some(server.requests()));
 }
 
+/// A target whose queue of connections is full, so that none is ever made.
+fn silent_target() -> (std::net::TcpListener, Vec<std::net::TcpStream>) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any: std::net::SocketAddr = ([127, 0, 0, 1], 0).into();
+    socket.bind(&any.into()).unwrap();
+    socket.listen(0).unwrap();
+    let listener = std::net::TcpListener::from(socket);
+    let address = listener.local_addr().unwrap();
+    let patience = Duration::from_millis(300);
+    let connect = || std::net::TcpStream::connect_timeout(&address, patience).ok();
+    let queued: Vec<_> = std::iter::from_fn(connect).take(16).collect();
+    assert!(queued.len() < 16, "the queue has no end");
+    (listener, queued)
+}
+
+#[test]
+fn an_interrupt_while_connecting_ends_the_run_at_once() {
+    let (target, _queued) = silent_target();
+    let url = format!("http://{}/", target.local_addr().unwrap());
+    for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
+        let child = driver(&[&url, "-c", "4", "--json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        thread::sleep(Duration::from_millis(500));
+        let begin = std::time::Instant::now();
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(
+            begin.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            begin.elapsed()
+        );
+        assert_eq!(output.status.code(), Some(130));
+        assert!(output.stdout.is_empty());
+        assert!(String::from_utf8_lossy(&output.stderr).contains("nothing was sent"));
+    }
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_an_error() {
+    let server = Server::answering(OK);
+    for format in [&["--json"][..], &[]] {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let mut command = driver(&[&server.url(), "-n", "10", "-c", "1"]);
+        let output = command.args(format).stdout(full).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains("No space left"), "{text}");
+    }
+}
+
+#[test]
+fn logs_that_cannot_be_written_are_an_error_before_anything_is_sent() {
+    let server = Server::answering(OK);
+    let (code, output) = run(&[&server.url(), "-n", "10", "--json", "--logs", "/proc/x"]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((code, server.requests()), (1, 0), "{text}");
+    assert!(output.stdout.is_empty());
+    assert!(text.contains("--logs /proc/x"), "{text}");
+}
+
+#[test]
+fn logs_that_end_on_the_way_are_an_error_beside_the_result() {
+    let server = Server::answering(OK);
+    let directory = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/dev/full", directory.path().join("core-0.jsonl")).unwrap();
+    let place = directory.path().to_str().unwrap();
+    let args = [
+        &server.url(),
+        "-n",
+        "10",
+        "-c",
+        "1",
+        "--json",
+        "--logs",
+        place,
+    ];
+    let (code, output) = run(&args);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((code, &json(&output)["ok"]), (1, &10.into()), "{text}");
+    assert!(
+        text.contains("logs are incomplete: No space left"),
+        "{text}"
+    );
+}
+
+#[test]
+fn only_prefixed_variables_of_the_environment_count() {
+    let server = Server::answering(OK);
+    let url = server.url();
+    let args = [url.as_str(), "-n", "10", "-c", "1", "--json"];
+    let free = driver(&args).env("CORES", "4095").output().unwrap();
+    assert_eq!(free.status.code(), Some(0));
+    let bound = driver(&args).env("DLTS_CORES", "4095").output().unwrap();
+    assert_eq!(bound.status.code(), Some(2));
+}
+
 #[test]
 fn logs_are_written_where_they_are_wanted() {
     let server = Server::answering(OK);

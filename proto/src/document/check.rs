@@ -32,6 +32,8 @@ pub const BODY_LEN_MAX: usize = 512 << 10;
 const STAGES_MAX: usize = 1000;
 /// Longest gap between loads, s.
 const GAP_S_MAX: f64 = 3600.0;
+/// Shortest timeout, ms: drivers look for them in steps of a millisecond.
+const TIMEOUT_MS_MIN: f64 = 1.0;
 /// Longest timeout and deadline, ms.
 const TIMEOUT_MS_MAX: f64 = 3_600_000.0;
 /// Longest load, s.
@@ -90,7 +92,7 @@ impl Workload {
             connections: connections(&arrival, params)?,
             pipeline: count("pipeline", params.pipeline.unwrap_or(1), 1..=PIPELINE_MAX)?,
             limit: limit(&arrival, params, defaults)?,
-            timeout_ns: ms("timeout_ms", params.timeout_ms.unwrap_or(30_000.0))?,
+            timeout_ns: timeout(params.timeout_ms.unwrap_or(30_000.0))?,
             deadline_ns: params
                 .deadline_ms
                 .map(|v| ms("deadline_ms", v))
@@ -354,6 +356,16 @@ fn count(name: &str, value: u64, allowed: RangeInclusive<u32>) -> Checked<u32> {
         Ok(small) if allowed.contains(&small) => Ok(small),
         _ => Err(range(name, value, allowed.start(), allowed.end())),
     }
+}
+
+fn timeout(value: f64) -> Checked<u64> {
+    let name = "timeout_ms";
+    if value > 0.0 && value < TIMEOUT_MS_MIN {
+        let step = "timeouts are looked for in steps of a millisecond";
+        let reason = format!("{value} is not {TIMEOUT_MS_MIN} to {TIMEOUT_MS_MAX}: {step}");
+        return Err(InvalidParam::new(name, reason));
+    }
+    ms(name, value)
 }
 
 fn ms(name: &str, value: f64) -> Checked<u64> {

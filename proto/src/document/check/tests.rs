@@ -94,6 +94,7 @@ fn what_is_out_of_range_is_named_with_its_range() {
         ),
         (json!({"pipeline": 0}), "pipeline", "1 to 1024"),
         (json!({"timeout_ms": 0}), "timeout_ms", "3600000"),
+        (json!({"timeout_ms": 0.001}), "timeout_ms", "millisecond"),
         (json!({"deadline_ms": -5}), "deadline_ms", "-5"),
         (json!({"duration_s": 1e9}), "duration_s", "604800"),
         (json!({"warmup_s": -1}), "warmup_s", "3600"),
