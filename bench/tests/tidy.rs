@@ -298,6 +298,7 @@ const PURE: &[&str] = &[
     "proto/src/histogram",
     "driver-core/src/plan",
     "driver-core/src/control",
+    "driver-core/src/dispatch",
     "driver-core/src/protocol",
     "driver-core/src/transport",
     "driver-core/src/recording/node_report.rs",
@@ -326,7 +327,8 @@ fn pure_modules_read_no_clock() {
 #[test]
 fn the_engine_knows_no_wall_clock() {
     let engine = [
-        "driver-core/src/engine",
+        "driver-core/src/core_loop",
+        "driver-core/src/dispatch",
         "driver-core/src/ring",
         "driver-core/src/recording/recorder.rs",
     ];

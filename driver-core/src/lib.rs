@@ -7,7 +7,8 @@
 //! | [`transport`] | plain bytes into those of the socket, and back: plain, TLS |
 //! | [`recording`] | what a core measures, merged into the node's reports and written to its logs |
 //! | [`ring`] | the submission ring of one core; with `affinity` the only place near `unsafe` |
-//! | [`engine`] | the loop of one core |
+//! | [`dispatch`] | what is due, who takes it, what answers mean, the books: pure |
+//! | [`core_loop`] | the loop of one core: clock, ring, pacing, around the dispatcher |
 //! | [`load`] | one load on all cores: prepare, start, stop, join; followed to its last report |
 //! | [`cpu`] | whether the CPUs were ours |
 //! | [`local`] | `driver run`: one node without a broker |
@@ -19,8 +20,9 @@
 pub mod affinity;
 pub mod agent;
 pub mod control;
+pub mod core_loop;
 pub mod cpu;
-pub mod engine;
+pub mod dispatch;
 pub mod load;
 pub mod local;
 pub mod plan;

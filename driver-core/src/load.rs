@@ -7,22 +7,25 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::engine::Shared;
+use crate::core_loop::{Bells, Common};
+use crate::dispatch::Shared;
 use crate::plan::Plan;
 use crate::recording::CoreInterval;
-use crate::ring::{Features, Setup, Wake};
+use crate::ring::{Features, Setup};
 
 mod core_thread;
 mod error;
 mod follow;
 mod limits;
 mod probe;
+mod stack;
 
 use core_thread::{CoreThread, FirstWord};
 pub use error::PrepareError;
 pub use follow::{FollowOptions, Follower, LOOK_EVERY, follow};
 pub use limits::raise_descriptor_limit;
 pub use probe::probe_machine;
+use stack::Stack;
 
 /// How long the cores may take to try all their connections.
 const PREPARE_MAX: Duration = Duration::from_secs(60);
@@ -38,7 +41,7 @@ pub struct LoadOutcome {
 
 /// A load that is ready, running or over.
 pub struct Load {
-    shared: Arc<Shared>,
+    stopper: Stopper,
     threads: Vec<JoinHandle<()>>,
     /// Connections that are open.
     open: usize,
@@ -84,16 +87,26 @@ impl Load {
         setup: Setup,
         hold: impl FnOnce(Stopper),
     ) -> Result<Self, PrepareError> {
-        let address = limits::resolve(plan)?;
+        let route = limits::resolve(plan)?;
         let count = plan.cores(cpus.len());
         limits::check(plan, count)?;
         let requests = plan.workload().limit.requests.unwrap_or(0);
-        let bells: Result<Vec<Wake>, _> = (0..count).map(|_| Wake::new()).collect();
-        let bells = bells.map_err(|error| PrepareError::System(error.to_string()))?;
-        let shared = Arc::new(Shared::new(bells, requests));
+        let bells = Bells::new(count).map_err(|error| PrepareError::System(error.to_string()))?;
+        let common = Common {
+            plan: plan.clone(),
+            route,
+            setup,
+            shared: Arc::new(Shared::new(count, requests)),
+            bells: Arc::new(bells),
+            intervals: intervals.clone(),
+        };
+        let stack = Stack::new(plan);
         let (say, words) = bounded(count);
         let mut load = Self {
-            shared,
+            stopper: Stopper {
+                shared: Arc::clone(&common.shared),
+                bells: Arc::clone(&common.bells),
+            },
             threads: Vec::with_capacity(count),
             open: 0,
             features: None,
@@ -101,18 +114,17 @@ impl Load {
         hold(load.stopper());
         for (core, cpu) in cpus.iter().copied().cycle().take(count).enumerate() {
             let core_thread = CoreThread {
-                plan: plan.clone(),
+                common: common.clone(),
+                stack: stack.clone(),
                 share: plan.share(core, count),
                 cpu,
-                address,
-                setup,
-                shared: Arc::clone(&load.shared),
-                intervals: intervals.clone(),
             };
             if let Err(error) = load.spawn(core_thread, say.clone()) {
                 return Err(load.give_up(error));
             }
         }
+        // Only the cores send intervals from here on, so that their end is that of the channel.
+        drop(common);
         drop(say);
         match load.hear(&words, plan) {
             Ok(()) => Ok(load),
@@ -128,15 +140,17 @@ impl Load {
     /// [`Self::start`] for a node that stands `stagger_ns` within the gap: every send of its
     /// schedule is intended that much later, and all is counted from the common start.
     pub fn start_staggered(&self, start_ns: u64, stagger_ns: u64) {
-        self.shared.start(start_ns, stagger_ns);
+        self.stopper.shared.start(start_ns, stagger_ns);
+        self.stopper.bells.ring();
     }
 
     /// Where the load is at an instant of the monotonic clock.
     #[must_use]
     pub fn phase(&self, now_ns: u64) -> Phase {
-        if self.shared.sending() == 0 {
+        if self.stopper.shared.sending() == 0 {
             Phase::Draining
         } else if self
+            .stopper
             .shared
             .started()
             .is_some_and(|start_ns| now_ns >= start_ns)
@@ -150,13 +164,13 @@ impl Load {
     /// Stops sending at once. Requests in flight are waited for up to 100 ms, then counted as
     /// aborted.
     pub fn stop(&self) {
-        self.shared.stop();
+        self.stopper.stop();
     }
 
     /// A handle by which another thread can stop the load.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
-        Stopper(Arc::clone(&self.shared))
+        self.stopper.clone()
     }
 
     /// Whether every core has ended.
@@ -188,13 +202,14 @@ impl Load {
     pub fn join(self) -> LoadOutcome {
         for thread in self.threads {
             if thread.join().is_err() {
-                self.shared
+                self.stopper
+                    .shared
                     .fail("a core's thread panicked: a bug in the engine".to_owned());
             }
         }
-        let failed = self.shared.failure();
+        let failed = self.stopper.shared.failure();
         LoadOutcome {
-            stopped: self.shared.stopped() && failed.is_none(),
+            stopped: self.stopper.shared.stopped() && failed.is_none(),
             failed,
         }
     }
@@ -223,14 +238,14 @@ impl Load {
                         "a core did not try all its connections within 60 s".to_owned()
                     }
                     RecvTimeoutError::Disconnected => {
-                        let failure = self.shared.failure();
+                        let failure = self.stopper.shared.failure();
                         failure.unwrap_or_else(|| "a core ended without a word".to_owned())
                     }
                 })
             })?;
-            let readiness = word?;
+            let (readiness, features) = word?;
             self.open += readiness.open;
-            self.features = Some(readiness.features);
+            self.features = Some(features);
             reason = reason.or(readiness.connect_error);
         }
         if self.open > 0 {
@@ -243,7 +258,7 @@ impl Load {
     }
 
     fn give_up(self, error: PrepareError) -> PrepareError {
-        self.shared.stop();
+        self.stopper.stop();
         for thread in self.threads {
             let _ = thread.join();
         }
@@ -253,11 +268,15 @@ impl Load {
 
 /// Stops a load from another thread.
 #[derive(Debug, Clone)]
-pub struct Stopper(Arc<Shared>);
+pub struct Stopper {
+    shared: Arc<Shared>,
+    bells: Arc<Bells>,
+}
 
 impl Stopper {
     /// As [`Load::stop`].
     pub fn stop(&self) {
-        self.0.stop();
+        self.shared.stop();
+        self.bells.ring();
     }
 }

@@ -125,6 +125,15 @@ impl OpenLoop {
         self.schedule.intended_ns(self.segment.index(nth))
     }
 
+    /// How long the plan is, ns, with the gap after its last request; `None` where that is not known.
+    #[must_use]
+    pub fn window_ns(&self) -> Option<u64> {
+        if let Some(duration_ns) = self.limit.duration_ns {
+            return Some(duration_ns);
+        }
+        self.schedule.intended_ns(self.segment.index(self.count))
+    }
+
     /// Requests of this part; `u64::MAX` for no limit.
     #[must_use]
     pub fn count(&self) -> u64 {

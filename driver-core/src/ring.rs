@@ -4,13 +4,20 @@
 //! separates them from a bare ring (by a third). So each pinned executor hosts an engine with a
 //! ring of its own; glommio keeps placement, life cycle and cooperation.
 //!
-//! The ring owns every byte that the kernel reads or writes: the rendered request, the target's
-//! address, one receive buffer a slot. A slot has at most one receive in flight and its buffer is
-//! lent out only while none is, which is what makes the interface safe. When the ring is dropped
-//! with operations in flight that do not end, the memory is leaked rather than freed under them.
+//! The ring owns every byte that the kernel reads or writes: the payload that connections share, the
+//! target's addresses, one receive buffer a slot, and copies of what is sent besides the payload. A
+//! slot has at most one receive in flight and its buffer is lent out only while none is, which is
+//! what makes the interface safe. When the ring is dropped with operations in flight that do not
+//! end, the memory is leaked rather than freed under them.
+//!
+//! What is sent besides the payload goes through an arena that is used again after each call to the
+//! kernel, unless it is to be told of. That is safe since such a send never waits: with
+//! `MSG_DONTWAIT` and `MSG_WAITALL` it is taken whole within the call, or fails at once. Without the
+//! first the kernel would read the arena later, without the second it would lose a part in silence.
 
 #![allow(unsafe_code)] // SAFETY comments at each use; nothing outside this module needs any.
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -28,13 +35,22 @@ pub(crate) use token::GENERATION_MASK;
 pub use token::{Kind, Token};
 pub use wake::Wake;
 
+/// Bytes of sends that share one call to the kernel, besides the payload.
+const ARENA_LEN: usize = 1 << 20;
+/// Buffers of sends that are kept to be used again.
+const SPARE_SENDS_MAX: usize = 64;
 /// How long a dropped ring waits for operations that were told to end.
 const DRAIN: Duration = Duration::from_millis(200);
 
 /// What the kernel reads and writes on behalf of the ring.
 struct Memory {
     payload: Arc<[u8]>,
-    address: Box<SockAddr>,
+    addresses: Box<[SockAddr]>,
+    /// From `Box::into_raw`, for the same reason as `buffers`; no longer read once a call to the
+    /// kernel has returned.
+    arena: *mut [u8],
+    /// Sends that are to be told of, by the token of their operation.
+    sends: HashMap<u64, Vec<u8>>,
     /// From `Box::into_raw`: the kernel writes into parts of it while others are read, so no
     /// reference to the whole may exist.
     buffers: *mut [u8],
@@ -42,10 +58,12 @@ struct Memory {
 }
 
 impl Memory {
-    fn new(payload: Arc<[u8]>, address: SockAddr, length: usize) -> Self {
+    fn new(payload: Arc<[u8]>, addresses: &[SockAddr], length: usize) -> Self {
         Self {
             payload,
-            address: Box::new(address),
+            addresses: addresses.into(),
+            arena: Box::into_raw(vec![0; ARENA_LEN].into_boxed_slice()),
+            sends: HashMap::new(),
             buffers: Box::into_raw(vec![0; length].into_boxed_slice()),
             wake_count: Box::into_raw(Box::new(0)),
         }
@@ -64,9 +82,15 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: both came from `Box::into_raw`, are freed only here, and no operation of the
-        // kernel is in flight any more (else the ring forgets this memory instead).
-        drop(unsafe { (Box::from_raw(self.buffers), Box::from_raw(self.wake_count)) });
+        // SAFETY: all came from `Box::into_raw`, are freed only here, and no operation of the kernel
+        // is in flight any more (else the ring forgets this memory instead).
+        drop(unsafe {
+            (
+                Box::from_raw(self.buffers),
+                Box::from_raw(self.arena),
+                Box::from_raw(self.wake_count),
+            )
+        });
     }
 }
 
@@ -85,14 +109,23 @@ pub struct Ring {
     features: Features,
     memory: Option<Memory>,
     slot_len: usize,
+    /// Bytes of the arena that the next call to the kernel is going to read.
+    arena_len: usize,
+    /// Buffers of sends that have ended.
+    spare_sends: Vec<Vec<u8>>,
     /// Receives in flight, by slot.
     receiving: Vec<bool>,
     /// Operations whose completion is still to come.
     in_flight: usize,
+    /// Completions that were taken in to make room for others.
+    early: Vec<Completion>,
+    /// What waits for the bell.
+    bell: Option<Token>,
 }
 
 impl Ring {
-    /// Sets a ring up for `slots` connections to `address` that send pieces of `payload`.
+    /// Sets a ring up for `slots` connections to `addresses` that send pieces of `payload`, and other
+    /// bytes.
     ///
     /// # Errors
     /// [`RingError`], which names the remedy.
@@ -101,18 +134,22 @@ impl Ring {
         slots: usize,
         slot_len: usize,
         payload: Arc<[u8]>,
-        address: SockAddr,
+        addresses: &[SockAddr],
     ) -> Result<Self, RingError> {
         let (uring, features) = setup.build(slots)?;
-        let memory = Memory::new(payload, address, slots * slot_len);
+        let memory = Memory::new(payload, addresses, slots * slot_len);
         let receiving = vec![false; slots];
         Ok(Self {
             uring,
             features,
             memory: Some(memory),
             slot_len,
+            arena_len: 0,
+            spare_sends: Vec::new(),
             receiving,
             in_flight: 0,
+            early: Vec::new(),
+            bell: None,
         })
     }
 
@@ -128,9 +165,12 @@ impl Ring {
         self.in_flight
     }
 
-    /// Connects `fd` to the target.
-    pub fn connect(&mut self, token: Token, fd: RawFd) {
-        let address = &self.memory().address;
+    /// Connects `fd` to the address of that number.
+    ///
+    /// # Panics
+    /// When there is no such address.
+    pub fn connect(&mut self, token: Token, fd: RawFd, address: usize) {
+        let address = &self.memory().addresses[address];
         let entry = opcode::Connect::new(types::Fd(fd), address.as_ptr().cast(), address.len());
         self.push(&entry.build().user_data(token.pack()));
         self.in_flight += 1;
@@ -151,6 +191,71 @@ impl Ring {
             self.push(&entry);
         } else {
             self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS));
+        }
+    }
+
+    /// Sends a copy of these bytes. With `notify` a completion follows, and the copy is kept until
+    /// [`Self::forget_send`]; otherwise one follows only when the socket did not take all of them at
+    /// once, and then the connection is of no more use.
+    pub fn send_bytes(&mut self, token: Token, fd: RawFd, bytes: &[u8], notify: bool) {
+        if notify || !self.features.skip_success || bytes.len() > ARENA_LEN {
+            let mut copy = self.spare_sends.pop().unwrap_or_default();
+            copy.extend_from_slice(bytes);
+            self.memory_mut().sends.insert(token.pack(), copy);
+            return self.send_rest(token, fd, 0);
+        }
+        let start = self.copy_to_arena(bytes);
+        let length = u32::try_from(bytes.len()).expect("invariant: at most the arena");
+        let entry = opcode::Send::new(types::Fd(fd), start, length)
+            .flags(libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT | libc::MSG_WAITALL)
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(token.pack());
+        self.push(&entry);
+    }
+
+    /// Sends what is left, from `from` on, of the bytes that [`Self::send_bytes`] keeps for this
+    /// token; nothing when it keeps none.
+    pub fn send_rest(&mut self, token: Token, fd: RawFd, from: usize) {
+        let Some(bytes) = self.memory().sends.get(&token.pack()) else {
+            return;
+        };
+        let bytes = &bytes[from..];
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let entry = opcode::Send::new(types::Fd(fd), bytes.as_ptr(), length)
+            .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
+            .build()
+            .user_data(token.pack());
+        self.in_flight += 1;
+        self.push(&entry);
+    }
+
+    /// Forgets the bytes that were kept for this token, whose operation has ended.
+    pub fn forget_send(&mut self, token: Token) {
+        if let Some(mut bytes) = self.memory_mut().sends.remove(&token.pack())
+            && self.spare_sends.len() < SPARE_SENDS_MAX
+        {
+            bytes.clear();
+            self.spare_sends.push(bytes);
+        }
+    }
+
+    /// Puts bytes where they stay until the next call to the kernel has returned.
+    fn copy_to_arena(&mut self, bytes: &[u8]) -> *const u8 {
+        if self.arena_len + bytes.len() > ARENA_LEN {
+            while self.has_queued() {
+                // As in `push`: refused only for a completion queue that overflowed.
+                let _ = self.submit();
+            }
+        }
+        let at = self.arena_len;
+        self.arena_len += bytes.len();
+        // SAFETY: the arena is ARENA_LEN long and `at` plus the length was checked against it; what
+        // was queued from this part before has been read by the kernel.
+        unsafe {
+            let start = self.memory().arena.cast::<u8>().add(at);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), start, bytes.len());
+            start
         }
     }
 
@@ -178,18 +283,18 @@ impl Ring {
         self.receiving[slot as usize]
     }
 
-    /// What the last receive of this slot brought.
+    /// What the last receive of this slot brought; it may be overwritten.
     ///
     /// # Panics
     /// When another one is in flight: the kernel may be writing.
     #[must_use]
-    pub fn received(&self, slot: u32, length: usize) -> &[u8] {
+    pub fn received(&mut self, slot: u32, length: usize) -> &mut [u8] {
         let slot = slot as usize;
         assert!(!self.receiving[slot], "slot {slot} is receiving");
         let start = self.memory().slot(slot, self.slot_len);
         // SAFETY: the slot lies within the buffers, which are initialised, and no receive of it is
-        // in flight; the borrow of `self` keeps one from starting.
-        unsafe { std::slice::from_raw_parts(start, length.min(self.slot_len)) }
+        // in flight; the borrow of `self` keeps one from starting, and another borrow from existing.
+        unsafe { std::slice::from_raw_parts_mut(start, length.min(self.slot_len)) }
     }
 
     /// Waits for `wake` to be rung; ends with a completion.
@@ -199,6 +304,7 @@ impl Ring {
         let entry = opcode::Read::new(fd, count.cast(), 8).build();
         self.push(&entry.user_data(token.pack()));
         self.in_flight += 1;
+        self.bell = Some(token);
     }
 
     /// Hands what was queued to the kernel, which may complete some of it, and returns.
@@ -206,7 +312,16 @@ impl Ring {
     /// # Errors
     /// Of `io_uring_enter`, those aside that only ask for another try.
     pub fn submit(&mut self) -> io::Result<()> {
-        settle(self.uring.submit())
+        settle(self.uring.submit())?;
+        self.reuse_arena();
+        Ok(())
+    }
+
+    /// The kernel has read what it was handed, if it took everything.
+    fn reuse_arena(&mut self) {
+        if self.arena_len > 0 && !self.has_queued() {
+            self.arena_len = 0;
+        }
     }
 
     /// Hands what was queued to the kernel and sleeps until a completion, at most for `limit`.
@@ -216,13 +331,16 @@ impl Ring {
     pub fn submit_and_wait(&mut self, limit: Duration) -> io::Result<()> {
         let limit = types::Timespec::from(limit);
         let args = types::SubmitArgs::new().timespec(&limit);
-        settle(self.uring.submitter().submit_with_args(1, &args))
+        settle(self.uring.submitter().submit_with_args(1, &args))?;
+        self.reuse_arena();
+        Ok(())
     }
 
     /// Whether a call of [`Self::submit`] could bring completions, or there are some already.
     #[must_use]
     pub fn has_news(&mut self) -> bool {
-        !self.uring.completion().is_empty()
+        !self.early.is_empty()
+            || !self.uring.completion().is_empty()
             || (self.features.taskrun_flag && self.uring.submission().taskrun())
     }
 
@@ -235,9 +353,15 @@ impl Ring {
     /// Moves completions into `batch`, as many as it has room for.
     pub fn reap(&mut self, batch: &mut Vec<Completion>) {
         let room = batch.capacity() - batch.len();
+        let early = self.early.len().min(room);
+        batch.extend(self.early.drain(..early));
+        self.take_completions(room - early, batch);
+    }
+
+    fn take_completions(&mut self, most: usize, to: &mut Vec<Completion>) {
         let (receiving, in_flight) = (&mut self.receiving, &mut self.in_flight);
         let skips = self.features.skip_success;
-        for entry in self.uring.completion().take(room) {
+        for entry in self.uring.completion().take(most) {
             let completion = Completion::from(&entry);
             let token = completion.token;
             if token.kind == Kind::Receive {
@@ -245,7 +369,7 @@ impl Ring {
             }
             // A failed send that was not to notify was never counted.
             *in_flight -= usize::from(token.kind != Kind::SilentSend || !skips);
-            batch.push(completion);
+            to.push(completion);
         }
     }
 
@@ -254,7 +378,11 @@ impl Ring {
         // `drop`), or are owned by the kernel; the buffers' exclusivity is kept by `receiving`.
         while unsafe { self.uring.submission().push(entry) }.is_err() {
             // Full: hand over what is queued, which makes room. The kernel refuses that only for a
-            // completion queue that overflowed, and that one is made large enough.
+            // completion queue that overflowed (before 5.19), so that one is emptied first.
+            let mut early = std::mem::take(&mut self.early);
+            self.take_completions(usize::MAX, &mut early);
+            self.early = early;
+            // A refusal shows in the next round, which tries again.
             let _ = self.uring.submit();
         }
     }
@@ -262,12 +390,24 @@ impl Ring {
     fn memory(&self) -> &Memory {
         self.memory.as_ref().expect("invariant: taken only by drop")
     }
+
+    fn memory_mut(&mut self) -> &mut Memory {
+        self.memory.as_mut().expect("invariant: taken only by drop")
+    }
 }
 
 impl Drop for Ring {
-    /// Cancels what is in flight and waits for it a little. Sockets were shut down by their owner.
+    /// Cancels the wait for the bell, and waits a little for what is in flight, which ends since the
+    /// sockets were shut down by their owner.
     fn drop(&mut self) {
         let until = Instant::now() + DRAIN;
+        // Nobody rings the bell any more.
+        if let Some(bell) = self.bell {
+            let cancel = opcode::AsyncCancel::new(bell.pack()).build();
+            self.push(&cancel.user_data(bell.pack()));
+            self.in_flight += 1;
+        }
+        // From 6.0 on this ends attempts to connect too; before, they end with their sockets.
         let cancel = types::CancelBuilder::any();
         let _ = self
             .uring

@@ -1,20 +1,19 @@
 //! The thread of one core: pinned to its CPU before its glommio executor is made (with
 //! `Placement::Unbound`, so that glommio does not ask for CPUs that a container's mask hides).
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::Sender;
 use glommio::{LocalExecutorBuilder, Placement};
-use socket2::SockAddr;
 
 use super::PrepareError;
+use super::stack::Stack;
 use crate::affinity;
-use crate::engine::{Engine, EngineError, Readiness, Shared};
-use crate::plan::{Plan, Share};
-use crate::recording::CoreInterval;
-use crate::ring::Setup;
+use crate::core_loop::{Common, CoreError};
+use crate::dispatch::{Readiness, Shared};
+use crate::plan::Share;
+use crate::ring::Features;
 
 /// Memory that each executor registers for its own file operations, of which there are none.
 pub(super) const EXECUTOR_MEMORY: usize = 64 * 1024;
@@ -22,28 +21,25 @@ pub(super) const EXECUTOR_MEMORY: usize = 64 * 1024;
 pub(super) const EXECUTOR_RING: usize = 32;
 
 /// What a core says once: it is ready, or why not.
-pub(super) type FirstWord = (usize, Result<Readiness, PrepareError>);
+pub(super) type FirstWord = (usize, Result<(Readiness, Features), PrepareError>);
 
 /// What one core's thread needs.
 pub(super) struct CoreThread {
-    pub(super) plan: Plan,
+    pub(super) common: Common,
+    pub(super) stack: Stack,
     pub(super) share: Share,
     pub(super) cpu: usize,
-    pub(super) address: SocketAddr,
-    pub(super) setup: Setup,
-    pub(super) shared: Arc<Shared>,
-    pub(super) intervals: Sender<CoreInterval>,
 }
 
 impl CoreThread {
     /// The life of a core's thread.
     pub(super) fn run(self, say: &Sender<FirstWord>) {
         let core = self.share.core;
-        let shared = Arc::clone(&self.shared);
-        let _alarm = Alarm(Arc::clone(&self.shared));
+        let shared = Arc::clone(&self.common.shared);
+        let _alarm = Alarm(Arc::clone(&shared));
         let refused = match self.load(say) {
             Ok(Ok(())) => return,
-            Ok(Err(source)) => PrepareError::Engine { core, source },
+            Ok(Err(source)) => PrepareError::Core { core, source },
             Err(error) => error,
         };
         // Before the first word this ends the preparation; afterwards nobody hears it.
@@ -51,7 +47,7 @@ impl CoreThread {
         let _ = say.try_send((core, Err(refused)));
     }
 
-    fn load(self, say: &Sender<FirstWord>) -> Result<Result<(), EngineError>, PrepareError> {
+    fn load(self, say: &Sender<FirstWord>) -> Result<Result<(), CoreError>, PrepareError> {
         let core = self.share.core;
         if !affinity::pin(self.cpu) {
             return Err(PrepareError::System(format!(
@@ -69,22 +65,16 @@ impl CoreThread {
                 core,
                 reason: error.to_string(),
             })?;
-        let ready = |readiness| {
-            let _ = say.try_send((core, Ok(readiness)));
+        let ready = |readiness, features| {
+            let _ = say.try_send((core, Ok((readiness, features))));
         };
-        Ok(executor.run(async { self.engine()?.run(ready).await }))
-    }
-
-    fn engine(self) -> Result<Engine, EngineError> {
-        let address = SockAddr::from(self.address);
-        Engine::new(
-            &self.plan,
-            &self.share,
-            address,
-            self.setup,
-            self.shared,
-            self.intervals,
-        )
+        let Self {
+            common,
+            stack,
+            share,
+            ..
+        } = self;
+        Ok(executor.run(stack.run(common, share, ready)))
     }
 }
 

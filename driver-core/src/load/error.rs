@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::engine::EngineError;
+use crate::core_loop::CoreError;
 
 /// Why a load cannot be started. Each says what to do about it.
 #[derive(Debug, Error)]
@@ -47,11 +47,11 @@ pub enum PrepareError {
     },
     /// A core's ring.
     #[error("core {core}: {source}")]
-    Engine {
+    Core {
         /// The core's number.
         core: usize,
         /// What is wrong with it.
-        source: EngineError,
+        source: CoreError,
     },
     /// A core's executor.
     #[error(

@@ -4,8 +4,10 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use socket2::SockAddr;
 
 use super::PrepareError;
+use crate::core_loop::Route;
 use crate::plan::Plan;
 
 /// Descriptors that a process and each executor use besides the connections.
@@ -18,7 +20,7 @@ const PROBE_MAX: Duration = Duration::from_secs(3);
 
 /// Resolves the target once; during the load nothing asks the resolver. Of several addresses, such
 /// as `localhost` has, the first that takes a connection is loaded.
-pub(super) fn resolve(plan: &Plan) -> Result<SocketAddr, PrepareError> {
+pub(super) fn resolve(plan: &Plan) -> Result<Route, PrepareError> {
     let target = &plan.workload().target;
     let fail = |reason: String| PrepareError::Resolve {
         host: target.host.clone(),
@@ -32,9 +34,11 @@ pub(super) fn resolve(plan: &Plan) -> Result<SocketAddr, PrepareError> {
         [] | [_] => addresses.first(),
         several => several.iter().find(answers).or(several.first()),
     };
-    chosen
-        .copied()
-        .ok_or_else(|| fail("it has no address".to_owned()))
+    let chosen = chosen.ok_or_else(|| fail("it has no address".to_owned()))?;
+    Ok(Route {
+        endpoints: vec![SockAddr::from(*chosen)],
+        sources: Vec::new(),
+    })
 }
 
 /// Checks that there are descriptors and ports for the plan, raising the soft limit where it helps.

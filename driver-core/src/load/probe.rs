@@ -11,6 +11,7 @@ use super::PrepareError;
 use super::core_thread::{EXECUTOR_MEMORY, EXECUTOR_RING};
 use crate::affinity;
 use crate::ring::{Features, Ring, Setup};
+use socket2::SockAddr;
 
 /// Makes a ring and an executor on each of the CPUs, one after another, and lets go of them.
 ///
@@ -32,12 +33,11 @@ fn probe(core: usize, cpu: usize) -> Result<Features, PrepareError> {
             "core {core} cannot be pinned to CPU {cpu}"
         )));
     }
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9)).into();
-    let ring = Ring::new(Setup::Newest, 1, 4096, Arc::from([]), address).map_err(|source| {
-        PrepareError::Engine {
-            core,
-            source: source.into(),
-        }
+    let address = SockAddr::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 9)));
+    let ring = Ring::new(Setup::Newest, 1, 4096, Arc::from([]), &[address]);
+    let ring = ring.map_err(|source| PrepareError::Core {
+        core,
+        source: source.into(),
     })?;
     LocalExecutorBuilder::new(Placement::Unbound)
         .io_memory(EXECUTOR_MEMORY)

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 
 use proto::histogram::{Latencies, SparseLatencies};
-use proto::measure::{Connections, Counters, Health, LatencyFigures, Outcome, Report, SecondRow};
+use proto::measure::{
+    Connections, Counters, Health, LatencyFigures, Outcome, Reasons, Report, SecondRow,
+};
 use proto::summary::Statistics;
 
-use super::{CoreHealth, CoreInterval};
+use super::CoreInterval;
 
 /// A core that is more seconds than this behind the furthest is not waited for.
 const LAG_MAX: u64 = 2;
@@ -21,6 +23,8 @@ pub struct Collector {
     total: Sum,
     sequence: u64,
     first_send_ns: Option<i64>,
+    /// When the last core stopped sending, of those that did.
+    sending_ns: Option<u64>,
     answers: Vec<u64>,
 }
 
@@ -30,6 +34,8 @@ struct Progress {
     /// Seconds handed over, counted from 1; 0 for none.
     seconds: u64,
     ended: bool,
+    /// Whether it sends nothing more.
+    has_stopped: bool,
 }
 
 /// What is summed up, over an interval or the whole run.
@@ -37,6 +43,7 @@ struct Progress {
 struct Sum {
     counters: Counters,
     latencies: Latencies,
+    reasons: Reasons,
     health: Health,
     start_ns: u64,
     end_ns: u64,
@@ -45,14 +52,18 @@ struct Sum {
 impl Sum {
     fn add(&mut self, interval: &CoreInterval) {
         self.counters.add(&interval.recorder().counters());
-        self.latencies.add(&interval.recorder().latencies);
-        self.health.absorb(&health(&interval.health));
+        let recorder = interval.recorder();
+        self.latencies.add(&recorder.latencies);
+        recorder.add_first_bytes(&mut self.latencies.first_byte);
+        self.reasons.absorb(&recorder.reasons);
+        self.health.absorb(&health(interval));
         self.end_ns = self.end_ns.max(interval.end_ns);
     }
 
     fn restart(&mut self) {
         self.counters = Counters::default();
         self.latencies.clear();
+        self.reasons = Reasons::default();
         self.health = Health::default();
         self.start_ns = self.end_ns;
     }
@@ -69,6 +80,7 @@ impl Collector {
             total: Sum::default(),
             sequence: 0,
             first_send_ns: None,
+            sending_ns: None,
             answers: Vec::new(),
         }
     }
@@ -87,10 +99,12 @@ impl Collector {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
+        self.sending_ns = self.sending_ns.max(interval.sending_ns);
         self.answers.extend(&interval.answers);
         let progress = Progress {
             seconds: interval.second + 1,
             ended: interval.last,
+            has_stopped: interval.last || interval.sending_ns.is_some(),
         };
         self.cores[interval.core] = progress;
         self.is_due(progress).then(|| self.report())
@@ -155,7 +169,7 @@ impl Collector {
             ok: counts.ok,
             errors: counts.errors.total(),
             shed: counts.shed,
-            ..SecondRow::default()
+            refused: counts.refused,
         };
         let empty = SecondRow {
             second: row.second,
@@ -182,6 +196,7 @@ impl Collector {
     }
 
     fn of(&self, sum: &Sum, seconds: Vec<SecondRow>) -> Report {
+        let has_stopped = self.cores.iter().all(|core| core.has_stopped);
         Report {
             sequence_first: self.sequence,
             sequence: self.sequence,
@@ -191,18 +206,29 @@ impl Collector {
             counters: sum.counters.clone(),
             seconds,
             first_send_ns: self.first_send_ns,
+            sending_ns: self.sending_ns.filter(|_| has_stopped),
             health: sum.health,
+            reasons: sum.reasons.clone(),
             latencies: SparseLatencies::from(&sum.latencies),
             ..Report::default()
         }
     }
 }
 
-fn health(core: &CoreHealth) -> Health {
+/// A shorter interval says little about how busy a core was, ns.
+const BUSY_OF_MIN_NS: u64 = 500_000_000;
+
+fn health(interval: &CoreInterval) -> Health {
+    let core = &interval.health;
+    let wall_ns = interval.end_ns.saturating_sub(interval.start_ns);
+    let busy_ns = core.cpu_ns.saturating_sub(core.spin_ns);
     Health {
+        cpu_busy_max: (wall_ns >= BUSY_OF_MIN_NS).then(|| busy_ns as f64 / wall_ns as f64),
         stall_max_ns: core.stall_max_ns,
         descriptors_exhausted: core.descriptors_exhausted,
         ports_exhausted: core.ports_exhausted,
+        held_back: core.held_back,
+        away_ns: core.away_ns,
         ..Health::default()
     }
 }

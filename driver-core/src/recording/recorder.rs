@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use crossbeam_channel::Sender;
 use hdrhistogram::Histogram;
-use proto::histogram::{HIGHEST_NS, LOWEST_NS, Latencies};
-use proto::measure::{Counters, ErrorCounters};
+use proto::histogram::{HIGHEST_NS, LOWEST_NS, Latencies, OnDemand};
+use proto::measure::{Counters, ErrorCounters, Reasons};
 
 /// Status codes have three digits.
 const STATUSES: usize = 1000;
@@ -16,8 +16,13 @@ const STATUSES: usize = 1000;
 pub struct Recorder {
     /// The counts, without the status codes.
     pub counts: Counts,
-    /// The samples.
+    /// The samples. First bytes are [`Self::add_first_bytes`]'s to make.
     pub latencies: Latencies,
+    /// Why requests and connections failed.
+    pub reasons: Reasons,
+    /// Of the answers that came in more than one piece: the times to their first bytes, and their
+    /// service times. The first byte of all others is their last.
+    pieces: (OnDemand, OnDemand),
     statuses: Box<[u32; STATUSES]>,
 }
 
@@ -30,12 +35,16 @@ pub struct Counts {
     pub offered: u64,
     /// See [`Counters::sent`].
     pub sent: u64,
+    /// See [`Counters::returned`].
+    pub returned: u64,
     /// See [`Counters::completed`].
     pub completed: u64,
     /// See [`Counters::ok`].
     pub ok: u64,
     /// See [`Counters::shed`].
     pub shed: u64,
+    /// See [`Counters::refused`].
+    pub refused: u64,
     /// See [`Counters::not_sent`].
     pub not_sent: u64,
     /// See [`Counters::aborted`].
@@ -44,6 +53,12 @@ pub struct Counts {
     pub warmup_sent: u64,
     /// See [`Counters::connect_errors`].
     pub connect_errors: u64,
+    /// See [`Counters::connections_opened`].
+    pub connections_opened: u64,
+    /// See [`Counters::connections_lost`].
+    pub connections_lost: u64,
+    /// See [`Counters::unsolicited`].
+    pub unsolicited: u64,
     /// See [`Counters::errors`].
     pub errors: ErrorCounters,
     /// See [`Counters::bytes_sent`].
@@ -65,6 +80,10 @@ pub enum Loss {
     Timeout,
     /// What came is no HTTP answer.
     Malformed,
+    /// The request crossed the target's close of an idle connection.
+    Stale,
+    /// The connection ended in order before the request's turn came.
+    Unanswered,
     /// The load was stopped while it was in flight.
     Aborted,
 }
@@ -83,6 +102,8 @@ impl Recorder {
         Self {
             counts,
             latencies,
+            reasons: Reasons::default(),
+            pieces: (OnDemand::default(), OnDemand::default()),
             statuses: Box::new([0; STATUSES]),
         }
     }
@@ -133,6 +154,54 @@ impl Recorder {
         }
     }
 
+    /// One of the answers just recorded came in pieces, of which the first at that instant.
+    pub fn began_early(&mut self, status: u16, instants: Instants, began_ns: u64) {
+        if status >= 400 {
+            return;
+        }
+        let (first, service) = (&mut self.pieces.0, &mut self.pieces.1);
+        let began_ns = began_ns.saturating_sub(instants.sent_ns);
+        for (histogram, value) in [(first, began_ns), (service, instants.service_ns())] {
+            // Those out of range were counted with the answer.
+            record(histogram.made(), &mut 0, value, 1);
+        }
+    }
+
+    /// Adds the times to the first byte of every answer that is no error.
+    pub fn add_first_bytes(&self, to: &mut OnDemand) {
+        if self.latencies.service.is_empty() {
+            return;
+        }
+        let sum = to.made();
+        let same = "invariant: all histograms have the same bounds";
+        sum.add(&self.latencies.service).expect(same);
+        if let (Some(first), Some(service)) = (self.pieces.0.get(), self.pieces.1.get()) {
+            sum.subtract(service)
+                .expect("invariant: a part of what was added");
+            sum.add(first).expect(same);
+        }
+    }
+
+    /// A connection was opened within that time.
+    pub fn connected(&mut self, took_ns: u64) {
+        record(
+            self.latencies.connect.made(),
+            &mut self.counts.clamped,
+            took_ns,
+            1,
+        );
+    }
+
+    /// A handshake took that long.
+    pub fn greeted(&mut self, took_ns: u64) {
+        record(
+            self.latencies.handshake.made(),
+            &mut self.counts.clamped,
+            took_ns,
+            1,
+        );
+    }
+
     /// `count` requests that were sent and got no answer.
     pub fn lost(&mut self, loss: Loss, instants: Instants, count: u32) {
         let errors = &mut self.counts.errors;
@@ -141,6 +210,8 @@ impl Recorder {
             Loss::Read => &mut errors.read,
             Loss::Timeout => &mut errors.timeout,
             Loss::Malformed => &mut errors.malformed,
+            Loss::Stale => &mut errors.stale,
+            Loss::Unanswered => &mut errors.unanswered,
             Loss::Aborted => &mut self.counts.aborted,
         };
         *counter += u64::from(count);
@@ -165,19 +236,24 @@ impl Recorder {
             planned: c.planned,
             offered: c.offered,
             sent: c.sent,
+            returned: c.returned,
             completed: c.completed,
             ok: c.ok,
             shed: c.shed,
+            refused: c.refused,
             not_sent: c.not_sent,
+            unknown: 0,
             aborted: c.aborted,
             warmup_sent: c.warmup_sent,
             connect_errors: c.connect_errors,
+            connections_opened: c.connections_opened,
+            connections_lost: c.connections_lost,
+            unsolicited: c.unsolicited,
             errors: c.errors,
             bytes_sent: c.bytes_sent,
             bytes_received: c.bytes_received,
             clamped: c.clamped,
             status_codes: self.status_codes(),
-            ..Counters::default()
         }
     }
 
@@ -196,6 +272,9 @@ impl Recorder {
     pub fn clear(&mut self) {
         self.counts = Counts::default();
         self.latencies.clear();
+        self.reasons = Reasons::default();
+        self.pieces.0.clear();
+        self.pieces.1.clear();
         self.statuses.fill(0);
     }
 }
@@ -246,6 +325,8 @@ pub struct CoreInterval {
     pub end_ns: u64,
     /// Actual first send minus the start of the measured run, once there was one.
     pub first_send_ns: Option<i64>,
+    /// When the core stopped sending, ns since the start of the measured run, once it did.
+    pub sending_ns: Option<u64>,
     /// The core's own condition.
     pub health: CoreHealth,
     /// Whether this is the core's last interval.
@@ -269,6 +350,10 @@ pub struct CoreHealth {
     pub descriptors_exhausted: u64,
     /// Times that no ephemeral port was left for a connection.
     pub ports_exhausted: u64,
+    /// Times that an attempt to connect was put off.
+    pub held_back: u64,
+    /// For how long the target took no connection, ns.
+    pub away_ns: u64,
 }
 
 impl CoreInterval {
@@ -281,6 +366,7 @@ impl CoreInterval {
             start_ns: 0,
             end_ns: 0,
             first_send_ns: None,
+            sending_ns: None,
             health: CoreHealth::default(),
             last: false,
             answers: Vec::new(),
@@ -333,7 +419,7 @@ mod tests {
             sent_ns: 40,
             end_ns: 110,
         };
-        recorder.sent(10, 40, 9);
+        recorder.sent(10, 40, 11);
         recorder.answered(200, instants, 2);
         recorder.answered(404, instants, 1);
         for loss in [
@@ -341,17 +427,19 @@ mod tests {
             Loss::Read,
             Loss::Timeout,
             Loss::Malformed,
+            Loss::Stale,
+            Loss::Unanswered,
             Loss::Aborted,
         ] {
             recorder.lost(loss, instants, 1);
         }
         recorder.lost(Loss::Read, instants, 1);
-        recorder.counts.planned = 9;
+        recorder.counts.planned = 11;
         let counters = recorder.counters();
         assert_eq!(counters.check(), Ok(()));
         assert_eq!(
             (counters.ok, counters.errors.total(), counters.aborted),
-            (2, 6, 1)
+            (2, 8, 1)
         );
         assert_eq!(counters.status_codes, BTreeMap::from([(200, 2), (404, 1)]));
         let latencies = &recorder.latencies;
@@ -359,9 +447,27 @@ mod tests {
             (latencies.response.max(), latencies.service.max()),
             (100, 70)
         );
-        assert_eq!(latencies.error.len(), 6);
+        assert_eq!(latencies.error.len(), 8);
         recorder.clear();
         assert_eq!(recorder.counters(), Counters::default());
+    }
+
+    #[test]
+    fn the_first_byte_of_an_answer_in_one_piece_is_its_last() {
+        let mut recorder = Recorder::new();
+        let instants = |sent_ns| Instants {
+            intended_ns: 10,
+            sent_ns,
+            end_ns: 1_000,
+        };
+        recorder.answered(200, instants(100), 3);
+        recorder.answered(200, instants(400), 1);
+        recorder.began_early(200, instants(400), 450);
+        let mut first = OnDemand::default();
+        recorder.add_first_bytes(&mut first);
+        let first = first.get().unwrap();
+        assert_eq!((first.len(), first.min(), first.max()), (4, 50, 900));
+        assert_eq!(first.count_at(900), 3);
     }
 
     #[test]

@@ -6,10 +6,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 use driver_core::affinity;
-use driver_core::engine::{Engine, Shared};
+use driver_core::core_loop::{Bells, Common, CoreLoop, Payload, Route};
+use driver_core::dispatch::Shared;
 use driver_core::plan::Plan;
+use driver_core::protocol::Template;
+use driver_core::protocol::http1::Http1;
 use driver_core::recording::Collector;
-use driver_core::ring::{Setup, Wake};
+use driver_core::ring::Setup;
+use driver_core::transport::plain::Plain;
 use glommio::{LocalExecutorBuilder, Placement};
 use proto::clock::monotonic_ns;
 
@@ -107,10 +111,29 @@ fn a_stall_of_the_core_shows_in_response_time_and_release_lag() {
         .seconds(2.0)
         .workload();
     let plan = Plan::new(workload);
-    let shared = Arc::new(Shared::new(vec![Wake::new().unwrap()], 0));
+    let shared = Arc::new(Shared::new(1, 0));
+    let bells = Arc::new(Bells::new(1).unwrap());
     let (give, intervals) = bounded(16);
-    let address = server.address.into();
-    let steered = Arc::clone(&shared);
+    let share = plan.share(0, 1);
+    let request = Template::fixed(&plan.workload().request, &plan.workload().target, false);
+    let http1 = Http1::new(&[request]);
+    let payload = http1.as_fixed(0).unwrap().to_vec();
+    let payload = Payload {
+        request_len: payload.len(),
+        bytes: payload.into(),
+    };
+    let (steered, bell) = (Arc::clone(&shared), Arc::clone(&bells));
+    let common = Common {
+        plan,
+        route: Route {
+            endpoints: vec![server.address.into()],
+            sources: Vec::new(),
+        },
+        setup: Setup::Newest,
+        shared,
+        bells,
+        intervals: give,
+    };
     let thread = thread::spawn(move || {
         assert!(affinity::pin(affinity::allowed()[0]));
         let executor = LocalExecutorBuilder::new(Placement::Unbound)
@@ -118,17 +141,17 @@ fn a_stall_of_the_core_shows_in_response_time_and_release_lag() {
             .make()
             .unwrap();
         executor.run(async {
-            let share = plan.share(0, 1);
-            let engine = Engine::new(&plan, &share, address, Setup::Newest, shared, give).unwrap();
+            let core = CoreLoop::new(common, &share, payload, (http1, Plain)).unwrap();
             glommio::spawn_local(async {
                 glommio::timer::sleep(Duration::from_millis(700)).await;
                 thread::sleep(STALL);
             })
             .detach();
-            engine.run(|_| {}).await.unwrap();
+            core.run(|_, _| {}).await.unwrap();
         });
     });
     steered.start(monotonic_ns() + 50_000_000, 0);
+    bell.ring();
     let mut collector = Collector::new(1);
     while !collector.is_complete() {
         let interval = intervals.recv_timeout(Duration::from_secs(20)).unwrap();

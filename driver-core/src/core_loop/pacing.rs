@@ -1,7 +1,7 @@
 //! How long to sleep and when to spin.
 //!
 //! A sleep in the ring ends late by tens of microseconds (the timer's interrupt, the wake-up, the
-//! way back), so the engine sleeps until a little before the next intended send and spins the rest:
+//! way back), so the loop sleeps until a little before the next intended send and spins the rest:
 //! a tenth of the gap, within limits. The longer a core has slept, the later it wakes and the colder
 //! its caches are, and the less the spinning costs; of 100 sends a second the median error of the gaps
 //! at the target was 15 µs with 60 µs of spinning, 7 µs with 120 µs, 5 µs with 300 µs.
@@ -13,10 +13,12 @@ use std::time::Duration;
 
 use proto::clock::monotonic_ns;
 
-use super::{Engine, Turn};
+use super::{CoreLoop, Turn};
+use crate::protocol::Protocol;
 use crate::recording::CoreHealth;
+use crate::transport::Transport;
 
-/// The engine spins for one part in this many of the gap before an intended send, within the limits.
+/// The loop spins for one part in this many of the gap before an intended send, within the limits.
 const SPIN_PART: u64 = 10;
 /// Shorter than this, most sleeps would end too late.
 const SPIN_MIN_NS: u64 = 60_000;
@@ -31,7 +33,7 @@ const COURTESY_EVERY_NS: u64 = 500_000_000;
 /// Longest sleep, ns; there is always a timer before, but none has to be relied on.
 const SLEEP_MAX_NS: u64 = 1_000_000_000;
 
-/// What the engine knows of its own punctuality.
+/// What the loop knows of its own punctuality.
 #[derive(Debug)]
 pub(super) struct Pace {
     /// When it last came back from the ring.
@@ -75,16 +77,18 @@ impl Pace {
     }
 }
 
-impl Engine {
+impl<P: Protocol, T: Transport> CoreLoop<P, T> {
     /// Hands what is queued to the kernel, and sleeps or spins as the next send allows.
     pub(super) fn rest(&mut self, now_ns: u64) -> io::Result<Turn> {
-        let next_ns = self.next_send_ns();
+        let next_ns = self.dispatcher.next_send_ns();
         self.pace.aim(next_ns);
         let ahead_ns = next_ns.saturating_sub(now_ns);
         self.pace.spinning = ahead_ns <= self.pace.spin_ns;
         if self.pace.spinning {
-            if self.ring.has_queued() || (ahead_ns > RESERVE_NS && self.ring.has_news()) {
-                self.ring.submit()?;
+            if self.sockets.ring.has_queued()
+                || (ahead_ns > RESERVE_NS && self.sockets.ring.has_news())
+            {
+                self.sockets.ring.submit()?;
             } else {
                 std::hint::spin_loop();
             }
@@ -96,29 +100,24 @@ impl Engine {
 
     fn sleep(&mut self, until_ns: u64) -> io::Result<()> {
         let until_ns = until_ns
-            .min(self.next_upkeep_ns())
-            .min(self.load.next_chore_ns(&self.limits));
+            .min(self.dispatcher.next_upkeep_ns())
+            .min(self.dispatcher.next_chore_ns());
         // What passes before the sleep is a stall; only what passes in it is not.
         let now_ns = monotonic_ns();
-        self.pace.look(now_ns, &mut self.tape.health);
+        self.pace.look(now_ns, self.dispatcher.health());
         let limit_ns = until_ns.saturating_sub(now_ns).min(SLEEP_MAX_NS);
         if limit_ns == 0 {
-            return self.ring.submit();
+            return self.sockets.ring.submit();
         }
-        self.ring.submit_and_wait(Duration::from_nanos(limit_ns))?;
+        self.sockets
+            .ring
+            .submit_and_wait(Duration::from_nanos(limit_ns))?;
         let woke_ns = monotonic_ns();
         let late_ns = woke_ns.saturating_sub(now_ns + limit_ns);
-        self.tape.health.stall_max_ns = self.tape.health.stall_max_ns.max(late_ns);
+        let health = self.dispatcher.health();
+        health.stall_max_ns = health.stall_max_ns.max(late_ns);
         self.pace.looked_ns = woke_ns;
         Ok(())
-    }
-
-    /// When to look up whatever the load does: at a second's end, for timers and the target.
-    pub(super) fn next_upkeep_ns(&self) -> u64 {
-        self.tape
-            .boundary_ns
-            .min(self.wheel.next_ns())
-            .min(self.load.check_ns)
     }
 
     fn courtesy(&mut self, now_ns: u64, ahead_ns: u64) -> Turn {

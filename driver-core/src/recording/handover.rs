@@ -1,12 +1,11 @@
-//! A core's recorder and its change of reels: at each second's end the full one is handed over and
-//! an empty one goes on.
+//! A core's recorder and its hand-over: at each second's end the full one leaves the core, and an
+//! empty one takes its place.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use proto::units::NS_PER_S;
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::recording::{CoreHealth, CoreInterval, Recorder};
 
@@ -17,7 +16,7 @@ const LAST_HAND_OVER: Duration = Duration::from_secs(10);
 
 /// The recording side of a core.
 #[derive(Debug)]
-pub(super) struct Tape {
+pub(crate) struct Handover {
     core: usize,
     /// Where the engine records.
     pub recorder: Box<Recorder>,
@@ -33,13 +32,16 @@ pub(super) struct Tape {
     second: u64,
     interval_start_ns: u64,
     first_send_ns: Option<i64>,
+    /// CPU time of the core when the interval began.
     cpu_ns: u64,
+    /// When the core stopped sending, ns since the start of the measured run.
+    sending_ns: Option<u64>,
     /// End of the current interval.
     pub boundary_ns: u64,
 }
 
-impl Tape {
-    pub(super) fn new(core: usize, out: Sender<CoreInterval>) -> Self {
+impl Handover {
+    pub(crate) fn new(core: usize, out: Sender<CoreInterval>) -> Self {
         let (home, spares) = crossbeam_channel::bounded(SPARES + 1);
         for _ in 0..SPARES {
             let _ = home.try_send(Box::new(Recorder::new()));
@@ -57,35 +59,42 @@ impl Tape {
             interval_start_ns: 0,
             first_send_ns: None,
             cpu_ns: 0,
+            sending_ns: None,
             boundary_ns: u64::MAX,
         }
     }
 
-    /// The measured run starts.
-    pub(super) fn begin(&mut self, origin_ns: u64) {
+    /// The measured run starts; `cpu_ns` is the core's CPU time by now.
+    pub(crate) fn begin(&mut self, origin_ns: u64, cpu_ns: u64) {
         self.origin_ns = Some(origin_ns);
         self.boundary_ns = origin_ns.saturating_add(NS_PER_S);
-        self.cpu_ns = thread_cpu_ns();
+        self.cpu_ns = cpu_ns;
         self.health = CoreHealth::default();
     }
 
     /// Something was sent.
-    pub(super) fn note_send(&mut self, now_ns: u64) {
+    pub(crate) fn note_send(&mut self, now_ns: u64) {
         if self.first_send_ns.is_none() {
             let after = i128::from(now_ns) - i128::from(self.origin_ns.unwrap_or(now_ns));
             self.first_send_ns = i64::try_from(after).ok();
         }
     }
 
+    /// The core sends nothing more, and its plan is `window_ns` long if it went through all of it.
+    pub(crate) fn sending_ends(&mut self, now_ns: u64, window_ns: Option<u64>) {
+        let passed = now_ns.saturating_sub(self.origin_ns.unwrap_or(now_ns));
+        self.sending_ns = Some(passed.max(window_ns.unwrap_or(0)));
+    }
+
     /// The second has ended: hands the recorder over. Without an empty one in waiting, the interval
     /// is made longer by a second instead.
-    pub(super) fn turn_over(&mut self, now_ns: u64) {
+    pub(crate) fn turn_over(&mut self, now_ns: u64, cpu_ns: u64) {
         let origin_ns = self.origin_ns.unwrap_or(now_ns);
         let passed = now_ns.saturating_sub(origin_ns);
         self.boundary_ns = origin_ns + (passed / NS_PER_S + 1) * NS_PER_S;
         self.send_pending();
         if let Ok(empty) = self.spares.try_recv() {
-            let interval = self.close(passed, empty);
+            let interval = self.close(passed, cpu_ns, empty);
             self.second = passed / NS_PER_S;
             self.pending.push_back(interval);
             self.send_pending();
@@ -93,9 +102,9 @@ impl Tape {
     }
 
     /// The load has ended: hands over what is left, with the answers of each connection.
-    pub(super) fn finish(&mut self, now_ns: u64, answers: Vec<u64>) {
+    pub(crate) fn finish(&mut self, now_ns: u64, cpu_ns: u64, answers: Vec<u64>) {
         let passed = now_ns.saturating_sub(self.origin_ns.unwrap_or(now_ns));
-        let mut interval = self.close(passed, Box::new(Recorder::new()));
+        let mut interval = self.close(passed, cpu_ns, Box::new(Recorder::new()));
         interval.last = true;
         interval.answers = answers;
         self.pending.push_back(interval);
@@ -105,14 +114,14 @@ impl Tape {
         }
     }
 
-    fn close(&mut self, end_ns: u64, empty: Box<Recorder>) -> CoreInterval {
+    fn close(&mut self, end_ns: u64, cpu_ns: u64, empty: Box<Recorder>) -> CoreInterval {
         let full = std::mem::replace(&mut self.recorder, empty);
-        let cpu_ns = thread_cpu_ns();
         let mut interval = CoreInterval::new(self.core, full, self.home.clone());
         interval.second = self.second;
         interval.start_ns = self.interval_start_ns;
         interval.end_ns = end_ns;
         interval.first_send_ns = self.first_send_ns;
+        interval.sending_ns = self.sending_ns;
         interval.health = std::mem::take(&mut self.health);
         interval.health.cpu_ns = cpu_ns.saturating_sub(self.cpu_ns);
         (self.cpu_ns, self.interval_start_ns) = (cpu_ns, end_ns);
@@ -127,11 +136,4 @@ impl Tape {
             }
         }
     }
-}
-
-/// CPU time of this thread, ns.
-fn thread_cpu_ns() -> u64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    let part = |value: i64| u64::try_from(value).unwrap_or(0);
-    part(time.tv_sec) * NS_PER_S + part(time.tv_nsec)
 }

@@ -1,45 +1,67 @@
-//! Where a core is in its load: its phase, and how far it has gone through its plan.
+//! What is due: how far a core has gone through its plan.
+//!
+//! A closed loop leases from the node's common count; an open loop moves two cursors through its
+//! schedule, since what was offered may have to wait. What the peer returns unprocessed is due again
+//! before anything else, with the instant at which it was first intended.
 
-use super::Limits;
-use crate::plan::first_without;
-use crate::plan::{OpenLoop, Plan, Share};
-use crate::recording::Recorder;
+use std::collections::VecDeque;
 
-/// Where a core is in the load.
+use crate::plan::{OpenLoop, first_without};
+
+/// Times that a request may be returned; after the last it is not sent again.
+const RETURNS_MAX: u8 = 3;
+
+/// A request that the peer returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Connections are being opened, or open; the start is not known yet.
-    Ready,
-    /// The load starts at that instant.
-    Armed { start_ns: u64 },
-    /// Sending, unmeasured, until that instant.
-    WarmUp { until_ns: u64 },
-    /// Sending.
-    Running,
-    /// Nothing more is sent; what is in flight is waited for, at most until that instant.
-    Draining { until_ns: u64 },
-    /// Nothing is in flight any more.
-    Over,
+pub(super) struct Returned {
+    pub intended_ns: u64,
+    /// How many times.
+    pub returned: u8,
 }
 
-/// The load of one core.
-pub(super) struct Load {
-    pub phase: Phase,
-    pub kind: Kind,
-    /// Start of the phase that sends.
-    pub origin_ns: u64,
-    /// When to look next whether there is a connection; `u64::MAX` before the start.
-    pub check_ns: u64,
-    /// Since when no core has had a connection.
-    pub lost_since_ns: Option<u64>,
-    /// Requests of this core that were planned from the start.
-    pub planned: u64,
-    /// Whether it was told to stop.
-    pub stopping: bool,
+/// Requests that are to be sent again, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct ReturnedQueue(VecDeque<Returned>);
+
+impl ReturnedQueue {
+    /// Takes one in; `false` when it has been returned too often.
+    pub(super) fn put(&mut self, request: Returned) -> bool {
+        if request.returned >= RETURNS_MAX {
+            return false;
+        }
+        let at = self
+            .0
+            .partition_point(|other| other.intended_ns <= request.intended_ns);
+        self.0.insert(at, request);
+        true
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The oldest.
+    pub(super) fn take(&mut self) -> Option<Returned> {
+        self.0.pop_front()
+    }
+
+    /// Takes out what was intended before `in_time_ns`; returns how much that was.
+    pub(super) fn shed(&mut self, in_time_ns: u64) -> u64 {
+        let late = self
+            .0
+            .partition_point(|request| request.intended_ns < in_time_ns);
+        self.0.drain(..late).count() as u64
+    }
+
+    /// Takes everything out; returns how much that was.
+    pub(super) fn clear(&mut self) -> u64 {
+        self.0.drain(..).count() as u64
+    }
 }
 
 /// Closed or open loop, and how far it is.
-pub(super) enum Kind {
+pub(super) enum Loop {
     /// What is left of the lease; without a count there is no end to it.
     Closed {
         leased: u64,
@@ -59,11 +81,11 @@ pub(super) struct Open {
     /// When request `offered` is intended; `u64::MAX` after the last.
     pub next_ns: u64,
     /// When the last of those offered was intended.
-    last_ns: u64,
+    pub last_ns: u64,
 }
 
 impl Open {
-    fn new(measured: OpenLoop) -> Self {
+    pub(super) fn new(measured: OpenLoop) -> Self {
         let current = measured.clone();
         Self {
             measured,
@@ -108,88 +130,19 @@ impl Open {
         self.released - before
     }
 
+    /// Takes everything out of the backlog; returns how much that was.
+    pub(super) fn clear(&mut self) -> u64 {
+        let before = std::mem::replace(&mut self.released, self.offered);
+        self.offered - before
+    }
+
+    /// Whether nothing more is going to be offered.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.next_ns == u64::MAX
+    }
+
     pub(super) fn backlog(&self) -> u64 {
         self.offered - self.released
-    }
-}
-
-impl Load {
-    /// The load of `share`; what is planned goes into the first interval's counts.
-    pub(super) fn new(plan: &Plan, share: &Share, recorder: &mut Recorder) -> Self {
-        let (kind, mut planned) = if let Some(open_loop) = &share.open_loop {
-            (
-                Kind::Open(Box::new(Open::new(open_loop.clone()))),
-                open_loop.count(),
-            )
-        } else {
-            let requests = plan.workload().limit.requests;
-            // The common count is one core's to plan, whoever sends it.
-            let common = if share.core == 0 {
-                requests.unwrap_or(0)
-            } else {
-                0
-            };
-            (
-                Kind::Closed {
-                    leased: 0,
-                    counted: requests.is_some(),
-                },
-                common,
-            )
-        };
-        if plan.planned().is_none() {
-            planned = 0;
-        }
-        recorder.counts.planned = planned;
-        let (phase, origin_ns) = (Phase::Ready, 0);
-        Self {
-            phase,
-            kind,
-            origin_ns,
-            check_ns: u64::MAX,
-            lost_since_ns: None,
-            planned,
-            stopping: false,
-        }
-    }
-
-    pub(super) fn measured(&self) -> bool {
-        self.phase == Phase::Running
-    }
-
-    /// When something besides a send is to be done.
-    pub(super) fn next_chore_ns(&self, limits: &Limits) -> u64 {
-        let end_ns = match self.phase {
-            Phase::Draining { until_ns } => until_ns,
-            Phase::Running => self.end_ns(limits),
-            _ => u64::MAX,
-        };
-        end_ns.min(self.next_shed_ns(limits))
-    }
-
-    /// When a load that sends has to stop, whatever is left.
-    pub(super) fn end_ns(&self, limits: &Limits) -> u64 {
-        match &self.kind {
-            Kind::Closed { .. } => limits
-                .duration_ns
-                .map_or(u64::MAX, |ns| self.origin_ns.saturating_add(ns)),
-            // The backlog after the last intended start gets as much time as an answer would.
-            Kind::Open(open) if open.next_ns == u64::MAX => {
-                open.last_ns.saturating_add(limits.timeout_ns)
-            }
-            Kind::Open(_) => u64::MAX,
-        }
-    }
-
-    /// When the request that has waited longest is past its deadline.
-    fn next_shed_ns(&self, limits: &Limits) -> u64 {
-        match (&self.kind, limits.deadline_ns) {
-            (Kind::Open(open), Some(deadline_ns)) if open.backlog() > 0 => open
-                .instant_ns(open.released, self.origin_ns)
-                .saturating_add(deadline_ns)
-                .saturating_add(1),
-            _ => u64::MAX,
-        }
     }
 }
 
@@ -200,6 +153,7 @@ mod tests {
     use proto::workload::{TestType, Workload};
 
     use super::*;
+    use crate::plan::Plan;
 
     fn open(gap_s: f64, burst: u64, requests: u64) -> Open {
         let params = Params {

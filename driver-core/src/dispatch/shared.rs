@@ -1,11 +1,9 @@
-//! What the cores of a node share, and how the control side steers them: a handful of atomics and
-//! a bell for each core. Nothing of it is touched once a request, except the common count of a
-//! closed loop, which cores lease in chunks.
+//! What the cores of a node share, and how the control side steers them: a handful of atomics.
+//! Nothing of it is touched once a request, except the common count of a closed loop, which cores
+//! lease in chunks. What all read each turn shares no cache line with what one writes.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-
-use crate::ring::Wake;
 
 /// Not started yet.
 const NEVER: u64 = u64::MAX;
@@ -28,31 +26,23 @@ pub struct Shared {
     sending: AtomicUsize,
     cores_left: AtomicUsize,
     failed: Mutex<Option<String>>,
-    bells: Vec<Wake>,
 }
 
 impl Shared {
-    /// For as many cores as there are bells, and a closed loop of `requests` (if it is one).
+    /// For so many cores, and a closed loop of `requests` (if it is one).
     #[must_use]
-    pub fn new(bells: Vec<Wake>, requests: u64) -> Self {
+    pub fn new(cores: usize, requests: u64) -> Self {
         Self {
             start_ns: AtomicU64::new(NEVER),
             stagger_ns: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             remaining: AtomicU64::new(requests),
             live: AtomicUsize::new(0),
-            cores: bells.len() as u64,
-            sending: AtomicUsize::new(bells.len()),
-            cores_left: AtomicUsize::new(bells.len()),
+            cores: cores as u64,
+            sending: AtomicUsize::new(cores),
+            cores_left: AtomicUsize::new(cores),
             failed: Mutex::new(None),
-            bells,
         }
-    }
-
-    /// The bell of a core.
-    #[must_use]
-    pub fn bell(&self, core: usize) -> &Wake {
-        &self.bells[core]
     }
 
     /// Sets the start instant, ns of the monotonic clock, and how much later than in its schedule
@@ -65,7 +55,6 @@ impl Shared {
         let _ =
             self.start_ns
                 .compare_exchange(NEVER, start_ns, Ordering::Release, Ordering::Relaxed);
-        self.ring_all();
     }
 
     /// The start instant, once it is set.
@@ -94,7 +83,6 @@ impl Shared {
     /// Ends the load at once.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
-        self.ring_all();
     }
 
     /// Whether the load was told to end.
@@ -161,12 +149,6 @@ impl Shared {
     pub fn live(&self) -> usize {
         self.live.load(Ordering::Relaxed)
     }
-
-    fn ring_all(&self) {
-        for bell in &self.bells {
-            bell.ring();
-        }
-    }
 }
 
 #[cfg(test)]
@@ -175,8 +157,7 @@ mod tests {
 
     #[test]
     fn leases_add_up_to_the_count() {
-        let bells = (0..3).map(|_| Wake::new().unwrap()).collect();
-        let shared = Shared::new(bells, 100_003);
+        let shared = Shared::new(3, 100_003);
         let leases: Vec<u64> = std::iter::repeat_with(|| shared.lease())
             .take_while(|n| *n > 0)
             .collect();
@@ -187,7 +168,7 @@ mod tests {
 
     #[test]
     fn the_first_start_counts() {
-        let shared = Shared::new(vec![Wake::new().unwrap()], 0);
+        let shared = Shared::new(1, 0);
         assert_eq!(shared.started(), None);
         shared.start(17, 0);
         shared.start(18, 0);

@@ -1,0 +1,576 @@
+//! What comes back: answers, ends and failures, and what they mean for the requests in flight.
+
+use std::fmt;
+use std::io;
+
+use proto::measure::ReasonKind;
+use proto::units::{NS_PER_MS, NS_PER_S};
+
+use super::Dispatcher;
+use super::books::Books;
+use super::connection::{Flight, Flights, State};
+use super::due::{Returned, ReturnedQueue};
+use super::network::{Network, Piece};
+use crate::protocol::{After, Answered, Dropped, Key, Protocol, Sink};
+use crate::recording::Loss;
+use crate::transport::Transport;
+
+/// A connection that was idle for this long may have been closed by the target meanwhile, ns.
+const STALE_IDLE_NS: u64 = 100 * NS_PER_MS;
+/// A close that crossed a send is noticed within this, ns.
+const STALE_CROSSING_NS: u64 = NS_PER_S;
+/// Bytes that nobody asked for are quoted up to this length.
+const QUOTED_MAX: usize = 40;
+
+/// Why requests in flight are lost.
+pub(super) enum Cause<'a> {
+    /// Of the kernel, with the number of the error.
+    Errno(i32),
+    /// The target ended the connection.
+    Ended,
+    /// The answer before was the connection's last.
+    Closes,
+    /// In words.
+    Words(&'a dyn fmt::Display),
+}
+
+impl fmt::Display for Cause<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Errno(errno) => io::Error::from_raw_os_error(*errno).fmt(f),
+            Self::Ended => f.write_str("the target ended the connection"),
+            Self::Closes => f.write_str("the target ended the connection after an answer"),
+            Self::Words(words) => words.fmt(f),
+        }
+    }
+}
+
+/// Answers that are alike, to be recorded as one.
+struct Run {
+    flight: Flight,
+    status: u16,
+    began_ns: u64,
+}
+
+/// Records what one piece of bytes brings.
+struct Answers<'a> {
+    flights: &'a mut Flights,
+    books: &'a mut Books,
+    returned: &'a mut ReturnedQueue,
+    in_order: bool,
+    now_ns: u64,
+    run: Option<Run>,
+    /// Answers so far; those of them that are measured.
+    count: u64,
+    measured: u64,
+}
+
+impl<'a> Answers<'a> {
+    #[inline]
+    fn new(
+        flights: &'a mut Flights,
+        books: &'a mut Books,
+        returned: &'a mut ReturnedQueue,
+        in_order: bool,
+        now_ns: u64,
+    ) -> Self {
+        Self {
+            flights,
+            books,
+            returned,
+            in_order,
+            now_ns,
+            run: None,
+            count: 0,
+            measured: 0,
+        }
+    }
+
+    #[inline]
+    fn flush(&mut self) {
+        if let Some(run) = self.run.take() {
+            self.books
+                .answer(&run.flight, run.status, run.began_ns, self.now_ns);
+        }
+    }
+
+    fn take(&mut self, key: Key) -> Option<(Flight, u64)> {
+        if self.in_order {
+            self.flights.take_oldest()
+        } else {
+            self.flights.take(key)
+        }
+    }
+}
+
+impl Sink for Answers<'_> {
+    #[inline]
+    fn expects(&self) -> bool {
+        self.flights.count() > 0
+    }
+
+    fn began(&mut self, key: Key) {
+        let key = (!self.in_order).then_some(key);
+        self.flights.began(key, self.now_ns);
+    }
+
+    #[inline]
+    fn answered(&mut self, answered: Answered) {
+        let Some((taken, began_ns)) = self.take(answered.key) else {
+            return;
+        };
+        let flight = Flight { count: 1, ..taken };
+        self.count += 1;
+        self.measured += u64::from(flight.measured);
+        let status = answered.status;
+        match &mut self.run {
+            Some(run)
+                if run.status == status
+                    && began_ns == 0
+                    && run.began_ns == 0
+                    && Flight {
+                        count: 1,
+                        ..run.flight
+                    } == flight =>
+            {
+                run.flight.count += 1;
+            }
+            _ => {
+                self.flush();
+                self.run = Some(Run {
+                    flight,
+                    status,
+                    began_ns,
+                });
+            }
+        }
+    }
+
+    fn dropped(&mut self, key: Key, dropped: Dropped) {
+        let Some((flight, _)) = self.take(key) else {
+            return;
+        };
+        match dropped {
+            Dropped::Returned => {
+                put_back(&Flight { count: 1, ..flight }, self.books, self.returned);
+            }
+            Dropped::Reset(code) => {
+                self.books.note(
+                    ReasonKind::Read,
+                    1,
+                    format_args!("the target reset the stream (code {code})"),
+                );
+                self.books
+                    .lose(&Flight { count: 1, ..flight }, Loss::Read, self.now_ns);
+            }
+        }
+    }
+}
+
+/// A request that the target did not process waits again, unless that happened too often.
+fn put_back(flight: &Flight, books: &mut Books, queue: &mut ReturnedQueue) {
+    books.give_back(flight);
+    let request = Returned {
+        intended_ns: flight.intended_ns,
+        returned: flight.returned.saturating_add(1),
+    };
+    if flight.measured && !queue.put(request) {
+        books.give_up_some(1);
+    }
+}
+
+/// What is to be done after bytes were read.
+enum Then {
+    GoesOn,
+    Closes,
+    Malformed(String),
+    Broken(String),
+    Unsolicited,
+}
+
+impl<P: Protocol, T: Transport> Dispatcher<P, T> {
+    #[inline]
+    pub(super) fn received<N: Network>(
+        &mut self,
+        slot: u32,
+        piece: Piece,
+        now_ns: u64,
+        net: &mut N,
+    ) {
+        let connection = &mut self.connections[slot as usize];
+        if connection.live.transport.is_none() {
+            return;
+        }
+        let bytes = net.bytes(slot, piece);
+        if connection
+            .flights
+            .oldest()
+            .is_some_and(|(_, flight)| flight.measured)
+        {
+            self.books.receive(bytes.len());
+        }
+        let mut answers = Answers::new(
+            &mut connection.flights,
+            &mut self.books,
+            &mut self.returned,
+            P::IN_ORDER,
+            now_ns,
+        );
+        let then = if T::IS_PLAIN {
+            let state = connection.live.protocol.as_mut();
+            let state = state.expect("invariant: a plain connection is established at once");
+            read(
+                &mut self.protocol,
+                state,
+                bytes,
+                &mut connection.plain,
+                &mut answers,
+            )
+        } else {
+            open_and_read(
+                (&mut self.protocol, &mut self.transport),
+                &mut connection.live,
+                bytes,
+                (&mut connection.plain, &mut connection.raw),
+                &mut answers,
+            )
+        };
+        answers.flush();
+        let (answered, measured) = (answers.count, answers.measured);
+        if answered > 0 {
+            connection.count_answers(answered, measured, now_ns);
+        }
+        self.after(slot, then, answered > 0, now_ns, net);
+    }
+
+    #[inline]
+    fn after<N: Network>(
+        &mut self,
+        slot: u32,
+        then: Then,
+        answered: bool,
+        now_ns: u64,
+        net: &mut N,
+    ) {
+        let connection = &mut self.connections[slot as usize];
+        if !connection.plain.is_empty() || !connection.raw.is_empty() {
+            self.touch(slot);
+        }
+        match then {
+            Then::GoesOn => {
+                if answered && self.is_used_up(slot) {
+                    return self.retire(slot, now_ns, net);
+                }
+                net.receive(slot);
+                if !self.connections[slot as usize].is_open() {
+                    self.greet(slot, now_ns, net);
+                } else if answered || !P::IN_ORDER {
+                    self.enqueue(slot);
+                }
+            }
+            Then::Closes | Then::Unsolicited => {
+                self.lose_for(slot, Loss::Read, &Cause::Closes, now_ns, net);
+            }
+            Then::Malformed(words) => {
+                self.say_goodbye(slot, net);
+                self.lose_for(slot, Loss::Malformed, &Cause::Words(&words), now_ns, net);
+            }
+            Then::Broken(words) => {
+                self.say_goodbye(slot, net);
+                self.lose_for(slot, Loss::Read, &Cause::Words(&words), now_ns, net);
+            }
+        }
+    }
+
+    /// Whether the connection has had as many requests as it is to have, and all are answered.
+    fn is_used_up(&self, slot: u32) -> bool {
+        let connection = &self.connections[slot as usize];
+        connection.assigned >= self.limits.requests_per_connection
+            && connection.flights.count() == 0
+    }
+
+    /// Ends a connection that has done what it was to do.
+    fn retire<N: Network>(&mut self, slot: u32, now_ns: u64, net: &mut N) {
+        self.replace(slot, true, now_ns, net);
+    }
+
+    /// Sends what the peer has to be told before the connection ends, if it can be sent at once.
+    fn say_goodbye<N: Network>(&mut self, slot: u32, net: &mut N) {
+        if !self.connections[slot as usize].sending {
+            self.hand_over_one(slot, net);
+        }
+    }
+
+    /// The target has ended the connection, which completes an answer without a length.
+    pub(super) fn ended<N: Network>(&mut self, slot: u32, now_ns: u64, net: &mut N) {
+        let connection = &mut self.connections[slot as usize];
+        let mut answers = Answers::new(
+            &mut connection.flights,
+            &mut self.books,
+            &mut self.returned,
+            P::IN_ORDER,
+            now_ns,
+        );
+        let is_announced = connection.live.transport.as_ref().map(|state| {
+            let end = self.transport.end(state);
+            end.map_err(|broken| broken.to_string())
+        });
+        // What only the end would complete is whole only if the end was meant.
+        let end = match (is_announced, connection.live.protocol.as_mut()) {
+            (Some(Err(broken)), _) => Err(broken),
+            (_, Some(state)) => {
+                let end = self.protocol.end(state, &mut answers);
+                end.map_err(|malformed| malformed.to_string())
+            }
+            _ => Ok(()),
+        };
+        answers.flush();
+        let (answered, measured) = (answers.count, answers.measured);
+        if answered > 0 {
+            connection.count_answers(answered, measured, now_ns);
+        }
+        match end {
+            Ok(()) => self.lose_for(slot, Loss::Read, &Cause::Ended, now_ns, net),
+            Err(words) => {
+                self.lose_for(slot, Loss::Read, &Cause::Words(&words), now_ns, net);
+            }
+        }
+    }
+
+    /// A send has failed. What has come may still be the answer, so the end of that is awaited.
+    pub(super) fn send_failed<N: Network>(
+        &mut self,
+        slot: u32,
+        errno: i32,
+        now_ns: u64,
+        net: &mut N,
+    ) {
+        let connection = &mut self.connections[slot as usize];
+        match connection.state {
+            State::Open => {
+                connection.send_failed.get_or_insert(errno);
+                connection.sending = false;
+                self.ready.leave(&mut connection.ticket);
+                // Nothing is awaited on it: it is of no more use.
+                if connection.flights.count() == 0 {
+                    self.lose_for(slot, Loss::Write, &Cause::Errno(errno), now_ns, net);
+                }
+            }
+            State::Greeting { .. } => {
+                let error = io::Error::from_raw_os_error(errno);
+                self.connect_failed(slot, Some(errno), &error, now_ns, net);
+            }
+            State::New | State::Waiting { .. } | State::Connecting { .. } => {}
+        }
+    }
+
+    /// The connection is of no more use; what is in flight on it is lost.
+    pub(super) fn lose<N: Network>(&mut self, slot: u32, loss: Loss, now_ns: u64, net: &mut N) {
+        let words = match loss {
+            Loss::Timeout => "no complete answer within the timeout",
+            _ => "the load ended",
+        };
+        self.lose_for(slot, loss, &Cause::Words(&words), now_ns, net);
+    }
+
+    pub(super) fn lose_for<N: Network>(
+        &mut self,
+        slot: u32,
+        loss: Loss,
+        cause: &Cause<'_>,
+        now_ns: u64,
+        net: &mut N,
+    ) {
+        let connection = &mut self.connections[slot as usize];
+        match connection.state {
+            State::Open => {}
+            State::Greeting { .. } | State::Connecting { .. } if loss != Loss::Aborted => {
+                return self.connect_failed(slot, None, cause, now_ns, net);
+            }
+            _ => return,
+        }
+        let losses = Losses::of(connection, loss, cause, self.limits.timeout_ns, now_ns);
+        let mut is_first = true;
+        for flight in connection.flights.drain() {
+            losses.record(
+                &flight,
+                std::mem::take(&mut is_first),
+                &mut self.books,
+                now_ns,
+            );
+        }
+        connection.free_since_ns = now_ns;
+        let by_us = matches!(loss, Loss::Timeout | Loss::Aborted);
+        if !by_us {
+            self.books.lost_connection();
+        }
+        self.replace(slot, true, now_ns, net);
+    }
+
+    /// Whether the oldest request in flight, or a send that nobody takes, is out of time.
+    pub(super) fn look_for_timeout<N: Network>(&mut self, slot: u32, now_ns: u64, net: &mut N) {
+        let connection = &mut self.connections[slot as usize];
+        let timeout_ns = self.limits.timeout_ns;
+        let oldest = connection.flights.oldest();
+        let since_ns = match oldest {
+            Some((_, flight)) => flight.sent_ns,
+            None if connection.sending => connection.sent_ns,
+            None => now_ns,
+        };
+        let until_ns = since_ns.saturating_add(timeout_ns);
+        if until_ns > now_ns {
+            return self.wheel.set(slot, until_ns);
+        }
+        let Some((key, _)) = oldest else {
+            // It has its answer, but the target does not take the rest of the request.
+            return self.replace(slot, true, now_ns, net);
+        };
+        let state = connection.live.protocol.as_mut();
+        let can_go_on = connection.send_failed.is_none()
+            && state.is_some_and(|state| self.protocol.cancel(state, key, &mut connection.plain));
+        if !can_go_on {
+            return self.lose(slot, Loss::Timeout, now_ns, net);
+        }
+        if let Some((flight, _)) = connection.flights.take(key) {
+            let words = "no complete answer within the timeout";
+            self.books
+                .note(ReasonKind::Timeout, 1, format_args!("{words}"));
+            self.books.lose(&flight, Loss::Timeout, now_ns);
+        }
+        connection.free_since_ns = now_ns;
+        self.touch(slot);
+        self.enqueue(slot);
+        self.look_for_timeout(slot, now_ns, net);
+    }
+}
+
+/// How the requests in flight on a connection that ends are lost: the first, and those behind it.
+struct Losses {
+    first: (Loss, ReasonKind),
+    behind: (Loss, ReasonKind),
+    words: String,
+    timeout_ns: u64,
+}
+
+impl Losses {
+    fn of<P, T>(
+        connection: &super::connection::Connection<P, T>,
+        loss: Loss,
+        cause: &Cause<'_>,
+        timeout_ns: u64,
+        now_ns: u64,
+    ) -> Self {
+        let flights = &connection.flights;
+        let sent_ns = flights
+            .oldest()
+            .map_or(now_ns, |(_, flight)| flight.sent_ns);
+        let crossed = connection.idle_ns >= STALE_IDLE_NS
+            && now_ns.saturating_sub(sent_ns) < STALE_CROSSING_NS
+            && connection.assigned == connection.served + u64::from(flights.count());
+        let by_target = matches!(loss, Loss::Read | Loss::Write);
+        let pipelined =
+            connection.served > 0 && (flights.count() > 1 || matches!(cause, Cause::Closes));
+        let read = (Loss::Read, ReasonKind::Read);
+        let first = match loss {
+            _ if by_target
+                && connection.send_failed.is_some()
+                && !flights.has_begun()
+                && !crossed =>
+            {
+                (Loss::Write, ReasonKind::Write)
+            }
+            _ if by_target && flights.has_begun() => read,
+            _ if by_target && crossed => (Loss::Stale, ReasonKind::Stale),
+            _ if by_target && pipelined => (Loss::Unanswered, ReasonKind::Unanswered),
+            Loss::Malformed => (loss, ReasonKind::Malformed),
+            Loss::Timeout => (loss, ReasonKind::Timeout),
+            _ => (loss, ReasonKind::Read),
+        };
+        let behind = match loss {
+            Loss::Aborted => (loss, ReasonKind::Read),
+            _ if first == (Loss::Stale, ReasonKind::Stale) => first,
+            _ if first == (Loss::Write, ReasonKind::Write) => first,
+            _ => (Loss::Unanswered, ReasonKind::Unanswered),
+        };
+        let words = if flights.count() == 0 || loss == Loss::Aborted {
+            String::new()
+        } else {
+            match connection.send_failed {
+                Some(errno) if by_target => Cause::Errno(errno).to_string(),
+                _ => cause.to_string(),
+            }
+        };
+        Self {
+            first,
+            behind,
+            words,
+            timeout_ns,
+        }
+    }
+
+    fn record(&self, flight: &Flight, is_first: bool, books: &mut Books, now_ns: u64) {
+        let one = u32::from(is_first);
+        let parts = [(self.first, one), (self.behind, flight.count - one)];
+        for ((loss, kind), count) in parts.into_iter().filter(|(_, count)| *count > 0) {
+            let part = Flight { count, ..*flight };
+            let expired = flight.sent_ns.saturating_add(self.timeout_ns) <= now_ns;
+            let (loss, kind) = match loss {
+                Loss::Unanswered if self.first.0 == Loss::Timeout && expired => self.first,
+                _ => (loss, kind),
+            };
+            if flight.measured && loss != Loss::Aborted {
+                books.note(kind, count, format_args!("{}", self.words));
+            }
+            books.lose(&part, loss, now_ns);
+        }
+    }
+}
+
+#[inline]
+fn read<P: Protocol>(
+    protocol: &mut P,
+    state: &mut P::State,
+    bytes: &[u8],
+    out: &mut Vec<u8>,
+    answers: &mut Answers<'_>,
+) -> Then {
+    match protocol.read(state, bytes, out, answers) {
+        Ok(After::GoesOn) => Then::GoesOn,
+        Ok(After::Closes) => Then::Closes,
+        Ok(After::Unsolicited(at)) => {
+            answers.books.unsolicited();
+            let quoted = &bytes[at..bytes.len().min(at + QUOTED_MAX)];
+            answers.books.note(
+                ReasonKind::Unsolicited,
+                1,
+                format_args!("bytes that nobody asked for: \"{}\"", quoted.escape_ascii()),
+            );
+            Then::Unsolicited
+        }
+        Err(malformed) => Then::Malformed(malformed.to_string()),
+    }
+}
+
+fn open_and_read<P: Protocol, T: Transport>(
+    (protocol, transport): (&mut P, &mut T),
+    live: &mut super::connection::Live<P::State, T::State>,
+    bytes: &mut [u8],
+    (plain, raw): (&mut Vec<u8>, &mut Vec<u8>),
+    answers: &mut Answers<'_>,
+) -> Then {
+    let Some(sealed) = live.transport.as_mut() else {
+        return Then::GoesOn;
+    };
+    let mut then = Then::GoesOn;
+    let progress = transport.open(sealed, bytes, raw, &mut |bytes: &[u8]| {
+        // Plain bytes come only once the connection is established.
+        let state = live.protocol.get_or_insert_with(|| protocol.open(plain));
+        then = read(protocol, state, bytes, plain, answers);
+        matches!(then, Then::GoesOn)
+    });
+    match (then, progress) {
+        (Then::GoesOn, Err(broken)) => Then::Broken(broken.to_string()),
+        (Then::GoesOn, Ok(progress)) if progress.ended => Then::Closes,
+        (then, _) => then,
+    }
+}
