@@ -154,6 +154,7 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
     pub fn take<N: Network>(&mut self, slot: u32, event: Event, now_ns: u64, net: &mut N) {
         match event {
             Event::Received(piece) => self.received(slot, piece, now_ns, net),
+            Event::Discarded(length) => self.discarded(slot, length, now_ns, net),
             Event::Sent => self.taken(slot),
             Event::Connected => self.connected(slot, now_ns, net),
             Event::Ended => self.ended(slot, now_ns, net),
@@ -232,6 +233,9 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
         self.count_away(now_ns);
         self.close_connections(net);
         self.settle_accounts();
+        if self.progress.has_counted_down() {
+            self.books.handover().sending_includes_last_answers(now_ns);
+        }
         let answers = self.connections.iter().map(|connection| connection.answers);
         let answers = answers.collect();
         self.books.handover().finish(now_ns, cpu_ns, answers);

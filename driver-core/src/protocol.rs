@@ -119,6 +119,19 @@ pub trait Protocol {
         sink: &mut S,
     ) -> Result<After, Self::Malformed>;
 
+    /// How many of the bytes that come next are a body's that nobody looks at; 0 where the next byte
+    /// has to be read. So many, or fewer, may be thrown away and told to [`Self::skipped`].
+    fn skippable(&self, state: &Self::State) -> u64 {
+        let _ = state;
+        0
+    }
+
+    /// So many bytes of a body were thrown away instead of read.
+    fn skipped<S: Sink>(&mut self, state: &mut Self::State, length: u64, sink: &mut S) -> After {
+        let _ = (state, length, sink);
+        After::GoesOn
+    }
+
     /// The peer has ended the connection in an orderly way, which may complete an answer.
     ///
     /// # Errors

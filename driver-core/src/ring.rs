@@ -277,6 +277,26 @@ impl Ring {
         self.push(&entry);
     }
 
+    /// Receives up to `length` bytes and throws them away in the kernel; ends with as many as there
+    /// are. Of TCP only: other sockets would write them to where nothing is.
+    ///
+    /// # Panics
+    /// When a receive of this slot is in flight already.
+    pub fn discard(&mut self, token: Token, fd: RawFd, length: u32) {
+        let slot = token.slot as usize;
+        assert!(!self.receiving[slot], "slot {slot} already receives");
+        self.receiving[slot] = true;
+        // MSG_TRUNC of TCP (tcp(7), since 2.4): the bytes are dropped instead of copied, and no buffer
+        // is needed. A null one turns any copy into EFAULT. Not with MSG_WAITALL: io_uring waits for
+        // the whole length anew after each part, since what is dropped does not advance its iterator.
+        let entry = opcode::Recv::new(types::Fd(fd), std::ptr::null_mut(), length)
+            .flags(libc::MSG_TRUNC)
+            .build()
+            .user_data(token.pack());
+        self.in_flight += 1;
+        self.push(&entry);
+    }
+
     /// Whether a receive of this slot is in flight.
     #[must_use]
     pub fn is_receiving(&self, slot: u32) -> bool {
@@ -364,7 +384,7 @@ impl Ring {
         for entry in self.uring.completion().take(most) {
             let completion = Completion::from(&entry);
             let token = completion.token;
-            if token.kind == Kind::Receive {
+            if matches!(token.kind, Kind::Receive | Kind::Discard) {
                 receiving[token.slot as usize] = false;
             }
             // A failed send that was not to notify was never counted.

@@ -11,6 +11,8 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use crate::dispatch::{Event, Network, Piece};
 use crate::ring::{Completion, GENERATION_MASK, Kind, Ring, Token, Wake};
 
+/// Most bytes of a body that are thrown away at once.
+const DISCARD_MAX: u64 = 4 << 20;
 /// The token of the bell; it has no slot.
 const WAKE: Token = Token {
     kind: Kind::Wake,
@@ -50,6 +52,8 @@ pub(super) struct Sockets {
     endpoints: Vec<SockAddr>,
     sources: Vec<IpAddr>,
     slots: Vec<Slot>,
+    /// Whether bytes can be thrown away in the kernel.
+    discards: bool,
 }
 
 impl Sockets {
@@ -61,8 +65,10 @@ impl Sockets {
         endpoints: Vec<SockAddr>,
         sources: Vec<IpAddr>,
     ) -> Self {
+        let is_tcp = |endpoint: &SockAddr| endpoint.domain() != Domain::UNIX;
         Self {
             ring,
+            discards: endpoints.iter().all(is_tcp),
             endpoints,
             sources,
             slots: (0..slots).map(|_| Slot::default()).collect(),
@@ -87,7 +93,7 @@ impl Sockets {
             return self.read_old(token);
         }
         let event = match token.kind {
-            Kind::Receive => self.read_receive(token.slot, result)?,
+            Kind::Receive | Kind::Discard => self.read_receive(token, result)?,
             Kind::Send => self.read_send(token, result)?,
             Kind::SilentSend => Event::SendFailed(failure(result)),
             Kind::Connect if result < 0 => Event::ConnectFailed(-result),
@@ -100,7 +106,7 @@ impl Sockets {
     /// An operation of an earlier connection has ended, which may free what the current one needs.
     fn read_old(&mut self, token: Token) -> Option<(u32, Event)> {
         match token.kind {
-            Kind::Receive if self.slots[token.slot as usize].is_listening => {
+            Kind::Receive | Kind::Discard if self.slots[token.slot as usize].is_listening => {
                 self.receive(token.slot);
             }
             Kind::Send => self.ring.forget_send(token),
@@ -110,10 +116,12 @@ impl Sockets {
     }
 
     #[inline]
-    fn read_receive(&mut self, slot: u32, result: i32) -> Option<Event> {
+    fn read_receive(&mut self, token: Token, result: i32) -> Option<Event> {
+        let slot = token.slot;
         self.slots[slot as usize].is_listening = false;
         match u32::try_from(result) {
             Ok(0) => Some(Event::Ended),
+            Ok(length) if token.kind == Kind::Discard => Some(Event::Discarded(length.into())),
             Ok(length) => Some(Event::Received(Piece {
                 buffer: slot,
                 length,
@@ -234,6 +242,16 @@ impl Network for Sockets {
             let (token, fd) = self.token(slot, Kind::Receive);
             self.ring.receive(token, fd);
         }
+    }
+
+    fn discard(&mut self, slot: u32, length: u64) {
+        let (token, fd) = self.token(slot, Kind::Discard);
+        // Not so many that a long body would count in the second of its end alone.
+        let length = u32::try_from(length.min(DISCARD_MAX)).expect("invariant: a few MiB");
+        if !self.discards || self.ring.is_receiving(slot) {
+            return self.receive(slot);
+        }
+        self.ring.discard(token, fd, length);
     }
 
     /// A reset instead of an orderly end keeps our side free of `TIME_WAIT`, of which long runs

@@ -6,11 +6,11 @@ use std::io;
 use proto::measure::ReasonKind;
 use proto::units::{NS_PER_MS, NS_PER_S};
 
-use super::Dispatcher;
 use super::books::Books;
 use super::connection::{Flight, Flights, State};
 use super::due::{Returned, ReturnedQueue};
 use super::network::{Network, Piece};
+use super::{Dispatcher, Limits};
 use crate::protocol::{After, Answered, Dropped, Key, Protocol, Sink};
 use crate::recording::Loss;
 use crate::transport::Transport;
@@ -19,6 +19,8 @@ use crate::transport::Transport;
 const STALE_IDLE_NS: u64 = 100 * NS_PER_MS;
 /// A close that crossed a send is noticed within this, ns.
 const STALE_CROSSING_NS: u64 = NS_PER_S;
+/// A body of which at least so many bytes are still to come is thrown away unseen.
+const DISCARD_MIN: u64 = 8 * 1024;
 /// Bytes that nobody asked for are quoted up to this length.
 const QUOTED_MAX: usize = 40;
 
@@ -207,7 +209,7 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
             .oldest()
             .is_some_and(|(_, flight)| flight.measured)
         {
-            self.books.receive(bytes.len());
+            self.books.receive(bytes.len() as u64);
         }
         let mut answers = Answers::new(
             &mut connection.flights,
@@ -261,7 +263,7 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
                 if answered && self.is_used_up(slot) {
                     return self.retire(slot, now_ns, net);
                 }
-                net.receive(slot);
+                self.receive(slot, net);
                 if !self.connections[slot as usize].is_open() {
                     self.greet(slot, now_ns, net);
                 } else if answered || !P::IN_ORDER {
@@ -280,6 +282,60 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
                 self.lose_for(slot, Loss::Read, &Cause::Words(&words), now_ns, net);
             }
         }
+    }
+
+    /// Receives what comes next, but for a long body that nobody looks at.
+    #[inline]
+    fn receive<N: Network>(&mut self, slot: u32, net: &mut N) {
+        let state = self.connections[slot as usize].live.protocol.as_ref();
+        let length = match state {
+            Some(state) if T::IS_PLAIN => self.protocol.skippable(state),
+            _ => 0,
+        };
+        if length >= DISCARD_MIN {
+            net.discard(slot, length);
+        } else {
+            net.receive(slot);
+        }
+    }
+
+    /// Bytes of a body came and were thrown away.
+    pub(super) fn discarded<N: Network>(
+        &mut self,
+        slot: u32,
+        length: u64,
+        now_ns: u64,
+        net: &mut N,
+    ) {
+        let connection = &mut self.connections[slot as usize];
+        let Some(state) = connection.live.protocol.as_mut() else {
+            return;
+        };
+        if connection
+            .flights
+            .oldest()
+            .is_some_and(|(_, flight)| flight.measured)
+        {
+            self.books.receive(length);
+        }
+        let mut answers = Answers::new(
+            &mut connection.flights,
+            &mut self.books,
+            &mut self.returned,
+            P::IN_ORDER,
+            now_ns,
+        );
+        let after = self.protocol.skipped(state, length, &mut answers);
+        answers.flush();
+        let (answered, measured) = (answers.count, answers.measured);
+        if answered > 0 {
+            connection.count_answers(answered, measured, now_ns);
+        }
+        let then = match after {
+            After::GoesOn => Then::GoesOn,
+            After::Closes | After::Unsolicited(_) => Then::Closes,
+        };
+        self.after(slot, then, answered > 0, now_ns, net);
     }
 
     /// Whether the connection has had as many requests as it is to have, and all are answered.
@@ -389,7 +445,7 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
             }
             _ => return,
         }
-        let losses = Losses::of(connection, loss, cause, self.limits.timeout_ns, now_ns);
+        let losses = Losses::of(connection, loss, cause, &self.limits, now_ns);
         let mut is_first = true;
         for flight in connection.flights.drain() {
             losses.record(
@@ -457,9 +513,10 @@ impl Losses {
         connection: &super::connection::Connection<P, T>,
         loss: Loss,
         cause: &Cause<'_>,
-        timeout_ns: u64,
+        limits: &Limits,
         now_ns: u64,
     ) -> Self {
+        let is_pipelined = limits.pipeline > 1;
         let flights = &connection.flights;
         let sent_ns = flights
             .oldest()
@@ -467,36 +524,30 @@ impl Losses {
         let crossed = connection.idle_ns >= STALE_IDLE_NS
             && now_ns.saturating_sub(sent_ns) < STALE_CROSSING_NS
             && connection.assigned == connection.served + u64::from(flights.count());
-        let by_target = matches!(loss, Loss::Read | Loss::Write);
-        let pipelined =
-            connection.served > 0 && (flights.count() > 1 || matches!(cause, Cause::Closes));
-        let read = (Loss::Read, ReasonKind::Read);
         let first = match loss {
-            _ if by_target
-                && connection.send_failed.is_some()
-                && !flights.has_begun()
-                && !crossed =>
-            {
-                (Loss::Write, ReasonKind::Write)
-            }
-            _ if by_target && flights.has_begun() => read,
-            _ if by_target && crossed => (Loss::Stale, ReasonKind::Stale),
-            _ if by_target && pipelined => (Loss::Unanswered, ReasonKind::Unanswered),
             Loss::Malformed => (loss, ReasonKind::Malformed),
             Loss::Timeout => (loss, ReasonKind::Timeout),
-            _ => (loss, ReasonKind::Read),
+            Loss::Aborted => (loss, ReasonKind::Other),
+            _ if flights.has_begun() => (Loss::Read, ReasonKind::Read),
+            _ if crossed => (Loss::Stale, ReasonKind::Stale),
+            _ if is_pipelined && connection.served > 0 => {
+                (Loss::Unanswered, ReasonKind::Unanswered)
+            }
+            _ if connection.send_failed.is_some() => (Loss::Write, ReasonKind::Write),
+            _ => (Loss::Read, ReasonKind::Read),
         };
         let behind = match loss {
-            Loss::Aborted => (loss, ReasonKind::Read),
-            _ if first == (Loss::Stale, ReasonKind::Stale) => first,
-            _ if first == (Loss::Write, ReasonKind::Write) => first,
+            Loss::Aborted => first,
+            _ if matches!(first.0, Loss::Stale | Loss::Write) => first,
             _ => (Loss::Unanswered, ReasonKind::Unanswered),
         };
         let words = if flights.count() == 0 || loss == Loss::Aborted {
             String::new()
         } else {
             match connection.send_failed {
-                Some(errno) if by_target => Cause::Errno(errno).to_string(),
+                Some(errno) if matches!(loss, Loss::Read | Loss::Write) => {
+                    Cause::Errno(errno).to_string()
+                }
                 _ => cause.to_string(),
             }
         };
@@ -504,7 +555,7 @@ impl Losses {
             first,
             behind,
             words,
-            timeout_ns,
+            timeout_ns: limits.timeout_ns,
         }
     }
 

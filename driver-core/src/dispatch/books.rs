@@ -181,8 +181,8 @@ impl Books {
 
     /// Bytes of answers.
     #[inline]
-    pub(super) fn receive(&mut self, bytes: usize) {
-        self.handover.recorder.counts.bytes_received += bytes as u64;
+    pub(super) fn receive(&mut self, bytes: u64) {
+        self.handover.recorder.counts.bytes_received += bytes;
     }
 
     /// An attempt to connect failed.

@@ -19,6 +19,8 @@ pub enum Event {
     SendFailed(i32),
     /// Bytes have come.
     Received(Piece),
+    /// So many of the bytes that were to be discarded have come.
+    Discarded(u64),
     /// Receiving has failed, with this error number; the connection is gone.
     ReceiveFailed(i32),
     /// The peer sends nothing more.
@@ -57,6 +59,13 @@ pub trait Network {
 
     /// Receives what comes next. Without a call nothing more comes.
     fn receive(&mut self, slot: u32);
+
+    /// Throws away up to `length` of the bytes that come next, or receives them all the same where it
+    /// cannot. Without a call nothing more comes.
+    fn discard(&mut self, slot: u32, length: u64) {
+        let _ = length;
+        self.receive(slot);
+    }
 
     /// Gives the slot's connection up; `reset` takes from the peer what it has not read yet.
     fn close(&mut self, slot: u32, reset: bool);

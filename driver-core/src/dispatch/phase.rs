@@ -80,6 +80,11 @@ impl Progress {
         matches!(self.phase, Phase::Draining { .. } | Phase::Over)
     }
 
+    /// Whether it is a closed loop that ended since its count was used up.
+    pub(super) fn has_counted_down(&self) -> bool {
+        matches!(self.due, Loop::Closed { counted: true, .. }) && !self.stopping
+    }
+
     /// When a load that sends has to stop, whatever is left.
     pub(super) fn end_ns(&self, limits: &Limits, is_connected: bool) -> u64 {
         match &self.due {

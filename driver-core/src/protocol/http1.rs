@@ -148,6 +148,22 @@ impl Protocol for Http1 {
         Ok(After::GoesOn)
     }
 
+    #[inline]
+    fn skippable(&self, state: &State) -> u64 {
+        state.reader.remaining_length().unwrap_or(0)
+    }
+
+    fn skipped<S: Sink>(&mut self, state: &mut State, length: u64, sink: &mut S) -> After {
+        if let Some(answer) = state.reader.skipped(length) {
+            state.answered(answer, sink);
+        }
+        if state.closes {
+            After::Closes
+        } else {
+            After::GoesOn
+        }
+    }
+
     fn end<S: Sink>(&mut self, state: &mut State, sink: &mut S) -> Result<(), Malformed> {
         if let Some(answer) = state.reader.end()? {
             state.answered(answer, sink);

@@ -86,6 +86,15 @@ impl Handover {
         self.sending_ns = Some(passed.max(window_ns.unwrap_or(0)));
     }
 
+    /// The window of a closed loop that ended with its count includes the time that its last answers
+    /// usually take: a connection's last request is as long as those before it.
+    pub(crate) fn sending_includes_last_answers(&mut self, now_ns: u64) {
+        let passed = now_ns.saturating_sub(self.origin_ns.unwrap_or(now_ns));
+        let usual_ns = self.recorder.latencies.service.value_at_quantile(0.5);
+        let until = |ns: u64| ns.saturating_add(usual_ns).min(passed);
+        self.sending_ns = self.sending_ns.map(until);
+    }
+
     /// The second has ended: hands the recorder over. Without an empty one in waiting, the interval
     /// is made longer by a second instead.
     pub(crate) fn turn_over(&mut self, now_ns: u64, cpu_ns: u64) {

@@ -12,6 +12,8 @@ pub enum Kind {
     SilentSend,
     /// A receive.
     Receive,
+    /// A receive whose bytes nobody wants.
+    Discard,
     /// The wake-up call.
     Wake,
 }
@@ -42,6 +44,7 @@ impl Token {
             1 => Kind::Send,
             2 => Kind::SilentSend,
             3 => Kind::Receive,
+            4 => Kind::Discard,
             _ => Kind::Wake,
         };
         #[allow(clippy::cast_possible_truncation)] // the parts' own widths
@@ -65,6 +68,7 @@ mod tests {
             Kind::Send,
             Kind::SilentSend,
             Kind::Receive,
+            Kind::Discard,
             Kind::Wake,
         ] {
             let token = Token {
