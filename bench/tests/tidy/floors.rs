@@ -66,11 +66,35 @@ const DRIVER: &[Row] = &[
         &["affinity", "control", "load", "plan", "recording", "ring"],
     ),
     ("local", &["affinity", "load", "plan", "recording"]),
+    // Picks the static types of a run.
     (
         "load",
-        &["affinity", "cpu", "engine", "plan", "recording", "ring"],
+        &[
+            "affinity",
+            "core_loop",
+            "cpu",
+            "dispatch",
+            "plan",
+            "protocol",
+            "recording",
+            "ring",
+            "transport",
+        ],
     ),
-    ("engine", &["plan", "protocol", "recording", "ring"]),
+    // Reads the clock and owns the ring; never what is due.
+    (
+        "core_loop",
+        &[
+            "dispatch",
+            "plan",
+            "protocol",
+            "recording",
+            "ring",
+            "transport",
+        ],
+    ),
+    // Pure: what is due, who takes it, what an answer means.
+    ("dispatch", &["plan", "protocol", "recording", "transport"]),
     ("cpu", &["recording"]),
     // Pure: what the node does about messages.
     ("control", &[]),
@@ -80,6 +104,8 @@ const DRIVER: &[Row] = &[
     ("plan", &[]),
     // Pure: requests and answers as bytes.
     ("protocol", &[]),
+    // Pure: plain bytes and those of the socket.
+    ("transport", &[]),
     ("ring", &[]),
     ("affinity", &[]),
 ];
