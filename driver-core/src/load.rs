@@ -14,14 +14,18 @@ use crate::recording::CoreInterval;
 use crate::ring::{Features, Setup};
 
 mod core_thread;
+mod credentials;
 mod error;
+mod first_handshake;
 mod follow;
 mod limits;
 mod probe;
 mod stack;
 
 use core_thread::{CoreThread, FirstWord};
+pub use credentials::{CredentialError, compile, offer};
 pub use error::PrepareError;
+pub use first_handshake::{FirstHandshakeError, first_handshake};
 pub use follow::{FollowOptions, Follower, LOOK_EVERY, follow};
 pub use limits::raise_descriptor_limit;
 pub use probe::probe_machine;

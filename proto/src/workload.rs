@@ -12,6 +12,7 @@ mod share;
 mod target;
 mod template;
 pub(crate) mod threshold;
+mod tls;
 
 pub use allowed_target::AllowedTarget;
 pub use expectation::{Check, Comparison, Extract, JsonPath, Pattern, Segment, StatusSet, Subject};
@@ -26,6 +27,7 @@ pub use share::{Part, mixed, next_random, share};
 pub use target::{Target, is_loopback};
 pub use template::{Escape, Field, Fill, Hole, Piece, RequestTemplate, Template};
 pub use threshold::Threshold;
+pub use tls::Tls;
 
 use serde::{Deserialize, Serialize};
 

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use super::credentials::CredentialError;
+use super::first_handshake::FirstHandshakeError;
 use crate::core_loop::CoreError;
 
 /// Why a load cannot be started. Each says what to do about it.
@@ -44,6 +46,17 @@ pub enum PrepareError {
         target: String,
         /// Why the last attempt failed.
         reason: String,
+    },
+    /// What TLS needs is not there.
+    #[error(transparent)]
+    Credentials(#[from] CredentialError),
+    /// There is no TLS with the target.
+    #[error("no TLS with {target}: {source}")]
+    Handshake {
+        /// Host and port.
+        target: String,
+        /// Why not.
+        source: FirstHandshakeError,
     },
     /// A core's ring.
     #[error("core {core}: {source}")]

@@ -18,6 +18,8 @@ use super::verifier::{Anyone, OrItself};
 /// Whose certificates are taken.
 #[derive(Debug, Clone)]
 pub enum Trust {
+    /// Those that lead to one of the system's authorities, of which some may be unreadable.
+    System(Vec<CertificateDer<'static>>),
     /// Those that lead to one of these authorities, or are one of these themselves.
     These(Vec<CertificateDer<'static>>),
     /// Anyone's.
@@ -182,10 +184,27 @@ fn verifier(
     trust: Trust,
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, InvalidSetup> {
-    let Trust::These(trusted) = trust else {
-        return Ok(Arc::new(Anyone(provider)));
-    };
     let mut roots = RootCertStore::empty();
+    let trusted = match trust {
+        Trust::Anyone => return Ok(Arc::new(Anyone(provider))),
+        Trust::System(system) => {
+            roots.add_parsable_certificates(system);
+            Vec::new()
+        }
+        Trust::These(trusted) => {
+            add_all(&trusted, &mut roots)?;
+            trusted
+        }
+    };
+    let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+    let authorities = authorities.build().map_err(|_| InvalidSetup::NoAuthority)?;
+    Ok(Arc::new(OrItself::new(authorities, trusted)))
+}
+
+fn add_all(
+    trusted: &[CertificateDer<'static>],
+    roots: &mut RootCertStore,
+) -> Result<(), InvalidSetup> {
     for (index, certificate) in trusted.iter().enumerate() {
         let added = roots.add(certificate.clone());
         added.map_err(|error| InvalidSetup::Authority {
@@ -193,9 +212,7 @@ fn verifier(
             reason: error.to_string(),
         })?;
     }
-    let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
-    let authorities = authorities.build().map_err(|_| InvalidSetup::NoAuthority)?;
-    Ok(Arc::new(OrItself::new(authorities, trusted)))
+    Ok(())
 }
 
 /// The client's certificate, if there is one, and whether it was asked for.
