@@ -19,16 +19,27 @@ pub enum InvalidCores {
     },
 }
 
-/// The CPUs that a list such as `0,2` or `1-3` names, or all that this process may use without one.
+/// From so many CPUs on, one is left to the threads that do not load: control, broker, reports.
+const CPUS_TO_SHARE: usize = 3;
+
+/// The CPUs that a list such as `0,2` or `1-3` names. Without one: all that this process may use but
+/// the last, which is left to the control side; of one or two all, since half would be too much.
 ///
 /// # Errors
 /// [`InvalidCores`] when it is no list, or names a CPU beyond the mask.
 pub fn choose(list: Option<&str>) -> Result<Vec<usize>, InvalidCores> {
     let allowed = allowed();
     match list {
-        None => Ok(allowed),
+        None => Ok(without_last(allowed)),
         Some(list) => within(parse(list)?, allowed),
     }
+}
+
+fn without_last(mut cpus: Vec<usize>) -> Vec<usize> {
+    if cpus.len() >= CPUS_TO_SHARE {
+        cpus.pop();
+    }
+    cpus
 }
 
 fn within(cpus: Vec<usize>, allowed: Vec<usize>) -> Result<Vec<usize>, InvalidCores> {
@@ -89,6 +100,13 @@ pub fn sharpen_timers() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn from_three_cpus_on_one_is_left_to_the_control_side() {
+        assert_eq!(without_last(vec![4]), [4]);
+        assert_eq!(without_last(vec![0, 1]), [0, 1]);
+        assert_eq!(without_last(vec![0, 1, 5]), [0, 1]);
+    }
 
     #[test]
     fn lists_of_cpus_are_read_and_held_against_the_mask() {

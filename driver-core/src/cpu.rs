@@ -1,11 +1,17 @@
-//! What the machine did with the CPUs that the load runs on, from `/proc/stat`: whether they were
-//! busy with something, and whether a hypervisor took them away.
+//! What the machine did with the CPUs that the load runs on: from `/proc/stat` whether they were busy
+//! with something, and whether a hypervisor took them away; from the cgroup's `cpu.stat` whether a
+//! limit stopped the driver.
+
+use std::path::PathBuf;
 
 use proto::measure::Health;
 
 use crate::recording::CoreHealth;
 
 const STAT: &str = "/proc/stat";
+/// In which cgroups this process is; that of version 2 begins with `0::`.
+const CGROUP: &str = "/proc/self/cgroup";
+const CGROUPS: &str = "/sys/fs/cgroup";
 /// The fewest ticks (of 10 ms, usually) that shares are told of: of a moment's few, one that was
 /// stolen would look like a thief.
 const TICKS_MIN: u64 = 50;
@@ -15,6 +21,57 @@ const TICKS_MIN: u64 = 50;
 pub struct CpuWatch {
     cpus: Vec<usize>,
     before: Vec<Option<Ticks>>,
+    throttle: Throttle,
+}
+
+/// The limit on the CPU of this process's cgroup, where it has one.
+#[derive(Debug, Default)]
+struct Throttle {
+    files: Vec<PathBuf>,
+    /// For how long it had stopped the process when it was last looked at, µs.
+    before_us: u64,
+}
+
+impl Throttle {
+    /// Of this process; a limit of an outer group counts too.
+    fn new() -> Self {
+        let text = std::fs::read_to_string(CGROUP).unwrap_or_default();
+        let group = text.lines().find_map(|line| line.strip_prefix("0::/"));
+        let outer = group.into_iter().flat_map(|group| {
+            let group = PathBuf::from(group);
+            let outer: Vec<PathBuf> = group.ancestors().map(PathBuf::from).collect();
+            outer
+        });
+        let file = |group: PathBuf| PathBuf::from(CGROUPS).join(group).join("cpu.stat");
+        let mut throttle = Self {
+            files: outer.map(file).collect(),
+            before_us: 0,
+        };
+        throttle.before_us = throttle.read_us();
+        throttle
+    }
+
+    /// For how long it has stopped the process since the last look, ns.
+    fn sample_ns(&mut self) -> u64 {
+        let now_us = self.read_us();
+        let before_us = std::mem::replace(&mut self.before_us, now_us);
+        now_us.saturating_sub(before_us).saturating_mul(1_000)
+    }
+
+    fn read_us(&self) -> u64 {
+        let texts = self.files.iter().map(std::fs::read_to_string);
+        texts.flatten().map(|text| throttled_us(&text)).sum()
+    }
+}
+
+/// `throttled_usec` of a `cpu.stat`; 0 where there is no limit.
+fn throttled_us(stat: &str) -> u64 {
+    let value = stat
+        .lines()
+        .find_map(|line| line.strip_prefix("throttled_usec "));
+    value
+        .and_then(|value| value.trim().parse().ok())
+        .unwrap_or(0)
 }
 
 /// Ticks of one CPU since boot.
@@ -32,6 +89,7 @@ impl CpuWatch {
         Self {
             cpus: cpus.to_vec(),
             before: read(cpus),
+            throttle: Throttle::new(),
         }
     }
 
@@ -40,7 +98,10 @@ impl CpuWatch {
     /// spinning, which is idle time that it had to spare.
     pub fn sample(&mut self, spin_shares: &[f64]) -> Health {
         let now = read(&self.cpus);
-        self.sample_of(&now, spin_shares)
+        Health {
+            throttled_ns: self.throttle.sample_ns(),
+            ..self.sample_of(&now, spin_shares)
+        }
     }
 
     fn sample_of(&mut self, now: &[Option<Ticks>], spin_shares: &[f64]) -> Health {
@@ -128,6 +189,7 @@ mod tests {
         let mut watch = CpuWatch {
             cpus: vec![0],
             before: vec![ticks(0, 0, 0)],
+            throttle: Throttle::default(),
         };
         assert_eq!(watch.sample_of(&[ticks(0, 1, 2)], &[]), Health::default());
         let health = watch.sample_of(&[ticks(49, 1, 100)], &[]);
@@ -135,6 +197,26 @@ mod tests {
             (health.cpu_idle_min, health.cpu_steal_max),
             (Some(0.49), Some(0.01))
         );
+    }
+
+    #[test]
+    fn a_limit_of_the_cgroup_is_told_of_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cpu.stat");
+        let write = |us: u64| {
+            let text = format!("usage_usec 5\nnr_throttled 2\nthrottled_usec {us}\n");
+            std::fs::write(&file, text).unwrap();
+        };
+        write(1_000);
+        let mut throttle = Throttle {
+            files: vec![file.clone(), folder.path().join("no such file")],
+            before_us: 0,
+        };
+        assert_eq!(throttle.sample_ns(), 1_000_000);
+        assert_eq!(throttle.sample_ns(), 0);
+        write(1_250);
+        assert_eq!(throttle.sample_ns(), 250_000);
+        assert_eq!(throttled_us("usage_usec 5\n"), 0);
     }
 
     #[test]

@@ -10,21 +10,36 @@ const NEVER: u64 = u64::MAX;
 /// Most requests that a core takes from the common count at once.
 const LEASE_MAX: u64 = 1024;
 
-/// Steers the cores of one load.
+/// What every core reads each turn, and the control side writes a few times a load. Two lines wide,
+/// since processors fetch lines in pairs.
 #[derive(Debug)]
-pub struct Shared {
+#[repr(align(128))]
+struct Orders {
     start_ns: AtomicU64,
     /// How much later than in its schedule this node sends; written before `start_ns`.
     stagger_ns: AtomicU64,
     stop: AtomicBool,
+}
+
+/// What cores write: as leases are taken, and as connections open and close.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Tallies {
     /// Requests of a closed loop that no core has leased yet.
     remaining: AtomicU64,
     /// Connections that are open, over all cores.
     live: AtomicUsize,
-    cores: u64,
     /// Cores that have not begun to drain.
     sending: AtomicUsize,
     cores_left: AtomicUsize,
+}
+
+/// Steers the cores of one load.
+#[derive(Debug)]
+pub struct Shared {
+    orders: Orders,
+    tallies: Tallies,
+    cores: u64,
     failed: Mutex<Option<String>>,
 }
 
@@ -33,14 +48,18 @@ impl Shared {
     #[must_use]
     pub fn new(cores: usize, requests: u64) -> Self {
         Self {
-            start_ns: AtomicU64::new(NEVER),
-            stagger_ns: AtomicU64::new(0),
-            stop: AtomicBool::new(false),
-            remaining: AtomicU64::new(requests),
-            live: AtomicUsize::new(0),
+            orders: Orders {
+                start_ns: AtomicU64::new(NEVER),
+                stagger_ns: AtomicU64::new(0),
+                stop: AtomicBool::new(false),
+            },
+            tallies: Tallies {
+                remaining: AtomicU64::new(requests),
+                live: AtomicUsize::new(0),
+                sending: AtomicUsize::new(cores),
+                cores_left: AtomicUsize::new(cores),
+            },
             cores: cores as u64,
-            sending: AtomicUsize::new(cores),
-            cores_left: AtomicUsize::new(cores),
             failed: Mutex::new(None),
         }
     }
@@ -49,46 +68,49 @@ impl Shared {
     /// this node sends. The first call counts.
     pub fn start(&self, start_ns: u64, stagger_ns: u64) {
         if self.started().is_none() {
-            self.stagger_ns.store(stagger_ns, Ordering::Relaxed);
+            self.orders.stagger_ns.store(stagger_ns, Ordering::Relaxed);
         }
         let start_ns = start_ns.min(NEVER - 1);
-        let _ =
-            self.start_ns
-                .compare_exchange(NEVER, start_ns, Ordering::Release, Ordering::Relaxed);
+        let _ = self.orders.start_ns.compare_exchange(
+            NEVER,
+            start_ns,
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
     }
 
     /// The start instant, once it is set.
     #[must_use]
     pub fn started(&self) -> Option<u64> {
-        Some(self.start_ns.load(Ordering::Acquire)).filter(|start_ns| *start_ns != NEVER)
+        Some(self.orders.start_ns.load(Ordering::Acquire)).filter(|start_ns| *start_ns != NEVER)
     }
 
     /// How much later than in its schedule this node sends, once the start is set.
     #[must_use]
     pub fn stagger_ns(&self) -> u64 {
-        self.stagger_ns.load(Ordering::Relaxed)
+        self.orders.stagger_ns.load(Ordering::Relaxed)
     }
 
     /// A core sends nothing more.
     pub fn drains(&self) {
-        self.sending.fetch_sub(1, Ordering::Relaxed);
+        self.tallies.sending.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Cores that have not begun to drain.
     #[must_use]
     pub fn sending(&self) -> usize {
-        self.sending.load(Ordering::Relaxed)
+        self.tallies.sending.load(Ordering::Relaxed)
     }
 
     /// Ends the load at once.
     pub fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
+        self.orders.stop.store(true, Ordering::Release);
     }
 
     /// Whether the load was told to end.
     #[must_use]
     pub fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
+        self.orders.stop.load(Ordering::Acquire)
     }
 
     /// Ends the load as failed. The first reason counts.
@@ -114,40 +136,42 @@ impl Shared {
                 .clamp(1, LEASE_MAX)
                 .min(remaining)
         };
-        let update =
-            self.remaining
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |remaining| {
-                    (remaining > 0).then(|| remaining - chunk(remaining))
-                });
+        let update = self.tallies.remaining.fetch_update(
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+            |remaining| (remaining > 0).then(|| remaining - chunk(remaining)),
+        );
         update.map_or(0, chunk)
     }
 
     /// Gives back what was leased and not sent.
     pub fn give_back(&self, requests: u64) {
-        self.remaining.fetch_add(requests, Ordering::Relaxed);
+        self.tallies
+            .remaining
+            .fetch_add(requests, Ordering::Relaxed);
     }
 
     /// One core has ended and given back its lease. The last one is told how much nobody sent.
     #[must_use]
     pub fn leave(&self) -> Option<u64> {
-        let last = self.cores_left.fetch_sub(1, Ordering::AcqRel) == 1;
-        last.then(|| self.remaining.load(Ordering::Relaxed))
+        let last = self.tallies.cores_left.fetch_sub(1, Ordering::AcqRel) == 1;
+        last.then(|| self.tallies.remaining.load(Ordering::Relaxed))
     }
 
     /// A connection was opened.
     pub fn opened(&self) {
-        self.live.fetch_add(1, Ordering::Relaxed);
+        self.tallies.live.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A connection was closed.
     pub fn closed(&self) {
-        self.live.fetch_sub(1, Ordering::Relaxed);
+        self.tallies.live.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Connections that are open, over all cores.
     #[must_use]
     pub fn live(&self) -> usize {
-        self.live.load(Ordering::Relaxed)
+        self.tallies.live.load(Ordering::Relaxed)
     }
 }
 
