@@ -3,6 +3,7 @@
 //! | room | what it owns |
 //! |---|---|
 //! | [`plan`] | when each request is intended: a node's share of a test, each core's share of that |
+//! | [`source`] | which request comes next, what fills its holes, what its answer leads to (pure) |
 //! | [`protocol`] | requests into bytes, and bytes into answers |
 //! | [`transport`] | plain bytes into those of the socket, and back: plain, TLS |
 //! | [`recording`] | what a core measures, merged into the node's reports and written to its logs |
@@ -29,4 +30,5 @@ pub mod plan;
 pub mod protocol;
 pub mod recording;
 pub mod ring;
+pub mod source;
 pub mod transport;

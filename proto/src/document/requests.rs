@@ -403,14 +403,13 @@ impl Requests<'_> {
 
     /// What a hole is filled with, by numbers; what it takes from is used from now on.
     fn fill(&mut self, hole: HoleOf, escape: Escape) -> Result<Fill, String> {
-        let is_in_header = escape == Escape::Header;
         Ok(match hole {
             HoleOf::Column { data, column } => {
-                let column = self.sets[data].column(&column, is_in_header)?;
+                let column = self.sets[data].column(&column, escape)?;
                 Fill::Column { data, column }
             }
             HoleOf::Slot(slot) => {
-                if is_in_header {
+                if escape == Escape::Header {
                     self.slots_in_headers.push(slot);
                 }
                 Fill::Slot(slot)

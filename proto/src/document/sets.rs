@@ -4,7 +4,7 @@ use std::path::{Component, Path};
 
 use super::reading::{Reader, Spot};
 use super::text::Value;
-use crate::workload::{Column, DataSet, Pick, RowFormat, RowSource};
+use crate::workload::{Column, DataSet, Escape, Pick, RowFormat, RowSource};
 
 pub(super) const DATA_KEYS: [&str; 4] = ["file", "inline", "pick", "format"];
 /// Most data sets of a document.
@@ -196,7 +196,7 @@ impl Set {
     ///
     /// # Errors
     /// In words, with the columns that there are, where they are known.
-    pub(super) fn column(&mut self, name: &str, is_in_header: bool) -> Result<usize, String> {
+    pub(super) fn column(&mut self, name: &str, escape: Escape) -> Result<usize, String> {
         if let Origin::Inline { names, .. } = &self.origin {
             let is_only = name.is_empty() && names.len() == 1;
             if !is_only && !names.iter().any(|known| known == name) {
@@ -227,10 +227,12 @@ impl Set {
             self.columns.push(Column {
                 name: name.to_owned(),
                 is_in_header: false,
+                is_path: false,
             });
             self.columns.len() - 1
         });
-        self.columns[at].is_in_header |= is_in_header;
+        self.columns[at].is_in_header |= escape == Escape::Header;
+        self.columns[at].is_path |= escape == Escape::Path;
         Ok(at)
     }
 
@@ -277,22 +279,19 @@ impl Set {
             pick: self.pick,
             columns: self.columns,
         };
-        check_headers(&set)?;
+        check_values(&set)?;
         Ok(set)
     }
 }
 
-fn check_headers(set: &DataSet) -> Result<(), String> {
+fn check_values(set: &DataSet) -> Result<(), String> {
     let RowSource::Inline(rows) = &set.rows else {
         return Ok(());
     };
     for (number, row) in rows.iter().enumerate() {
         for (column, value) in set.columns.iter().zip(row) {
-            if column.is_in_header && !crate::workload::Escape::Header.takes(value.as_bytes()) {
-                return Err(format!(
-                    "row {number}: {value:?} has characters that no header may have, and is used in one"
-                ));
-            }
+            let checked = column.check(value);
+            checked.map_err(|problem| format!("row {number}: {problem}"))?;
         }
     }
     Ok(())

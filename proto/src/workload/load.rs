@@ -100,18 +100,9 @@ impl Load {
     }
 
     /// The arrivals of open stages and bursts that are `part`'s, in order.
-    #[must_use]
-    pub fn arrivals(&self, part: Part) -> Arrivals<'_> {
-        Arrivals {
-            load: self,
-            part,
-            number: part.index,
-            before: 0,
-            stage: 0,
-            start_ns: 0,
-            walk: Walk::default(),
-            random: self.seed,
-        }
+    pub fn arrivals(&self, part: Part) -> impl Iterator<Item = SessionArrival> {
+        let mut walk = Arrivals::new(self, part);
+        std::iter::from_fn(move || walk.next(self))
     }
 
     /// Sessions of `part` that are planned from the start, without warm-up; `None` where a closed
@@ -179,15 +170,26 @@ impl LoadStage {
         }
     }
 
+    /// The rate of a Poisson stage.
+    fn poisson(&self) -> Option<Slope> {
+        match self.arrivals {
+            StageArrivals::Open {
+                from,
+                to,
+                is_poisson: true,
+            } => Some(Slope::new(from, to, self.length_ns())),
+            _ => None,
+        }
+    }
+
     fn length_ns(&self) -> u64 {
         self.for_ns.unwrap_or(STAGE_NS_MAX)
     }
 }
 
-/// The walk of one party over the grid.
+/// The walk of one party over the grid of a load.
 #[derive(Debug, Clone)]
-pub struct Arrivals<'l> {
-    load: &'l Load,
+pub struct Arrivals {
     part: Part,
     /// The next arrival that is this party's.
     number: u64,
@@ -195,6 +197,8 @@ pub struct Arrivals<'l> {
     before: u64,
     stage: usize,
     start_ns: u64,
+    /// Arrivals of all parties in this stage, where no chance decides.
+    count: u64,
     walk: Walk,
     random: u64,
 }
@@ -224,19 +228,31 @@ impl Walk {
     }
 }
 
-impl Iterator for Arrivals<'_> {
-    type Item = SessionArrival;
+impl Arrivals {
+    /// At the beginning of a load.
+    #[must_use]
+    pub fn new(load: &Load, part: Part) -> Self {
+        let mut walk = Self {
+            part,
+            number: part.index,
+            before: 0,
+            stage: 0,
+            start_ns: 0,
+            count: 0,
+            walk: Walk::default(),
+            random: load.seed,
+        };
+        walk.enter(load);
+        walk
+    }
 
-    fn next(&mut self) -> Option<SessionArrival> {
+    /// The party's next arrival. The load has to be the same each time.
+    pub fn next(&mut self, load: &Load) -> Option<SessionArrival> {
         loop {
-            let stage = self.load.stages.get(self.stage)?;
-            let at_ns = match stage.arrivals {
-                StageArrivals::Open {
-                    from,
-                    to,
-                    is_poisson: true,
-                } => self.next_random(stage, Slope::new(from, to, stage.length_ns())),
-                _ => self.next_even(stage),
+            let stage = load.stages.get(self.stage)?;
+            let at_ns = match stage.poisson() {
+                Some(slope) => self.next_random(stage, slope),
+                None => self.next_even(stage),
             };
             if let Some(at_ns) = at_ns {
                 let number = self.number;
@@ -249,19 +265,23 @@ impl Iterator for Arrivals<'_> {
             }
             self.start_ns = self.start_ns.saturating_add(stage.for_ns.unwrap_or(0));
             self.stage += 1;
-            self.walk = Walk::default();
+            self.enter(load);
         }
     }
-}
 
-impl Arrivals<'_> {
+    fn enter(&mut self, load: &Load) {
+        self.walk = Walk::default();
+        let stage = load.stages.get(self.stage);
+        let even = stage.filter(|stage| stage.poisson().is_none());
+        self.count = even.map_or(0, |stage| stage.count(&mut self.random));
+    }
+
     /// This party's next arrival in a stage without chance, ns after the stage's start. At its end
     /// `None`, and the stage's arrivals are counted.
     fn next_even(&mut self, stage: &LoadStage) -> Option<u64> {
         let nth = self.number - self.before;
-        let count = stage.count(&mut self.random);
-        if nth >= count {
-            self.before += count;
+        if nth >= self.count {
+            self.before += self.count;
             return None;
         }
         match stage.arrivals {

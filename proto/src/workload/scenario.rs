@@ -1,6 +1,6 @@
 //! A test of sessions, compiled: everything that a driver needs, in plain numbers.
 
-use super::template::{Fill, Piece};
+use super::template::{Escape, Fill, Piece};
 use super::{Flow, Load, Mix, Step, Target};
 
 /// A compiled test of sessions.
@@ -87,6 +87,28 @@ pub struct Column {
     pub name: String,
     /// Whether it is used in a header, where no line break may be.
     pub is_in_header: bool,
+    /// Whether it is used as the beginning of a path.
+    pub is_path: bool,
+}
+
+impl Column {
+    /// Whether a value can stand wherever the column is used; or else why not.
+    ///
+    /// # Errors
+    /// In words, with the value.
+    pub fn check(&self, value: &str) -> Result<(), String> {
+        if self.is_in_header && !Escape::Header.takes(value.as_bytes()) {
+            return Err(format!(
+                "{value:?} has characters that no header may have, and is used in one"
+            ));
+        }
+        if self.is_path && !Escape::Path.takes(value.as_bytes()) {
+            return Err(format!(
+                "{value:?} does not begin with /, and is used as a path"
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// Where rows are.

@@ -1,0 +1,141 @@
+//! Where requests come from: which is due next, what fills its holes, and what its answer means for
+//! the requests after it. Pure: instants and bytes go in.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`sessions`] | users that walk through the flows of a scenario |
+//! | [`table`] | the rows that their values come from |
+//! | `program` | where in its flow a session is |
+//! | `judge` | what an answer is looked at for: extracts and checks |
+//! | `json` | a value within a JSON text |
+//! | `jar` | the cookies of a session |
+//! | [`tally`] | what is counted by step, flow, check and data set |
+//!
+//! A source knows no connection and no protocol. Whoever dispatches asks it for what is due, writes
+//! the request of that number with the holes filled, and tells it what became of it.
+
+mod jar;
+mod json;
+mod judge;
+mod program;
+pub mod sessions;
+pub mod table;
+pub mod tally;
+
+pub use sessions::{Begin, Sessions};
+pub use table::Table;
+pub use tally::Tally;
+
+/// A request that is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due<J> {
+    /// When it was intended, ns of the monotonic clock.
+    pub intended_ns: u64,
+    /// What it is known by until it has ended.
+    pub job: J,
+}
+
+/// What has become due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Advanced {
+    /// Requests that can be sent now and could not be before: they are offered.
+    pub offered: u64,
+    /// Sessions that did not start, for there were too many at once or no row was left.
+    pub shed: u64,
+}
+
+/// What of an answer has to be handed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Watches {
+    /// Its header fields.
+    pub fields: bool,
+    /// Its body.
+    pub body: bool,
+}
+
+/// A whole answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// When its request was handed to the kernel, ns.
+    pub sent_ns: u64,
+    /// When its last byte had come, ns.
+    pub end_ns: u64,
+}
+
+/// What an answer is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// What was hoped for.
+    Ok,
+    /// Its status is an error.
+    Status,
+    /// A check failed.
+    Check,
+    /// A value was not found.
+    Extract,
+}
+
+/// What an answer led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// What it is worth: the first that applies of status, check and extraction.
+    pub verdict: Verdict,
+    /// The session that ended with it: its flow, and how long it took from its intended start, ns.
+    pub ended: Option<(usize, u64)>,
+}
+
+/// Where requests come from.
+pub trait Source {
+    /// A request that was taken and has not ended; stale ones are told apart and ignored.
+    type Job: Copy;
+
+    /// When [`Self::advance`] next has something to do; `u64::MAX` for never, unless an answer comes.
+    fn due_ns(&self) -> u64;
+
+    /// Makes everything ready whose instant has come.
+    fn advance(&mut self, now_ns: u64) -> Advanced;
+
+    /// Requests that are ready and wait for a connection.
+    fn waiting(&self) -> usize;
+
+    /// The request that has been ready for the longest time.
+    fn take(&mut self, now_ns: u64) -> Option<Due<Self::Job>>;
+
+    /// The number of a job's compiled request, which is that of its step.
+    fn request(&self, job: Self::Job) -> usize;
+
+    /// The server that it goes to, by number.
+    fn target(&self, job: Self::Job) -> usize;
+
+    /// From its actual send to the end of its answer, at most, ns.
+    fn timeout_ns(&self, job: Self::Job) -> u64;
+
+    /// Whether it counts, rather than only warms up.
+    fn is_measured(&self, job: Self::Job) -> bool;
+
+    /// Appends what fills a hole of the job's request.
+    fn fill(&mut self, job: Self::Job, hole: usize, out: &mut Vec<u8>);
+
+    /// What of its answer has to be handed on.
+    fn watches(&self, job: Self::Job) -> Watches;
+
+    /// A header field of its answer.
+    fn field(&mut self, job: Self::Job, name: &[u8], value: &[u8]);
+
+    /// A piece of its answer's body.
+    fn body(&mut self, job: Self::Job, bytes: &[u8]);
+
+    /// Its answer is complete.
+    fn answered(&mut self, job: Self::Job, answer: Answer) -> Outcome;
+
+    /// It has no answer and gets none: it failed, or was never sent. Says what session ended by it.
+    fn lost(&mut self, job: Self::Job, now_ns: u64) -> Option<(usize, u64)>;
+
+    /// Nothing more is sent: sessions end where they are.
+    fn stop(&mut self, now_ns: u64);
+
+    /// Whether nothing is going to become due any more, whatever comes.
+    fn is_over(&self) -> bool;
+}

@@ -1,0 +1,731 @@
+//! Users that walk through the flows of a scenario: those of one core.
+//!
+//! A session starts when its load says so: at its instant of an open stage, or when the session
+//! before it ended in a closed one. Its first request is intended then; each later one when the
+//! answer before it is complete and the think time over. A session has at most one request under
+//! way, so a job is its user and the session's generation.
+//!
+//! After warm-up nothing here allocates: users, their values, cookies and buffers are used again.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::fmt::Display;
+use std::io::Write;
+use std::sync::Arc;
+
+use fastrand::Rng;
+use proto::workload::{
+    Arrivals, Fill, Hole, OnFail, Op, Part, Piece, Scenario, SessionArrival, StageArrivals, mixed,
+};
+
+use super::jar::Jar;
+use super::judge::{Seen, Slots, judge};
+use super::program::Position;
+use super::{Advanced, Answer, Due, Outcome, Source, Table, Tally, Verdict, Watches};
+
+/// Sessions of a core at once where the document sets no bound.
+const SESSIONS_MAX: usize = 1_000_000;
+/// No row of this set.
+const NO_ROW: u32 = u32::MAX;
+
+/// A request of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Job {
+    user: u32,
+    generation: u32,
+}
+
+/// When the load starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begin {
+    /// Of the monotonic clock, ns.
+    pub start_ns: u64,
+    /// The same instant of the wall clock, ms since 1970, for `$now`.
+    pub unix_ms: u64,
+}
+
+/// The sessions of one core.
+#[derive(Debug)]
+pub struct Sessions {
+    scenario: Arc<Scenario>,
+    tables: Arc<[Table]>,
+    part: Part,
+    begin: Begin,
+    now_ns: u64,
+    random: Rng,
+    arrivals: Arrivals,
+    next_arrival: Option<SessionArrival>,
+    /// Closed stages by number: sessions that may still start, and whether they have begun.
+    closed: Vec<ClosedStage>,
+    next_closed: usize,
+    /// Sessions that closed stages have started, and requests that had a number of their own.
+    followed: u64,
+    sequence: u64,
+    users: Users,
+    /// Users whose next request has an instant that has not come.
+    timers: BinaryHeap<Reverse<(u64, u32, u32)>>,
+    ready: VecDeque<u32>,
+    /// Requests that became ready since the last [`Source::advance`].
+    offered: u64,
+    steps: Vec<StepPlan>,
+    /// Data sets that each flow uses.
+    sets: Vec<Vec<usize>>,
+    at_once_max: usize,
+    is_stopped: bool,
+    seen: Vec<Seen>,
+    scratch: Vec<u8>,
+    /// What is measured, and what only warms up.
+    tallies: [Tally; 2],
+}
+
+#[derive(Debug, Clone, Copy)]
+struct ClosedStage {
+    stage: usize,
+    start_ns: u64,
+    /// When it starts no more sessions; `u64::MAX` for one that ends with its sessions.
+    end_ns: u64,
+    /// How many at once.
+    at_once: u64,
+    left: u64,
+}
+
+/// What is known of a step before the load.
+#[derive(Debug)]
+struct StepPlan {
+    /// Holes whose value may be missing, or not fit: rows were checked when they were read.
+    doubtful: Vec<Hole>,
+    has_sequence: bool,
+    watches: Watches,
+}
+
+/// All users, each by its number, with what belongs to each side by side.
+#[derive(Debug, Default)]
+struct Users {
+    all: Vec<User>,
+    free: Vec<u32>,
+    active: usize,
+    sets: usize,
+    slots: usize,
+    /// Rows, data set after data set, user after user.
+    rows: Vec<u32>,
+    /// Extracted values, likewise.
+    values: Vec<Vec<u8>>,
+}
+
+#[derive(Debug, Default)]
+struct User {
+    generation: u32,
+    flow: usize,
+    step: usize,
+    stage: usize,
+    position: Position,
+    /// When the request is intended.
+    due_ns: u64,
+    started_ns: u64,
+    is_measured: bool,
+    is_under_way: bool,
+    /// Which slots have a value.
+    set: u64,
+    sequence: u64,
+    jar: Jar,
+    seen: Option<Seen>,
+}
+
+/// The slots of one user.
+struct UserSlots<'u> {
+    set: &'u mut u64,
+    values: &'u mut [Vec<u8>],
+}
+
+impl Slots for UserSlots<'_> {
+    fn set(&mut self, slot: usize, value: &[u8]) {
+        self.values[slot].clear();
+        self.values[slot].extend_from_slice(value);
+        *self.set |= 1 << slot;
+    }
+
+    fn unset(&mut self, slot: usize) {
+        *self.set &= !(1 << slot);
+    }
+}
+
+impl Users {
+    fn take(&mut self) -> u32 {
+        self.active += 1;
+        if let Some(user) = self.free.pop() {
+            return user;
+        }
+        self.all.push(User::default());
+        self.rows.resize(self.all.len() * self.sets, NO_ROW);
+        self.values.resize(self.all.len() * self.slots, Vec::new());
+        u32::try_from(self.all.len() - 1).expect("invariant: at most a million")
+    }
+
+    fn give_back(&mut self, user: u32) {
+        self.active -= 1;
+        let state = &mut self.all[user as usize];
+        state.generation = state.generation.wrapping_add(1);
+        self.free.push(user);
+    }
+
+    fn row(&self, user: u32, set: usize) -> u32 {
+        self.rows[user as usize * self.sets + set]
+    }
+
+    fn slots(&mut self, user: u32) -> UserSlots<'_> {
+        let first = user as usize * self.slots;
+        UserSlots {
+            set: &mut self.all[user as usize].set,
+            values: &mut self.values[first..first + self.slots],
+        }
+    }
+}
+
+impl Sessions {
+    /// The sessions of core `core` of `cores` of the driver that is `driver` of all. `tables` are
+    /// the scenario's data sets in their order; `entropy` is any number that is new in each run.
+    ///
+    /// # Panics
+    /// Unless there is a table for each data set, and `core < cores`.
+    #[must_use]
+    pub fn new(
+        scenario: Arc<Scenario>,
+        tables: Arc<[Table]>,
+        driver: Part,
+        (core, cores): (u64, u64),
+        entropy: u64,
+    ) -> Self {
+        assert_eq!(
+            tables.len(),
+            scenario.data.len(),
+            "a table for each data set"
+        );
+        let part = driver.part(core, cores);
+        let users = Users {
+            sets: scenario.data.len(),
+            slots: scenario.slots.len(),
+            ..Users::default()
+        };
+        let at_once_max = scenario.load.sessions_max.map_or(SESSIONS_MAX, |most| {
+            usize::try_from(part.share(most)).unwrap_or(SESSIONS_MAX)
+        });
+        Self {
+            part,
+            begin: Begin {
+                start_ns: 0,
+                unix_ms: 0,
+            },
+            now_ns: 0,
+            random: Rng::with_seed(mixed(entropy ^ mixed(part.index + 1))),
+            arrivals: Arrivals::new(&scenario.load, part),
+            next_arrival: None,
+            closed: Vec::new(),
+            next_closed: 0,
+            followed: 0,
+            sequence: 0,
+            users,
+            timers: BinaryHeap::new(),
+            ready: VecDeque::new(),
+            offered: 0,
+            steps: scenario
+                .steps
+                .iter()
+                .map(|step| plan(step, scenario.cookies))
+                .collect(),
+            sets: (0..scenario.flows.len())
+                .map(|flow| sets_of(&scenario, flow))
+                .collect(),
+            at_once_max: at_once_max.min(SESSIONS_MAX),
+            is_stopped: true,
+            seen: Vec::new(),
+            scratch: Vec::new(),
+            tallies: [Tally::new(&scenario), Tally::new(&scenario)],
+            scenario,
+            tables,
+        }
+    }
+
+    /// Starts the load at an instant, which may lie ahead.
+    pub fn begin(&mut self, begin: Begin) {
+        self.begin = begin;
+        self.now_ns = begin.start_ns;
+        self.is_stopped = false;
+        let load = &self.scenario.load;
+        self.next_arrival = self.arrivals.next(load);
+        self.closed.clear();
+        for (number, stage) in load.stages.iter().enumerate() {
+            let StageArrivals::Closed { sessions } = stage.arrivals else {
+                continue;
+            };
+            let start_ns = begin.start_ns.saturating_add(load.stage_start_ns(number));
+            let left = stage
+                .sessions
+                .map_or(u64::MAX, |most| self.part.share(most));
+            self.closed.push(ClosedStage {
+                stage: number,
+                start_ns,
+                end_ns: stage
+                    .for_ns
+                    .map_or(u64::MAX, |ns| start_ns.saturating_add(ns)),
+                at_once: self.part.share(sessions),
+                left,
+            });
+        }
+    }
+
+    /// What has been counted so far, without warm-up.
+    #[must_use]
+    pub fn counted(&self) -> &Tally {
+        &self.tallies[0]
+    }
+
+    fn tally(&mut self, is_measured: bool) -> &mut Tally {
+        &mut self.tallies[usize::from(!is_measured)]
+    }
+
+    /// Sessions under way.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.users.active
+    }
+
+    fn next_arrival_ns(&self) -> u64 {
+        self.next_arrival.map_or(u64::MAX, |arrival| {
+            self.begin.start_ns.saturating_add(arrival.at_ns)
+        })
+    }
+
+    fn next_stage_ns(&self) -> u64 {
+        self.closed
+            .get(self.next_closed)
+            .map_or(u64::MAX, |stage| stage.start_ns)
+    }
+
+    /// Starts a session; `false` when it cannot: there are too many, or no row is left.
+    fn start(&mut self, number: u64, stage: usize, at_ns: u64) -> bool {
+        if self.users.active >= self.at_once_max {
+            return false;
+        }
+        let flow = self.scenario.mix.flow(number);
+        let user = self.users.take();
+        let is_measured = !self.scenario.load.stages[stage].is_warmup;
+        let first = user as usize * self.users.sets;
+        for nth in 0..self.sets[flow].len() {
+            let set = self.sets[flow][nth];
+            let Some(row) = self.tables[set].pick(&mut self.random) else {
+                self.tally(is_measured).used_up[set] += 1;
+                self.users.give_back(user);
+                return false;
+            };
+            self.users.rows[first + set] = row;
+        }
+        let state = &mut self.users.all[user as usize];
+        (state.flow, state.stage, state.position) = (flow, stage, Position::default());
+        (state.started_ns, state.is_measured, state.set) = (at_ns, is_measured, 0);
+        state.jar.clear();
+        self.tally(is_measured).flows[flow].started += 1;
+        self.go_on(user, at_ns);
+        true
+    }
+
+    /// On to the next request of a session, intended at an instant and the think time after it.
+    /// Says what it was when the session ends instead.
+    fn go_on(&mut self, user: u32, at_ns: u64) -> Option<(usize, u64)> {
+        let state = &mut self.users.all[user as usize];
+        let ops: &[Op] = &self.scenario.flows[state.flow].ops;
+        let Some((step, think_ns)) = state.position.next(ops, &mut self.random) else {
+            return Some(self.end(user, at_ns, End::Completed));
+        };
+        if self.is_stopped {
+            return Some(self.end(user, at_ns, End::Cut));
+        }
+        let due_ns = at_ns.saturating_add(think_ns);
+        (state.step, state.due_ns) = (step, due_ns);
+        if !self.has_values(user, step) {
+            let is_measured = self.users.all[user as usize].is_measured;
+            self.tally(is_measured).steps[step].without_value += 1;
+            return Some(self.end(user, at_ns, End::Failed));
+        }
+        if due_ns <= self.now_ns {
+            self.ready.push_back(user);
+            self.offered += 1;
+        } else {
+            let generation = self.users.all[user as usize].generation;
+            self.timers.push(Reverse((due_ns, user, generation)));
+        }
+        None
+    }
+
+    /// Whether every value of a step's request is there and can stand where it has to.
+    fn has_values(&self, user: u32, step: usize) -> bool {
+        let takes = |hole: &Hole| match hole.fill {
+            Fill::Slot(slot) => {
+                let state = &self.users.all[user as usize];
+                let value = &self.users.values[user as usize * self.users.slots + slot];
+                state.set & (1 << slot) != 0 && hole.escape.takes(value)
+            }
+            _ => true,
+        };
+        self.steps[step].doubtful.iter().all(takes)
+    }
+
+    /// Ends a session; where its stage is closed, the next one starts.
+    fn end(&mut self, user: u32, at_ns: u64, how: End) -> (usize, u64) {
+        let state = &self.users.all[user as usize];
+        let ended = (state.flow, at_ns.saturating_sub(state.started_ns));
+        let stage = state.stage;
+        let is_measured = state.is_measured;
+        let flow = &mut self.tally(is_measured).flows[ended.0];
+        match how {
+            End::Completed => flow.completed += 1,
+            End::Failed => flow.failed += 1,
+            End::Cut => flow.cut += 1,
+        }
+        self.users.give_back(user);
+        if !self.is_stopped && !matches!(how, End::Cut) {
+            self.follow(stage, at_ns);
+        }
+        ended
+    }
+
+    /// The next session of a closed stage, where one ended.
+    fn follow(&mut self, stage: usize, at_ns: u64) {
+        let Some(closed) = self.closed.iter_mut().find(|closed| closed.stage == stage) else {
+            return;
+        };
+        if at_ns >= closed.end_ns || closed.left == 0 {
+            return;
+        }
+        closed.left -= u64::from(closed.left != u64::MAX);
+        let number = self.part.nth(self.followed);
+        self.followed += 1;
+        self.start(number, stage, at_ns);
+    }
+
+    fn begin_closed(&mut self) -> u64 {
+        let ClosedStage {
+            stage,
+            start_ns,
+            at_once,
+            ..
+        } = self.closed[self.next_closed];
+        self.next_closed += 1;
+        let mut shed = 0;
+        for _ in 0..at_once {
+            let closed = &mut self.closed[self.next_closed - 1];
+            if closed.left == 0 {
+                break;
+            }
+            closed.left -= u64::from(closed.left != u64::MAX);
+            let number = self.part.nth(self.followed);
+            self.followed += 1;
+            shed += u64::from(!self.start(number, stage, start_ns));
+        }
+        shed
+    }
+
+    fn job(&self, user: u32) -> Job {
+        let generation = self.users.all[user as usize].generation;
+        Job { user, generation }
+    }
+
+    fn is_current(&self, job: Job) -> bool {
+        let state = &self.users.all[job.user as usize];
+        state.generation == job.generation && state.is_under_way
+    }
+
+    fn state(&self, job: Job) -> &User {
+        &self.users.all[job.user as usize]
+    }
+
+    fn seen_mut(&mut self, user: u32) -> &mut Seen {
+        let spare = &mut self.seen;
+        let state = &mut self.users.all[user as usize];
+        state
+            .seen
+            .get_or_insert_with(|| spare.pop().unwrap_or_default())
+    }
+
+    fn uuid(&mut self, out: &mut Vec<u8>) {
+        // RFC 9562, 5.4: version 4, variant 10.
+        let random = self.random.u128(..);
+        let id = random & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+        let part = |from: u32, bits: u32| (id >> from) & ((1 << bits) - 1);
+        write!(
+            out,
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            part(96, 32),
+            part(80, 16),
+            part(64, 16),
+            part(48, 16),
+            part(0, 48)
+        )
+        .expect("invariant: memory takes every write");
+    }
+}
+
+fn append(out: &mut Vec<u8>, number: impl Display) {
+    write!(out, "{number}").expect("invariant: memory takes every write");
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Completed,
+    Failed,
+    Cut,
+}
+
+fn plan(step: &proto::workload::Step, cookies: bool) -> StepPlan {
+    let holes = &step.request.holes;
+    let is_doubtful = |hole: &&Hole| matches!(hole.fill, Fill::Slot(_));
+    StepPlan {
+        doubtful: holes.iter().filter(is_doubtful).copied().collect(),
+        has_sequence: holes.iter().any(|hole| hole.fill == Fill::Seq),
+        watches: Watches {
+            fields: cookies || step.reads_fields(),
+            body: step.reads_body(),
+        },
+    }
+}
+
+/// The data sets whose values a flow's requests use.
+fn sets_of(scenario: &Scenario, flow: usize) -> Vec<usize> {
+    let steps = scenario.steps.iter().filter(|step| step.flow == flow);
+    let mut sets: Vec<usize> = steps
+        .flat_map(|step| &step.request.holes)
+        .filter_map(|hole| match hole.fill {
+            Fill::Column { data, .. } => Some(data),
+            _ => None,
+        })
+        .collect();
+    sets.sort_unstable();
+    sets.dedup();
+    sets
+}
+
+impl Source for Sessions {
+    type Job = Job;
+
+    fn due_ns(&self) -> u64 {
+        if self.is_stopped {
+            return u64::MAX;
+        }
+        if self.offered > 0 {
+            return self.now_ns;
+        }
+        let timer_ns = self
+            .timers
+            .peek()
+            .map_or(u64::MAX, |Reverse((due_ns, ..))| *due_ns);
+        timer_ns
+            .min(self.next_arrival_ns())
+            .min(self.next_stage_ns())
+    }
+
+    fn advance(&mut self, now_ns: u64) -> Advanced {
+        self.now_ns = self.now_ns.max(now_ns);
+        let mut shed = 0;
+        while !self.is_stopped && self.next_stage_ns() <= now_ns {
+            shed += self.begin_closed();
+        }
+        while let Some(arrival) = self.next_arrival.filter(|_| !self.is_stopped) {
+            let at_ns = self.begin.start_ns.saturating_add(arrival.at_ns);
+            if at_ns > now_ns {
+                break;
+            }
+            self.next_arrival = self.arrivals.next(&self.scenario.load);
+            shed += u64::from(!self.start(arrival.number, arrival.stage, at_ns));
+        }
+        while let Some(Reverse((due_ns, user, generation))) = self.timers.peek().copied() {
+            if due_ns > now_ns {
+                break;
+            }
+            self.timers.pop();
+            if self.users.all[user as usize].generation == generation {
+                self.ready.push_back(user);
+                self.offered += 1;
+            }
+        }
+        let offered = std::mem::take(&mut self.offered);
+        Advanced { offered, shed }
+    }
+
+    fn waiting(&self) -> usize {
+        self.ready.len()
+    }
+
+    fn take(&mut self, now_ns: u64) -> Option<Due<Job>> {
+        self.now_ns = self.now_ns.max(now_ns);
+        let user = self.ready.pop_front()?;
+        let state = &mut self.users.all[user as usize];
+        let (step, is_measured, intended_ns) = (state.step, state.is_measured, state.due_ns);
+        state.is_under_way = true;
+        if self.steps[step].has_sequence {
+            state.sequence = self.part.nth(self.sequence);
+            self.sequence += 1;
+        }
+        self.tally(is_measured).steps[step].taken += 1;
+        let job = self.job(user);
+        Some(Due { intended_ns, job })
+    }
+
+    fn request(&self, job: Job) -> usize {
+        self.state(job).step
+    }
+
+    fn target(&self, job: Job) -> usize {
+        self.scenario.steps[self.state(job).step].request.target
+    }
+
+    fn timeout_ns(&self, job: Job) -> u64 {
+        self.scenario.steps[self.state(job).step].timeout_ns
+    }
+
+    fn is_measured(&self, job: Job) -> bool {
+        self.state(job).is_measured
+    }
+
+    fn fill(&mut self, job: Job, hole: usize, out: &mut Vec<u8>) {
+        let state = &self.users.all[job.user as usize];
+        let Hole { fill, escape } = self.scenario.steps[state.step].request.holes[hole];
+        match fill {
+            Fill::Column { data, column } => {
+                let row = self.users.row(job.user, data);
+                escape.write(self.tables[data].value(row, column), out);
+            }
+            Fill::Slot(slot) => {
+                let value = &self.users.values[job.user as usize * self.users.slots + slot];
+                escape.write(value, out);
+            }
+            Fill::Uuid => self.uuid(out),
+            Fill::Int { from, to } => {
+                let number = self.random.i64(from..=to);
+                append(out, number);
+            }
+            Fill::Seq => {
+                let number = state.sequence;
+                append(out, number);
+            }
+            Fill::Now => {
+                let passed_ns = self.now_ns.saturating_sub(self.begin.start_ns);
+                append(out, self.begin.unix_ms + passed_ns / 1_000_000);
+            }
+            Fill::Cookies => {
+                let request = &self.scenario.steps[state.step].request;
+                let path: &[u8] = match request.path.pieces.first() {
+                    Some(Piece::Fixed(path)) => path,
+                    _ => b"/",
+                };
+                state.jar.write(request.target, path, out);
+            }
+            // Secrets are put in before the load.
+            Fill::Secret(_) => {}
+        }
+    }
+
+    fn watches(&self, job: Job) -> Watches {
+        self.steps[self.state(job).step].watches
+    }
+
+    fn field(&mut self, job: Job, name: &[u8], value: &[u8]) {
+        if !self.is_current(job) {
+            return;
+        }
+        let scenario = Arc::clone(&self.scenario);
+        let state = &mut self.users.all[job.user as usize];
+        let step = &scenario.steps[state.step];
+        if scenario.cookies && name.eq_ignore_ascii_case(b"set-cookie") {
+            state.jar.set(step.request.target, value);
+        }
+        if step.reads_fields() {
+            self.seen_mut(job.user).field(step, name, value);
+        }
+    }
+
+    fn body(&mut self, job: Job, bytes: &[u8]) {
+        if self.is_current(job) {
+            self.seen_mut(job.user).body(bytes);
+        }
+    }
+
+    fn answered(&mut self, job: Job, answer: Answer) -> Outcome {
+        if !self.is_current(job) {
+            return Outcome {
+                verdict: Verdict::Ok,
+                ended: None,
+            };
+        }
+        self.now_ns = self.now_ns.max(answer.end_ns);
+        let scenario = Arc::clone(&self.scenario);
+        let state = &mut self.users.all[job.user as usize];
+        state.is_under_way = false;
+        let (number, is_measured) = (state.step, state.is_measured);
+        let step = &scenario.steps[number];
+        let mut seen = state
+            .seen
+            .take()
+            .or_else(|| self.seen.pop())
+            .unwrap_or_default();
+        let mut slots = self.users.slots(job.user);
+        let tally = &mut self.tallies[usize::from(!is_measured)].steps[number];
+        let judged = judge(step, &seen, &answer, &mut slots, (tally, &mut self.scratch));
+        seen.clear();
+        self.seen.push(seen);
+        self.users.all[job.user as usize].position.holds |= judged.holds;
+        let fails = judged.verdict != Verdict::Ok && step.on_fail == OnFail::Stop;
+        let ended = if fails {
+            Some(self.end(job.user, answer.end_ns, End::Failed))
+        } else {
+            self.go_on(job.user, answer.end_ns)
+        };
+        Outcome {
+            verdict: judged.verdict,
+            ended,
+        }
+    }
+
+    fn lost(&mut self, job: Job, now_ns: u64) -> Option<(usize, u64)> {
+        if !self.is_current(job) {
+            return None;
+        }
+        self.now_ns = self.now_ns.max(now_ns);
+        let state = &mut self.users.all[job.user as usize];
+        state.is_under_way = false;
+        let (step, is_measured) = (state.step, state.is_measured);
+        if let Some(mut seen) = state.seen.take() {
+            seen.clear();
+            self.seen.push(seen);
+        }
+        self.tally(is_measured).steps[step].lost += 1;
+        if self.scenario.steps[step].on_fail == OnFail::Stop {
+            return Some(self.end(job.user, now_ns, End::Failed));
+        }
+        self.go_on(job.user, now_ns)
+    }
+
+    fn stop(&mut self, now_ns: u64) {
+        self.now_ns = self.now_ns.max(now_ns);
+        self.is_stopped = true;
+        self.next_arrival = None;
+        self.next_closed = self.closed.len();
+        self.offered = 0;
+        while let Some(user) = self.ready.pop_front() {
+            self.end(user, now_ns, End::Cut);
+        }
+        while let Some(Reverse((_, user, generation))) = self.timers.pop() {
+            if self.users.all[user as usize].generation == generation {
+                self.end(user, now_ns, End::Cut);
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.next_arrival.is_none()
+            && self.next_closed == self.closed.len()
+            && self.users.active == 0
+    }
+}
+
+#[cfg(test)]
+mod tests;
