@@ -102,6 +102,8 @@ const DRIVER: &[Row] = &[
     ("recording", &[]),
     // Pure: when each request is intended.
     ("plan", &[]),
+    // Pure: which request comes next, and what its answer leads to.
+    ("source", &[]),
     // Pure: requests and answers as bytes.
     ("protocol", &[]),
     // Pure: plain bytes and those of the socket.

@@ -301,6 +301,7 @@ const PURE: &[&str] = &[
     "driver-core/src/plan",
     "driver-core/src/control",
     "driver-core/src/dispatch",
+    "driver-core/src/source",
     "driver-core/src/protocol",
     "driver-core/src/transport",
     "driver-core/src/recording/node_report.rs",
