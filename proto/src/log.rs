@@ -1,12 +1,27 @@
 //! Standard output as a log: one JSON object a line, which `appliance` captures and people pipe
 //! into `jq`. A message of the wire is logged as it is; our own events carry `"event"`.
+//!
+//! Whoever logs never waits: a thread writes, and lines that find no room because nobody reads are
+//! dropped, counted, and told of when there is room again. So a pipe that is full stops no heartbeat.
 
 use std::io::Write;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::clock;
+
+mod backlog;
+
+use backlog::Backlog;
+
+/// How long the end of a process waits for its lines to be read.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The lines of this process; made with the first of them.
+static BACKLOG: OnceLock<Option<Arc<Backlog>>> = OnceLock::new();
 
 /// How serious an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +53,10 @@ pub fn message<T: Serialize>(message: &T) {
 ///
 /// `fields` is an object (see `serde_json::json!`); anything else is written under `"detail"`.
 pub fn event(level: Level, name: &str, fields: Value) {
+    write_line(event_line(level, name, fields));
+}
+
+fn event_line(level: Level, name: &str, fields: Value) -> Vec<u8> {
     let mut line = Map::new();
     line.insert("event".into(), name.into());
     line.insert("level".into(), level.name().into());
@@ -49,7 +68,7 @@ pub fn event(level: Level, name: &str, fields: Value) {
             line.insert("detail".into(), other);
         }
     }
-    write_line(crate::codec::encode(&line));
+    crate::codec::encode(&line)
 }
 
 /// An [`event`] of level info.
@@ -67,9 +86,41 @@ pub fn error(name: &str, fields: Value) {
     event(Level::Error, name, fields);
 }
 
+/// Waits at the end of a process, when it is dropped, until its lines are written, at most a second:
+/// a reader that reads nothing must not keep it from ending.
+#[derive(Debug)]
+#[must_use = "it waits when it is dropped: keep it to the end of main"]
+pub struct FlushAtEnd(());
+
+/// To be kept to the end of `main`, so that the last lines are written also after a panic.
+pub fn flush_at_end() -> FlushAtEnd {
+    FlushAtEnd(())
+}
+
+impl Drop for FlushAtEnd {
+    fn drop(&mut self) {
+        if let Some(Some(backlog)) = BACKLOG.get() {
+            backlog.flush(FLUSH_PATIENCE);
+        }
+    }
+}
+
 fn write_line(mut line: Vec<u8>) {
     line.push(b'\n');
-    // A reader that went away (a closed pipe) must not stop a load test: the line is lost, the
-    // run is not.
-    let _ = std::io::stdout().lock().write_all(&line);
+    let start = || Backlog::start(std::io::stdout(), dropped_line).ok();
+    match BACKLOG.get_or_init(start) {
+        Some(backlog) => backlog.push(line),
+        // No thread to be had: wait for the reader rather than say nothing at all.
+        None => {
+            let _ = std::io::stdout().lock().write_all(&line);
+        }
+    }
+}
+
+fn dropped_line(count: u64) -> Vec<u8> {
+    let remedy = "whatever reads standard output is too slow, or has stopped";
+    let fields = json!({"count": count, "remedy": remedy});
+    let mut line = event_line(Level::Warn, "log_lines_dropped", fields);
+    line.push(b'\n');
+    line
 }

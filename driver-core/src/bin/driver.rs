@@ -27,6 +27,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    let _flush = proto::log::flush_at_end();
     let cli = Cli::parse();
     match cli.command {
         Some(Command::Run(args)) => local::run(&args),

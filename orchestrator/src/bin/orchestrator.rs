@@ -7,6 +7,7 @@ use clap::Parser;
 use orchestrator::start::{self, options::Options};
 
 fn main() -> ExitCode {
+    let _flush = proto::log::flush_at_end();
     match start::run(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

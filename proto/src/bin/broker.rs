@@ -45,6 +45,7 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
+    let _flush = log::flush_at_end();
     match run(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

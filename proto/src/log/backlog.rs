@@ -1,0 +1,185 @@
+//! Lines on their way out, and the thread that writes them: whoever logs never waits for a reader.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// Most bytes that wait; some twenty thousand lines.
+const WAITING_LEN_MAX: usize = 4 << 20;
+
+/// Lines that wait for their reader, within a bound.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lines: VecDeque<Vec<u8>>,
+    /// Bytes of the lines.
+    len: usize,
+    /// Lines for which there was no room since the last that was written.
+    dropped: u64,
+    /// Whether lines were taken and are not written yet.
+    is_writing: bool,
+}
+
+impl Backlog {
+    /// A backlog that a thread of its own writes to `sink`, each line in one piece. `notice` makes
+    /// the line that says how many were dropped.
+    ///
+    /// # Errors
+    /// Of the system, when there is no thread to be had.
+    pub(super) fn start(
+        sink: impl Write + Send + 'static,
+        notice: fn(u64) -> Vec<u8>,
+    ) -> io::Result<Arc<Self>> {
+        let backlog = Arc::new(Self::default());
+        let own = Arc::clone(&backlog);
+        thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || own.write_all_to(sink, notice))?;
+        Ok(backlog)
+    }
+
+    /// Adds a line, or counts it as dropped when too much waits already.
+    pub(super) fn push(&self, line: Vec<u8>) {
+        let mut state = self.state();
+        if state.len.saturating_add(line.len()) > WAITING_LEN_MAX {
+            state.dropped = state.dropped.saturating_add(1);
+            return;
+        }
+        state.len += line.len();
+        state.lines.push_back(line);
+        self.changed.notify_all();
+    }
+
+    /// Waits until everything is written, at most this long.
+    pub(super) fn flush(&self, patience: Duration) {
+        let is_busy = |state: &mut State| state.is_writing || !state.lines.is_empty();
+        let waited = self
+            .changed
+            .wait_timeout_while(self.state(), patience, is_busy);
+        drop(waited);
+    }
+
+    fn write_all_to(&self, mut sink: impl Write, notice: fn(u64) -> Vec<u8>) {
+        loop {
+            let (lines, dropped) = self.take();
+            for line in lines {
+                // A reader that went away (a closed pipe) must not stop a load test: the line is
+                // lost, the run is not.
+                let _ = sink.write_all(&line);
+            }
+            if dropped > 0 {
+                let _ = sink.write_all(&notice(dropped));
+            }
+            let _ = sink.flush();
+        }
+    }
+
+    /// Waits for lines and takes them, with the number of those that came after them in vain.
+    fn take(&self) -> (VecDeque<Vec<u8>>, u64) {
+        let mut state = self.state();
+        state.is_writing = false;
+        self.changed.notify_all();
+        let mut state = self
+            .changed
+            .wait_while(state, |state| state.lines.is_empty())
+            .unwrap_or_else(PoisonError::into_inner);
+        state.is_writing = true;
+        state.len = 0;
+        let dropped = std::mem::take(&mut state.dropped);
+        (std::mem::take(&mut state.lines), dropped)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{self, Receiver, Sender};
+
+    use super::*;
+
+    /// Long enough for a machine that does other things.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A reader that takes a line when it is told to.
+    struct Gate {
+        open: Receiver<()>,
+        written: Sender<String>,
+    }
+
+    impl Write for Gate {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.open.recv().map_err(|_| io::ErrorKind::BrokenPipe)?;
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            let _ = self.written.send(text);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn gated() -> (Arc<Backlog>, Sender<()>, Receiver<String>) {
+        let ((open, gate), (written, lines)) = (mpsc::channel(), mpsc::channel());
+        let sink = Gate {
+            open: gate,
+            written,
+        };
+        let notice = |dropped| format!("{dropped} dropped").into_bytes();
+        (Backlog::start(sink, notice).unwrap(), open, lines)
+    }
+
+    #[test]
+    fn whoever_logs_does_not_wait_for_a_reader_and_is_told_what_was_dropped() {
+        let (backlog, open, lines) = gated();
+        let line = vec![b'x'; 1 << 20];
+        backlog.push(b"first".to_vec());
+        // The first is taken, and stays with a reader that reads nothing; four more wait.
+        open.send(()).unwrap();
+        assert_eq!(lines.recv_timeout(PATIENCE).unwrap(), "first");
+        for _ in 0..20 {
+            backlog.push(line.clone());
+        }
+        backlog.flush(Duration::from_millis(10));
+        let mut got = Vec::new();
+        while got
+            .last()
+            .is_none_or(|text: &String| !text.contains("dropped"))
+        {
+            let _ = open.send(());
+            got.push(lines.recv_timeout(PATIENCE).unwrap());
+        }
+        let told: u64 = got
+            .iter()
+            .filter_map(|text| text.strip_suffix(" dropped")?.parse::<u64>().ok())
+            .sum();
+        let whole = got.iter().filter(|text| text.len() == line.len()).count();
+        assert_eq!(whole as u64 + told, 20, "each was written or counted");
+        assert!(told >= 11, "{told} dropped");
+    }
+
+    #[test]
+    fn a_flush_waits_for_everything_and_a_reader_that_left_harms_nobody() {
+        let (backlog, open, lines) = gated();
+        (0..3).for_each(|_| open.send(()).unwrap());
+        for text in ["a", "b", "c"] {
+            backlog.push(text.as_bytes().to_vec());
+        }
+        backlog.flush(PATIENCE);
+        assert_eq!(lines.try_iter().collect::<Vec<_>>(), ["a", "b", "c"]);
+        drop(open);
+        backlog.push(b"d".to_vec());
+        backlog.flush(PATIENCE);
+        assert_eq!(lines.try_iter().count(), 0);
+    }
+}
