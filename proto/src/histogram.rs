@@ -16,9 +16,11 @@ use thiserror::Error;
 mod latencies;
 mod payload;
 mod sparse;
+mod v2_write;
 
 pub use latencies::{Latencies, LatenciesWire, OnDemand, SparseLatencies};
 pub use sparse::Sparse;
+pub use v2_write::encode_sparse;
 
 /// Smallest value that is told apart, ns.
 pub const LOWEST_NS: u64 = 1;

@@ -4,7 +4,9 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
+use serde::de::{
+    self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 
 /// Largest magnitude up to which a float is taken for a whole number (2^53).
 const EXACT_FLOAT_MAX: f64 = 9_007_199_254_740_992.0;
@@ -178,6 +180,53 @@ impl Visitor<'_> for TextVisitor {
     }
 }
 
+/// A number of others' measurements: whatever is none, or less than 0, is no number.
+struct MeasuredVisitor;
+
+impl<'de> Visitor<'de> for MeasuredVisitor {
+    type Value = Option<f64>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number, or nothing")
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Option<f64>, E> {
+        Ok(Some(value).filter(|value| value.is_finite() && *value >= 0.0))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Option<f64>, E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Option<f64>, E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Option<f64>, E> {
+        text.trim()
+            .parse()
+            .map_or(Ok(None), |value| self.visit_f64(value))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Option<f64>, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Option<f64>, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Option<f64>, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Option<f64>, A::Error> {
+        while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+}
+
 impl<'de> Deserialize<'de> for Whole {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(IntegerVisitor(PhantomData))
@@ -270,4 +319,19 @@ where
 /// [`or_default`] of the most frequent kind: a count, of which there is none when it is not said.
 pub(crate) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     or_default::<D, Whole, u64>(deserializer)
+}
+
+/// For `#[serde(default, deserialize_with)]`: a latency or the like that another implementation
+/// measured; `None` for what cannot be one.
+pub(crate) fn measured<'de, D: Deserializer<'de>>(d: D) -> Result<Option<f64>, D::Error> {
+    d.deserialize_any(MeasuredVisitor)
+}
+
+/// For `#[serde(default, deserialize_with)]`: `null` is as good as absent.
+pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }

@@ -11,7 +11,7 @@ mod test_config;
 mod trigger;
 
 pub use heartbeat::{ClockEcho, ClockProbe, Heartbeat, NodeState, Role};
-pub use metrics::Metrics;
+pub use metrics::{Logged, Metrics};
 pub use register::{REGISTER_TYPE, Register};
 pub use test_config::{DEFAULT_BURST, DEFAULT_COUNT, TestConfig};
 pub use trigger::{Trigger, TriggerKind};

@@ -276,7 +276,7 @@ impl ControlThread {
             metrics: figures,
             report: Some(report),
         };
-        log::message(&message.clone().without_histograms());
+        log::message(&message.logged());
         self.outbox.push(message);
     }
 

@@ -133,10 +133,10 @@ impl Collector {
     pub fn figures(&self) -> LatencyFigures {
         let statistics = Statistics::of(&self.total.latencies.response);
         LatencyFigures {
-            mean_latency: statistics.mean.unwrap_or(0.0),
-            median_latency: statistics.median.unwrap_or(0.0),
-            min_latency: statistics.min.unwrap_or(0.0),
-            max_latency: statistics.max.unwrap_or(0.0),
+            mean_latency: statistics.mean.or(Some(0.0)),
+            median_latency: statistics.median.or(Some(0.0)),
+            min_latency: statistics.min.or(Some(0.0)),
+            max_latency: statistics.max.or(Some(0.0)),
             mode_latency: statistics.mode,
         }
     }

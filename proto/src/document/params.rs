@@ -208,34 +208,36 @@ mod headers {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Headers>, D::Error> {
-        deserializer.deserialize_any(HeadersVisitor).map(Some)
+        deserializer.deserialize_any(HeadersVisitor)
     }
 
     struct HeadersVisitor;
 
     impl<'de> Visitor<'de> for HeadersVisitor {
-        type Value = Headers;
+        type Value = Option<Headers>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("header fields: an object, or \"Name: value\" lines")
         }
 
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<Headers, E> {
-            text.lines()
-                .filter(|line| !line.trim().is_empty())
-                .map(field)
-                .collect()
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Option<Headers>, E> {
+            let lines = text.lines().filter(|line| !line.trim().is_empty());
+            lines.map(field).collect::<Result<_, E>>().map(Some)
         }
 
-        fn visit_seq<A: SeqAccess<'de>>(self, mut lines: A) -> Result<Headers, A::Error> {
+        fn visit_unit<E>(self) -> Result<Option<Headers>, E> {
+            Ok(None)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut lines: A) -> Result<Option<Headers>, A::Error> {
             let mut headers = Headers::new();
             while let Some(line) = lines.next_element::<String>()? {
                 headers.push(field(&line)?);
             }
-            Ok(headers)
+            Ok(Some(headers))
         }
 
-        fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Headers, A::Error> {
+        fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Option<Headers>, A::Error> {
             let mut headers = Headers::new();
             while let Some((name, value)) = fields.next_entry::<String, Text>()? {
                 if name.contains(':') {
@@ -244,7 +246,7 @@ mod headers {
                 }
                 headers.push(trimmed(&name, &value.0));
             }
-            Ok(headers)
+            Ok(Some(headers))
         }
     }
 
@@ -288,29 +290,36 @@ mod stages {
 fn list_of_text<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Vec<String>>, D::Error> {
     struct ListVisitor;
     impl<'de> Visitor<'de> for ListVisitor {
-        type Value = Vec<String>;
+        type Value = Option<Vec<String>>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("a list of texts, or one text with commas")
         }
 
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<String>, E> {
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Option<Vec<String>>, E> {
             let parts = text
                 .split(',')
                 .map(str::trim)
                 .filter(|part| !part.is_empty());
-            Ok(parts.map(str::to_owned).collect())
+            Ok(Some(parts.map(str::to_owned).collect()))
         }
 
-        fn visit_seq<A: SeqAccess<'de>>(self, mut texts: A) -> Result<Vec<String>, A::Error> {
+        fn visit_unit<E>(self) -> Result<Option<Vec<String>>, E> {
+            Ok(None)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(
+            self,
+            mut texts: A,
+        ) -> Result<Option<Vec<String>>, A::Error> {
             let mut list = Vec::new();
             while let Some(text) = texts.next_element()? {
                 list.push(text);
             }
-            Ok(list)
+            Ok(Some(list))
         }
     }
-    d.deserialize_any(ListVisitor).map(Some)
+    d.deserialize_any(ListVisitor)
 }
 
 #[cfg(test)]
@@ -333,6 +342,14 @@ mod tests {
         let text = from(json!({"requests": "10", "rate": "2.5", "phase": "yes",
             "headers": "A: 1", "threshold": "p99<5ms", "stages": "1:2@3s"}));
         assert_eq!(typed.unwrap(), text.unwrap());
+    }
+
+    #[test]
+    fn null_is_as_good_as_absent() {
+        for name in Params::NAMES {
+            let read = from(json!({name: null}));
+            assert_eq!(read, Ok(Params::default()), "{name}");
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use super::{HistogramError, Sparse, decode_sparse, encode, new};
+use super::{HistogramError, Sparse, decode_sparse, encode_sparse, new};
+use crate::lenient;
 
 /// A histogram that takes its 270 KB with its first sample: for what many a run never has.
 #[derive(Debug, Clone, Default)]
@@ -191,25 +192,46 @@ impl From<&Latencies> for SparseLatencies {
 #[serde(default)]
 pub struct LatenciesWire {
     /// Response times.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "lenient::null_is_default"
+    )]
     pub response_ns: String,
     /// Service times.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "lenient::null_is_default"
+    )]
     pub service_ns: String,
     /// Release lags.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "lenient::null_is_default"
+    )]
     pub release_lag_ns: String,
     /// Response times of errors.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "lenient::null_is_default"
+    )]
     pub error_ns: String,
     /// Times to connect.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "lenient::null_is_default"
+    )]
     pub connect_ns: String,
     /// Handshakes of TLS.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "lenient::null_is_default"
+    )]
     pub handshake_ns: String,
     /// Times to the first byte of an answer.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "lenient::null_is_default"
+    )]
     pub first_byte_ns: String,
 }
 
@@ -219,7 +241,7 @@ impl From<&SparseLatencies> for LatenciesWire {
             if samples.is_empty() {
                 String::new()
             } else {
-                encode(&samples.to_histogram())
+                encode_sparse(samples)
             }
         };
         Self {

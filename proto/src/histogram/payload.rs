@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::sparse::SUB_BUCKET_MASK;
 use super::{HIGHEST_NS, HistogramError, LOWEST_NS, SIGNIFICANT_DIGITS, V2_HEADER_LEN};
 
-const V2_COOKIE: u32 = 0x1c84_9313;
+pub(super) const V2_COOKIE: u32 = 0x1c84_9313;
 /// All buckets but the first use the upper half of their sub-buckets.
 const HALF: u64 = SUB_BUCKET_MASK.div_ceil(2);
 /// Counts in a histogram of our shape.
@@ -71,6 +71,12 @@ fn lowest(index: u64) -> u64 {
     (index - octave * HALF) << octave
 }
 
+/// The index of the bucket that begins at a value.
+pub(super) fn index(lowest: u64) -> u64 {
+    let octave = u64::from((lowest | SUB_BUCKET_MASK).ilog2() - SUB_BUCKET_MASK.ilog2());
+    octave * HALF + (lowest >> octave)
+}
+
 /// One zig-zag LEB128 number; the ninth byte has no continuation bit.
 fn number(bytes: &mut &[u8]) -> Option<i64> {
     let mut encoded = 0;
@@ -128,6 +134,11 @@ mod tests {
         assert_eq!(u64::try_from(new().distinct_values()), Ok(COUNTS));
         let bytes = encoded(&[(HIGHEST_NS, 1)]);
         assert_eq!(ours(&bytes), reference(&bytes));
+    }
+
+    #[test]
+    fn the_index_of_a_bucket_is_found_by_where_it_begins() {
+        assert!((0..COUNTS).all(|at| index(lowest(at)) == at));
     }
 
     proptest! {

@@ -128,6 +128,7 @@ pub struct Counters {
     #[serde(deserialize_with = "lenient::count")]
     pub unsolicited: u64,
     /// Sent requests that ended in an error.
+    #[serde(deserialize_with = "lenient::null_is_default")]
     pub errors: ErrorCounters,
     /// Bytes of requests handed to the kernel.
     #[serde(deserialize_with = "lenient::count")]
@@ -393,14 +394,14 @@ mod status_codes {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<BTreeMap<u16, u64>, D::Error> {
-        let texts = BTreeMap::<String, Whole>::deserialize(deserializer)?;
+        let texts = Option::<BTreeMap<String, Whole>>::deserialize(deserializer)?;
         let code = |(text, Whole(count)): (String, Whole)| {
             let code = text
                 .parse()
                 .map_err(|_| Error::custom(format!("{text:?} is no status")))?;
             Ok((code, count))
         };
-        texts.into_iter().map(code).collect()
+        texts.into_iter().flatten().map(code).collect()
     }
 }
 

@@ -6,29 +6,43 @@ use super::{Addresses, ClockOffset, Counters, Reasons, SecondRow};
 use crate::histogram::SparseLatencies;
 use crate::lenient::{self, Number};
 
-/// The reference's latency figures in ms, cumulative for the node and the test; 0 without samples.
-/// For people and other implementations: nothing of ours is ever computed from them.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+/// The reference's latency figures in ms, cumulative for the node and the test. For people and other
+/// implementations: nothing of ours is ever computed from them. A figure of others that is absent,
+/// `null`, negative or no number is `None`; ours are 0 without samples, as the reference has them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LatencyFigures {
     /// Arithmetic mean.
-    #[serde(default, deserialize_with = "lenient::or_default::<_, Number, _>")]
-    pub mean_latency: f64,
+    #[serde(default, deserialize_with = "lenient::measured")]
+    pub mean_latency: Option<f64>,
     /// p50.
-    #[serde(default, deserialize_with = "lenient::or_default::<_, Number, _>")]
-    pub median_latency: f64,
+    #[serde(default, deserialize_with = "lenient::measured")]
+    pub median_latency: Option<f64>,
     /// Smallest.
-    #[serde(default, deserialize_with = "lenient::or_default::<_, Number, _>")]
-    pub min_latency: f64,
+    #[serde(default, deserialize_with = "lenient::measured")]
+    pub min_latency: Option<f64>,
     /// Largest.
-    #[serde(default, deserialize_with = "lenient::or_default::<_, Number, _>")]
-    pub max_latency: f64,
+    #[serde(default, deserialize_with = "lenient::measured")]
+    pub max_latency: Option<f64>,
     /// Most frequent; absent in other implementations.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "lenient::option::<_, Number, _>"
+        deserialize_with = "lenient::measured"
     )]
     pub mode_latency: Option<f64>,
+}
+
+impl Default for LatencyFigures {
+    /// Those of a node of ours without samples.
+    fn default() -> Self {
+        Self {
+            mean_latency: Some(0.0),
+            median_latency: Some(0.0),
+            min_latency: Some(0.0),
+            max_latency: Some(0.0),
+            mode_latency: None,
+        }
+    }
 }
 
 /// How a node's part of a test ended; in its last report.

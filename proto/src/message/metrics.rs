@@ -1,17 +1,17 @@
 //! A node's report on a test, as it goes over the wire.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::histogram::{LatenciesWire, SparseLatencies};
-use crate::lenient::{self, Signed, Text, Whole};
+use crate::lenient::{self, Signed, Text, Truth, Whole};
 use crate::measure::{
     Addresses, ClockOffset, Connections, Counters, Health, LatencyFigures, Outcome, Reasons,
     Report, SecondRow,
 };
 
 /// `metrics`: a node's report on a test, one a second while it runs and one at its end.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Wire", into = "Wire")]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "Wire")]
 pub struct Metrics {
     /// The driver.
     pub node_id: String,
@@ -26,7 +26,13 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The message without its histograms, as it is logged.
+    /// The message as it is logged, without its histograms and without a copy.
+    #[must_use]
+    pub fn logged(&self) -> Logged<'_> {
+        Logged(self)
+    }
+
+    /// The message without its histograms, to be logged later.
     #[must_use]
     pub fn without_histograms(mut self) -> Self {
         if let Some(report) = &mut self.report {
@@ -36,8 +42,8 @@ impl Metrics {
     }
 }
 
-/// The wire form: flat, every addition optional.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The wire form as it is read: flat, every addition optional.
+#[derive(Debug, Clone, Deserialize)]
 struct Wire {
     #[serde(deserialize_with = "lenient::one::<_, Text, _>")]
     node_id: String,
@@ -46,114 +52,140 @@ struct Wire {
     #[serde(default, deserialize_with = "lenient::option::<_, Text, _>")]
     report_id: Option<String>,
     metrics: LatencyFigures,
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "lenient::option::<_, Whole, _>"
-    )]
+    #[serde(default, deserialize_with = "lenient::option::<_, Whole, _>")]
     sequence_first: Option<u64>,
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "lenient::option::<_, Whole, _>"
-    )]
+    #[serde(default, deserialize_with = "lenient::option::<_, Whole, _>")]
     sequence: Option<u64>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, deserialize_with = "lenient::or_default::<_, Truth, _>")]
     last: bool,
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "lenient::option::<_, Whole, _>"
-    )]
+    #[serde(default, deserialize_with = "lenient::option::<_, Whole, _>")]
     interval_start_ns: Option<u64>,
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "lenient::option::<_, Whole, _>"
-    )]
+    #[serde(default, deserialize_with = "lenient::option::<_, Whole, _>")]
     interval_end_ns: Option<u64>,
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "lenient::option::<_, Whole, _>"
-    )]
+    #[serde(default, deserialize_with = "lenient::option::<_, Whole, _>")]
     sending_ns: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     counters: Option<Counters>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient::null_is_default")]
     seconds: Vec<SecondRow>,
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "lenient::option::<_, Signed, _>"
-    )]
+    #[serde(default, deserialize_with = "lenient::option::<_, Signed, _>")]
     first_send_ns: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     clock: Option<ClockOffset>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     health: Option<Health>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     connections: Option<Connections>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     outcome: Option<Outcome>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     reason: Option<String>,
-    #[serde(default, skip_serializing_if = "Reasons::is_empty")]
+    #[serde(default)]
     reasons: Reasons,
-    #[serde(default, skip_serializing_if = "Addresses::is_empty")]
+    #[serde(default)]
     addresses: Addresses,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    #[serde(flatten)]
+    latencies: LatenciesWire,
+}
+
+/// The same form as [`Wire`], borrowed: a report is not copied to be written.
+#[derive(Serialize)]
+struct Written<'a> {
+    node_id: &'a str,
+    test_id: &'a str,
+    report_id: Option<&'a str>,
+    metrics: &'a LatencyFigures,
+    #[serde(flatten)]
+    report: Option<WrittenReport<'a>>,
+    #[serde(flatten)]
     latencies: Option<LatenciesWire>,
 }
 
-impl From<Metrics> for Wire {
-    fn from(message: Metrics) -> Self {
-        let bare = Self {
-            node_id: message.node_id,
-            test_id: message.test_id,
-            report_id: message.report_id,
-            metrics: message.metrics,
-            sequence_first: None,
-            sequence: None,
-            last: false,
-            interval_start_ns: None,
-            interval_end_ns: None,
-            sending_ns: None,
-            counters: None,
-            seconds: Vec::new(),
-            first_send_ns: None,
-            clock: None,
-            health: None,
-            connections: None,
-            outcome: None,
-            reason: None,
-            reasons: Reasons::default(),
-            addresses: Addresses::default(),
-            latencies: None,
-        };
-        let Some(report) = message.report else {
-            return bare;
-        };
+#[derive(Serialize)]
+struct WrittenReport<'a> {
+    sequence_first: u64,
+    sequence: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    last: bool,
+    interval_start_ns: u64,
+    interval_end_ns: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sending_ns: Option<u64>,
+    counters: &'a Counters,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    seconds: &'a [SecondRow],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_send_ns: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock: Option<ClockOffset>,
+    health: &'a Health,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connections: Option<Connections>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<Outcome>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Reasons::is_empty")]
+    reasons: &'a Reasons,
+    #[serde(skip_serializing_if = "Addresses::is_empty")]
+    addresses: &'a Addresses,
+}
+
+impl<'a> From<&'a Metrics> for Written<'a> {
+    /// Without the histograms.
+    fn from(message: &'a Metrics) -> Self {
         Self {
-            sequence_first: Some(report.sequence_first),
-            sequence: Some(report.sequence),
+            node_id: &message.node_id,
+            test_id: &message.test_id,
+            report_id: message.report_id.as_deref(),
+            metrics: &message.metrics,
+            report: message.report.as_ref().map(WrittenReport::from),
+            latencies: None,
+        }
+    }
+}
+
+impl<'a> From<&'a Report> for WrittenReport<'a> {
+    fn from(report: &'a Report) -> Self {
+        Self {
+            sequence_first: report.sequence_first,
+            sequence: report.sequence,
             last: report.last,
-            interval_start_ns: Some(report.interval_start_ns),
-            interval_end_ns: Some(report.interval_end_ns),
+            interval_start_ns: report.interval_start_ns,
+            interval_end_ns: report.interval_end_ns,
             sending_ns: report.sending_ns,
-            counters: Some(report.counters),
-            seconds: report.seconds,
+            counters: &report.counters,
+            seconds: &report.seconds,
             first_send_ns: report.first_send_ns,
             clock: report.clock,
-            health: Some(report.health),
+            health: &report.health,
             connections: report.connections,
             outcome: report.outcome,
-            reason: report.reason,
-            reasons: report.reasons,
-            addresses: report.addresses,
-            latencies: Some(LatenciesWire::from(&report.latencies)),
-            ..bare
+            reason: report.reason.as_deref(),
+            reasons: &report.reasons,
+            addresses: &report.addresses,
         }
+    }
+}
+
+impl Serialize for Metrics {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let latencies = |report: &Report| LatenciesWire::from(&report.latencies);
+        Written {
+            latencies: self.report.as_ref().map(latencies),
+            ..Written::from(self)
+        }
+        .serialize(serializer)
+    }
+}
+
+/// A report as it is logged: what its message says, without its histograms.
+#[derive(Debug, Clone, Copy)]
+pub struct Logged<'a>(&'a Metrics);
+
+impl Serialize for Logged<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Written::from(self.0).serialize(serializer)
     }
 }
 
@@ -171,7 +203,6 @@ impl TryFrom<Wire> for Metrics {
                         "sequence_first {sequence_first} > sequence {sequence}"
                     ));
                 }
-                let latencies = wire.latencies.unwrap_or_default();
                 Some(Report {
                     sequence_first,
                     sequence,
@@ -189,7 +220,8 @@ impl TryFrom<Wire> for Metrics {
                     reason: wire.reason,
                     reasons: wire.reasons,
                     addresses: wire.addresses,
-                    latencies: SparseLatencies::try_from(&latencies).map_err(|e| e.to_string())?,
+                    latencies: SparseLatencies::try_from(&wire.latencies)
+                        .map_err(|e| e.to_string())?,
                 })
             }
         };

@@ -65,6 +65,10 @@ pub struct Trigger {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub participants: Option<Vec<String>>,
     /// The participants' clocks, as far as they were measured.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "lenient::null_is_default"
+    )]
     pub clock_offsets: BTreeMap<String, ClockOffset>,
 }

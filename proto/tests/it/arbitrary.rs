@@ -368,12 +368,12 @@ fn report() -> impl Strategy<Value = Report> {
 }
 
 fn figures() -> impl Strategy<Value = LatencyFigures> {
-    (vec(number(), 4), option::of(number())).prop_map(|(n, mode_latency)| LatencyFigures {
+    vec(option::of(number().prop_map(f64::abs)), 5).prop_map(|n| LatencyFigures {
         mean_latency: n[0],
         median_latency: n[1],
         min_latency: n[2],
         max_latency: n[3],
-        mode_latency,
+        mode_latency: n[4],
     })
 }
 

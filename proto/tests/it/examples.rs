@@ -100,10 +100,10 @@ pub(crate) fn stop() -> Trigger {
 
 fn figures() -> LatencyFigures {
     LatencyFigures {
-        mean_latency: 1.25,
-        median_latency: 1.0,
-        min_latency: 0.5,
-        max_latency: 12.75,
+        mean_latency: Some(1.25),
+        median_latency: Some(1.0),
+        min_latency: Some(0.5),
+        max_latency: Some(12.75),
         mode_latency: Some(1.0),
     }
 }

@@ -3,7 +3,7 @@
 //! their own.
 
 use proto::codec::{self, DecodeError};
-use proto::measure::{ClockOffset, LatencyFigures};
+use proto::measure::{ClockOffset, LatencyFigures, Outcome, ReasonKind};
 use proto::message::{
     ClockEcho, ClockProbe, DEFAULT_COUNT, Heartbeat, Message, Metrics, REGISTER_TYPE, Register,
     Role, TestConfig, Trigger, TriggerKind,
@@ -125,35 +125,50 @@ fn metrics_come_without_a_report_id_and_with_figures_as_text() {
     for (text, mean, max, report_id) in [
         (
             r#"{"node_id": "n", "test_id": "t", "report_id": "r", "metrics": {"mean_latency": 2.5, "median_latency": 2, "min_latency": 1, "max_latency": 9.75}}"#,
-            2.5,
-            9.75,
+            Some(2.5),
+            Some(9.75),
             Some("r"),
         ),
         (
             r#"{"node_id": "n", "test_id": "t", "metrics": {"mean_latency": "2.5", "median_latency": "2.0", "min_latency": "1", "max_latency": "9.75", "latency": 3}}"#,
-            2.5,
-            9.75,
+            Some(2.5),
+            Some(9.75),
             None,
         ),
         (
             r#"{"node_id": 1, "test_id": 2, "report_id": 3, "metrics": {"mean_latency": 4}}"#,
-            4.0,
-            0.0,
+            Some(4.0),
+            None,
             Some("3"),
         ),
         (
             r#"{"node_id": "n", "test_id": "t", "metrics": {"Mean": 4, "Requests": 10}}"#,
-            0.0,
-            0.0,
+            None,
+            None,
+            None,
+        ),
+        (
+            r#"{"node_id": "n", "test_id": "t", "metrics": {"mean_latency": -1, "max_latency": "NaN"}}"#,
+            None,
+            None,
+            None,
+        ),
+        (
+            r#"{"node_id": "n", "test_id": "t", "metrics": {"mean_latency": [1], "max_latency": "n/a"}}"#,
+            None,
+            None,
+            None,
+        ),
+        (
+            r#"{"node_id": "n", "test_id": "t", "metrics": {"mean_latency": 3, "max_latency": {"ms": 1}}}"#,
+            Some(3.0),
+            None,
             None,
         ),
     ] {
         let message: Metrics = read(text);
-        assert!(
-            (message.metrics.mean_latency - mean).abs() < 1e-12,
-            "{text}"
-        );
-        assert!((message.metrics.max_latency - max).abs() < 1e-12, "{text}");
+        assert_eq!(message.metrics.mean_latency, mean, "{text}");
+        assert_eq!(message.metrics.max_latency, max, "{text}");
         assert_eq!(message.report_id.as_deref(), report_id, "{text}");
         assert!(
             message.report.is_none(),
@@ -306,6 +321,38 @@ fn null_is_what_an_absent_field_is() {
             "median_latency": null, "min_latency": null, "max_latency": null,
             "mode_latency": null}, "sequence": null, "counters": {"sent": null}}"#,
     );
-    assert_eq!(metrics.metrics, LatencyFigures::default());
+    let nothing: LatencyFigures = serde_json::from_str("{}").unwrap();
+    assert_eq!(metrics.metrics, nothing);
     assert!(metrics.report.is_none());
+    let config: TestConfig = read(
+        r#"{"test_id": "t", "test_type": "TSUNAMI", "headers": null, "stages": null,
+            "threshold": null, "rate": null, "phase": null, "body": null}"#,
+    );
+    assert_eq!(config, read(r#"{"test_id": "t", "test_type": "TSUNAMI"}"#));
+    let trigger: Trigger =
+        read(r#"{"test_id": "t", "trigger": "YES", "participants": null, "clock_offsets": null}"#);
+    assert_eq!(trigger, read(r#"{"test_id": "t", "trigger": "YES"}"#));
+    let report: Metrics = read(
+        r#"{"node_id": "n", "test_id": "t", "metrics": {}, "sequence": 1, "last": null,
+            "counters": {"errors": null, "status_codes": null}, "seconds": null, "health": null,
+            "reasons": null, "addresses": null, "response_ns": null, "first_byte_ns": null}"#,
+    );
+    let bare = r#"{"node_id": "n", "test_id": "t", "metrics": {}, "sequence": 1, "counters": {}}"#;
+    assert_eq!(report, read(bare));
+}
+
+#[test]
+fn the_last_report_of_a_later_version_is_read() {
+    let later: Metrics = read(
+        r#"{"node_id": "n", "test_id": "t", "metrics": {}, "sequence": 1, "last": true,
+            "counters": {"sent": 5, "teleported": 2}, "outcome": "eclipsed", "mood": {"good": 1},
+            "reasons": [{"kind": "quantum", "text": "decohered", "count": 2}]}"#,
+    );
+    let report = later.report.unwrap();
+    assert_eq!((report.last, report.counters.sent), (true, 5));
+    assert_eq!(report.outcome, Some(Outcome::Other));
+    assert_eq!(
+        report.reasons.iter().next().unwrap().kind,
+        ReasonKind::Other
+    );
 }

@@ -297,7 +297,7 @@ fn reasons_and_addresses_are_those_of_all_nodes() {
 #[test]
 fn a_foreign_node_is_shown_but_not_merged() {
     let figures = LatencyFigures {
-        mean_latency: 3.0,
+        mean_latency: Some(3.0),
         ..LatencyFigures::default()
     };
     let message = Metrics {
