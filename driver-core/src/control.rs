@@ -6,5 +6,5 @@ mod node;
 mod outbox;
 
 pub use interface::{Action, Event, Start, Unrun};
-pub use node::{CONFIGS_MAX, LATE_NS_MAX, Node, READY_NS_MAX};
+pub use node::{CONFIGS_MAX, EARLY_NS_MAX, LATE_NS_MAX, Node, READY_NS_MAX};
 pub use outbox::{HANDED_MAX, Outbox, ROWS_MAX, WAITING_MAX};

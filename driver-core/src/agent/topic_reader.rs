@@ -1,6 +1,6 @@
 //! The driver's end of the bus: what comes in as [`Inbound`], what goes out through the producer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +21,8 @@ use super::inbox::{INBOX_MAX, Inbound};
 
 /// Messages of the past that a driver reads where it reads any.
 const PAST_READ: i64 = 64;
+/// Other drivers whose heartbeats are known by their keys; more are decoded.
+const DRIVERS_MAX: usize = 100_000;
 const POLL: Duration = Duration::from_millis(100);
 const BOUNDS_TIMEOUT: Duration = Duration::from_secs(2);
 const TOPICS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -101,6 +103,8 @@ struct TopicReader {
     in_trouble: bool,
     /// Messages that did not decode.
     skipped: u64,
+    /// Keys under which other drivers' heartbeats come.
+    drivers: HashSet<Vec<u8>>,
 }
 
 /// Where a topic is read. Offsets tell old from new, since no two machines' clocks need agree.
@@ -128,6 +132,7 @@ impl TopicReader {
             stop: Arc::clone(stop),
             in_trouble: false,
             skipped: 0,
+            drivers: HashSet::new(),
         })
     }
 
@@ -217,14 +222,21 @@ impl TopicReader {
         let place = self.places.get_mut(&topic)?;
         place.next = offset + 1;
         let old = offset < place.old_end;
+        if topic == Topic::Heartbeat && self.drivers.contains(&record.key) {
+            return None;
+        }
         let inbound = match topic {
             Topic::TestConfig => read(record).map(|config| Inbound::Config { config, old }),
             Topic::Trigger => read(record).map(|trigger| Inbound::Trigger { trigger, old }),
             Topic::Heartbeat => {
                 let received_unix_ns = clock::unix_ns();
-                read(record).map(|heartbeat| Inbound::Heartbeat {
-                    heartbeat,
-                    received_unix_ns,
+                let key = record.key.clone();
+                read(record).map(|heartbeat| {
+                    self.learn(key, &heartbeat);
+                    Inbound::Heartbeat {
+                        heartbeat,
+                        received_unix_ns,
+                    }
                 })
             }
             Topic::Register | Topic::Metrics => return None,
@@ -241,6 +253,15 @@ impl TopicReader {
                 );
                 None
             }
+        }
+    }
+
+    /// Thousands of drivers beat once a second, and none concerns another: under which keys they do
+    /// is learned, so that their messages need not be decoded.
+    fn learn(&mut self, key: Vec<u8>, heartbeat: &Heartbeat) {
+        let is_named = key == heartbeat.node_id.as_bytes();
+        if heartbeat.role == Role::Driver && is_named && self.drivers.len() < DRIVERS_MAX {
+            self.drivers.insert(key);
         }
     }
 
@@ -355,6 +376,7 @@ mod tests {
             topic: Topic::TestConfig,
             offset: 0,
             timestamp_ms: Some(1),
+            key: Vec::new(),
             payload: codec::encode(&config("a")),
         };
         let inbound = reader.decode(record);
@@ -388,10 +410,43 @@ mod tests {
                 topic: Topic::Trigger,
                 offset,
                 timestamp_ms: None,
+                key: Vec::new(),
                 payload: b"EOF".to_vec(),
             };
             assert!(reader.decode(record).is_none());
         }
         assert_eq!(reader.skipped, 3);
+    }
+
+    #[test]
+    fn heartbeats_of_other_drivers_are_decoded_once() {
+        let bus = Rig::start();
+        let (mut reader, _inbound) = bus.reader();
+        reader.find_places();
+        let mut decode = |key: &str, payload: Vec<u8>| {
+            let record = Record {
+                topic: Topic::Heartbeat,
+                offset: 0,
+                timestamp_ms: None,
+                key: key.as_bytes().to_vec(),
+                payload,
+            };
+            let inbound = reader.decode(record);
+            (inbound.is_some(), reader.skipped)
+        };
+        let beat = |node_id: &str, role: &str| {
+            let text = r#"{"node_id":"ID","heartbeat":"YES","role":"ROLE"}"#;
+            text.replace("ID", node_id)
+                .replace("ROLE", role)
+                .into_bytes()
+        };
+        assert_eq!(decode("d", beat("d", "driver")), (false, 0));
+        // Not looked at any more, or it would be counted.
+        assert_eq!(decode("d", b"no JSON".to_vec()), (false, 0));
+        assert_eq!(decode("o", beat("o", "orchestrator")), (true, 0));
+        assert_eq!(decode("o", beat("o", "orchestrator")), (true, 0));
+        // Senders that do not name themselves by their keys are always decoded.
+        assert_eq!(decode("", beat("e", "driver")), (false, 0));
+        assert_eq!(decode("", beat("o", "orchestrator")), (true, 0));
     }
 }

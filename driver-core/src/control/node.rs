@@ -6,7 +6,8 @@
 //! config for another test, while nothing is armed or running, makes it prepare that one instead.
 //! What it prepared is let go when no trigger comes for [`READY_NS_MAX`]: connections to somebody's
 //! server are not held for ever. A trigger for a test that it knows but has not prepared makes it
-//! prepare and start late, which the release lag then shows.
+//! prepare and start late, which the release lag then shows. Topics are read side by side, so that a
+//! trigger may come before its config: it is kept for [`EARLY_NS_MAX`].
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -22,6 +23,10 @@ pub const CONFIGS_MAX: usize = 64;
 /// A trigger, or the end of a preparation, that is later than this after the start instant is not
 /// followed any more, ns.
 pub const LATE_NS_MAX: u64 = 10_000_000_000;
+/// How long a trigger waits for its config, ns.
+pub const EARLY_NS_MAX: u64 = 10_000_000_000;
+/// Triggers that wait for their configs; the oldest gives way.
+const EARLY_MAX: usize = 16;
 /// How long a node stays ready without a trigger, ns.
 pub const READY_NS_MAX: u64 = 60_000_000_000;
 /// Tests whose end is remembered, so that a trigger that comes twice does not start them again.
@@ -60,6 +65,8 @@ pub struct Node {
     /// Tests that are over here, and whether the orchestrator was told so by a report.
     ended: VecDeque<(String, bool)>,
     latest_probe: Option<(ClockProbe, u64)>,
+    /// Starts whose configs were not read yet, and when they came.
+    early: VecDeque<(Trigger, u64)>,
 }
 
 impl Node {
@@ -73,6 +80,7 @@ impl Node {
             order: VecDeque::new(),
             ended: VecDeque::new(),
             latest_probe: None,
+            early: VecDeque::new(),
         }
     }
 
@@ -98,8 +106,8 @@ impl Node {
     /// Takes one event at these instants of the monotonic and the wall clock.
     pub fn apply(&mut self, event: Event, now_ns: u64, now_unix_ns: u64) -> Vec<Action> {
         match event {
-            Event::Config(config) => self.configured(config, now_ns),
-            Event::Trigger(trigger) => self.triggered(&trigger, now_unix_ns),
+            Event::Config(config) => self.configured(config, now_ns, now_unix_ns),
+            Event::Trigger(trigger) => self.triggered(trigger, now_ns, now_unix_ns),
             Event::Probe {
                 probe,
                 received_unix_ns,
@@ -112,7 +120,11 @@ impl Node {
             Event::Started { test_id } => self.advance(&test_id, NodeState::Running),
             Event::Draining { test_id } => self.advance(&test_id, NodeState::Draining),
             Event::Ended { test_id } => self.ended(&test_id),
-            Event::Tick => self.expire(now_ns),
+            Event::Tick => {
+                let mut actions = self.follow_up(now_ns, now_unix_ns);
+                actions.extend(self.expire(now_ns));
+                actions
+            }
             Event::Leave => match self.current().cloned() {
                 Some(test_id) => self.stopped(&test_id),
                 None => Vec::new(),
@@ -153,11 +165,14 @@ impl Node {
         }
     }
 
-    fn configured(&mut self, config: TestConfig, now_ns: u64) -> Vec<Action> {
+    fn configured(&mut self, config: TestConfig, now_ns: u64, now_unix_ns: u64) -> Vec<Action> {
         let test_id = config.test_id.clone();
         self.remember(config);
         if self.is_over(&test_id) {
             return Vec::new();
+        }
+        if let Some(trigger) = self.take_early(&test_id) {
+            return self.triggered(trigger, now_ns, now_unix_ns);
         }
         match &mut self.state {
             State::Active { .. } | State::Preparing { then: Some(_), .. } => Vec::new(),
@@ -196,14 +211,65 @@ impl Node {
         }
     }
 
-    fn triggered(&mut self, trigger: &Trigger, now_unix_ns: u64) -> Vec<Action> {
+    fn triggered(&mut self, trigger: Trigger, now_ns: u64, now_unix_ns: u64) -> Vec<Action> {
         match trigger.trigger {
             TriggerKind::Stop => self.stopped(&trigger.test_id),
-            TriggerKind::Start => match self.place(trigger) {
+            TriggerKind::Start if self.is_early(&trigger) => {
+                self.keep(trigger, now_ns);
+                Vec::new()
+            }
+            TriggerKind::Start => match self.place(&trigger) {
                 Some(start) => self.start(start, now_unix_ns),
-                None => self.overtaken(trigger).unwrap_or_default(),
+                None => self.overtaken(&trigger).unwrap_or_default(),
             },
         }
+    }
+
+    /// Whether it starts a test of which only the config is missing here.
+    fn is_early(&self, trigger: &Trigger) -> bool {
+        let is_known = self.configs.contains_key(&trigger.test_id);
+        let concerns_me = trigger.participants.is_none() || self.is_listed(trigger);
+        concerns_me && !is_known && !self.is_over(&trigger.test_id)
+    }
+
+    fn is_listed(&self, trigger: &Trigger) -> bool {
+        let list = trigger.participants.as_ref();
+        list.is_some_and(|list| list.contains(&self.node_id))
+    }
+
+    fn keep(&mut self, trigger: Trigger, now_ns: u64) {
+        // The same start again is no later one.
+        let since_ns = self.early.iter().find(|(kept, _)| *kept == trigger);
+        let since_ns = since_ns.map_or(now_ns, |(_, since_ns)| *since_ns);
+        self.take_early(&trigger.test_id);
+        self.early.push_back((trigger, since_ns));
+        if self.early.len() > EARLY_MAX {
+            self.early.pop_front();
+        }
+    }
+
+    fn take_early(&mut self, test_id: &str) -> Option<Trigger> {
+        let mut early = self.early.iter();
+        let place = early.position(|(kept, _)| kept.test_id == test_id)?;
+        self.early.remove(place).map(|(trigger, _)| trigger)
+    }
+
+    /// Follows the starts whose configs have come by another way than as news, and gives those up
+    /// that have waited too long.
+    fn follow_up(&mut self, now_ns: u64, now_unix_ns: u64) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for (trigger, since_ns) in std::mem::take(&mut self.early) {
+            let is_old = now_ns.saturating_sub(since_ns) >= EARLY_NS_MAX;
+            if self.configs.contains_key(&trigger.test_id) {
+                actions.extend(self.triggered(trigger, now_ns, now_unix_ns));
+            } else if !is_old {
+                self.early.push_back((trigger, since_ns));
+            } else if self.is_listed(&trigger) {
+                let reason = "its config did not come within 10 s of the trigger".to_owned();
+                actions.extend(self.unrun(trigger.test_id, Unrun::Missed, reason));
+            }
+        }
+        actions
     }
 
     /// This node's part in a start, if it has one: it knows the test, is listed where there is a
@@ -282,6 +348,13 @@ impl Node {
     }
 
     fn stopped(&mut self, test_id: &str) -> Vec<Action> {
+        if let Some(trigger) = self.take_early(test_id) {
+            if !self.is_listed(&trigger) {
+                return Vec::new();
+            }
+            let reason = "stopped before its config was read".to_owned();
+            return self.unrun(trigger.test_id, Unrun::Aborted, reason);
+        }
         if self.current().map(String::as_str) != Some(test_id) {
             return Vec::new();
         }
@@ -405,7 +478,7 @@ impl Node {
     /// A start that comes after the stop that it preceded: whoever listed this node waits for a
     /// report of it, which is made now, once.
     fn overtaken(&mut self, trigger: &Trigger) -> Option<Vec<Action>> {
-        let is_listed = trigger.participants.as_ref()?.contains(&self.node_id);
+        let is_listed = self.is_listed(trigger);
         let test_id = trigger.test_id.clone();
         let unreported = |(ended, reported): &&mut (String, bool)| *ended == test_id && !*reported;
         let entry = self

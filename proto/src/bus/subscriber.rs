@@ -47,6 +47,8 @@ pub struct Record {
     /// When its sender made it, ms since 1970 in the sender's clock (or when the broker got it,
     /// where the topic is configured so); `None` for ancient brokers.
     pub timestamp_ms: Option<i64>,
+    /// Its key, by which our own senders name themselves; empty where there is none.
+    pub key: Vec<u8>,
     /// Its bytes.
     pub payload: Vec<u8>,
 }
@@ -103,6 +105,7 @@ impl Subscriber {
                     topic: Topic::from_name(message.topic())?,
                     offset: message.offset(),
                     timestamp_ms: message.timestamp().to_millis(),
+                    key: message.key().unwrap_or_default().to_vec(),
                     payload: message.payload().unwrap_or_default().to_vec(),
                 };
                 Some(Event::Record(record))
