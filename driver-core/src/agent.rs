@@ -30,7 +30,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use thiserror::Error;
 
 use crate::affinity;
-use crate::load::{PrepareError, probe_machine, raise_descriptor_limit};
+use crate::load::{Directions, PrepareError, probe_machine, raise_descriptor_limit};
 
 /// Where the driver finds the broker and its cores.
 #[derive(Debug, Clone, Args)]
@@ -71,6 +71,9 @@ pub struct AgentOptions {
         value_delimiter = ','
     )]
     pub allow_targets: Vec<AllowedTarget>,
+    /// How targets are reached from here
+    #[command(flatten)]
+    pub directions: Directions,
 }
 
 /// Why the driver cannot work.

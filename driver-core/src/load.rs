@@ -2,10 +2,10 @@
 //! The same for a driver in a cluster and for a run on its own.
 
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
+use glommio::LocalExecutor;
 
 use crate::core_loop::{Bells, Common};
 use crate::dispatch::Shared;
@@ -15,24 +15,50 @@ use crate::ring::{Features, Setup};
 
 mod core_thread;
 mod credentials;
+mod directions;
 mod error;
+mod executors;
 mod first_handshake;
 mod follow;
 mod limits;
 mod probe;
+mod route;
 mod stack;
 
 use core_thread::{CoreThread, FirstWord};
 pub use credentials::{CredentialError, compile, offer};
+pub use directions::{Directions, Resolve};
 pub use error::PrepareError;
+pub use executors::Executors;
 pub use first_handshake::{FirstHandshakeError, first_handshake};
 pub use follow::{FollowOptions, Follower, LOOK_EVERY, follow};
 pub use limits::raise_descriptor_limit;
 pub use probe::probe_machine;
+pub use route::Addresses;
 use stack::Stack;
 
 /// How long the cores may take to try all their connections.
 const PREPARE_MAX: Duration = Duration::from_secs(60);
+
+/// What of a machine loads use, one after another.
+#[derive(Debug)]
+pub struct Machine {
+    /// The cores.
+    pub executors: Executors,
+    /// How targets are reached from here.
+    pub directions: Directions,
+}
+
+impl Machine {
+    /// A core on each of these CPUs, and no directions.
+    #[must_use]
+    pub fn new(cpus: &[usize]) -> Self {
+        Self {
+            executors: Executors::new(cpus),
+            directions: Directions::default(),
+        }
+    }
+}
 
 /// How a load ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,7 +72,10 @@ pub struct LoadOutcome {
 /// A load that is ready, running or over.
 pub struct Load {
     stopper: Stopper,
-    threads: Vec<JoinHandle<()>>,
+    cores: usize,
+    /// Nothing comes of it, but its end when every core has ended.
+    ended: Receiver<()>,
+    addresses: Addresses,
     /// Connections that are open.
     open: usize,
     features: Option<Features>,
@@ -64,19 +93,18 @@ pub enum Phase {
 }
 
 impl Load {
-    /// Spawns an executor on each of `cpus` (no more than there are connections), opens the
-    /// connections and renders the request; returns when every connection has been tried. Each
-    /// core's intervals go to `intervals` once a second from the start on, and a last one at the
-    /// end.
+    /// Takes the machine's cores (no more than there are connections), opens the connections and
+    /// renders the request; returns when every connection has been tried. Each core's intervals go to
+    /// `intervals` once a second from the start on, and a last one at the end.
     ///
     /// # Errors
     /// [`PrepareError`], which says what to do. Nothing is left running then.
     pub fn prepare(
         plan: &Plan,
-        cpus: &[usize],
+        machine: &Machine,
         intervals: &Sender<CoreInterval>,
     ) -> Result<Self, PrepareError> {
-        Self::prepare_with(plan, cpus, intervals, Setup::Newest, drop)
+        Self::prepare_with(plan, machine, intervals, Setup::Newest, drop)
     }
 
     /// [`Self::prepare`] with the ring of any kernel, that can be ended early: `hold` gets the handle
@@ -86,14 +114,18 @@ impl Load {
     /// As [`Self::prepare`].
     pub fn prepare_with(
         plan: &Plan,
-        cpus: &[usize],
+        machine: &Machine,
         intervals: &Sender<CoreInterval>,
         setup: Setup,
         hold: impl FnOnce(Stopper),
     ) -> Result<Self, PrepareError> {
-        let route = limits::resolve(plan)?;
-        let count = plan.cores(cpus.len());
-        limits::check(plan, count)?;
+        let Machine {
+            executors,
+            directions,
+        } = machine;
+        let (route, addresses) = route::find(&plan.workload().target, directions)?;
+        let count = plan.cores(executors.count());
+        limits::check(plan, count, &route)?;
         let requests = plan.workload().limit.requests.unwrap_or(0);
         let bells = Bells::new(count).map_err(|error| PrepareError::System(error.to_string()))?;
         let common = Common {
@@ -106,31 +138,35 @@ impl Load {
         };
         let stack = Stack::new(plan);
         let (say, words) = bounded(count);
+        let (end, ended) = bounded(0);
         let mut load = Self {
             stopper: Stopper {
                 shared: Arc::clone(&common.shared),
                 bells: Arc::clone(&common.bells),
             },
-            threads: Vec::with_capacity(count),
+            cores: count,
+            ended,
+            addresses,
             open: 0,
             features: None,
         };
         hold(load.stopper());
-        for (core, cpu) in cpus.iter().copied().cycle().take(count).enumerate() {
+        let mut begun = Ok(());
+        for core in 0..count {
             let core_thread = CoreThread {
                 common: common.clone(),
                 stack: stack.clone(),
                 share: plan.share(core, count),
-                cpu,
             };
-            if let Err(error) = load.spawn(core_thread, say.clone()) {
-                return Err(load.give_up(error));
-            }
+            let say = say.clone();
+            let work = move |executor: &LocalExecutor| core_thread.run(executor, &say);
+            begun = begun.and_then(|()| executors.run(core, work, end.clone()));
         }
+        drop(end);
         // Only the cores send intervals from here on, so that their end is that of the channel.
         drop(common);
         drop(say);
-        match load.hear(&words, plan) {
+        match begun.and_then(|()| load.hear(&words, plan)) {
             Ok(()) => Ok(load),
             Err(error) => Err(load.give_up(error)),
         }
@@ -180,7 +216,7 @@ impl Load {
     /// Whether every core has ended.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.threads.iter().all(JoinHandle::is_finished)
+        self.ended.try_recv() == Err(TryRecvError::Disconnected)
     }
 
     /// Connections that were open when the load was ready.
@@ -198,19 +234,19 @@ impl Load {
     /// CPUs in use.
     #[must_use]
     pub fn cores(&self) -> usize {
-        self.threads.len()
+        self.cores
+    }
+
+    /// What the target's name came to.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     /// Waits until every core has ended. The intervals' receiver must be read meanwhile.
     #[must_use]
     pub fn join(self) -> LoadOutcome {
-        for thread in self.threads {
-            if thread.join().is_err() {
-                self.stopper
-                    .shared
-                    .fail("a core's thread panicked: a bug in the engine".to_owned());
-            }
-        }
+        self.wait();
         let failed = self.stopper.shared.failure();
         LoadOutcome {
             stopped: self.stopper.shared.stopped() && failed.is_none(),
@@ -218,24 +254,10 @@ impl Load {
         }
     }
 
-    fn spawn(
-        &mut self,
-        core_thread: CoreThread,
-        say: Sender<FirstWord>,
-    ) -> Result<(), PrepareError> {
-        let name = format!("load-{}", core_thread.share.core);
-        let thread = thread::Builder::new()
-            .name(name)
-            .spawn(move || core_thread.run(&say));
-        self.threads
-            .push(thread.map_err(|error| PrepareError::System(error.to_string()))?);
-        Ok(())
-    }
-
     /// Waits for every core's first word.
     fn hear(&mut self, words: &Receiver<FirstWord>, plan: &Plan) -> Result<(), PrepareError> {
         let mut reason = None;
-        for _ in 0..self.threads.len() {
+        for _ in 0..self.cores {
             let (_, word) = words.recv_timeout(PREPARE_MAX).map_err(|error| {
                 PrepareError::System(match error {
                     RecvTimeoutError::Timeout => {
@@ -263,10 +285,13 @@ impl Load {
 
     fn give_up(self, error: PrepareError) -> PrepareError {
         self.stopper.stop();
-        for thread in self.threads {
-            let _ = thread.join();
-        }
+        self.wait();
         error
+    }
+
+    /// Until every core has ended.
+    fn wait(&self) {
+        while self.ended.recv().is_ok() {}
     }
 }
 

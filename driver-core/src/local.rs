@@ -18,7 +18,8 @@ use thiserror::Error;
 
 use crate::affinity;
 use crate::load::{
-    FollowOptions, Follower, Load, LoadOutcome, PrepareError, follow, probe_machine,
+    Executors, FollowOptions, Follower, Load, LoadOutcome, Machine, PrepareError, follow,
+    probe_machine,
 };
 use crate::plan::Plan;
 use crate::recording::{Collector, CoreInterval, CoreLog};
@@ -91,7 +92,11 @@ fn try_run(args: &RunArgs) -> Result<u8, RunError> {
     if let Some(folder) = &args.logs {
         try_logs(folder, plan.cores(cpus.len()))?;
     }
-    let run = Run::new(plan, cpus, &interrupts)?;
+    let machine = Machine {
+        executors: Executors::new(&cpus),
+        directions: args.directions.clone(),
+    };
+    let run = Run::new(plan, machine, &interrupts)?;
     let done = run.run(args, &interrupts);
     interrupts.let_go();
     Ok(done.print(args))
@@ -125,13 +130,15 @@ struct Done {
 impl Run {
     /// Prepares on a thread of its own: names and connections may take long, and whoever interrupts
     /// the run waits for neither. What that thread began then ends with the process.
-    fn new(plan: Plan, cpus: Vec<usize>, interrupts: &Interrupts) -> Result<Self, RunError> {
+    fn new(plan: Plan, machine: Machine, interrupts: &Interrupts) -> Result<Self, RunError> {
+        let cpus = machine.executors.cpus();
         let (give, intervals) = bounded(INTERVALS_MAX * cpus.len());
         let (say, prepared) = bounded(1);
-        let (of_thread, on) = (plan.clone(), cpus.clone());
+        let of_thread = plan.clone();
         let prepare = move || {
             // The executors take a ring for granted and would panic.
-            let load = probe_machine(&on).and_then(|_| Load::prepare(&of_thread, &on, &give));
+            let probed = probe_machine(&machine.executors.cpus());
+            let load = probed.and_then(|_| Load::prepare(&of_thread, &machine, &give));
             let _ = say.send(load);
         };
         thread::Builder::new()

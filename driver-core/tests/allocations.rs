@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use driver_core::affinity;
-use driver_core::load::Load;
+use driver_core::load::{Load, Machine};
 use driver_core::plan::Plan;
 use driver_core::recording::Collector;
 use proto::clock::monotonic_ns;
@@ -110,7 +110,7 @@ fn measure(params: Params) -> (u64, u64) {
     let workload = Workload::from_params(TestType::Avalanche, 0.0, &params, &defaults).unwrap();
     let (give, intervals) = bounded(8);
     let cpus = &affinity::allowed()[..1];
-    let load = Load::prepare(&Plan::new(workload), cpus, &give).unwrap();
+    let load = Load::prepare(&Plan::new(workload), &Machine::new(cpus), &give).unwrap();
     WATCHED.store(thread_id("load-0"), Ordering::SeqCst);
     load.start(monotonic_ns());
     let watch = thread::spawn(|| {

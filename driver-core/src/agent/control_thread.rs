@@ -19,6 +19,7 @@ use super::inbox::{Inbound, TestEvent};
 use super::test_thread::{Begin, Settings, TestThread};
 use super::topic_reader::Bus;
 use crate::control::{Action, Event, Node, Outbox, Unrun};
+use crate::load::{Executors, Machine};
 
 /// Between two heartbeats, ns.
 const HEARTBEAT_NS: u64 = 1_000_000_000;
@@ -64,7 +65,10 @@ impl ControlThread {
     ) -> Self {
         let register = register(node_id, &cpus, brokers);
         let settings = Settings {
-            cpus,
+            machine: Machine {
+                executors: Executors::new(&cpus),
+                directions: options.directions.clone(),
+            },
             logs: options.logs.join(node_id),
             default_target: options.target.clone(),
             allow_targets: options.allow_targets.clone(),
@@ -90,7 +94,7 @@ impl ControlThread {
 
     /// Runs until `stopped`, then stops the load in progress and sees its reports off.
     pub(super) fn run(mut self, stopped: impl Fn() -> bool) {
-        let cpus = &self.settings.cpus;
+        let cpus = self.settings.machine.executors.cpus();
         if cpus.len() == 1 {
             let remedy = "give --cores with several, or more drivers, for more load";
             log::info("one_core", json!({"cpu": cpus[0], "remedy": remedy}));

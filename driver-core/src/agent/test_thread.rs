@@ -17,7 +17,7 @@ use proto::workload::{AllowedTarget, Workload};
 use serde_json::json;
 
 use super::inbox::{Inbound, TestEvent};
-use crate::load::{FollowOptions, Follower, Load, Phase, Stopper, follow};
+use crate::load::{Addresses, FollowOptions, Follower, Load, Machine, Phase, Stopper, follow};
 use crate::plan::Plan;
 use crate::plan::Schedule;
 use crate::recording::{Collector, CoreInterval};
@@ -38,7 +38,7 @@ pub(super) struct Begin {
 /// What every test of a driver has in common.
 #[derive(Debug)]
 pub(super) struct Settings {
-    pub(super) cpus: Vec<usize>,
+    pub(super) machine: Machine,
     pub(super) logs: PathBuf,
     pub(super) default_target: String,
     pub(super) allow_targets: Vec<AllowedTarget>,
@@ -194,9 +194,18 @@ impl Work {
         }
         let plan = Plan::new(workload.clone());
         let hold = |load| self.stopping.hold(load);
-        let cpus = &self.settings.cpus;
-        let load = Load::prepare_with(&plan, cpus, intervals, Setup::Newest, hold);
-        Ok((workload, load.map_err(|error| error.to_string())?))
+        let machine = &self.settings.machine;
+        let load = Load::prepare_with(&plan, machine, intervals, Setup::Newest, hold);
+        let load = load.map_err(|error| error.to_string())?;
+        let Addresses { used, silent } = load.addresses();
+        if used.len() > 1 || !silent.is_empty() {
+            let test_id = &self.config.test_id;
+            log::info(
+                "addresses",
+                json!({"test_id": test_id, "used": used, "silent": silent}),
+            );
+        }
+        Ok((workload, load))
     }
 
     fn follow(
@@ -212,7 +221,7 @@ impl Work {
         load.start_staggered(anchor.to_monotonic(at_unix_ns), stagger_ns);
         let options = FollowOptions {
             test_id: self.config.test_id.clone(),
-            cpus: self.settings.cpus.clone(),
+            cpus: self.settings.machine.executors.cpus(),
             logs: Some(self.settings.logs.clone()),
             start_unix_ns: at_unix_ns,
             stagger_ns,

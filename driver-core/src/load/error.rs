@@ -1,5 +1,7 @@
 //! Why a load cannot be started.
 
+use std::net::IpAddr;
+
 use thiserror::Error;
 
 use super::credentials::CredentialError;
@@ -31,13 +33,25 @@ pub enum PrepareError {
     },
     /// More connections than local ports.
     #[error(
-        "{wanted} connections to one address need as many local ports, and net.ipv4.ip_local_port_range has {ports}: widen it (sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"), or ask for fewer connections"
+        "{wanted} connections need as many local ports, and net.ipv4.ip_local_port_range has {ports} for each of {pairs} pairs of addresses: widen it (sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"), let connections go out from several addresses with --source, or ask for fewer connections"
     )]
     Ports {
         /// Connections asked for.
         wanted: u32,
         /// Ports in the range.
         ports: u32,
+        /// Pairs of own address and address of the target.
+        pairs: u64,
+    },
+    /// Connections cannot go out from an address.
+    #[error(
+        "connections cannot go out from {address}: {reason}; give addresses of this machine (`ip address`) with --source, all of the target's family"
+    )]
+    Source {
+        /// The own address.
+        address: IpAddr,
+        /// Why not.
+        reason: String,
     },
     /// Not one connection could be opened.
     #[error("no connection to {target}: {reason}")]

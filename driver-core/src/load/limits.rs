@@ -1,7 +1,4 @@
-//! What can be known to fail before a load starts: names, descriptors, ports.
-
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::time::Duration;
+//! What can be known to fail before a load starts: descriptors, ports.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::SockAddr;
@@ -15,34 +12,8 @@ const DESCRIPTORS_PROCESS: u64 = 64;
 const DESCRIPTORS_CORE: u64 = 24;
 const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
-/// Longest attempt to find out whether an address answers.
-const PROBE_MAX: Duration = Duration::from_secs(3);
-
-/// Resolves the target once; during the load nothing asks the resolver. Of several addresses, such
-/// as `localhost` has, the first that takes a connection is loaded.
-pub(super) fn resolve(plan: &Plan) -> Result<Route, PrepareError> {
-    let target = &plan.workload().target;
-    let fail = |reason: String| PrepareError::Resolve {
-        host: target.host.clone(),
-        reason,
-    };
-    let found = (target.host.as_str(), target.port).to_socket_addrs();
-    let mut addresses: Vec<SocketAddr> = found.map_err(|e| fail(e.to_string()))?.collect();
-    addresses.dedup();
-    let answers = |address: &&SocketAddr| TcpStream::connect_timeout(address, PROBE_MAX).is_ok();
-    let chosen = match addresses.as_slice() {
-        [] | [_] => addresses.first(),
-        several => several.iter().find(answers).or(several.first()),
-    };
-    let chosen = chosen.ok_or_else(|| fail("it has no address".to_owned()))?;
-    Ok(Route {
-        endpoints: vec![SockAddr::from(*chosen)],
-        sources: Vec::new(),
-    })
-}
-
 /// Checks that there are descriptors and ports for the plan, raising the soft limit where it helps.
-pub(super) fn check(plan: &Plan, cores: usize) -> Result<(), PrepareError> {
+pub(super) fn check(plan: &Plan, cores: usize, route: &Route) -> Result<(), PrepareError> {
     let wanted = plan.workload().connections;
     let needed = u64::from(wanted) + DESCRIPTORS_PROCESS + DESCRIPTORS_CORE * cores as u64;
     let limit = raise_descriptor_limit();
@@ -53,13 +24,30 @@ pub(super) fn check(plan: &Plan, cores: usize) -> Result<(), PrepareError> {
             limit,
         });
     }
-    match std::fs::read_to_string(PORT_RANGE)
-        .ok()
-        .and_then(|text| ports(&text))
-    {
-        Some(ports) if wanted > ports => Err(PrepareError::Ports { wanted, ports }),
+    let range = std::fs::read_to_string(PORT_RANGE).ok();
+    let ports = range.and_then(|text| ports(&text));
+    match (pairs(route), ports) {
+        (Some(pairs), Some(ports)) if u64::from(wanted) > u64::from(ports) * pairs => {
+            Err(PrepareError::Ports {
+                wanted,
+                ports,
+                pairs,
+            })
+        }
         _ => Ok(()),
     }
+}
+
+/// Pairs of own address and address of the target that connections have, each of which has the ports
+/// of the range to itself; `None` where there are no ports.
+fn pairs(route: &Route) -> Option<u64> {
+    if route.endpoints.iter().any(SockAddr::is_unix) {
+        return None;
+    }
+    // Both are taken in turn, by the number of the connection.
+    let (endpoints, sources) = (route.endpoints.len().max(1), route.sources.len().max(1));
+    let turns = (1..=sources).find(|turns| endpoints * turns % sources == 0);
+    turns.map(|turns| (endpoints * turns) as u64)
 }
 
 /// Ports in a range as the kernel writes it.
@@ -92,5 +80,25 @@ mod tests {
     fn the_port_range_is_counted() {
         assert_eq!(ports("32768\t60999\n"), Some(28_232));
         assert_eq!(ports("nonsense"), None);
+    }
+
+    #[test]
+    fn every_pair_of_addresses_has_ports_of_its_own() {
+        let route = |endpoints: u16, sources: u8| Route {
+            endpoints: (1..=endpoints)
+                .map(|port| SockAddr::from(std::net::SocketAddr::from(([127, 0, 0, 1], port))))
+                .collect(),
+            sources: (1..=sources).map(|last| [127, 0, 0, last].into()).collect(),
+        };
+        for (endpoints, sources, expected) in
+            [(1, 0, 1), (2, 0, 2), (1, 3, 3), (2, 3, 6), (4, 6, 12)]
+        {
+            assert_eq!(pairs(&route(endpoints, sources)), Some(expected));
+        }
+        let unix = Route {
+            endpoints: vec![SockAddr::unix("/run/x").unwrap()],
+            sources: Vec::new(),
+        };
+        assert_eq!(pairs(&unix), None);
     }
 }

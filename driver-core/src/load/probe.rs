@@ -8,7 +8,7 @@ use std::thread;
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::PrepareError;
-use super::core_thread::{EXECUTOR_MEMORY, EXECUTOR_RING};
+use super::executors::{EXECUTOR_MEMORY, EXECUTOR_RING};
 use crate::affinity;
 use crate::ring::{Features, Ring, Setup};
 use socket2::SockAddr;

@@ -8,6 +8,8 @@ use proto::document::{Defaults, Params};
 use proto::units::{ns_to_ms, ns_to_seconds, parse_duration_ns};
 use proto::workload::{RateSpec, Stage, TestType, Workload};
 
+use crate::load::Directions;
+
 /// Longest body from a file, in bytes.
 const BODY_FILE_LEN_MAX: usize = 1 << 30;
 /// How long a load without any limit lasts.
@@ -54,6 +56,9 @@ pub struct RunArgs {
     /// CPUs to load from, such as 0,2 or 1-3 [default: all that this process may use]
     #[arg(long, env = "DLTS_CORES", value_name = "LIST")]
     pub cores: Option<String>,
+    /// How the target is reached from here
+    #[command(flatten)]
+    pub directions: Directions,
     /// HTTP method [default: GET, or POST with a body]
     #[arg(short = 'X', long, value_name = "METHOD")]
     pub method: Option<String>,

@@ -1,12 +1,13 @@
 //! The result of a run as people read it.
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 
 use proto::summary::{Statistics, TestResult};
 use proto::units::format_ns;
 use proto::workload::{Arrival, Workload};
 
-use crate::load::Load;
+use crate::load::{Addresses, Load};
 
 /// One line on what is about to run, and on what.
 pub(super) fn banner(workload: &Workload, load: &Load, cpus: &[usize]) -> String {
@@ -25,12 +26,33 @@ pub(super) fn banner(workload: &Workload, load: &Load, cpus: &[usize]) -> String
         .ring_features()
         .map_or_else(|| "none".to_owned(), |f| f.to_string());
     format!(
-        "{} {}: {shape}, {} connections, CPU {}, io_uring {ring}",
+        "{} {}: {shape}, {} connections, CPU {}, io_uring {ring}{}",
         workload.request.method,
         workload.target,
         load.connections_open(),
-        cpus.join(",")
+        cpus.join(","),
+        addresses(load.addresses())
     )
+}
+
+/// Where the connections go, where there is a choice.
+fn addresses(addresses: &Addresses) -> String {
+    let list = |addresses: &[SocketAddr]| {
+        let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        texts.join(", ")
+    };
+    let mut text = String::new();
+    if addresses.used.len() > 1 || !addresses.silent.is_empty() {
+        let _ = write!(text, "\n  to {} in turn", list(&addresses.used));
+    }
+    if !addresses.silent.is_empty() {
+        let _ = write!(
+            text,
+            "; not to {}, which take no connection",
+            list(&addresses.silent)
+        );
+    }
+    text
 }
 
 /// The whole result in a screen of text.

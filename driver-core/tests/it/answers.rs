@@ -1,6 +1,11 @@
 //! HTTP/1.1 as servers really speak it.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use driver_core::load::Directions;
 
 use crate::rig::Rig;
 use crate::server::{OK, Server};
@@ -49,7 +54,8 @@ fn answers_that_end_the_connection_are_counted_and_the_load_goes_on() {
         assert_eq!(
             (done.counters.ok, server.requests()),
             (200, 200),
-            "{answer:?}"
+            "{answer:?}: {:?}",
+            done.last.reasons
         );
         assert_eq!(done.counters.errors.total(), 0, "{answer:?}");
         assert!(server.connections() >= 200, "{answer:?}");
@@ -80,7 +86,12 @@ fn a_request_that_announces_the_end_has_a_connection_of_its_own() {
     let server = Server::answering(OK);
     let rig = Rig::on(&server).header("Connection", "close");
     let done = rig.requests(200).run();
-    assert_eq!((done.counters.ok, server.requests()), (200, 200));
+    assert_eq!(
+        (done.counters.ok, server.requests()),
+        (200, 200),
+        "{:?}",
+        done.last.reasons
+    );
     assert_eq!(done.counters.errors.total(), 0);
     assert!(server.connections() >= 200, "{}", server.connections());
 }
@@ -232,9 +243,45 @@ fn ipv6_works() {
 }
 
 #[test]
-fn a_name_with_several_addresses_is_loaded_at_one_that_answers() {
+fn of_a_name_with_several_addresses_those_that_answer_are_loaded_in_turn() {
     let server = Server::answering(OK); // at 127.0.0.1 only; localhost may be ::1 as well
-    let url = format!("http://localhost:{}/", server.address.port());
-    let done = Rig::at(&url).requests(50).run();
+    let port = server.address.port();
+    let done = Rig::at(&format!("http://localhost:{port}/"))
+        .requests(50)
+        .run();
     assert_eq!((done.counters.ok, server.requests()), (50, 50));
+    let other = Server::at(([127, 0, 0, 2], port).into(), |peer| {
+        while peer.request().is_some() && peer.send(OK) {}
+    });
+    let other = other.unwrap();
+    let resolve = format!("shop.invalid:{port}:127.0.0.1,127.0.0.2,127.0.0.3");
+    let directions = Directions {
+        resolve: vec![resolve.parse().unwrap()],
+        sources: Vec::new(),
+    };
+    let before = server.connections();
+    let rig = Rig::at(&format!("http://shop.invalid:{port}/")).directions(directions);
+    let done = rig.connections(8).requests(80).run();
+    assert_eq!((done.counters.ok, done.counters.connect_errors), (80, 0));
+    // Each was asked once before whether it takes a connection.
+    assert_eq!((server.connections() - before, other.connections()), (5, 5));
+}
+
+#[test]
+fn connections_go_out_from_the_addresses_that_they_are_told() {
+    let peers = Arc::new(Mutex::new(BTreeSet::new()));
+    let seen = Arc::clone(&peers);
+    let server = Server::start(move |peer| {
+        seen.lock().unwrap().insert(peer.address().ip());
+        while peer.request().is_some() && peer.send(OK) {}
+    });
+    let sources: Vec<IpAddr> = vec![[127, 0, 0, 7].into(), [127, 0, 0, 8].into()];
+    let directions = Directions {
+        resolve: Vec::new(),
+        sources: sources.clone(),
+    };
+    let done = Rig::on(&server).directions(directions).requests(40).run();
+    assert_eq!((done.counters.ok, server.requests()), (40, 40));
+    let peers: Vec<IpAddr> = peers.lock().unwrap().iter().copied().collect();
+    assert_eq!(peers, sources);
 }

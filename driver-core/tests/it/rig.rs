@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use driver_core::affinity;
-use driver_core::load::{Load, LoadOutcome, PrepareError};
+use driver_core::load::{Directions, Executors, Load, LoadOutcome, Machine, PrepareError};
 use driver_core::plan::Plan;
 use driver_core::recording::{Collector, CoreInterval};
 use driver_core::ring::Setup;
@@ -36,6 +36,7 @@ pub(crate) struct Rig {
     params: Params,
     cores: usize,
     setup: Setup,
+    directions: Directions,
     stop_after: Option<Duration>,
 }
 
@@ -68,6 +69,7 @@ impl Rig {
             params,
             cores: 1,
             setup: Setup::Newest,
+            directions: Directions::default(),
             stop_after: None,
         }
     }
@@ -146,6 +148,11 @@ impl Rig {
         self
     }
 
+    pub(crate) fn directions(mut self, directions: Directions) -> Self {
+        self.directions = directions;
+        self
+    }
+
     pub(crate) fn setup(mut self, setup: Setup) -> Self {
         self.setup = setup;
         self
@@ -166,8 +173,12 @@ impl Rig {
         let cpus: Vec<usize> = allowed.iter().copied().cycle().take(self.cores).collect();
         let (give, intervals) = bounded(4 * self.cores);
         let plan = Plan::new(self.workload());
+        let machine = Machine {
+            executors: Executors::new(&cpus),
+            directions: self.directions.clone(),
+        };
         Ok((
-            Load::prepare_with(&plan, &cpus, &give, self.setup, drop)?,
+            Load::prepare_with(&plan, &machine, &give, self.setup, drop)?,
             intervals,
         ))
     }

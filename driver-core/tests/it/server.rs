@@ -128,6 +128,11 @@ impl Peer {
         }
     }
 
+    /// Where the client is.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.stream.peer_addr().unwrap()
+    }
+
     /// False when the client has gone.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()

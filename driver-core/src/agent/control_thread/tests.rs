@@ -12,6 +12,7 @@ use proto::workload::TestType;
 use super::super::test_thread::silent_target;
 use super::*;
 use crate::affinity;
+use crate::load::Directions;
 
 fn control(properties: &[(String, String)]) -> ControlThread {
     let settings = BusSettings::new("127.0.0.1:9", "me", properties).unwrap();
@@ -31,6 +32,7 @@ fn control(properties: &[(String, String)]) -> ControlThread {
         logs: std::env::temp_dir(),
         target: "http://127.0.0.1:9/".to_owned(),
         allow_targets: Vec::new(),
+        directions: Directions::default(),
     };
     let cpus = vec![affinity::allowed()[0]];
     ControlThread::new(&options, "me", cpus, "127.0.0.1:9", bus)

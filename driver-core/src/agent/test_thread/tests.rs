@@ -77,7 +77,7 @@ fn test_thread(
         },
     };
     let settings = Settings {
-        cpus: vec![affinity::allowed()[0]],
+        machine: Machine::new(&affinity::allowed()[..1]),
         logs: folder.path().to_owned(),
         default_target: String::new(),
         allow_targets: Vec::new(),
