@@ -6,7 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::results::Document;
 use crate::rig::Error;
-use crate::scenario::{control, instructions, pacing, scale, server, stall};
+use crate::scenario::loads::{self, Kinds};
+use crate::scenario::{burst, control, instructions, pacing, scale, server, stall};
 use crate::{compare, kafka, measure, output, rig, table, target, throughput, tools};
 
 /// Compares dlts with what people use, in a way that a sceptic can repeat.
@@ -42,7 +43,23 @@ pub enum Command {
     /// Count the metrics messages a second that are merged
     Control(control::Options),
     /// Compare dlts with a bare ring that only sends and receives, and with wrk
-    Floor(throughput::Common),
+    Floor(Floor),
+    /// Compare with many connections, up to 50000
+    Connections(loads::Options),
+    /// Compare with answers of 16 KiB and of 1 MiB
+    Large(loads::Options),
+    /// Compare with a header that is new in each answer
+    UniqueHeads(loads::Options),
+    /// Compare with a connection for each request
+    ConnectionPerRequest(loads::Options),
+    /// Compare over TLS, HTTP/1.1, at nginx
+    Tls(loads::Options),
+    /// Compare with a TLS handshake for each request, full and resumed, at nginx
+    Handshakes(loads::Options),
+    /// Compare HTTP/2 over TLS, 1 and 32 streams, at nginx and nghttpd
+    H2(loads::Options),
+    /// Show what bursts do to service times, beside the target's own stamps
+    Burst(burst::Options),
     /// Count the instructions of the hot paths with callgrind
     Instructions(instructions::Options),
     /// Show what changed between two results files, with the noise; exits with 4 if worse
@@ -63,6 +80,17 @@ pub enum Command {
     /// Run a program pinned and write what it took (used by the scenarios)
     #[command(hide = true)]
     Exec(measure::Options),
+}
+
+/// Options of `bench floor`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Floor {
+    /// How long to go on
+    #[command(flatten)]
+    pub budget: throughput::Budget,
+    /// What all scenarios know
+    #[command(flatten)]
+    pub common: throughput::Common,
 }
 
 /// How it ended, when it did not fail.
@@ -111,10 +139,24 @@ pub fn run(options: &Options) -> Result<Outcome, Box<dyn std::error::Error>> {
             output::publish(&control::run(options)?, &control::VIEW, &options.results)?;
             Ok(Outcome::Done)
         }
-        Some(Command::Floor(common)) => {
-            let document = throughput::floor(common)?;
+        Some(Command::Floor(Floor { budget, common })) => {
+            let document = throughput::floor(*budget, common)?;
             Ok(publish(&document, &THROUGHPUT, common)?)
         }
+        Some(Command::Connections(options)) => Ok(loads::run(Kinds::Connections, options)?),
+        Some(Command::Large(options)) => Ok(loads::run(Kinds::Large, options)?),
+        Some(Command::UniqueHeads(options)) => Ok(loads::run(Kinds::UniqueHeads, options)?),
+        Some(Command::ConnectionPerRequest(options)) => {
+            Ok(loads::run(Kinds::ConnectionPerRequest, options)?)
+        }
+        Some(Command::Tls(options)) => Ok(loads::run(Kinds::Tls, options)?),
+        Some(Command::Handshakes(options)) => Ok(loads::run(Kinds::Handshakes, options)?),
+        Some(Command::H2(options)) => Ok(loads::run(Kinds::H2, options)?),
+        Some(Command::Burst(options)) => Ok(publish(
+            &burst::run(options)?,
+            &burst::VIEW,
+            &options.common,
+        )?),
         Some(Command::Instructions(options)) => {
             output::publish(&instructions::run()?, &instructions::VIEW, &options.results)?;
             Ok(Outcome::Done)
@@ -128,11 +170,7 @@ const THROUGHPUT: output::View = output::View {
     title: "Throughput of HTTP load generators on one core",
     parameters: throughput::PARAMETERS,
     columns: throughput::COLUMNS,
-    plots: &[(
-        "requests_per_cpu_second",
-        "thousand requests for a second of CPU",
-        1e-3,
-    )],
+    plots: throughput::PLOTS,
 };
 
 fn publish(
@@ -210,6 +248,9 @@ mod tests {
             "bench target --rate 1 --grid-ns 100",
             "bench compare only-one.json",
             "bench nonsense",
+            "bench --budget 20",
+            "bench h2 --connections 0",
+            "bench burst --bursts 0",
         ] {
             assert!(Options::try_parse_from(bad.split(' ')).is_err(), "{bad}");
         }

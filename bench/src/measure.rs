@@ -4,6 +4,8 @@
 //! program gets a parent of its own: `bench exec`, which pins itself, starts it, waits, and reads
 //! the account of its only child. The child inherits the pinning; its waiting parent costs nothing.
 
+mod counters;
+
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -18,6 +20,8 @@ use nix::sys::time::TimeValLike;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
+pub use counters::{Counted, Counters};
+
 /// What a program took.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
@@ -31,6 +35,9 @@ pub struct Usage {
     pub rss_mib: f64,
     /// Exit code; `None` when a signal ended it, the deadline's among them.
     pub code: Option<i32>,
+    /// What the processor counted of it, where it counts.
+    #[serde(default)]
+    pub counted: Option<Counted>,
 }
 
 impl Usage {
@@ -179,6 +186,8 @@ pub fn exec(options: &Options) -> Result<(), Error> {
     let Some(report) = &options.report else {
         return Err(start_error(command.exec()));
     };
+    // A machine that does not count is no reason not to measure: the scenario says so.
+    let counters = Counters::start().ok();
     let begin = Instant::now();
     let mut child = command.spawn().map_err(start_error)?;
     let watchdog = Watchdog::start(child.id(), Duration::from_secs_f64(options.deadline_s));
@@ -186,12 +195,14 @@ pub fn exec(options: &Options) -> Result<(), Error> {
     let seconds = begin.elapsed().as_secs_f64();
     watchdog.stop();
     let code = status.code().filter(|_| status.signal().is_none());
-    let usage = usage(seconds, code).map_err(|error| message(error.to_string()))?;
+    let counted = counters.map(Counters::read).transpose();
+    let counted = counted.map_err(|error| message(error.to_string()))?;
+    let usage = usage(seconds, code, counted).map_err(|error| message(error.to_string()))?;
     let text = serde_json::to_string(&usage).expect("invariant: numbers");
     fs::write(report, text).map_err(|error| message(error.to_string()))
 }
 
-fn usage(seconds: f64, code: Option<i32>) -> nix::Result<Usage> {
+fn usage(seconds: f64, code: Option<i32>, counted: Option<Counted>) -> nix::Result<Usage> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let of_us = |us: i64| us as f64 / 1e6;
     Ok(Usage {
@@ -200,6 +211,7 @@ fn usage(seconds: f64, code: Option<i32>) -> nix::Result<Usage> {
         system_seconds: of_us(usage.system_time().num_microseconds()),
         rss_mib: usage.max_rss() as f64 / 1024.0,
         code,
+        counted,
     })
 }
 

@@ -6,7 +6,7 @@
 //! | field | meaning |
 //! |---|---|
 //! | `schema` | 1; fields are added, never changed |
-//! | `scenario` | `throughput`, `pacing`, `stall`, `scale`, `server`, `control`, `floor`, `instructions` |
+//! | `scenario` | `throughput`, `pacing`, `stall`, `scale`, `server`, `control`, `floor`, `instructions`, `burst`, and those of [`crate::scenario::loads`] |
 //! | `date`, `commit`, `modified` | UTC, git commit, whether the working tree differed from it |
 //! | `host` | processor, cores, kernel, memory, hypervisor, and which cores were used |
 //! | `settings` | what the scenario was told: seconds, repetitions … |
@@ -23,7 +23,8 @@
 //! Metric names carry their unit last. Those of `throughput`: `requests` (counted by the target),
 //! `seconds`, `cpu_seconds` (of the generator: user + system), `rss_mib`, `requests_per_second`,
 //! `requests_per_cpu_second`, `target_busy_share`, `generator_busy_share`, `steal_share`,
-//! `foreign_share` (CPU that neither took), and `…_vs_wrk` (the ratio to the mean of wrk's runs right
+//! `foreign_share` (CPU that neither took), `instructions_per_request`, `user_instructions_per_request`
+//! and `cycles_per_request` (where the processor counts them), and `…_vs_wrk` or `…_vs_h2load` (the ratio to the mean of wrk's runs right
 //! before and right after; to the run of the same repetition in files up to commit 64900b2).
 
 use std::collections::BTreeMap;

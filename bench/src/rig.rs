@@ -1,6 +1,9 @@
 //! What every scenario needs: a pair of cores, a scratch folder, a started target, and a way to
 //! run a generator between two readings of the machine.
 
+mod certificate;
+mod foreign;
+mod nghttpd;
 mod nginx;
 mod node;
 mod server;

@@ -1,8 +1,10 @@
 //! The scenarios beside the canonical comparison.
 
+pub mod burst;
 mod cluster;
 pub mod control;
 pub mod instructions;
+pub mod loads;
 pub mod pacing;
 pub mod reported;
 pub mod scale;

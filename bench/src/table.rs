@@ -75,14 +75,20 @@ pub enum Style {
     Markdown,
 }
 
-/// Draws a row for each cell: its parameters, its subject, the columns.
+/// Draws a row for each cell: its parameters, its subject, the columns that any of them fills.
 #[must_use]
 pub fn draw(cells: &[Cell], parameters: &[&str], columns: &[Column], style: Style) -> String {
+    let filled = |column: &&Column| {
+        cells
+            .iter()
+            .any(|cell| cell.metric(column.metric).is_some())
+    };
+    let columns: Vec<Column> = columns.iter().filter(filled).copied().collect();
     let mut titles: Vec<String> = parameters.iter().map(|&name| name.to_owned()).collect();
     titles.push(String::new());
     titles.extend(columns.iter().map(|column| column.title.to_owned()));
     let mut rows = vec![titles];
-    rows.extend(cells.iter().map(|cell| row(cell, parameters, columns)));
+    rows.extend(cells.iter().map(|cell| row(cell, parameters, &columns)));
     lay_out(&rows, parameters.len(), style)
 }
 
@@ -143,7 +149,8 @@ mod tests {
 
     const COLUMNS: &[Column] = &[
         Column::spread("k/s", "rate", 1e-3, 1),
-        Column::plain("absent", "absent", 1.0, 0),
+        Column::plain("some", "some", 1.0, 0),
+        Column::plain("none", "none", 1.0, 0),
     ];
 
     #[test]
@@ -151,11 +158,13 @@ mod tests {
         let cells = [
             cell("wrk", "rate", &[99_000.0]),
             cell("h2load", "rate", &[101_000.0]),
+            cell("ab", "some", &[5.0]),
         ];
         let text = draw(&cells, &["connections"], COLUMNS, Style::Text);
-        let expected = "connections                  k/s  absent\n\
-                        \x20        64  wrk      99.0 ±0.0%       –\n\
-                        \x20        64  h2load  101.0 ±0.0%       –\n";
+        let expected = "connections                  k/s  some\n\
+                        \x20        64  wrk      99.0 ±0.0%     –\n\
+                        \x20        64  h2load  101.0 ±0.0%     –\n\
+                        \x20        64  ab                –     5\n";
         assert_eq!(text, expected);
     }
 
@@ -163,7 +172,7 @@ mod tests {
     fn markdown_has_a_rule_below_its_head() {
         let cells = [cell("wrk", "rate", &[1000.0])];
         let text = draw(&cells, &[], COLUMNS, Style::Markdown);
-        assert_eq!(text.lines().nth(1), Some("|:--|--:|--:|"));
-        assert_eq!(text.lines().nth(2), Some("| wrk | 1.0 ±0.0% |      – |"));
+        assert_eq!(text.lines().nth(1), Some("|:--|--:|"));
+        assert_eq!(text.lines().nth(2), Some("| wrk | 1.0 ±0.0% |"));
     }
 }

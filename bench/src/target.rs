@@ -12,17 +12,22 @@
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/report` | what was stamped since the last reset: requests, gaps, lateness, shares of time that it was busy and that it was held up |
-//! | `/reset` | forgets all; `?rate=1000` or `?grid_ns=1000000` sets the grid, `?anchor=first\|min` |
+//! | `/report` | what was stamped since the last reset: requests, gaps, lateness, bursts, shares of time that it was busy and that it was held up |
+//! | `/reset` | forgets all; `?rate=1000` or `?grid_ns=1000000` sets the grid, `?anchor=first\|min`, `?stamps=100000` keeps the instants of so many |
+//! | `/stamps` | those instants, in nanoseconds from the first arrival, one a line |
 //! | `/metric` | the number of requests |
-//! | anything else | `Hello World`; this is what is counted and stamped |
+//! | anything else | `Hello World`, or with `?size=16k` a body of that many bytes, with `?unique` a header that no other answer has; this is what is counted and stamped |
 //!
 //! The k-th arrival since the reset belongs at `anchor + k·grid`. With `anchor=min` (the default)
 //! the anchor is the one that makes the least lateness 0, which is what a perfectly regular sender
 //! would get; with `anchor=first` it is the first arrival. *Gap error* is the distance of a gap from
 //! the grid, in either direction. Requests that a generator leaves out shift all later ones by a
 //! grid step: compare `requests` with what was to be sent.
+//!
+//! A *burst* is what arrives without a pause of 5 ms; its span, from the first arrival until all of
+//! it is answered, is what the target itself needed for it. `/report` has the middle one's.
 
+mod answer;
 pub mod grid;
 mod request;
 mod spin;

@@ -1,21 +1,30 @@
 //! The canonical comparison: how many requests a second, and how many for a second of CPU.
 //!
-//! The requests are counted by the target, whatever the tool says. Tools alternate within each
-//! repetition, each time in another order, so that a machine that slows down slows all of them
-//! down. wrk, where it is there, runs before and after each of the others: the ratios are to the
-//! mean of those two neighbours in time, so that a drift of the machine cancels out.
+//! The requests are counted by the target, whatever the tool says, as far as the target counts. Each
+//! load is measured again and again until the ratio of dlts to the reference is known well enough,
+//! or the time is up: see [`verdict`]. The scenarios of other loads ([`crate::scenario::loads`]) are
+//! measured by the same code.
+
+mod plan;
+mod repeats;
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use crate::measure::Usage;
+use crate::measure::{self, Usage};
 use crate::results::{Cell, Document, Missing, SCHEMA, Sample, Settings};
 use crate::rig::{Error, Kind, Observed, Rig, Server};
+use crate::scenario::reported;
 use crate::table::Column;
-use crate::tools::{self, Found, Load};
+use crate::tools::{self, Found};
 use crate::verdict;
 
-/// The reference of the ratios.
-const REFERENCE: &str = "wrk";
+pub(crate) use plan::{Group, Plan};
+pub(crate) use repeats::rotated;
+use repeats::{Repeats, interleave};
+
+/// The reference of the ratios where it can make the load.
+pub(crate) const WRK: &str = "wrk";
 /// Seconds of the discarded run of each tool before its first repetition.
 const WARM_UP_S: u32 = 1;
 
@@ -25,12 +34,21 @@ pub const COLUMNS: &[Column] = &[
     Column::plain("× wrk", "requests_per_cpu_second_vs_wrk", 1.0, 2),
     Column::spread("k req/s", "requests_per_second", 1e-3, 1),
     Column::plain("× wrk", "requests_per_second_vs_wrk", 1.0, 2),
+    Column::plain("instr./req", "instructions_per_request", 1.0, 0),
+    Column::plain("of user", "user_instructions_per_request", 1.0, 0),
+    Column::plain("cycles/req", "cycles_per_request", 1.0, 0),
     Column::plain("gen. busy %", "generator_busy_share", 100.0, 0),
     Column::plain("target busy %", "target_busy_share", 100.0, 0),
     Column::plain("RSS MiB", "rss_mib", 1.0, 1),
     Column::plain("steal %", "steal_share", 100.0, 1),
     Column::plain("others %", "foreign_share", 100.0, 1),
 ];
+/// What is drawn.
+pub const PLOTS: &[(&str, &str, f64)] = &[(
+    "requests_per_cpu_second",
+    "thousand requests for a second of CPU",
+    1e-3,
+)];
 /// The parameters that tell cells apart.
 pub const PARAMETERS: &[&str] = &["connections", "pipeline"];
 
@@ -52,9 +70,22 @@ pub struct Options {
     #[arg(long, value_enum, default_value = "stamping")]
     pub target: Kind,
 
+    /// How long to go on
+    #[command(flatten)]
+    pub budget: Budget,
+
     /// What all scenarios know
     #[command(flatten)]
     pub common: Common,
+}
+
+/// How long the scenarios that compare generators go on.
+#[derive(Clone, Copy, Debug, clap::Args)]
+#[group(skip)]
+pub struct Budget {
+    /// Repeat until the verdict is certain, or for so long; 0s: --repetitions and no more
+    #[arg(long, value_name = "TIME", default_value = "20m", value_parser = repeats::parse_budget)]
+    pub budget: Duration,
 }
 
 /// Options that several scenarios have.
@@ -71,7 +102,7 @@ pub struct Common {
           value_parser = clap::value_parser!(u32).range(1..=600))]
     pub seconds: u32,
 
-    /// Repetitions of each cell
+    /// Repetitions of each cell; with --budget, the fewest
     #[arg(long, value_name = "N", default_value_t = 5,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub repetitions: u32,
@@ -89,60 +120,80 @@ pub struct Common {
     pub strict: bool,
 }
 
-/// A combination that is measured with every tool that can do it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Group {
-    connections: u32,
-    pipeline: u32,
-}
-
 /// Measures everything that was asked for.
 ///
 /// # Errors
 /// When the rig cannot be set up, or no generator is there.
 pub fn run(options: &Options) -> Result<Document, Error> {
-    let rig = Rig::new(options.common.cores)?;
-    let (found, missing) = look(&options.common.tools)?;
-    let server = rig.start(options.target)?;
-    let mut cells = Vec::new();
-    for group in groups(options) {
-        cells.extend(measure_group(
-            &rig,
-            &server,
-            &found,
-            group,
-            &options.common,
-        )?);
-    }
-    let (verdict, doubts) = verdict::throughput(&cells);
-    let settings = settings(&options.common, options.target);
-    Ok(Document {
-        missing,
-        verdict,
-        doubts,
-        ..document("throughput", &rig, settings, cells)
-    })
+    let plan = Plan {
+        scenario: "throughput".to_owned(),
+        target: options.target,
+        reference: WRK,
+        groups: groups(options),
+    };
+    compare(&plan, options.budget, &options.common)
 }
 
 /// The comparison with the bare ring, which does one thing only: 64 connections, no pipeline.
 ///
 /// # Errors
 /// As [`run`].
-pub fn floor(common: &Common) -> Result<Document, Error> {
-    let tools = ["dlts", "floor", "wrk"].map(str::to_owned).to_vec();
+pub fn floor(budget: Budget, common: &Common) -> Result<Document, Error> {
+    let tools = ["dlts", "floor", WRK].map(str::to_owned).to_vec();
     let common = Common {
         tools,
         ..common.clone()
     };
-    let options = Options {
-        connections: vec![64],
-        pipeline: 1,
-        target: Kind::Stamping,
-        common,
-    };
-    Ok(Document {
+    let plan = Plan {
         scenario: "floor".to_owned(),
-        ..run(&options)?
+        target: Kind::Stamping,
+        reference: WRK,
+        groups: vec![Group::plain(64)],
+    };
+    compare(&plan, budget, &common)
+}
+
+/// Measures a plan. A load that this machine cannot carry is left out, and said so as a doubt.
+pub(crate) fn compare(plan: &Plan, budget: Budget, common: &Common) -> Result<Document, Error> {
+    let rig = Rig::new(common.cores)?;
+    let (found, missing) = look(&common.tools)?;
+    let server = rig.start(plan.target)?;
+    let (mut cells, mut obstacles) = (Vec::new(), Vec::new());
+    let begin = Instant::now();
+    let count = u32::try_from(plan.groups.len()).unwrap_or(u32::MAX);
+    for (index, group) in (1..).zip(&plan.groups) {
+        if let Some(obstacle) = group.obstacle() {
+            obstacles.push(obstacle);
+            continue;
+        }
+        // What a load leaves of its share is the others'.
+        let repeats = Repeats {
+            least: common.repetitions,
+            until: (!budget.budget.is_zero()).then(|| begin + budget.budget / count * index),
+        };
+        let bench = Bench {
+            rig: &rig,
+            server: &server,
+            reference: plan.reference,
+        };
+        cells.extend(bench.measure_group(&found, group, common.seconds, repeats)?);
+    }
+    let (verdict, mut doubts) = verdict::throughput(&cells, plan.reference);
+    doubts.extend(obstacles);
+    let mut settings = settings(common, plan.target);
+    settings.insert("reference".to_owned(), plan.reference.into());
+    settings.insert("budget_s".to_owned(), budget.budget.as_secs().into());
+    let counters = measure::Counters::start().map_or_else(|why| why, |_| "counted".to_owned());
+    settings.insert("instructions".to_owned(), counters.into());
+    if !plan.target.counts() {
+        let words = "by what each generator says: this target does not count";
+        settings.insert("requests".to_owned(), words.into());
+    }
+    Ok(Document {
+        missing,
+        verdict,
+        doubts,
+        ..document(&plan.scenario, &rig, settings, cells)
     })
 }
 
@@ -195,131 +246,91 @@ pub(crate) fn settings(common: &Common, target: Kind) -> Settings {
 }
 
 fn groups(options: &Options) -> Vec<Group> {
-    let plain = options.connections.iter().map(|&connections| Group {
-        connections,
-        pipeline: 1,
-    });
+    let plain = options.connections.iter().copied().map(Group::plain);
     let mut groups: Vec<Group> = plain.collect();
     if options.pipeline > 1 {
         groups.push(Group {
-            connections: 64,
             pipeline: options.pipeline,
+            ..Group::plain(64)
         });
     }
     groups
 }
 
-fn measure_group(
-    rig: &Rig,
-    server: &Server,
-    found: &[Found],
-    group: Group,
-    common: &Common,
-) -> Result<Vec<Cell>, Error> {
-    let load = |seconds| Load {
-        url: server.url(),
-        connections: group.connections,
-        seconds,
-        pipeline: group.pipeline,
-        rate: None,
-        core: rig.host.generator_core,
-        scratch: rig.scratch().to_owned(),
-    };
-    let (tools, mut cells) = warm_up(rig, server, found, group, load)?;
-    interleave(&mut cells, common.repetitions, |at, cell| {
-        let command = tools[at].command(&load(common.seconds)).unwrap_or_default();
-        cell.keep_command(&command, rig.scratch());
-        let sample = measure_once(rig, server, &command, common.seconds)?;
-        report_progress(cell, &sample);
-        Ok(sample)
-    })?;
-    cells.iter_mut().for_each(Cell::summarise);
-    Ok(cells)
+/// Where the generators of a plan are measured.
+struct Bench<'rig> {
+    rig: &'rig Rig,
+    server: &'rig Server,
+    reference: &'static str,
 }
 
-/// Runs every tool that can do the load once, for nothing; one that fails is named and left out.
-fn warm_up<'found>(
-    rig: &Rig,
-    server: &Server,
-    found: &'found [Found],
-    group: Group,
-    load: impl Fn(u32) -> Load,
-) -> Result<(Vec<&'found Found>, Vec<Cell>), Error> {
-    let (mut tools, mut cells) = (Vec::new(), Vec::new());
-    for tool in found {
-        let Some(command) = tool.command(&load(WARM_UP_S)) else {
-            continue;
-        };
-        let observed = rig.observe(&command, WARM_UP_S, server)?;
-        if observed.run.usage.code == Some(0) {
-            tools.push(tool);
-            cells.push(new_cell(tool, group));
-        } else {
-            eprintln!("{} is left out: {}", tool.tool.name, observed.run.failure());
-        }
+impl Bench<'_> {
+    fn measure_group(
+        &self,
+        found: &[Found],
+        group: &Group,
+        seconds: u32,
+        repeats: Repeats,
+    ) -> Result<Vec<Cell>, Error> {
+        let (tools, mut cells) = self.warm_up(found, group)?;
+        let load = group.load(self.rig, self.server, seconds);
+        interleave(&mut cells, repeats, self.reference, |at, cell| {
+            let command = tools[at].command(&load).unwrap_or_default();
+            cell.keep_command(&command, self.rig.scratch());
+            let sample = measure_once(self.rig, self.server, tools[at], &command, seconds)?;
+            report_progress(cell, &sample);
+            Ok(sample)
+        })?;
+        cells.iter_mut().for_each(Cell::summarise);
+        Ok(cells)
     }
-    Ok((tools, cells))
-}
 
-fn new_cell(tool: &Found, group: Group) -> Cell {
-    let parameters = [
-        ("connections", f64::from(group.connections)),
-        ("pipeline", f64::from(group.pipeline)),
-    ];
-    let mut cell = Cell::new(tool.tool.name, &parameters);
-    cell.version.clone_from(&tool.version);
-    cell
-}
-
-/// Measures each cell so many times, in another order each time, with the reference before and
-/// after each of the others: what follows one of them is what precedes the next.
-fn interleave(
-    cells: &mut [Cell],
-    repetitions: u32,
-    mut measure: impl FnMut(usize, &mut Cell) -> Result<Sample, Error>,
-) -> Result<(), Error> {
-    let mut run = |at: usize, cells: &mut [Cell]| {
-        let sample = measure(at, &mut cells[at])?;
-        cells[at].samples.push(sample.clone());
-        Ok::<Sample, Error>(sample)
-    };
-    let is_reference = |cell: &Cell| cell.subject == REFERENCE;
-    let reference = cells.iter().position(is_reference);
-    // Alone it is measured as any other would be.
-    let reference = reference.filter(|_| cells.len() > 1);
-    let others: Vec<usize> = (0..cells.len())
-        .filter(|&at| Some(at) != reference)
-        .collect();
-    let mut before = reference.map(|at| run(at, cells)).transpose()?;
-    for repetition in 0..repetitions {
-        for at in rotated(others.len(), repetition).map(|turn| others[turn]) {
-            run(at, cells)?;
-            if let (Some(reference), Some(earlier)) = (reference, before.take()) {
-                let later = run(reference, cells)?;
-                let sample = cells[at].samples.last_mut();
-                add_ratios(sample.expect("invariant: it ran"), [&earlier, &later]);
-                before = Some(later);
+    /// Runs every tool that can do the load once, for nothing; one that fails is named and left out.
+    fn warm_up<'found>(
+        &self,
+        found: &'found [Found],
+        group: &Group,
+    ) -> Result<(Vec<&'found Found>, Vec<Cell>), Error> {
+        let (mut tools, mut cells) = (Vec::new(), Vec::new());
+        for tool in found {
+            let load = group.load(self.rig, self.server, WARM_UP_S);
+            let Some(command) = tool.command(&load) else {
+                continue;
+            };
+            let observed = self.rig.observe(&command, WARM_UP_S, self.server)?;
+            if observed.run.usage.code == Some(0) {
+                let mut cell = group.cell(tool.tool.name);
+                cell.version.clone_from(&tool.version);
+                tools.push(tool);
+                cells.push(cell);
+            } else {
+                eprintln!("{} is left out: {}", tool.tool.name, observed.run.failure());
             }
         }
+        Ok((tools, cells))
     }
-    Ok(())
 }
 
-/// The order of a repetition: each time another one goes first.
-pub(crate) fn rotated(count: usize, repetition: u32) -> impl Iterator<Item = usize> {
-    (0..count).map(move |turn| (turn + repetition as usize) % count)
-}
-
-/// Runs a generator once and takes the target's word for what it did.
+/// Runs a generator once and takes the target's word for what it did; that of the generator where
+/// the target does not count.
 pub(crate) fn measure_once(
     rig: &Rig,
     server: &Server,
+    tool: &Found,
     command: &[String],
     seconds: u32,
 ) -> Result<Sample, Error> {
-    let before = server.settled_count()?;
-    let observed = rig.observe(command, seconds, server)?;
-    let requests = server.count()? - before;
+    let (observed, requests) = if server.kind().counts() {
+        let before = server.settled_count()?;
+        let observed = rig.observe(command, seconds, server)?;
+        (observed, server.count()? - before)
+    } else {
+        let name = tool.tool.name;
+        let command = tools::reporting(name, command.to_vec());
+        let observed = rig.observe(&command, seconds, server)?;
+        let said = reported::requests(name, &observed.run.stdout);
+        (observed, said.unwrap_or(0))
+    };
     let (seconds, target_busy) = server.window(&observed)?;
     Ok(sample(&observed, requests, seconds, target_busy))
 }
@@ -339,7 +350,25 @@ fn sample(observed: &Observed, requests: u64, seconds: f64, target_busy: f64) ->
     ];
     let mut sample = circumstances(observed);
     sample.extend(metrics.map(|(name, value)| (name.to_owned(), value)));
+    sample.extend(counted_per_request(usage, requests));
     sample
+}
+
+/// What the processor counted for each request, if it counted and there were any.
+fn counted_per_request(usage: &Usage, requests: f64) -> Vec<(String, f64)> {
+    let Some(counted) = usage.counted.filter(|_| requests > 0.0) else {
+        return Vec::new();
+    };
+    let metrics = [
+        ("user_instructions", Some(counted.user_instructions)),
+        ("instructions", counted.instructions),
+        ("cycles", counted.cycles),
+    ];
+    let each = metrics.into_iter().filter_map(|(name, count)| {
+        let per_request = count? as f64 / requests;
+        Some((format!("{name}_per_request"), per_request))
+    });
+    each.collect()
 }
 
 /// What a run of a generator took, and what else the machine did meanwhile.
@@ -356,17 +385,6 @@ pub(crate) fn circumstances(observed: &Observed) -> Sample {
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     )
-}
-
-/// The ratios to the mean of the reference's neighbours in time.
-fn add_ratios(sample: &mut Sample, neighbours: [&Sample; 2]) {
-    for metric in ["requests_per_second", "requests_per_cpu_second"] {
-        let of = |sample: &Sample| sample.get(metric).copied().unwrap_or(0.0);
-        let mean = neighbours.map(of).iter().sum::<f64>() / 2.0;
-        if mean > 0.0 {
-            sample.insert(format!("{metric}_vs_{REFERENCE}"), of(sample) / mean);
-        }
-    }
 }
 
 fn report_progress(cell: &Cell, sample: &Sample) {
@@ -400,53 +418,6 @@ fn parse_cores(text: &str) -> Result<(usize, usize), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const METRIC: &str = "requests_per_cpu_second";
-    const RATIO: &str = "requests_per_cpu_second_vs_wrk";
-
-    /// Interleaves, on a machine that gets faster by 100 requests with each run, whoever runs. Gives
-    /// the cells and the order.
-    fn interleaved(subjects: &[&str], repetitions: u32) -> (Vec<Cell>, Vec<usize>) {
-        let mut cells: Vec<Cell> = subjects.iter().map(|name| Cell::new(name, &[])).collect();
-        let (mut order, mut speed) = (Vec::new(), 1000.0);
-        let measured = interleave(&mut cells, repetitions, |at, _| {
-            order.push(at);
-            speed += 100.0;
-            Ok(Sample::from([(METRIC.to_owned(), speed)]))
-        });
-        measured.unwrap();
-        (cells, order)
-    }
-
-    #[test]
-    fn the_reference_runs_before_and_after_each_other_and_drift_cancels_out() {
-        let (cells, order) = interleaved(&["dlts", "wrk", "oha"], 2);
-        assert_eq!(order, [1, 0, 1, 2, 1, 2, 1, 0, 1]);
-        let counts: Vec<usize> = cells.iter().map(|cell| cell.samples.len()).collect();
-        assert_eq!(counts, [2, 5, 2]);
-        for sample in [&cells[0], &cells[2]].iter().flat_map(|cell| &cell.samples) {
-            assert!((sample[RATIO] - 1.0).abs() < 1e-9, "{sample:?}");
-        }
-        let of_reference = cells[1].samples.iter();
-        assert!(
-            of_reference
-                .flat_map(Sample::keys)
-                .all(|name| name == METRIC)
-        );
-    }
-
-    #[test]
-    fn without_others_or_without_the_reference_there_are_no_ratios() {
-        for (subjects, expected) in [
-            (&["dlts", "oha"][..], vec![0, 1, 1, 0]),
-            (&["wrk"][..], vec![0, 0]),
-        ] {
-            let (cells, order) = interleaved(subjects, 2);
-            assert_eq!(order, expected);
-            let samples = cells.iter().flat_map(|cell| &cell.samples);
-            assert!(samples.flat_map(Sample::keys).all(|name| name == METRIC));
-        }
-    }
 
     #[test]
     fn the_pair_of_cores_must_be_two() {

@@ -8,8 +8,18 @@ use std::process::Command;
 
 use crate::results::Missing;
 
+/// What is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1, over TLS if the URL says https.
+    #[default]
+    Http1,
+    /// HTTP/2, over TLS if the URL says https, else with prior knowledge.
+    Http2,
+}
+
 /// What a generator shall do, with one thread on one core.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Load {
     /// Where to.
     pub url: String,
@@ -19,6 +29,10 @@ pub struct Load {
     pub seconds: u32,
     /// With how many requests under way on each connection.
     pub pipeline: u32,
+    /// In which protocol.
+    pub protocol: Protocol,
+    /// On a new connection after so many requests; always the same ones otherwise.
+    pub requests_per_connection: Option<u32>,
     /// At this rate, all connections together; as fast as possible otherwise.
     pub rate: Option<u32>,
     /// The core, for those that pin themselves.
@@ -155,6 +169,14 @@ pub const TOOLS: &[Tool] = &[
     },
 ];
 
+impl Load {
+    /// Whether it goes over TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.url.starts_with("https://")
+    }
+}
+
 impl Found {
     /// The command for a load; `None` when the tool cannot do it.
     #[must_use]
@@ -286,15 +308,18 @@ mod tests {
             seconds: 2,
             pipeline,
             rate,
-            core: 0,
             scratch: scratch.to_owned(),
+            ..Load::default()
         }
     }
 
     fn able(pipeline: u32, rate: Option<u32>) -> Vec<&'static str> {
         let scratch = tempfile::tempdir().unwrap();
-        let load = load(pipeline, rate, scratch.path());
-        let able = |tool: &&Tool| (tool.arguments)(&load).is_some();
+        able_to(&load(pipeline, rate, scratch.path()))
+    }
+
+    fn able_to(load: &Load) -> Vec<&'static str> {
+        let able = |tool: &&Tool| (tool.arguments)(load).is_some();
         TOOLS.iter().filter(able).map(|tool| tool.name).collect()
     }
 
@@ -330,6 +355,53 @@ mod tests {
             "autocannon",
         ];
         assert_eq!(able(1, Some(1000)), paced);
+    }
+
+    #[test]
+    fn who_cannot_speak_it_or_close_is_left_out() {
+        let scratch = tempfile::tempdir().unwrap();
+        let secure = Load {
+            url: "https://127.0.0.1:1/".into(),
+            ..load(1, None, scratch.path())
+        };
+        assert_eq!(able_to(&secure), ["dlts", "wrk", "h2load", "oha"]);
+        let short = Load {
+            requests_per_connection: Some(1),
+            ..secure.clone()
+        };
+        assert_eq!(able_to(&short), ["dlts", "wrk", "oha"]);
+        let streams = Load {
+            protocol: Protocol::Http2,
+            ..load(32, None, scratch.path())
+        };
+        assert_eq!(able_to(&streams), ["dlts", "h2load", "oha"]);
+    }
+
+    #[test]
+    fn what_is_spoken_is_told_to_each_in_its_words() {
+        let scratch = tempfile::tempdir().unwrap();
+        let said =
+            |tool: fn(&Load) -> Option<Vec<String>>, load: &Load| tool(load).unwrap().join(" ");
+        let mut load = Load {
+            url: "https://127.0.0.1:1/".into(),
+            requests_per_connection: Some(1),
+            ..load(1, None, scratch.path())
+        };
+        let ours = said(commands::dlts, &load);
+        assert!(
+            ours.contains("--http 1.1 --insecure --requests-per-connection 1"),
+            "{ours}"
+        );
+        assert!(said(commands::wrk, &load).contains("-H Connection: close"));
+        assert!(said(commands::oha, &load).contains("--insecure --disable-keepalive"));
+        load.requests_per_connection = None;
+        load.protocol = Protocol::Http2;
+        load.pipeline = 32;
+        assert!(said(commands::dlts, &load).contains("--pipeline 32 --http 2 --insecure"));
+        assert!(said(commands::oha, &load).contains("--http2 -p 32 --insecure"));
+        assert!(!said(commands::h2load, &load).contains("--h1"));
+        load.url = "http://127.0.0.1:1/".into();
+        assert!(said(commands::dlts, &load).contains("--http h2c"));
     }
 
     #[test]

@@ -1,9 +1,14 @@
 //! Whether the numbers may be believed, and what follows from them. Pure.
 //!
-//! A cell group (same connections, same pipeline) gets a verdict of its own, on dlts and wrk. Noise
-//! in either of the two refuses it; an uncertain ratio refuses what is said about that ratio, and a
-//! target that was the limit what is said about requests a second, but not about requests for a
-//! second of the generator's CPU. The cells of other tools get their doubts all the same.
+//! A cell group (the same parameters) gets a verdict of its own, on dlts and the reference, which is
+//! wrk wherever that can make the load. Noise in either of the two refuses it, unless so many
+//! repetitions agree so well that it cannot matter: what is quoted are ratios of neighbours in time,
+//! and what others take of the machine widens their interval if it does not hit both alike. An
+//! uncertain ratio refuses what is said about that ratio, and a target that was the limit what is
+//! said about requests a second, but not about requests for a second of the generator's CPU. The
+//! cells of other tools get their doubts all the same.
+
+use std::fmt::Write;
 
 use crate::results::Cell;
 
@@ -20,8 +25,12 @@ pub const TARGET_BUSY_MAX: f64 = 0.95;
 pub const RATE_ERROR_MAX: f64 = 0.01;
 /// The fewest repetitions that a verdict rests on.
 pub const REPETITIONS_MIN: usize = 5;
+/// The fewest repetitions that outweigh a noisy machine …
+pub const NOISY_REPETITIONS_MIN: usize = 10;
+/// … and the greatest uncertainty of a median that does.
+pub const NOISY_UNCERTAINTY_MAX: f64 = 0.025;
 
-const COMPARED: [&str; 2] = ["dlts", "wrk"];
+const OURS: &str = "dlts";
 const PER_CPU: &str = "requests_per_cpu_second";
 const PER_SECOND: &str = "requests_per_second";
 
@@ -30,31 +39,66 @@ struct Doubt<'cell> {
     subject: &'cell str,
     /// The figure that it is about; all of them otherwise.
     metric: Option<&'static str>,
+    /// Whether repetitions that agree outweigh it.
+    is_noise: bool,
     text: String,
 }
 
 impl Doubt<'_> {
-    /// Whether it refuses what is said about `metric` of dlts and wrk.
-    fn refuses(&self, metric: &str) -> bool {
-        COMPARED.contains(&self.subject) && self.metric.is_none_or(|about| about == metric)
+    /// Whether it refuses what is said about `metric` of dlts and the reference.
+    fn refuses(&self, metric: &str, reference: &str, agree: bool) -> bool {
+        let is_about = self.metric.is_none_or(|about| about == metric);
+        let compared = [OURS, reference].contains(&self.subject);
+        compared && is_about && !(self.is_noise && agree)
     }
 }
 
-/// Verdicts and doubts of the canonical comparison. Every cell is looked at; the verdicts depend on
-/// those of dlts and wrk only.
+/// Whether so many repetitions agree so well that a noisy machine does not matter.
+fn agree(ours: &Cell, metric: &str, reference: &str) -> bool {
+    let ratio = ours.metric(&ratio_to(reference, metric));
+    ours.samples.len() >= NOISY_REPETITIONS_MIN
+        && ratio.is_some_and(|ratio| ratio.uncertainty() <= NOISY_UNCERTAINTY_MAX)
+}
+
+/// Whether more repetitions would change nothing about the verdict by CPU-second of the one group
+/// that these cells are. Without dlts or without the reference there is none to be had.
 #[must_use]
-pub fn throughput(cells: &[Cell]) -> (Vec<String>, Vec<String>) {
+pub fn is_settled(cells: &[Cell], reference: &str) -> bool {
+    let Some(ours) = cells.iter().find(|cell| cell.subject == OURS) else {
+        return cells
+            .iter()
+            .all(|cell| cell.samples.len() >= REPETITIONS_MIN);
+    };
+    let at = place(ours);
+    let agree = agree(ours, PER_CPU, reference);
+    let mut doubts = cells.iter().flat_map(|cell| doubts(cell, reference, &at));
+    !doubts.any(|doubt| doubt.refuses(PER_CPU, reference, agree))
+}
+
+/// Verdicts and doubts of the canonical comparison. Every cell is looked at; the verdicts depend on
+/// those of dlts and the reference only.
+#[must_use]
+pub fn throughput(cells: &[Cell], reference: &str) -> (Vec<String>, Vec<String>) {
     let (mut verdict, mut all_doubts) = (Vec::new(), Vec::new());
     for group in groups(cells) {
         let at = place(group[0]);
-        let doubts: Vec<Doubt> = group.iter().flat_map(|cell| doubts(cell, &at)).collect();
-        if let Some(ours) = group.iter().find(|cell| cell.subject == COMPARED[0]) {
+        let doubts: Vec<Doubt> = group
+            .iter()
+            .flat_map(|cell| doubts(cell, reference, &at))
+            .collect();
+        if let Some(ours) = group.iter().find(|cell| cell.subject == OURS) {
             for (metric, words) in [
                 (PER_CPU, "requests per CPU-second"),
                 (PER_SECOND, "requests per second"),
             ] {
-                let refused = doubts.iter().any(|doubt| doubt.refuses(metric));
-                verdict.push(sentence(ours, metric, words, &at, refused));
+                let agree = agree(ours, metric, reference);
+                let refuses = |doubt: &&Doubt| doubt.refuses(metric, reference, agree);
+                let noisy = doubts.iter().any(|doubt| doubt.is_noise);
+                let has_ratio = ours.metric(&ratio_to(reference, metric)).is_some();
+                verdict.push(match doubts.iter().find(refuses) {
+                    Some(_) if has_ratio => format!("NO VERDICT on {words} {at}: see the doubts"),
+                    _ => sentence(ours, (metric, words), reference, &at, noisy),
+                });
             }
         }
         all_doubts.extend(doubts.into_iter().map(|doubt| doubt.text));
@@ -78,29 +122,38 @@ fn groups(cells: &[Cell]) -> Vec<Vec<&Cell>> {
     groups
 }
 
-fn doubts<'cell>(cell: &'cell Cell, at: &str) -> Vec<Doubt<'cell>> {
+fn doubts<'cell>(cell: &'cell Cell, reference: &str, at: &str) -> Vec<Doubt<'cell>> {
     let subject = cell.subject.as_str();
-    let doubt = |metric, text| Doubt {
+    let doubt = |metric, is_noise, text| Doubt {
         subject,
         metric,
+        is_noise,
         text,
     };
-    let noise = noise(cell, at).into_iter().map(|text| doubt(None, text));
+    let failures = failures(cell, at);
+    let failures = failures.into_iter().map(|text| doubt(None, false, text));
+    let taken = taken(cell, at).into_iter();
+    let taken = taken.map(|text| doubt(None, true, text));
     let uncertain = [PER_CPU, PER_SECOND].into_iter().filter_map(|metric| {
-        let text = uncertain(cell, &to_wrk(metric), at)?;
-        Some(doubt(Some(metric), text))
+        let text = uncertain(cell, &ratio_to(reference, metric), at)?;
+        Some(doubt(Some(metric), false, text))
     });
-    let bound = target_bound(cell, at).map(|text| doubt(Some(PER_SECOND), text));
-    noise.chain(uncertain).chain(bound).collect()
+    let bound = target_bound(cell, at).map(|text| doubt(Some(PER_SECOND), false, text));
+    failures
+        .chain(taken)
+        .chain(uncertain)
+        .chain(bound)
+        .collect()
 }
 
 /// Why nothing of a cell must be believed: too few repetitions, failures, a machine at other work.
 #[must_use]
 pub fn noise(cell: &Cell, at: &str) -> Vec<String> {
-    let limits = [
-        ("steal_share", STEAL_MAX, "the hypervisor took"),
-        ("foreign_share", FOREIGN_MAX, "other processes took"),
-    ];
+    let failures = failures(cell, at).into_iter();
+    failures.chain(taken(cell, at)).collect()
+}
+
+fn failures(cell: &Cell, at: &str) -> Vec<String> {
     let mut doubts = Vec::new();
     let subject = &cell.subject;
     if cell.samples.len() < REPETITIONS_MIN {
@@ -112,6 +165,16 @@ pub fn noise(cell: &Cell, at: &str) -> Vec<String> {
     if cell.metric("failed").is_some_and(|failed| failed.max > 0.0) {
         doubts.push(format!("{subject} {at}: it ended with an error"));
     }
+    doubts
+}
+
+/// What others took of the machine, beyond the limits.
+fn taken(cell: &Cell, at: &str) -> Vec<String> {
+    let limits = [
+        ("steal_share", STEAL_MAX, "the hypervisor took"),
+        ("foreign_share", FOREIGN_MAX, "other processes took"),
+    ];
+    let (mut doubts, subject) = (Vec::new(), &cell.subject);
     for (share, limit, what) in limits {
         if let Some(median) = cell.median(share).filter(|&median| median > limit) {
             let (median, limit) = (median * 100.0, limit * 100.0);
@@ -160,31 +223,44 @@ fn target_bound(cell: &Cell, at: &str) -> Option<String> {
     ))
 }
 
-fn sentence(ours: &Cell, metric: &str, words: &str, at: &str, refused: bool) -> String {
-    let Some(ratio) = ours.metric(&to_wrk(metric)) else {
-        return format!("NO VERDICT on {words} {at}: wrk was not measured");
+fn sentence(
+    ours: &Cell,
+    (metric, words): (&str, &str),
+    reference: &str,
+    at: &str,
+    noisy: bool,
+) -> String {
+    let Some(ratio) = ours.metric(&ratio_to(reference, metric)) else {
+        return format!("NO VERDICT on {words} {at}: {reference} was not measured");
     };
-    if refused {
-        return format!("NO VERDICT on {words} {at}: see the doubts");
-    }
     let (median, low, high) = (ratio.median, ratio.low, ratio.high);
-    format!("dlts makes {median:.2} ({low:.2} to {high:.2}) times the {words} of wrk {at}")
+    let said = format!(
+        "dlts makes {median:.2} ({low:.2} to {high:.2}) times the {words} of {reference} {at}"
+    );
+    if noisy {
+        let count = ours.samples.len();
+        return format!("{said}; on a noisy machine, but {count} repetitions agree");
+    }
+    said
 }
 
-/// The name of a metric's ratio to wrk, of runs that were neighbours in time.
-fn to_wrk(metric: &str) -> String {
-    format!("{metric}_vs_wrk")
+/// The name of a metric's ratio to the reference, of runs that were neighbours in time.
+fn ratio_to(reference: &str, metric: &str) -> String {
+    format!("{metric}_vs_{reference}")
 }
 
-/// `at 64 connections, pipeline 16`
+/// `at 64 connections, pipeline 16, body bytes 16384`
 fn place(cell: &Cell) -> String {
     let connections = cell.parameters.get("connections").copied().unwrap_or(0.0);
-    let pipeline = cell.parameters.get("pipeline").copied().unwrap_or(1.0);
     let plural = if connections > 1.0 { "s" } else { "" };
-    match pipeline {
-        1.0 => format!("at {connections} connection{plural}"),
-        _ => format!("at {connections} connection{plural}, pipeline {pipeline}"),
+    let mut place = format!("at {connections} connection{plural}");
+    let said =
+        |name: &str, value: f64| name == "connections" || (name == "pipeline" && value < 2.0);
+    let others = cell.parameters.iter();
+    for (name, value) in others.filter(|&(name, &value)| !said(name, value)) {
+        let _ = write!(place, ", {} {value}", name.replace('_', " "));
     }
+    place
 }
 
 #[cfg(test)]
@@ -199,8 +275,8 @@ mod tests {
             cell.samples.push(Sample::from([
                 (PER_CPU.to_owned(), rates[rates.len() / 2]),
                 (PER_SECOND.to_owned(), rate),
-                (to_wrk(PER_CPU), rates[rates.len() / 2] / 100.0),
-                (to_wrk(PER_SECOND), rate / 100.0),
+                (ratio_to("wrk", PER_CPU), rates[rates.len() / 2] / 100.0),
+                (ratio_to("wrk", PER_SECOND), rate / 100.0),
                 ("target_busy_share".to_owned(), busy),
                 ("steal_share".to_owned(), steal),
             ]));
@@ -214,7 +290,7 @@ mod tests {
             cell("dlts", ours, busy, steal),
             cell("wrk", &[100.0; 5], busy, 0.0),
         ];
-        throughput(&cells)
+        throughput(&cells, "wrk")
     }
 
     #[test]
@@ -256,6 +332,49 @@ mod tests {
     }
 
     #[test]
+    fn many_repetitions_that_agree_outweigh_a_noisy_machine() {
+        let (verdict, doubts) = judged(&[130.0; 9], 0.5, 0.02);
+        assert!(verdict[0].starts_with("NO VERDICT"), "{verdict:?}");
+        let (steady, still) = (judged(&[130.0; 10], 0.5, 0.02), doubts);
+        assert!(steady.0[0].starts_with("dlts makes 1.30"), "{steady:?}");
+        assert!(steady.0[0].ends_with("on a noisy machine, but 10 repetitions agree"));
+        assert_eq!(steady.1, still, "the doubts are said all the same");
+        let mut apart = [130.0; 10];
+        apart[..4].copy_from_slice(&[110.0; 4]);
+        apart[6..].copy_from_slice(&[150.0; 4]);
+        assert!(judged(&apart, 0.5, 0.02).0[1].starts_with("NO VERDICT"));
+    }
+
+    #[test]
+    fn it_is_settled_when_more_repetitions_would_change_nothing() {
+        let settled = |count: usize, steal: f64| {
+            let cells = [
+                cell("dlts", &vec![130.0; count], 0.5, steal),
+                cell("wrk", &vec![100.0; count], 0.5, 0.0),
+            ];
+            is_settled(&cells, "wrk")
+        };
+        assert!(!settled(4, 0.0) && settled(5, 0.0));
+        assert!(!settled(9, 0.02) && settled(10, 0.02));
+        assert!(is_settled(&[cell("oha", &[1.0; 5], 0.5, 0.5)], "wrk"));
+    }
+
+    #[test]
+    fn a_load_is_named_by_all_that_tells_it_apart() {
+        let parameters = [
+            ("connections", 64.0),
+            ("pipeline", 16.0),
+            ("body_bytes", 16384.0),
+        ];
+        let named = place(&Cell::new("dlts", &parameters));
+        assert_eq!(named, "at 64 connections, body bytes 16384, pipeline 16");
+        assert_eq!(
+            place(&Cell::new("dlts", &[("connections", 1.0)])),
+            "at 1 connection"
+        );
+    }
+
+    #[test]
     fn an_uncertain_ratio_refuses_what_is_said_about_it() {
         let (verdict, doubts) = judged(&[100.0, 100.0, 130.0, 160.0, 160.0], 0.5, 0.0);
         assert!(verdict[0].starts_with("dlts makes 1.30"), "{verdict:?}");
@@ -270,7 +389,7 @@ mod tests {
             cell("wrk", &[100.0; 5], 0.5, 0.0),
             cell("oha", &[50.0; 5], 0.99, 0.02),
         ];
-        let (verdict, doubts) = throughput(&cells);
+        let (verdict, doubts) = throughput(&cells, "wrk");
         assert!(verdict.iter().all(|line| line.starts_with("dlts makes")));
         assert_eq!(doubts.len(), 2, "{doubts:?}");
         assert!(doubts.iter().all(|doubt| doubt.starts_with("oha at 64")));
@@ -286,7 +405,7 @@ mod tests {
 
     #[test]
     fn without_ours_there_is_no_verdict() {
-        let (verdict, _) = throughput(&[cell("wrk", &[1.0; 5], 0.5, 0.0)]);
+        let (verdict, _) = throughput(&[cell("wrk", &[1.0; 5], 0.5, 0.0)], "wrk");
         assert_eq!(verdict, ["NO VERDICT: dlts was not measured"]);
     }
 }

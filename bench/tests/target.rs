@@ -207,3 +207,74 @@ fn reset_forgets_and_sets_the_grid_or_says_why_not() {
             .contains("rate 'x' is not within")
     );
 }
+
+#[test]
+fn answers_are_as_large_as_told_also_for_a_slow_reader() {
+    let target = Target::start(&[]);
+    let mut stream = target.connect();
+    let request = "GET /?size=1m HTTP/1.1\r\nHost: x\r\n\r\n";
+    stream.write_all(request.repeat(20).as_bytes()).unwrap();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 1 << 20);
+    for _ in 0..20 {
+        let mut answer = vec![0; head.len() + (1 << 20)];
+        stream.read_exact(&mut answer).unwrap();
+        assert!(answer.starts_with(head.as_bytes()));
+        assert!(answer[head.len()..].iter().all(|&byte| byte == b'x'));
+    }
+    assert_eq!(target.get("/metric"), "20");
+    assert!(target.get("/?size=1g").contains("size '1g' is not within"));
+}
+
+#[test]
+fn a_unique_answer_is_like_no_other() {
+    let target = Target::start(&[]);
+    let mut stream = target.connect();
+    let request = "GET /?unique HTTP/1.1\r\nHost: x\r\n\r\n";
+    stream.write_all(request.repeat(3).as_bytes()).unwrap();
+    let len = ANSWER.len() + "X-Request-Id: \r\n".len() + 32;
+    let answers: std::collections::BTreeSet<Vec<u8>> = (0..3)
+        .map(|_| {
+            let mut answer = vec![0; len];
+            stream.read_exact(&mut answer).unwrap();
+            answer
+        })
+        .collect();
+    assert_eq!(answers.len(), 3);
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.ends_with(b"\r\n\r\nHello World"))
+    );
+}
+
+#[test]
+fn instants_of_arrivals_can_be_had_one_by_one() {
+    let target = Target::start(&[]);
+    target.get("/reset?stamps=3");
+    let mut stream = target.connect();
+    for _ in 0..5 {
+        stream.write_all(PLAIN.as_bytes()).unwrap();
+        read_answers(&mut stream, 1);
+    }
+    let text = target.get("/stamps");
+    let stamps: Vec<u64> = text.lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!((stamps.len(), stamps[0]), (3, 0));
+    assert!(stamps.is_sorted());
+    assert!(target.report()["burst"]["count"].as_u64() >= Some(1));
+}
+
+#[test]
+fn what_a_client_that_went_away_did_not_take_is_given_to_nobody_else() {
+    let target = Target::start(&[]);
+    for _ in 0..20 {
+        let mut stream = target.connect();
+        let request = "GET /?size=1m HTTP/1.1\r\nHost: x\r\n\r\n";
+        stream.write_all(request.repeat(8).as_bytes()).unwrap();
+        let mut begin = [0; 1000];
+        stream.read_exact(&mut begin).unwrap();
+        // With answers unread, which makes it a reset.
+        drop(stream);
+        let count: u64 = target.get("/metric").parse().unwrap();
+        assert!(count > 0);
+    }
+}

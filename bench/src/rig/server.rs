@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use super::nginx::Speaks;
 use super::{Error, Observed};
 use crate::machine;
 
@@ -21,6 +22,14 @@ pub enum Kind {
     Testserver,
     /// nginx with `return 200`, one process
     Nginx,
+    /// The same over TLS, HTTP/1.1 or HTTP/2; sessions may be resumed
+    NginxTls,
+    /// The same, without resumption: every handshake is a full one
+    NginxTlsFull,
+    /// nghttpd over TLS, HTTP/2 only
+    Nghttpd,
+    /// nghttpd without TLS: HTTP/2 with prior knowledge
+    NghttpdH2c,
     /// node's HTTP server
     Node,
 }
@@ -30,7 +39,10 @@ pub enum Kind {
 pub struct Server {
     kind: Kind,
     child: Child,
+    /// Where it says its count.
     address: String,
+    /// Where it is to be loaded: scheme, host and port.
+    loaded_at: String,
     /// How often nginx was asked for its count; it counts that too.
     readings: AtomicU64,
 }
@@ -43,8 +55,22 @@ impl Kind {
             Self::Stamping => "stamping target",
             Self::Testserver => "testserver",
             Self::Nginx => "nginx",
+            Self::NginxTls => "nginx over TLS",
+            Self::NginxTlsFull => "nginx over TLS without resumption",
+            Self::Nghttpd => "nghttpd",
+            Self::NghttpdH2c => "nghttpd without TLS",
             Self::Node => "node",
         }
+    }
+
+    /// Whether it counts its requests; of one that does not, what the generator says is taken.
+    #[must_use]
+    pub fn counts(self) -> bool {
+        !matches!(self, Self::Nghttpd | Self::NghttpdH2c)
+    }
+
+    fn is_nginx(self) -> bool {
+        matches!(self, Self::Nginx | Self::NginxTls | Self::NginxTlsFull)
     }
 }
 
@@ -55,19 +81,36 @@ impl Server {
             Kind::Testserver => {
                 Self::ours(kind, "testserver", &["--workers", "1", "--cores"], core)
             }
-            Kind::Nginx => {
-                let (child, address) = super::nginx::start(core, scratch)?;
-                Ok(Self::new(kind, child, address))
+            Kind::Nginx => Self::nginx(kind, core, scratch, Speaks::Http),
+            Kind::NginxTls => Self::nginx(kind, core, scratch, Speaks::Https { resumes: true }),
+            Kind::NginxTlsFull => {
+                Self::nginx(kind, core, scratch, Speaks::Https { resumes: false })
+            }
+            Kind::Nghttpd | Kind::NghttpdH2c => {
+                let (child, loaded_at) =
+                    super::nghttpd::start(core, scratch, kind == Kind::Nghttpd)?;
+                Ok(Self::new(kind, child, String::new(), loaded_at))
             }
             Kind::Node => Self::introduced(kind, "node", super::node::start(core, scratch)?),
         }
     }
 
-    fn new(kind: Kind, child: Child, address: String) -> Self {
+    fn nginx(kind: Kind, core: usize, scratch: &Path, speaks: Speaks) -> Result<Self, Error> {
+        let started = super::nginx::start(core, scratch, speaks)?;
+        Ok(Self::new(
+            kind,
+            started.child,
+            started.counts_at,
+            started.loaded_at,
+        ))
+    }
+
+    fn new(kind: Kind, child: Child, address: String, loaded_at: String) -> Self {
         Self {
             kind,
             child,
             address,
+            loaded_at,
             readings: AtomicU64::new(0),
         }
     }
@@ -94,7 +137,8 @@ impl Server {
     /// A server that says on its first line where it listens.
     fn introduced(kind: Kind, program: &str, mut child: Child) -> Result<Self, Error> {
         if let Some(address) = read_address(&mut child) {
-            return Ok(Self::new(kind, child, address));
+            let loaded_at = format!("http://{address}");
+            return Ok(Self::new(kind, child, address, loaded_at));
         }
         let _ = child.kill();
         let _ = child.wait();
@@ -108,7 +152,13 @@ impl Server {
     /// Where it answers `Hello World`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/", self.address)
+        format!("{}/", self.loaded_at)
+    }
+
+    /// Which one it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// CPU seconds that it has taken.
@@ -123,16 +173,17 @@ impl Server {
     /// When it does not answer.
     pub fn count(&self) -> Result<u64, Error> {
         let text = self.get("/metric")?;
-        let number = match self.kind {
-            Kind::Nginx => text.split_whitespace().nth(9),
-            _ => Some(text.as_str()),
+        let number = if self.kind.is_nginx() {
+            text.split_whitespace().nth(9)
+        } else {
+            Some(text.as_str())
         };
         let counted = number.and_then(|number| number.parse::<u64>().ok());
         let counted = counted.ok_or_else(|| Error::Answer {
             url: self.url(),
             message: text.clone(),
         });
-        if self.kind == Kind::Nginx {
+        if self.kind.is_nginx() {
             self.readings.fetch_add(1, Relaxed);
         }
         Ok(counted? - self.readings.load(Relaxed))

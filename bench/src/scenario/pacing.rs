@@ -129,6 +129,7 @@ fn load(rig: &Rig, target: &Server, tool: &Found, rate: u32, options: &Options) 
         rate: Some(rate),
         core: rig.host.generator_core,
         scratch: rig.scratch().to_owned(),
+        ..Load::default()
     }
 }
 

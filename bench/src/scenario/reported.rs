@@ -52,6 +52,27 @@ pub fn read(tool: &str, stdout: &str) -> Latency {
     }
 }
 
+/// How many requests `tool` says that were answered; `None` when it does not say.
+#[must_use]
+pub fn requests(tool: &str, stdout: &str) -> Option<u64> {
+    let document = || serde_json::from_str::<Value>(stdout.trim()).unwrap_or_default();
+    match tool {
+        "dlts" => document()["ok"].as_u64(),
+        "oha" => {
+            let statuses = document()["statusCodeDistribution"].clone();
+            let counts = statuses.as_object()?.values();
+            Some(counts.filter_map(Value::as_u64).sum())
+        }
+        // `requests: 9 total, 9 started, 8 done, 8 succeeded, 0 failed, 0 errored, 0 timeout`
+        "h2load" => {
+            let line = stdout.lines().find(|line| line.starts_with("requests:"))?;
+            let part = line.split(", ").find(|part| part.ends_with(" succeeded"))?;
+            part.split(' ').next()?.parse().ok()
+        }
+        _ => None,
+    }
+}
+
 /// A JSON object with the four figures in one of its members.
 fn json(stdout: &str, member: &str, names: [&str; 4], to_ms: f64) -> Latency {
     let document: Value = serde_json::from_str(stdout.trim()).unwrap_or_default();
@@ -183,6 +204,19 @@ mod tests {
                 }
                 (read, expected) => assert_eq!(*read, expected, "{tool}"),
             }
+        }
+    }
+
+    #[test]
+    fn what_a_tool_says_that_was_answered_is_read() {
+        let h2load = "finished in 2.00s, 4.50 req/s\nrequests: 10 total, 10 started, 9 done, \
+                      9 succeeded, 1 failed, 0 errored, 0 timeout\n";
+        assert_eq!(requests("h2load", h2load), Some(9));
+        let oha = r#"{"statusCodeDistribution": {"200": 7, "503": 2}}"#;
+        assert_eq!(requests("oha", oha), Some(9));
+        assert_eq!(requests("dlts", r#"{"sent": 10, "ok": 9}"#), Some(9));
+        for tool in ["h2load", "oha", "dlts", "wrk"] {
+            assert_eq!(requests(tool, "nonsense"), None, "{tool}");
         }
     }
 

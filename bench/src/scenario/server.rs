@@ -135,6 +135,7 @@ fn measure_once(
         rate: None,
         core: rig.host.generator_core,
         scratch: rig.scratch().to_owned(),
+        ..Load::default()
     };
     let message = format!(
         "{} cannot make this load; choose another",
@@ -143,7 +144,8 @@ fn measure_once(
     let command = generator.command(&load).ok_or(Error::Nothing(message))?;
     cell.keep_command(&command, rig.scratch());
     let before = server.cpu_seconds();
-    let mut sample = throughput::measure_once(rig, &server, &command, options.common.seconds)?;
+    let mut sample =
+        throughput::measure_once(rig, &server, generator, &command, options.common.seconds)?;
     let spent = server.cpu_seconds() - before;
     let requests = sample.get("requests").copied().unwrap_or(0.0);
     sample.insert("server_cpu_seconds".to_owned(), spent);

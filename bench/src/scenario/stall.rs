@@ -162,6 +162,7 @@ impl Runner {
             rate,
             core: rig.host.generator_core,
             scratch: rig.scratch().to_owned(),
+            ..Load::default()
         };
         let name = tool.tool.name;
         let (subject, command) = match tool.command(&load(Some(options.rate))) {

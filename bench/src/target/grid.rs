@@ -22,13 +22,27 @@ pub enum Anchor {
     First,
 }
 
+/// The most arrivals whose instants can be kept, 32 MB of them.
+pub const STAMPS_MAX: usize = 4 << 20;
+
+/// What is kept of the arrivals since a reset, besides their number and their gaps.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Keep {
+    /// The grid that they are compared with.
+    pub grid: Option<Grid>,
+    /// What their lateness is counted from.
+    pub anchor: Anchor,
+    /// Of how many, the first ones, the instants are kept.
+    pub stamps: usize,
+}
+
 /// A grid that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GridError {
     /// Not a positive number in range.
     #[error("{name} '{value}' is not within {range}")]
     OutOfRange {
-        /// `rate` or `grid_ns`.
+        /// `rate`, `grid_ns` or `stamps`.
         name: &'static str,
         /// What was given.
         value: String,
@@ -36,7 +50,7 @@ pub enum GridError {
         range: &'static str,
     },
     /// A parameter of `/reset` that means nothing.
-    #[error("'{0}' is no parameter; there are rate, grid_ns and anchor")]
+    #[error("'{0}' is no parameter; there are rate, grid_ns, anchor and stamps")]
     Unknown(String),
 }
 
@@ -77,18 +91,32 @@ pub fn parse_gap_ns(text: &str) -> Result<Grid, GridError> {
 ///
 /// # Errors
 /// When a parameter is unknown or out of range.
-pub fn parse_query(query: &str) -> Result<(Option<Grid>, Anchor), GridError> {
-    let (mut grid, mut anchor) = (None, Anchor::Min);
+pub fn parse_query(query: &str) -> Result<Keep, GridError> {
+    let mut keep = Keep::default();
     for part in query.split('&').filter(|part| !part.is_empty()) {
         match part.split_once('=') {
-            Some(("rate", value)) => grid = Some(parse_rate(value)?),
-            Some(("grid_ns", value)) => grid = Some(parse_gap_ns(value)?),
-            Some(("anchor", "first")) => anchor = Anchor::First,
-            Some(("anchor", "min")) => anchor = Anchor::Min,
+            Some(("rate", value)) => keep.grid = Some(parse_rate(value)?),
+            Some(("grid_ns", value)) => keep.grid = Some(parse_gap_ns(value)?),
+            Some(("anchor", "first")) => keep.anchor = Anchor::First,
+            Some(("anchor", "min")) => keep.anchor = Anchor::Min,
+            Some(("stamps", value)) => keep.stamps = parse_stamps(value)?,
             _ => return Err(GridError::Unknown(part.to_owned())),
         }
     }
-    Ok((grid, anchor))
+    Ok(keep)
+}
+
+fn parse_stamps(text: &str) -> Result<usize, GridError> {
+    let range = "0 to 4194304";
+    let refused = || GridError::OutOfRange {
+        name: "stamps",
+        value: text.to_owned(),
+        range,
+    };
+    text.parse()
+        .ok()
+        .filter(|&count| count <= STAMPS_MAX)
+        .ok_or_else(refused)
 }
 
 fn number(
@@ -122,11 +150,13 @@ mod tests {
 
     #[test]
     fn queries_of_reset_are_read_or_refused_by_name() {
-        assert_eq!(parse_query("").unwrap(), (None, Anchor::Min));
-        let (grid, anchor) = parse_query("grid_ns=1000&anchor=first").unwrap();
+        assert_eq!(parse_query("").unwrap(), Keep::default());
+        let keep = parse_query("grid_ns=1000&anchor=first&stamps=5").unwrap();
+        assert_eq!(keep.grid.unwrap().intended_ns(2), 2000);
+        assert_eq!((keep.anchor, keep.stamps), (Anchor::First, 5));
         assert_eq!(
-            (grid.unwrap().intended_ns(2), anchor),
-            (2000, Anchor::First)
+            parse_query("stamps=5000000").unwrap_err().to_string(),
+            "stamps '5000000' is not within 0 to 4194304"
         );
         assert_eq!(
             parse_query("rate=0").unwrap_err().to_string(),
@@ -138,7 +168,7 @@ mod tests {
         );
         assert_eq!(
             parse_query("x").unwrap_err().to_string(),
-            "'x' is no parameter; there are rate, grid_ns and anchor"
+            "'x' is no parameter; there are rate, grid_ns, anchor and stamps"
         );
     }
 }

@@ -14,13 +14,11 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use serde_json::{Value, json};
 
-use super::grid::{self, Anchor, Grid};
+use super::answer::{Answer, Answers};
+use super::grid::{self, Grid};
 use super::request::{self, Next, Request};
-use super::stamps::Stamps;
+use super::stamps::{Keep, Stamps};
 
-const PLAIN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nHello World";
-const PLAIN_1_0: &[u8] =
-    b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 11\r\n\r\nHello World";
 const LISTENER: u64 = u64::MAX;
 const READ_LEN: usize = 64 << 10;
 const EVENTS_LEN: usize = 1024;
@@ -40,7 +38,9 @@ pub(super) struct Server {
     free: Vec<usize>,
     opened: u64,
     read: Vec<u8>,
+    /// What goes out in this turn.
     answers: Vec<u8>,
+    told: Answers,
     stamps: Stamps,
     idle: Idle,
     idle_at_last_arrival: Idle,
@@ -52,12 +52,13 @@ struct Connection {
     stream: TcpStream,
     /// The start of a request whose rest has not come yet.
     partial: Vec<u8>,
-    /// Answers that the socket did not take yet.
+    /// Answers that the socket did not take yet, from `unsent_at` on.
     unsent: Vec<u8>,
+    unsent_at: usize,
     /// The last plain request: the same bytes again need no parsing.
     familiar: Vec<u8>,
-    /// What it is answered, which depends on its version.
-    familiar_answer: &'static [u8],
+    /// What it is answered.
+    familiar_answer: Option<Answer>,
     body_left: usize,
     close: bool,
 }
@@ -111,7 +112,11 @@ impl Server {
             opened: 0,
             read: vec![0; READ_LEN],
             answers: Vec::with_capacity(READ_LEN),
-            stamps: Stamps::new(grid, Anchor::Min),
+            told: Answers::new(),
+            stamps: Stamps::new(Keep {
+                grid,
+                ..Keep::default()
+            }),
             idle: Idle::default(),
             idle_at_last_arrival: Idle::default(),
             ended,
@@ -149,6 +154,7 @@ impl Server {
                 self.turn(event, now_ns);
             }
             before_ns = monotonic_ns();
+            self.stamps.answered(before_ns);
         }
         Ok(())
     }
@@ -210,7 +216,7 @@ impl Server {
         self.read = read;
         let goes_on = outcome?;
         self.send(connection, index)?;
-        Ok(goes_on && !(connection.close && connection.unsent.is_empty()))
+        Ok(goes_on && (!connection.close || connection.waits()))
     }
 
     /// Says whether the connection can be understood.
@@ -246,17 +252,17 @@ impl Server {
                 let body = connection.body_left.min(rest.len());
                 connection.body_left -= body;
                 at += body;
-            } else if connection.is_familiar(rest) {
+            } else if let Some(answer) = connection.familiar(rest) {
                 self.stamp(now_ns);
-                self.answers.extend_from_slice(connection.familiar_answer);
+                answer.write(self.stamps.requests(), &mut self.answers);
                 at += connection.familiar.len();
             } else {
                 match request::next(rest) {
                     Next::Partial => break,
                     Next::Invalid => return None,
                     Next::Complete(request) => {
-                        self.answer(&request, now_ns);
-                        connection.remember(&request, rest);
+                        let answer = self.answer(&request, now_ns);
+                        connection.remember(&request, rest, answer);
                         at += request.head_len;
                     }
                 }
@@ -274,7 +280,8 @@ impl Server {
         self.idle_at_last_arrival = self.idle;
     }
 
-    fn answer(&mut self, request: &Request, now_ns: u64) {
+    /// Answers a request; gives the answer that the same request may have again, unasked.
+    fn answer(&mut self, request: &Request, now_ns: u64) -> Option<Answer> {
         let (path, query) = request
             .target
             .split_once('?')
@@ -282,26 +289,34 @@ impl Server {
         match path {
             "/metric" => self.answer_text(200, &self.stamps.requests().to_string()),
             "/report" => self.answer_text(200, &self.report().to_string()),
+            "/stamps" => self.answer_text(200, &self.stamps.listed()),
             "/reset" => self.reset(query),
-            _ => {
-                self.stamp(now_ns);
-                self.answers.extend_from_slice(plain(request));
-            }
+            _ => match self.told.to(query, request.is_http_1_0) {
+                Ok(answer) => {
+                    self.stamp(now_ns);
+                    answer.write(self.stamps.requests(), &mut self.answers);
+                    return Some(answer);
+                }
+                Err(error) => self.refuse(&error.to_string()),
+            },
         }
+        None
     }
 
     fn reset(&mut self, query: &str) {
         match grid::parse_query(query) {
-            Ok((grid, anchor)) => {
-                self.stamps = Stamps::new(grid, anchor);
+            Ok(keep) => {
+                self.stamps = Stamps::new(keep);
                 self.opened = 0;
-                self.answer_text(
-                    200,
-                    &json!({ "grid_ns": grid.map(Grid::gap_ns) }).to_string(),
-                );
+                let gap_ns = keep.grid.map(Grid::gap_ns);
+                self.answer_text(200, &json!({ "grid_ns": gap_ns }).to_string());
             }
-            Err(error) => self.answer_text(400, &json!({ "error": error.to_string() }).to_string()),
+            Err(error) => self.refuse(&error.to_string()),
         }
+    }
+
+    fn refuse(&mut self, error: &str) {
+        self.answer_text(400, &json!({ "error": error }).to_string());
     }
 
     fn report(&self) -> Value {
@@ -324,16 +339,12 @@ impl Server {
     /// Sends the answers of this turn after what is still unsent; what the socket does not take
     /// waits until the poll says that it is writable.
     fn send(&mut self, connection: &mut Connection, index: usize) -> io::Result<()> {
-        let waited = !connection.unsent.is_empty();
-        if waited {
-            connection.unsent.append(&mut self.answers);
-            std::mem::swap(&mut connection.unsent, &mut self.answers);
-        }
-        let sent = write_some(&mut connection.stream, &self.answers)?;
-        connection.unsent.clear();
-        connection.unsent.extend_from_slice(&self.answers[sent..]);
+        let waited = connection.waits();
+        let sent = connection.send(&self.answers);
+        // Also when that failed: they are for this connection and no other.
         self.answers.clear();
-        let waits = !connection.unsent.is_empty();
+        sent?;
+        let waits = connection.waits();
         if waits != waited {
             let flags = if waits {
                 EventFlags::IN | EventFlags::OUT
@@ -353,38 +364,52 @@ impl Connection {
             stream,
             partial: Vec::new(),
             unsent: Vec::new(),
+            unsent_at: 0,
             familiar: Vec::new(),
-            familiar_answer: PLAIN,
+            familiar_answer: None,
             body_left: 0,
             close: false,
         }
     }
 
+    /// Whether answers wait for the socket.
     #[inline]
-    fn is_familiar(&self, bytes: &[u8]) -> bool {
-        !self.familiar.is_empty() && bytes.starts_with(&self.familiar)
+    fn waits(&self) -> bool {
+        self.unsent_at < self.unsent.len()
     }
 
-    fn remember(&mut self, request: &Request, bytes: &[u8]) {
+    /// Sends what waits and then `answers`, as far as the socket takes them; the rest waits.
+    fn send(&mut self, answers: &[u8]) -> io::Result<()> {
+        if !self.waits() {
+            let sent = write_some(&mut self.stream, answers)?;
+            self.unsent.extend_from_slice(&answers[sent..]);
+            return Ok(());
+        }
+        self.unsent.extend_from_slice(answers);
+        self.unsent_at += write_some(&mut self.stream, &self.unsent[self.unsent_at..])?;
+        if !self.waits() {
+            self.unsent.clear();
+            self.unsent_at = 0;
+        }
+        Ok(())
+    }
+
+    /// The answer to the last request, if that comes again.
+    #[inline]
+    fn familiar(&self, bytes: &[u8]) -> Option<&Answer> {
+        self.familiar_answer
+            .as_ref()
+            .filter(|_| bytes.starts_with(&self.familiar))
+    }
+
+    fn remember(&mut self, request: &Request, bytes: &[u8], answer: Option<Answer>) {
         self.body_left = request.body_len;
         self.close = request.close;
-        let reading = ["/metric", "/report", "/reset"]
-            .iter()
-            .any(|p| request.target.starts_with(p));
-        if !reading && !request.close && request.body_len == 0 {
+        if answer.is_some() && !request.close && request.body_len == 0 {
             self.familiar.clear();
             self.familiar.extend_from_slice(&bytes[..request.head_len]);
-            self.familiar_answer = plain(request);
+            self.familiar_answer = answer;
         }
-    }
-}
-
-/// A client of HTTP/1.0 must be told that the connection stays open.
-fn plain(request: &Request) -> &'static [u8] {
-    if request.is_http_1_0 {
-        PLAIN_1_0
-    } else {
-        PLAIN
     }
 }
 

@@ -5,20 +5,25 @@
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::grid::{Anchor, Grid};
+pub(super) use super::grid::Keep;
+use super::grid::{Anchor, Grid, STAMPS_MAX};
 
-/// The most arrivals whose offset from the grid is kept, 32 MB of them. Later ones are counted,
-/// their gaps too, but say nothing about lateness.
-const OFFSETS_MAX: usize = 4 << 20;
+/// The most arrivals whose offset from the grid is kept. Later ones are counted, their gaps too, but
+/// say nothing about lateness.
+const OFFSETS_MAX: usize = STAMPS_MAX;
+/// Arrivals after a pause longer than this begin another burst, ns.
+const BURST_PAUSE_NS: u64 = 5_000_000;
 
 /// The arrivals since the last reset.
 #[derive(Debug)]
 pub(super) struct Stamps {
-    grid: Option<Grid>,
-    anchor: Anchor,
+    keep: Keep,
     requests: u64,
     first_ns: u64,
     last_ns: u64,
+    /// The instants of the first arrivals, as many as were to be kept, from the first one on.
+    kept: Vec<u64>,
+    burst: Burst,
     gaps: Histogram<u64>,
     /// Arrival minus intended arrival if the first one was in time, in nanoseconds.
     offsets: Vec<i64>,
@@ -26,15 +31,17 @@ pub(super) struct Stamps {
 }
 
 impl Stamps {
-    pub(super) fn new(grid: Option<Grid>, anchor: Anchor) -> Self {
+    pub(super) fn new(keep: Keep) -> Self {
+        let offsets = if keep.grid.is_some() { OFFSETS_MAX } else { 0 };
         Self {
-            grid,
-            anchor,
+            keep,
             requests: 0,
             first_ns: 0,
             last_ns: 0,
+            kept: Vec::with_capacity(keep.stamps),
+            burst: Burst::default(),
             gaps: proto::histogram::new(),
-            offsets: Vec::with_capacity(if grid.is_some() { OFFSETS_MAX } else { 0 }),
+            offsets: Vec::with_capacity(offsets),
             offsets_dropped: 0,
         }
     }
@@ -56,11 +63,33 @@ impl Stamps {
             self.gaps
                 .saturating_record(now_ns.saturating_sub(self.last_ns));
         }
-        if let Some(grid) = self.grid {
+        if let Some(grid) = self.keep.grid {
             self.keep_offset(now_ns, grid);
         }
+        if self.kept.len() < self.keep.stamps {
+            self.kept.push(now_ns - self.first_ns);
+        }
+        if self.requests == 0 || now_ns.saturating_sub(self.last_ns) > BURST_PAUSE_NS {
+            self.burst.begin(now_ns);
+        }
+        self.burst.len += 1;
         self.last_ns = now_ns;
         self.requests += 1;
+    }
+
+    /// All that came so far has been answered, as far as the sockets took it.
+    #[inline]
+    pub(super) fn answered(&mut self, now_ns: u64) {
+        if self.burst.answered != self.requests {
+            self.burst.answered = self.requests;
+            self.burst.end_ns = now_ns;
+        }
+    }
+
+    /// The instants that were kept, in nanoseconds from the first arrival, one a line.
+    pub(super) fn listed(&self) -> String {
+        let lines = self.kept.iter().map(u64::to_string);
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     fn keep_offset(&mut self, now_ns: u64, grid: Grid) {
@@ -77,10 +106,11 @@ impl Stamps {
         json!({
             "requests": self.requests,
             "seconds": self.window_ns() as f64 / 1e9,
-            "grid_ns": self.grid.map(Grid::gap_ns),
+            "grid_ns": self.keep.grid.map(Grid::gap_ns),
             "gap": figures(&self.gaps),
-            "gap_error": self.grid.map(|_| figures(&self.gap_errors())),
-            "lateness": self.grid.map(|_| figures(&self.lateness())),
+            "gap_error": self.keep.grid.map(|_| figures(&self.gap_errors())),
+            "lateness": self.keep.grid.map(|_| figures(&self.lateness())),
+            "burst": self.burst.report(),
             "offsets_dropped": self.offsets_dropped,
         })
     }
@@ -95,7 +125,7 @@ impl Stamps {
     }
 
     fn lateness(&self) -> Histogram<u64> {
-        let least = match self.anchor {
+        let least = match self.keep.anchor {
             Anchor::Min => self.offsets.iter().min().copied().unwrap_or(0),
             Anchor::First => 0,
         };
@@ -104,6 +134,55 @@ impl Stamps {
             lateness.saturating_record(u64::try_from(offset - least).unwrap_or(0));
         }
         lateness
+    }
+}
+
+/// Arrivals without a pause, and how long it took to answer them all.
+#[derive(Debug, Default)]
+struct Burst {
+    /// Of the one that is under way.
+    len: u64,
+    begin_ns: u64,
+    end_ns: u64,
+    /// Requests, of all bursts, that had been answered at `end_ns`.
+    answered: u64,
+    /// Those that are over: from the first arrival to the last answer, and their length.
+    spans_ns: Vec<u64>,
+    lens: Vec<u64>,
+}
+
+impl Burst {
+    /// The most bursts that are kept.
+    const KEPT_MAX: usize = 1 << 16;
+
+    fn begin(&mut self, now_ns: u64) {
+        if self.len > 0 && self.lens.len() < Self::KEPT_MAX {
+            self.spans_ns
+                .push(self.end_ns.saturating_sub(self.begin_ns));
+            self.lens.push(self.len);
+        }
+        self.len = 0;
+        self.begin_ns = now_ns;
+    }
+
+    /// The middle one of all, the one under way among them.
+    fn report(&self) -> Value {
+        let mut spans_ns = self.spans_ns.clone();
+        let mut lens = self.lens.clone();
+        if self.len > 0 {
+            spans_ns.push(self.end_ns.saturating_sub(self.begin_ns));
+            lens.push(self.len);
+        }
+        let count = lens.len();
+        let middle = |values: &mut Vec<u64>| {
+            values.sort_unstable();
+            values.get(count / 2).copied()
+        };
+        json!({
+            "count": count,
+            "len_p50": middle(&mut lens),
+            "span_p50_ns": middle(&mut spans_ns),
+        })
     }
 }
 
@@ -127,7 +206,11 @@ mod tests {
     use super::*;
 
     fn stamped(grid: &str, anchor: Anchor, arrivals: &[u64]) -> Value {
-        let mut stamps = Stamps::new(Some(grid::parse_gap_ns(grid).unwrap()), anchor);
+        let mut stamps = Stamps::new(Keep {
+            grid: Some(grid::parse_gap_ns(grid).unwrap()),
+            anchor,
+            stamps: 0,
+        });
         for &now_ns in arrivals {
             stamps.arrive(now_ns);
         }
@@ -159,7 +242,7 @@ mod tests {
 
     #[test]
     fn without_a_grid_there_are_gaps_only() {
-        let mut stamps = Stamps::new(None, Anchor::Min);
+        let mut stamps = Stamps::new(Keep::default());
         for now_ns in [10, 30, 30] {
             stamps.arrive(now_ns);
         }
@@ -172,7 +255,36 @@ mod tests {
     }
 
     #[test]
+    fn the_first_instants_are_listed_as_far_as_they_were_to_be_kept() {
+        let mut stamps = Stamps::new(Keep {
+            stamps: 2,
+            ..Keep::default()
+        });
+        for now_ns in [100, 130, 170] {
+            stamps.arrive(now_ns);
+        }
+        assert_eq!(stamps.listed(), "0\n30");
+    }
+
+    #[test]
+    fn bursts_are_told_apart_by_a_pause_and_last_until_their_last_answer() {
+        let mut stamps = Stamps::new(Keep::default());
+        for begin_ns in [0, 50 * BURST_PAUSE_NS, 99 * BURST_PAUSE_NS] {
+            (0..3).for_each(|_| stamps.arrive(begin_ns));
+            stamps.answered(begin_ns + 300);
+            stamps.arrive(begin_ns + 400);
+            stamps.answered(begin_ns + 700);
+            // A turn without arrivals changes nothing.
+            stamps.answered(begin_ns + 5000);
+        }
+        let burst = &stamps.report()["burst"];
+        assert_eq!(burst["count"], 3);
+        assert_eq!(burst["len_p50"], 4);
+        assert_eq!(burst["span_p50_ns"], 700);
+    }
+
+    #[test]
     fn nothing_stamped_is_a_report_too() {
-        assert_eq!(Stamps::new(None, Anchor::Min).report()["requests"], 0);
+        assert_eq!(Stamps::new(Keep::default()).report()["requests"], 0);
     }
 }

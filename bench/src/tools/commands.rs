@@ -11,7 +11,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::Load;
+use super::{Load, Protocol};
 
 pub(super) fn dlts(load: &Load) -> Option<Vec<String>> {
     let mut command = words(&["run", &load.url, "--json"]);
@@ -23,11 +23,24 @@ pub(super) fn dlts(load: &Load) -> Option<Vec<String>> {
     if let Some(rate) = load.rate {
         option(&mut command, "--rate", rate);
     }
+    match (load.protocol, load.is_tls()) {
+        (Protocol::Http1, false) => {}
+        (Protocol::Http1, true) => option(&mut command, "--http", "1.1"),
+        (Protocol::Http2, true) => option(&mut command, "--http", "2"),
+        (Protocol::Http2, false) => option(&mut command, "--http", "h2c"),
+    }
+    if load.is_tls() {
+        command.push("--insecure".into());
+    }
+    if let Some(requests) = load.requests_per_connection {
+        option(&mut command, "--requests-per-connection", requests);
+    }
     Some(command)
 }
 
 /// The bare ring of driver-core's example: 64 connections from core 0, nothing else.
 pub(super) fn floor(load: &Load) -> Option<Vec<String>> {
+    plain(load)?;
     unpipelined(load)?;
     unpaced(load)?;
     let address = load.url.strip_prefix("http://")?.trim_end_matches('/');
@@ -46,8 +59,14 @@ end
 request = function() return joined end
 ";
     unpaced(load)?;
+    http1(load)?;
     let mut command = vec!["-t1".into(), format!("-c{}", load.connections)];
     command.push(format!("-d{}s", load.seconds));
+    match load.requests_per_connection {
+        None => {}
+        Some(1) => command.extend(["-H", "Connection: close"].map(str::to_owned)),
+        Some(_) => return None,
+    }
     if load.pipeline == 1 {
         command.push(load.url.clone());
     } else {
@@ -65,7 +84,11 @@ request = function() return joined end
 
 /// Its rate is by connection.
 pub(super) fn h2load(load: &Load) -> Option<Vec<String>> {
-    let mut command = words(&["--h1", "-t1"]);
+    kept_alive(load)?;
+    let mut command = words(&["-t1"]);
+    if load.protocol == Protocol::Http1 {
+        command.push("--h1".into());
+    }
     option(&mut command, "-c", load.connections);
     option(&mut command, "-D", load.seconds);
     option(&mut command, "-m", load.pipeline);
@@ -81,10 +104,23 @@ pub(super) fn h2load(load: &Load) -> Option<Vec<String>> {
 }
 
 pub(super) fn oha(load: &Load) -> Option<Vec<String>> {
-    unpipelined(load)?;
     let mut command = words(&["--no-tui"]);
     option(&mut command, "-c", load.connections);
     option(&mut command, "-z", format!("{}s", load.seconds));
+    if load.protocol == Protocol::Http2 {
+        command.push("--http2".into());
+        option(&mut command, "-p", load.pipeline);
+    } else {
+        unpipelined(load)?;
+    }
+    if load.is_tls() {
+        command.push("--insecure".into());
+    }
+    match load.requests_per_connection {
+        None => {}
+        Some(1) => command.push("--disable-keepalive".into()),
+        Some(_) => return None,
+    }
     if let Some(rate) = load.rate {
         option(&mut command, "-q", rate);
         command.push("--latency-correction".into());
@@ -95,6 +131,7 @@ pub(super) fn oha(load: &Load) -> Option<Vec<String>> {
 
 /// `-t` implies 50000 requests at most unless `-n` comes after it.
 pub(super) fn ab(load: &Load) -> Option<Vec<String>> {
+    plain(load)?;
     unpipelined(load)?;
     unpaced(load)?;
     let mut command = words(&["-k", "-q"]);
@@ -107,6 +144,7 @@ pub(super) fn ab(load: &Load) -> Option<Vec<String>> {
 }
 
 pub(super) fn bombardier(load: &Load) -> Option<Vec<String>> {
+    plain(load)?;
     unpipelined(load)?;
     let mut command = words(&["--print", "r"]);
     option(&mut command, "-c", load.connections);
@@ -122,6 +160,7 @@ pub(super) fn bombardier(load: &Load) -> Option<Vec<String>> {
 /// late, within what one machine can hold.
 pub(super) fn k6(load: &Load) -> Option<Vec<String>> {
     const USERS_MAX: u32 = 20_000;
+    plain(load)?;
     unpipelined(load)?;
     let (url, connections, seconds) = (&load.url, load.connections, load.seconds);
     let scenario = match load.rate {
@@ -145,6 +184,7 @@ pub(super) fn k6(load: &Load) -> Option<Vec<String>> {
 
 /// With a rate it opens connections as it needs them.
 pub(super) fn vegeta(load: &Load) -> Option<Vec<String>> {
+    plain(load)?;
     unpipelined(load)?;
     let targets = script(&load.scratch, "targets.txt", &format!("GET {}\n", load.url))?;
     let mut command = words(&["attack", "-output", "/dev/null"]);
@@ -162,6 +202,7 @@ pub(super) fn vegeta(load: &Load) -> Option<Vec<String>> {
 }
 
 pub(super) fn gcannon(load: &Load) -> Option<Vec<String>> {
+    plain(load)?;
     unpaced(load)?;
     let mut command = words(&[&load.url, "--json", "-t", "1"]);
     option(&mut command, "-c", load.connections);
@@ -171,6 +212,7 @@ pub(super) fn gcannon(load: &Load) -> Option<Vec<String>> {
 }
 
 pub(super) fn zrk(load: &Load) -> Option<Vec<String>> {
+    plain(load)?;
     unpipelined(load)?;
     let mut command = words(&["--plain", "--format", "json", "-t1"]);
     command.push(format!("-c{}", load.connections));
@@ -184,6 +226,7 @@ pub(super) fn zrk(load: &Load) -> Option<Vec<String>> {
 }
 
 pub(super) fn autocannon(load: &Load) -> Option<Vec<String>> {
+    plain(load)?;
     let mut command = words(&["--json", "--no-progress"]);
     option(&mut command, "-c", load.connections);
     option(&mut command, "-d", load.seconds);
@@ -193,6 +236,21 @@ pub(super) fn autocannon(load: &Load) -> Option<Vec<String>> {
     }
     command.push(load.url.clone());
     Some(command)
+}
+
+/// HTTP/1.1 without TLS over connections that stay: what every tool does.
+fn plain(load: &Load) -> Option<()> {
+    http1(load)?;
+    kept_alive(load)?;
+    (!load.is_tls()).then_some(())
+}
+
+fn http1(load: &Load) -> Option<()> {
+    (load.protocol == Protocol::Http1).then_some(())
+}
+
+fn kept_alive(load: &Load) -> Option<()> {
+    load.requests_per_connection.is_none().then_some(())
 }
 
 fn unpipelined(load: &Load) -> Option<()> {

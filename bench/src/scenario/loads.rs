@@ -1,0 +1,254 @@
+//! Comparisons under other loads than the canonical one: many connections, large answers, answers
+//! that are never alike, short connections, TLS, handshakes, HTTP/2. Each is a plan for
+//! [`crate::throughput`], which measures it like the canonical comparison.
+//!
+//! | scenario | target | reference | load |
+//! |---|---|---|---|
+//! | `connections` | stamping | wrk | 64 to 50000 connections; the largest is for the memory they take |
+//! | `large` | stamping | wrk | answers of 16 KiB and of 1 MiB |
+//! | `unique-heads` | stamping | wrk | a header that is new in each answer |
+//! | `connection-per-request` | stamping | wrk | a connection for each request |
+//! | `tls` | nginx | wrk | https, HTTP/1.1, connections that stay |
+//! | `handshakes` | nginx | wrk | https, a connection for each request; full, then resumed where the tool resumes |
+//! | `h2` | nginx, nghttpd | h2load | 1 and 32 streams a connection, over TLS |
+//!
+//! nghttpd keeps no count: what each generator says itself is taken there.
+
+use crate::cli::Outcome;
+use crate::output::{self, View};
+use crate::rig::{Error, Kind};
+use crate::table::Column;
+use crate::throughput::{self, Budget, Common, Group, Plan, WRK};
+use crate::tools::Protocol;
+
+const H2LOAD: &str = "h2load";
+const KIB: u32 = 1024;
+
+/// Options of each of these scenarios.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct Options {
+    /// Connections [default: 64; of `connections`: 64,1000,10000,50000]
+    #[arg(long, value_name = "LIST", value_delimiter = ',',
+          value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    pub connections: Vec<u32>,
+
+    /// How long to go on
+    #[command(flatten)]
+    pub budget: Budget,
+
+    /// What all scenarios know
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Which load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kinds {
+    /// Many connections.
+    Connections,
+    /// Large answers.
+    Large,
+    /// A header that is new in each answer.
+    UniqueHeads,
+    /// A connection for each request.
+    ConnectionPerRequest,
+    /// HTTP/1.1 over TLS.
+    Tls,
+    /// A connection over TLS for each request.
+    Handshakes,
+    /// HTTP/2 over TLS.
+    H2,
+}
+
+/// Measures and publishes; doubtful when any of the documents is.
+///
+/// # Errors
+/// When the rig cannot be set up, or no generator is there.
+pub fn run(kind: Kinds, options: &Options) -> Result<Outcome, Error> {
+    let mut outcome = Outcome::Done;
+    for plan in plans(kind, &options.connections) {
+        let view = view(&plan);
+        let document = throughput::compare(&plan, options.budget, &options.common)?;
+        output::publish(&document, &view, &options.common.results)?;
+        if options.common.strict && !document.doubts.is_empty() {
+            outcome = Outcome::Doubtful;
+        }
+    }
+    Ok(outcome)
+}
+
+fn plans(kind: Kinds, connections: &[u32]) -> Vec<Plan> {
+    let all = |default: &[u32]| match connections {
+        [] => default.to_vec(),
+        asked => asked.to_vec(),
+    };
+    let groups = |of: &dyn Fn(&Group) -> Vec<Group>| {
+        let plain = all(&[64]).into_iter().map(Group::plain);
+        plain.flat_map(|group| of(&group)).collect::<Vec<_>>()
+    };
+    let plan = |scenario: &str, target, groups| Plan {
+        scenario: scenario.to_owned(),
+        target,
+        reference: WRK,
+        groups,
+    };
+    let short = |group: &Group| {
+        vec![Group {
+            requests_per_connection: Some(1),
+            ..group.clone()
+        }]
+    };
+    let stamping = Kind::Stamping;
+    match kind {
+        Kinds::Connections => {
+            let many = all(&[64, 1000, 10_000, 50_000]);
+            let groups = many.into_iter().map(Group::plain).collect();
+            vec![plan("connections", stamping, groups)]
+        }
+        Kinds::Large => vec![plan("large", stamping, groups(&large))],
+        Kinds::UniqueHeads => vec![plan("unique-heads", stamping, groups(&unique))],
+        Kinds::ConnectionPerRequest => {
+            vec![plan("connection-per-request", stamping, groups(&short))]
+        }
+        Kinds::Tls => vec![plan(
+            "tls",
+            Kind::NginxTls,
+            groups(&|group| vec![group.clone()]),
+        )],
+        Kinds::Handshakes => vec![
+            plan("handshakes-full", Kind::NginxTlsFull, groups(&short)),
+            plan("handshakes-resumed", Kind::NginxTls, groups(&short)),
+        ],
+        Kinds::H2 => {
+            let at = |name: &str, target| Plan {
+                reference: H2LOAD,
+                ..plan(name, target, groups(&streams))
+            };
+            vec![
+                at("h2-nginx", Kind::NginxTls),
+                at("h2-nghttpd", Kind::Nghttpd),
+            ]
+        }
+    }
+}
+
+fn large(group: &Group) -> Vec<Group> {
+    let of = |query, bytes: u32| Group {
+        query,
+        others: vec![("body_bytes", f64::from(bytes))],
+        ..group.clone()
+    };
+    vec![of("?size=16k", 16 * KIB), of("?size=1m", KIB * KIB)]
+}
+
+fn unique(group: &Group) -> Vec<Group> {
+    vec![Group {
+        query: "?unique",
+        ..group.clone()
+    }]
+}
+
+fn streams(group: &Group) -> Vec<Group> {
+    let with = |streams| Group {
+        pipeline: streams,
+        protocol: Protocol::Http2,
+        // What nghttpd has; nginx answers the same to any path.
+        query: "index.html",
+        ..group.clone()
+    };
+    vec![with(1), with(32)]
+}
+
+fn view(plan: &Plan) -> View {
+    let by_h2load = plan.reference == H2LOAD;
+    let has_bodies = plan.groups.iter().any(|group| !group.others.is_empty());
+    View {
+        title: title(&plan.scenario),
+        parameters: if has_bodies {
+            &["connections", "body_bytes"]
+        } else {
+            throughput::PARAMETERS
+        },
+        columns: if by_h2load {
+            COLUMNS_H2
+        } else {
+            throughput::COLUMNS
+        },
+        plots: throughput::PLOTS,
+    }
+}
+
+fn title(scenario: &str) -> &'static str {
+    match scenario {
+        "connections" => "Many connections from one core",
+        "large" => "Large answers on one core",
+        "unique-heads" => "Answers with a header of their own on one core",
+        "connection-per-request" => "A connection for each request from one core",
+        "tls" => "HTTP/1.1 over TLS from one core",
+        "handshakes-full" => "A full TLS handshake for each request from one core",
+        "handshakes-resumed" => "A TLS handshake for each request, resumption allowed",
+        "h2-nginx" => "HTTP/2 over TLS at nginx from one core",
+        _ => "HTTP/2 over TLS at nghttpd from one core, by the generators' own counts",
+    }
+}
+
+const COLUMNS_H2: &[Column] = &[
+    Column::spread("k req/CPU-s", "requests_per_cpu_second", 1e-3, 1),
+    Column::plain("× h2load", "requests_per_cpu_second_vs_h2load", 1.0, 2),
+    Column::spread("k req/s", "requests_per_second", 1e-3, 1),
+    Column::plain("× h2load", "requests_per_second_vs_h2load", 1.0, 2),
+    Column::plain("instr./req", "instructions_per_request", 1.0, 0),
+    Column::plain("gen. busy %", "generator_busy_share", 100.0, 0),
+    Column::plain("target busy %", "target_busy_share", 100.0, 0),
+    Column::plain("RSS MiB", "rss_mib", 1.0, 1),
+    Column::plain("steal %", "steal_share", 100.0, 1),
+    Column::plain("others %", "foreign_share", 100.0, 1),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Kinds; 7] = [
+        Kinds::Connections,
+        Kinds::Large,
+        Kinds::UniqueHeads,
+        Kinds::ConnectionPerRequest,
+        Kinds::Tls,
+        Kinds::Handshakes,
+        Kinds::H2,
+    ];
+
+    #[test]
+    fn every_scenario_has_a_file_of_its_own_and_cells_that_differ() {
+        let plans: Vec<Plan> = ALL.iter().flat_map(|&kind| plans(kind, &[])).collect();
+        let names: std::collections::BTreeSet<&str> =
+            plans.iter().map(|plan| plan.scenario.as_str()).collect();
+        assert_eq!(names.len(), plans.len());
+        for plan in &plans {
+            let cells = plan
+                .groups
+                .iter()
+                .map(|group| group.cell("dlts").parameters);
+            let cells: Vec<_> = cells.collect();
+            assert!((1..cells.len()).all(|at| !cells[..at].contains(&cells[at])));
+            assert!(!title(&plan.scenario).is_empty());
+        }
+    }
+
+    #[test]
+    fn connections_that_are_asked_for_replace_the_default() {
+        let count = |kind, asked: &[u32]| {
+            let groups = plans(kind, asked).remove(0).groups;
+            groups
+                .iter()
+                .map(|group| group.connections)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(count(Kinds::Connections, &[]), [64, 1000, 10_000, 50_000]);
+        assert_eq!(count(Kinds::Connections, &[5]), [5]);
+        assert_eq!(count(Kinds::Large, &[5]), [5, 5]);
+        assert_eq!(count(Kinds::H2, &[]), [64, 64]);
+    }
+}
