@@ -6,9 +6,12 @@
 
 use std::hint::black_box;
 
+use bench::prepared::{Answers, FIELDS, SETTINGS, TABLE_SIZE_0};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use driver_core::plan::Schedule;
 use driver_core::protocol::http1::{self, Asked, HeadMemo, Reader};
+use driver_core::protocol::http2::Http2;
+use driver_core::protocol::{Answered, Dropped, Key, Protocol, Sink, Template};
 use driver_core::recording::{Instants, Recorder};
 use proto::histogram::{self, Latencies, SparseLatencies};
 use proto::measure::{Counters, LatencyFigures, Report};
@@ -82,6 +85,62 @@ fn answer(criterion: &mut Criterion) {
             });
         });
     }
+    group.finish();
+}
+
+/// Counts answers.
+struct Count(u64);
+
+impl Sink for Count {
+    fn expects(&self) -> bool {
+        true
+    }
+
+    fn began(&mut self, _: Key) {}
+
+    fn answered(&mut self, _: Answered) {
+        self.0 += 1;
+    }
+
+    fn dropped(&mut self, key: Key, dropped: Dropped) {
+        panic!("{key}: {dropped:?}");
+    }
+}
+
+/// Requests on 32 streams in one write, and their answers in one read.
+fn http2(criterion: &mut Criterion) {
+    let target = Target::parse("http://127.0.0.1:8000/").expect("invariant: a URL");
+    let request = Request {
+        method: "GET".into(),
+        headers: Vec::new(),
+        body: Vec::new(),
+    };
+    let template = Template::fixed(&request, &target, false);
+    let mut http = Http2::new(&[template], 32).expect("invariant: fit for HTTP/2");
+    let mut out = Vec::new();
+    let mut state = http.open(&mut out);
+    let mut count = Count(0);
+    let mut exchange = |answers: &mut Answers, before: &[u8]| {
+        http.read(&mut state, before, &mut out, &mut count)
+            .expect("invariant: well formed");
+        out.clear();
+        for place in 0..answers.streams() {
+            let stream = http.write(&mut state, 0, &mut |_, _| {}, &mut out);
+            answers.address(place, stream);
+        }
+        let bytes = black_box(answers.first(answers.streams()));
+        http.read(&mut state, bytes, &mut out, &mut count)
+            .expect("invariant: well formed");
+        count.0
+    };
+    let first = [TABLE_SIZE_0, FIELDS].concat();
+    exchange(&mut Answers::new(1, &first), SETTINGS);
+    let mut answers = Answers::new(32, FIELDS);
+    let mut group = criterion.benchmark_group("http2");
+    group.throughput(Throughput::Elements(32));
+    group.bench_function("write_and_read_32", |bencher| {
+        bencher.iter(|| exchange(&mut answers, b""));
+    });
     group.finish();
 }
 
@@ -175,5 +234,7 @@ fn codec(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(hot_paths, schedule, request, answer, record, merge, codec);
+criterion_group!(
+    hot_paths, schedule, request, answer, http2, record, merge, codec
+);
 criterion_main!(hot_paths);

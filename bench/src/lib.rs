@@ -63,6 +63,7 @@ pub mod machine;
 pub mod measure;
 pub mod output;
 pub mod plot;
+pub mod prepared;
 pub mod results;
 pub mod rig;
 pub mod scenario;

@@ -10,6 +10,7 @@ use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use crossbeam_channel::bounded;
 use driver_core::affinity;
 use driver_core::load::{Load, Machine};
 use driver_core::plan::Plan;
+use driver_core::protocol::http2::Http2;
+use driver_core::protocol::{Answered, Dropped, Key, Protocol, Sink, Template, Text};
 use driver_core::recording::Collector;
 use proto::clock::monotonic_ns;
 use proto::document::{Defaults, Params};
@@ -74,8 +77,12 @@ unsafe impl GlobalAlloc for Counter {
 #[global_allocator]
 static ALLOCATOR: Counter = Counter;
 
+/// One test counts at a time.
+static ONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn requests_allocate_nothing() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     for params in [
         Params::default(),
         Params {
@@ -169,4 +176,80 @@ fn serve() -> std::net::SocketAddr {
         }
     });
     address
+}
+
+/// Counts answers.
+struct Answers(u64);
+
+impl Sink for Answers {
+    fn expects(&self) -> bool {
+        true
+    }
+
+    fn began(&mut self, _: Key) {}
+
+    fn answered(&mut self, _: Answered) {
+        self.0 += 1;
+    }
+
+    fn dropped(&mut self, key: Key, dropped: Dropped) {
+        panic!("{key}: {dropped:?}");
+    }
+}
+
+#[test]
+fn streams_of_http2_allocate_nothing() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let get = Template {
+        method: "GET".to_owned(),
+        is_https: true,
+        authority: Text::fixed("localhost"),
+        path: Text::fixed("/").then_hole(0),
+        headers: Vec::new(),
+        body: Text::default(),
+    };
+    let post = Template {
+        body: Text::fixed("id=").then_hole(1),
+        ..get.clone()
+    };
+    let mut http = Http2::new(&[get, post], 32).unwrap();
+    let (mut out, mut answers) = (Vec::new(), Answers(0));
+    let mut state = http.open(&mut out);
+    // SETTINGS with large windows, and one for the connection.
+    let greeting = b"\0\0\x06\x04\0\0\0\0\0\0\x04\x7f\xff\xff\xff\
+        \0\0\x04\x08\0\0\0\0\0\x7f\xff\0\0";
+    http.read(&mut state, greeting, &mut out, &mut answers)
+        .unwrap();
+    let mut bytes = Vec::new();
+    // The table is made, then it is used; fields that differ each time take the place of others.
+    let mut round = |number: u8| {
+        out.clear();
+        bytes.clear();
+        for request in 0..32 {
+            let mut fill = |_: usize, out: &mut Vec<u8>| out.extend_from_slice(b"value");
+            let key = http.write(&mut state, request % 2, &mut fill, &mut out);
+            let fields = [0x88, 0x40, 1, b'x', 3, number, number, number, 0xbe];
+            bytes.extend([0, 0, 9, 1, 4]);
+            bytes.extend(key.to_be_bytes());
+            bytes.extend(fields);
+            bytes.extend([0, 0, 2, 0, 1]);
+            bytes.extend(key.to_be_bytes());
+            bytes.extend(b"ok");
+        }
+        for piece in bytes.chunks(1000) {
+            http.read(&mut state, piece, &mut out, &mut answers)
+                .unwrap();
+        }
+    };
+    (0..10).for_each(&mut round);
+    WATCHED.store(
+        rustix::thread::gettid().as_raw_nonzero().get(),
+        Ordering::SeqCst,
+    );
+    let before = ALLOCATIONS.load(Ordering::SeqCst);
+    COUNTING.store(true, Ordering::SeqCst);
+    (10..100).for_each(&mut round);
+    COUNTING.store(false, Ordering::SeqCst);
+    assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), before);
+    assert_eq!(answers.0, 3200);
 }

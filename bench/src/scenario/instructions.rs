@@ -13,7 +13,14 @@ use crate::table::Column;
 use crate::throughput;
 
 /// The paths that `hotpath` knows.
-const PATHS: &[&str] = &["parse", "parse-new-head", "parse-unique", "record"];
+const PATHS: &[&str] = &[
+    "parse",
+    "parse-new-head",
+    "parse-unique",
+    "http2",
+    "http2-table",
+    "record",
+];
 const FEW: u64 = 1_000;
 const MANY: u64 = 11_000;
 

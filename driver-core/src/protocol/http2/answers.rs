@@ -83,13 +83,15 @@ impl State {
         Err(Malformed::Closed { kind, id })
     }
 
+    /// Takes what `bytes` hold of a DATA frame whose head has come; returns the rest of them.
     #[inline]
-    pub(super) fn begin_data<S: Sink>(
+    pub(super) fn begin_data<'a, S: Sink>(
         &mut self,
         head: Head,
+        bytes: &'a [u8],
         out: &mut Vec<u8>,
         sink: &mut S,
-    ) -> Result<(), Malformed> {
+    ) -> Result<&'a [u8], Malformed> {
         let Head { length, id, .. } = head;
         let ends = head.has(flag::END_STREAM);
         self.consumed(length, out);
@@ -107,22 +109,18 @@ impl State {
             }
             None => self.late(kind::DATA, id)?,
         }
+        let is_padded = head.has(flag::PADDED);
+        if is_padded && length == 0 {
+            return Err(Malformed::Padding);
+        }
         let data = Data {
             id,
-            is_padded: head.has(flag::PADDED),
+            is_padded,
             left: length,
             padding: 0,
             ends,
         };
-        if length > 0 {
-            self.inward.data = Some(data);
-            return Ok(());
-        }
-        if data.is_padded {
-            return Err(Malformed::Padding);
-        }
-        self.end_data(data, out, sink);
-        Ok(())
+        self.data(data, bytes, out, sink)
     }
 
     /// Counts bytes of answers, whoever they were for, and lets the peer send as many again.
@@ -139,16 +137,18 @@ impl State {
     #[inline]
     pub(super) fn data<'a, S: Sink>(
         &mut self,
+        mut data: Data,
         mut bytes: &'a [u8],
         out: &mut Vec<u8>,
         sink: &mut S,
     ) -> Result<&'a [u8], Malformed> {
-        let Some(mut data) = self.inward.data.take() else {
-            return Ok(bytes);
-        };
         if data.is_padded {
-            data.padding = u32::from(bytes[0]);
-            bytes = &bytes[1..];
+            let Some((padding, rest)) = bytes.split_first() else {
+                self.inward.data = Some(data);
+                return Ok(bytes);
+            };
+            bytes = rest;
+            data.padding = u32::from(*padding);
             data.is_padded = false;
             let left = (data.left - 1).checked_sub(data.padding);
             data.left = left.ok_or(Malformed::Padding)?;
@@ -162,17 +162,10 @@ impl State {
         data.padding -= length(padding);
         if data.left > 0 || data.padding > 0 {
             self.inward.data = Some(data);
-        } else {
-            self.end_data(data, out, sink);
-        }
-        Ok(rest)
-    }
-
-    #[inline]
-    fn end_data<S: Sink>(&mut self, data: Data, out: &mut Vec<u8>, sink: &mut S) {
-        if data.ends {
+        } else if data.ends {
             self.complete(data.id, out, sink);
         }
+        Ok(rest)
     }
 
     /// An answer has begun. It is told when the next one does or the bytes are read, since most end

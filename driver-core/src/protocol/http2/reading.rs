@@ -75,15 +75,15 @@ impl Http2 {
         sink: &mut S,
     ) -> Result<(), Malformed> {
         while !bytes.is_empty() {
-            if state.inward.data.is_some() {
-                bytes = state.data(bytes, out, sink)?;
+            if let Some(data) = state.inward.data.take() {
+                bytes = state.data(data, bytes, out, sink)?;
                 continue;
             }
             let Some(head) = state.head(&mut bytes)? else {
                 break;
             };
             if head.kind == kind::DATA {
-                state.begin_data(head, out, sink)?;
+                bytes = state.begin_data(head, bytes, out, sink)?;
                 continue;
             }
             let earlier = state.inward.payload.len();
@@ -223,6 +223,27 @@ impl State {
         let Head {
             length, kind, id, ..
         } = head;
+        let is_usual = matches!(kind, kind::DATA | kind::HEADERS)
+            && self.peer.is_heard
+            && self.inward.block_of.is_none()
+            && !self.streams.is_idle(id)
+            && length as usize <= PAYLOAD_LEN_MAX;
+        if !is_usual {
+            self.check_unusual(head)?;
+        }
+        self.inward.idle_frames += 1;
+        if self.inward.idle_frames > IDLE_FRAMES_MAX {
+            return Err(Malformed::Flood);
+        }
+        Ok(())
+    }
+
+    /// The same, for any frame.
+    #[cold]
+    fn check_unusual(&self, head: Head) -> Result<(), Malformed> {
+        let Head {
+            length, kind, id, ..
+        } = head;
         if !self.peer.is_heard && (kind != kind::SETTINGS || head.has(flag::ACK)) {
             // `HTT`, which as a length would be refused for that.
             let is_http1 = length == 0x48_54_54 && kind == b'P';
@@ -260,10 +281,6 @@ impl State {
         };
         if !is_known {
             return Err(Malformed::Stream { kind, id });
-        }
-        self.inward.idle_frames += 1;
-        if self.inward.idle_frames > IDLE_FRAMES_MAX {
-            return Err(Malformed::Flood);
         }
         Ok(())
     }

@@ -6,6 +6,8 @@
 //! The count of one time is the difference of two runs divided by the difference of their numbers,
 //! which takes the start of the process out of it.
 
+mod http2;
+
 use std::hint::black_box;
 
 use driver_core::protocol::http1::{Asked, HeadMemo, Reader};
@@ -34,9 +36,13 @@ fn main() {
             let answers: Vec<&[u8]> = answers.iter().map(Vec::as_slice).collect();
             parse(times, &answers);
         }
+        "http2" => http2::stateless(times),
+        "http2-table" => http2::with_table(times),
         "record" => record(times),
         _ => {
-            eprintln!("usage: hotpath parse|parse-new-head|parse-unique|record TIMES");
+            eprintln!(
+                "usage: hotpath parse|parse-new-head|parse-unique|http2|http2-table|record TIMES"
+            );
             std::process::exit(2);
         }
     }
