@@ -28,6 +28,7 @@ mod args;
 mod interrupts;
 mod progress;
 mod text;
+mod tls_args;
 
 pub use args::RunArgs;
 use interrupts::Interrupts;

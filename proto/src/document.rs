@@ -20,6 +20,7 @@ mod scope;
 mod sets;
 mod stages;
 mod text;
+mod tls;
 
 use std::fmt;
 
@@ -31,6 +32,7 @@ pub use place::{InvalidDocument, Place, Problem};
 pub use requests::Allowed;
 pub use scope::Given;
 pub use text::{DOCUMENT_LEN_MAX, Key, Node, Scalar, Value};
+pub use tls::TlsParams;
 
 use flows::{Compiler, Standard, TIMEOUT_NS_MAX, statuses};
 use reading::{Fields, Reader, Spot};

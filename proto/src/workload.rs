@@ -125,6 +125,12 @@ pub struct Workload {
     pub warmup_ns: u64,
     /// Whether node i of n starts i/n of a gap later, so that the nodes do not fire in lockstep.
     pub phase: bool,
+    /// Which HTTP is spoken.
+    pub http: HttpChoice,
+    /// Requests after which a connection is replaced by another; `None` for never.
+    pub requests_per_connection: Option<u32>,
+    /// How TLS is spoken, where the target has it.
+    pub tls: Tls,
     /// The request.
     pub request: Request,
     /// What the merged result must satisfy.

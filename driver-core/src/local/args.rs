@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::tls_args::TlsArgs;
 use clap::{Args, ValueHint};
 use proto::document::{Defaults, Params};
 use proto::units::{ns_to_ms, ns_to_seconds, parse_duration_ns};
@@ -26,7 +27,7 @@ const DEFAULT_DURATION_S: f64 = 10.0;
 /// incomplete, 130 interrupted.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// URL of the target: `http://host[:port]/path`
+    /// URL of the target: `http://host[:port]/path`, or one of https
     #[arg(value_hint = ValueHint::Url)]
     pub url: String,
     /// Connections [default: 64; with --gap, up to 1024 as --burst needs]
@@ -53,6 +54,9 @@ pub struct RunArgs {
     /// Requests in flight on one connection
     #[arg(short, long, value_name = "N")]
     pub pipeline: Option<u64>,
+    /// TLS, and the version of HTTP
+    #[command(flatten)]
+    pub tls: TlsArgs,
     /// CPUs to load from, such as 0,2 or 1-3 [default: all that this process may use]
     #[arg(long, env = "DLTS_CORES", value_name = "LIST")]
     pub cores: Option<String>,
@@ -122,6 +126,9 @@ impl RunArgs {
             duration_s: self.duration.map(ns_to_seconds),
             warmup_s: self.warmup.map(ns_to_seconds),
             pipeline: self.pipeline,
+            http: self.tls.http.clone(),
+            requests_per_connection: self.tls.requests_per_connection,
+            tls: Some(self.tls.params()),
             threshold: (!self.threshold.is_empty()).then(|| self.threshold.clone()),
             ..Params::default()
         };
@@ -242,6 +249,23 @@ mod tests {
             (vec!["--timeout", "1us"], "steps of a millisecond"),
         ] {
             let error = workload(&args).unwrap_err();
+            assert!(error.contains(word), "{args:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn tls_is_for_targets_that_have_it() {
+        let args = ["driver", "https://shop.example/", "-k", "--no-resume"];
+        let load = Cli::try_parse_from(args).unwrap().run.workload().unwrap();
+        assert!(load.target.is_tls && load.tls.insecure && !load.tls.resume);
+        assert_eq!(workload(&[]).unwrap().tls, proto::workload::Tls::default());
+        for (args, word) in [
+            (&["-k"][..], "write https://"),
+            (&["--http", "2"], "h2c"),
+            (&["--requests-per-connection", "0"], "1 to"),
+            (&["--cert", "a.pem"], "--key"),
+        ] {
+            let error = workload(args).unwrap_err();
             assert!(error.contains(word), "{args:?}: {error}");
         }
     }

@@ -77,6 +77,14 @@ pub enum Problem {
         /// What the system said.
         error: io::Error,
     },
+    /// A file of authorities that cannot be used.
+    #[error("cacert: {path} cannot be read: {error}")]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
     /// An output file.
     #[error("cannot write {path}: {error}")]
     File {
@@ -101,7 +109,8 @@ impl Problem {
             Self::Api(ApiError::Refused {
                 status: 400 | 403, ..
             })
-            | Self::Body { .. } => Ending::Usage,
+            | Self::Body { .. }
+            | Self::Authorities { .. } => Ending::Usage,
             _ => Ending::Error,
         }
     }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::api;
 use super::ending::Problem;
+use super::tls_options::TlsOptions;
 
 /// The two kinds of test.
 #[derive(Debug, Clone, Subcommand)]
@@ -69,6 +70,9 @@ pub struct LoadOptions {
     /// Requests in flight on one connection
     #[arg(short, long, value_name = "N")]
     pub pipeline: Option<u64>,
+    /// TLS, and the version of HTTP
+    #[command(flatten)]
+    pub tls: TlsOptions,
     /// HTTP method [default: GET, or POST with a body]
     #[arg(short = 'X', long, value_name = "METHOD")]
     pub method: Option<String>,
@@ -128,7 +132,7 @@ impl LoadOptions {
     pub fn parameters(&self) -> Result<Value, Problem> {
         let body = self.body()?;
         let posts = body.as_ref().map(|_| "POST".to_owned());
-        let named: [(&str, Option<Value>); 16] = [
+        let named: [(&str, Option<Value>); 19] = [
             ("target", self.target.clone().map(Value::from)),
             ("requests", self.requests.map(Value::from)),
             ("connections", self.connections.map(Value::from)),
@@ -140,6 +144,12 @@ impl LoadOptions {
             ("stages", self.stages.clone().map(Value::from)),
             ("burst", self.burst.map(Value::from)),
             ("pipeline", self.pipeline.map(Value::from)),
+            ("http", self.tls.http.clone().map(Value::from)),
+            (
+                "requests_per_connection",
+                self.tls.requests_per_connection.map(Value::from),
+            ),
+            ("tls", self.tls.parameters()?),
             ("method", self.method.clone().or(posts).map(Value::from)),
             ("headers", given(&self.headers)),
             ("body", body.map(Value::from)),
@@ -217,6 +227,18 @@ mod tests {
             "1@1s",
             "-p",
             "2",
+            "--http",
+            "1.1",
+            "--requests-per-connection",
+            "1",
+            "-k",
+            "--server-name",
+            "shop.example",
+            "--cert",
+            "cert.pem",
+            "--key",
+            "key.pem",
+            "--no-resume",
             "-H",
             "A: 1",
             "-H",
@@ -244,5 +266,8 @@ mod tests {
         let params = Params::from_values(values).unwrap();
         assert_eq!(params.headers.unwrap().len(), 2);
         assert_eq!(params.requests, Some(20));
+        let tls = params.tls.unwrap();
+        assert_eq!((tls.insecure, tls.resume), (Some(true), Some(false)));
+        assert_eq!(tls.key.as_deref(), Some("key.pem"));
     }
 }

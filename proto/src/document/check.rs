@@ -8,10 +8,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderName, HeaderValue, Method};
 
+use super::tls::{self, TlsParams};
 use super::{InvalidParam, Params};
 use crate::units;
 use crate::workload::{
-    Arrival, Limit, RateSpec, Request, Stage, Target, TestType, Threshold, Workload,
+    Arrival, HttpChoice, Limit, RateSpec, Request, Stage, Target, TestType, Threshold, Tls,
+    Workload,
 };
 
 /// Most requests of one driver in one test.
@@ -86,9 +88,16 @@ impl Workload {
     ) -> Checked<Self> {
         let arrival = arrival(test_type, gap_s, params, defaults)?;
         let url = params.target.as_deref().unwrap_or(&defaults.target);
+        let target = Target::parse(url).map_err(|e| InvalidParam::new("target", e))?;
         let workload = Self {
             test_type,
-            target: Target::parse(url).map_err(|e| InvalidParam::new("target", e))?,
+            http: tls::http(params.http.as_deref(), &target)?,
+            requests_per_connection: params
+                .requests_per_connection
+                .map(|n| count("requests_per_connection", n, 1..=u32::MAX))
+                .transpose()?,
+            tls: TlsParams::checked(params.tls.as_ref(), &target)?,
+            target,
             connections: connections(&arrival, params)?,
             pipeline: count("pipeline", params.pipeline.unwrap_or(1), 1..=PIPELINE_MAX)?,
             limit: limit(&arrival, params, defaults)?,
@@ -136,6 +145,9 @@ impl Workload {
             duration_s: self.limit.duration_ns.map(units::ns_to_seconds),
             warmup_s: (self.warmup_ns > 0).then(|| units::ns_to_seconds(self.warmup_ns)),
             pipeline: Some(u64::from(self.pipeline)),
+            http: (self.http != HttpChoice::Auto).then(|| self.http.name().to_owned()),
+            requests_per_connection: self.requests_per_connection.map(u64::from),
+            tls: (self.tls != Tls::default()).then(|| TlsParams::from(&self.tls)),
             phase: self.phase.then_some(true),
             threshold: some_unless_empty(thresholds),
         }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use super::tls::TlsParams;
 use crate::lenient::{self, Number, Text, Truth, Whole};
 use crate::workload::{RateSpec, Stage};
 
@@ -106,6 +107,21 @@ pub struct Params {
         deserialize_with = "lenient::option::<_, Whole, _>"
     )]
     pub pipeline: Option<u64>,
+    /// Which HTTP is spoken: `auto`, `1.1`, `2` or `h2c`.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Text, _>"
+    )]
+    pub http: Option<String>,
+    /// Requests after which a connection is replaced by another.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Whole, _>"
+    )]
+    pub requests_per_connection: Option<u64>,
+    /// How TLS is spoken: an object, or its fields as `tls.ca` and the like.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsParams>,
     /// Whether node i of n starts i/n of a gap later.
     #[serde(
         skip_serializing_if = "Option::is_none",
@@ -122,7 +138,7 @@ pub struct Params {
 
 impl Params {
     /// Every field's name, in the order of the documentation.
-    pub const NAMES: [&'static str; 18] = [
+    pub const NAMES: [&'static str; 21] = [
         "target",
         "requests",
         "connections",
@@ -139,6 +155,9 @@ impl Params {
         "duration_s",
         "warmup_s",
         "pipeline",
+        "http",
+        "requests_per_connection",
+        "tls",
         "phase",
         "threshold",
     ];
@@ -150,7 +169,7 @@ impl Params {
     /// [`InvalidParam`] naming the first value that is unknown or of the wrong type.
     pub fn from_values(values: Map<String, Value>) -> Result<Self, InvalidParam> {
         let mut all = Map::new();
-        for (name, value) in values {
+        for (name, value) in nested(values)? {
             let field = if name == "ramp" {
                 "rate"
             } else {
@@ -175,6 +194,28 @@ impl Params {
         }
         serde_json::from_value(Value::Object(all)).map_err(|e| InvalidParam::new("parameters", e))
     }
+}
+
+/// Moves fields that are named as `tls.ca` into an object of that name.
+fn nested(values: Map<String, Value>) -> Result<Map<String, Value>, InvalidParam> {
+    let (flat, dotted): (Map<_, _>, Map<_, _>) = values
+        .into_iter()
+        .partition(|(name, _)| !name.starts_with("tls."));
+    let mut all = flat;
+    for (name, value) in dotted {
+        let tls = all
+            .entry("tls")
+            .or_insert_with(|| Value::Object(Map::new()));
+        let field = name.trim_start_matches("tls.").to_owned();
+        let taken = tls.as_object_mut().map(|tls| tls.insert(field, value));
+        if taken != Some(None) {
+            return Err(InvalidParam::new(&name, "given twice, here and in tls"));
+        }
+    }
+    if let Some(tls) = all.get("tls").and_then(Value::as_object) {
+        TlsParams::check_names(tls)?;
+    }
+    Ok(all)
 }
 
 /// Header fields as an object on the wire; repeated names as a list of lines.

@@ -54,6 +54,31 @@ pub enum HttpChoice {
     ClearTwo,
 }
 
+impl HttpChoice {
+    /// As people and messages write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::One => "1.1",
+            Self::Two => "2",
+            Self::ClearTwo => "h2c",
+        }
+    }
+
+    /// From what people write.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "auto" => Some(Self::Auto),
+            "1.1" | "1" => Some(Self::One),
+            "2" => Some(Self::Two),
+            "h2c" => Some(Self::ClearTwo),
+            _ => None,
+        }
+    }
+}
+
 /// How the certificates of a target are judged.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trust {

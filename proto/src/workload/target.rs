@@ -9,9 +9,11 @@ use http::uri::Scheme;
 /// Longest URL that is taken, in bytes.
 const URL_LEN_MAX: usize = 8192;
 
-/// A parsed `http://host[:port]/path?query`.
+/// A parsed `http://host[:port]/path?query`, or one of `https`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Target {
+    /// Whether it is `https`.
+    pub is_tls: bool,
     /// Host name or address, without the brackets of IPv6.
     pub host: String,
     /// TCP port.
@@ -26,8 +28,7 @@ impl Target {
     /// Parses a URL.
     ///
     /// # Errors
-    /// Says in words what is wrong: not a URL, `https` (not built yet), no host, user information,
-    /// port 0.
+    /// Says in words what is wrong: not a URL, no host, user information, port 0.
     pub fn parse(url: &str) -> Result<Self, String> {
         if url.len() > URL_LEN_MAX {
             return Err(format!(
@@ -38,13 +39,15 @@ impl Target {
         let uri: Uri = url
             .parse()
             .map_err(|e| format!("{url:?} is no URL ({e}); {SHAPE}"))?;
-        match uri.scheme() {
-            Some(scheme) if *scheme == Scheme::HTTP => {}
-            Some(scheme) if *scheme == Scheme::HTTPS => {
-                return Err(format!("{url:?}: https is not built yet; {SHAPE}"));
+        let is_tls = match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTP => false,
+            Some(scheme) if *scheme == Scheme::HTTPS => true,
+            _ => {
+                return Err(format!(
+                    "{url:?} does not start with http:// or https://; {SHAPE}"
+                ));
             }
-            _ => return Err(format!("{url:?} does not start with http://; {SHAPE}")),
-        }
+        };
         let authority = uri
             .authority()
             .ok_or_else(|| format!("{url:?} names no host; {SHAPE}"))?;
@@ -54,7 +57,9 @@ impl Target {
             ));
         }
         let port_text = authority.as_str().rsplit_once(':').map(|(_, port)| port);
-        let port = authority.port_u16().unwrap_or(80);
+        let port = authority
+            .port_u16()
+            .unwrap_or(if is_tls { 443 } else { 80 });
         let unread =
             port_text.is_some_and(|text| !text.ends_with(']') && authority.port_u16().is_none());
         if port == 0 || unread {
@@ -71,11 +76,17 @@ impl Target {
             .trim_start_matches('[')
             .trim_end_matches(']')
             .to_owned();
+        // A port that is understood is left out, as browsers do: names of servers have none.
+        let authority = match authority.as_str().strip_suffix(":443") {
+            Some(bare) if is_tls => bare,
+            _ => authority.as_str(),
+        };
         Ok(Self {
+            is_tls,
             host,
             port,
             path,
-            authority: authority.as_str().to_owned(),
+            authority: authority.to_owned(),
         })
     }
 
@@ -86,7 +97,7 @@ impl Target {
     }
 }
 
-const SHAPE: &str = "a target is written http://host[:port]/path";
+const SHAPE: &str = "a target is written http://host[:port]/path or https://host[:port]/path";
 
 /// Whether a host, by its name or address, is loopback.
 #[must_use]
@@ -99,7 +110,8 @@ pub fn is_loopback(host: &str) -> bool {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.path)
+        let scheme = if self.is_tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority, self.path)
     }
 }
 
@@ -124,9 +136,30 @@ mod tests {
     }
 
     #[test]
+    fn https_has_a_port_of_its_own_that_hosts_do_not_show() {
+        for (url, port, authority) in [
+            ("https://shop.example/a?b=1", 443, "shop.example"),
+            ("https://shop.example:443/a?b=1", 443, "shop.example"),
+            ("https://[::1]:443/a?b=1", 443, "[::1]"),
+            ("https://shop.example:8443/a?b=1", 8443, "shop.example:8443"),
+            ("https://shop.example:80/a?b=1", 80, "shop.example:80"),
+        ] {
+            let target = Target::parse(url).unwrap();
+            assert!(target.is_tls);
+            assert_eq!((target.port, target.authority.as_str()), (port, authority));
+            assert_eq!(target.to_string(), format!("https://{authority}/a?b=1"));
+            assert_eq!(Target::parse(&target.to_string()), Ok(target));
+        }
+        let clear = Target::parse("http://shop.example:443/").unwrap();
+        assert_eq!(
+            (clear.is_tls, clear.authority.as_str()),
+            (false, "shop.example:443")
+        );
+    }
+
+    #[test]
     fn other_targets_are_refused_in_words() {
         for (url, word) in [
-            ("https://localhost/", "not built yet"),
             ("ftp://localhost/", "http://"),
             ("localhost:8000", "http://"),
             ("/path", "http://"),

@@ -4,7 +4,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
-use proto::document::Params;
+use proto::document::{Params, TlsParams};
 use proto::histogram::{self, Latencies};
 use proto::measure::{
     ClockOffset, Connections, Counters, ErrorCounters, Health, LatencyFigures, Outcome, ReasonKind,
@@ -103,6 +103,9 @@ fn params() -> impl Strategy<Value = Params> {
         option::of(count()),
         option::of(any::<bool>()),
         option::of(vec(text(), 0..3)),
+        option::of(text()),
+        option::of(count()),
+        option::of(tls_params()),
     );
     (load, request, limits, rest).prop_map(|(load, request, limits, rest)| Params {
         target: load.0,
@@ -122,6 +125,22 @@ fn params() -> impl Strategy<Value = Params> {
         pipeline: rest.0,
         phase: rest.1,
         threshold: rest.2,
+        http: rest.3,
+        requests_per_connection: rest.4,
+        tls: rest.5,
+    })
+}
+
+fn tls_params() -> impl Strategy<Value = TlsParams> {
+    let names = (option::of(text()), option::of(text()), option::of(text()));
+    let truths = (option::of(any::<bool>()), option::of(any::<bool>()));
+    (names, truths, option::of(text())).prop_map(|(names, truths, key)| TlsParams {
+        ca: names.0,
+        insecure: truths.0,
+        server_name: names.1,
+        resume: truths.1,
+        cert: names.2,
+        key,
     })
 }
 

@@ -98,7 +98,19 @@ fn what_is_out_of_range_is_named_with_its_range() {
         (json!({"deadline_ms": -5}), "deadline_ms", "-5"),
         (json!({"duration_s": 1e9}), "duration_s", "604800"),
         (json!({"warmup_s": -1}), "warmup_s", "3600"),
-        (json!({"target": "https://x/"}), "target", "https"),
+        (json!({"target": "ftp://x/"}), "target", "https"),
+        (json!({"http": "3"}), "http", "auto, 1.1, 2, h2c"),
+        (json!({"http": 2}), "http", "https://, or h2c"),
+        (
+            json!({"http": "h2c", "target": "https://x/"}),
+            "http",
+            "http://, or 2",
+        ),
+        (
+            json!({"requests_per_connection": 0}),
+            "requests_per_connection",
+            "1 to 4294967295",
+        ),
         (json!({"method": "GET / HTTP/1.1\r\nX:"}), "method", "GET"),
         (json!({"method": "CONNECT"}), "method", "CONNECT"),
         (
@@ -144,4 +156,61 @@ fn what_is_out_of_range_is_named_with_its_range() {
         let error = check(TestType::Tsunami, gap_s, json!({})).unwrap_err();
         assert_eq!(error.name, "seconds", "{gap_s}");
     }
+}
+
+#[test]
+fn tls_is_asked_for_in_an_object_or_by_names_with_a_dot() {
+    let tls = |mut values: Value| {
+        values["target"] = json!("https://shop.example/");
+        avalanche(values)
+    };
+    let object = tls(json!({"tls": {"insecure": "yes", "resume": false, "server_name": "a"}}));
+    let dotted = tls(json!({"tls.insecure": true, "tls.resume": "no", "tls.server_name": "a"}));
+    let (object, dotted) = (object.unwrap(), dotted.unwrap());
+    assert_eq!(object, dotted);
+    assert!(object.tls.insecure && !object.tls.resume);
+    let params = serde_json::to_value(object.to_params()).unwrap();
+    assert_eq!(
+        params["tls"],
+        json!({"insecure": true, "resume": false, "server_name": "a"})
+    );
+    assert_eq!(avalanche(params).unwrap(), object);
+    for (values, name, word) in [
+        (
+            json!({"tls": {"cafile": "x"}}),
+            "tls.cafile",
+            "known: tls.ca",
+        ),
+        (
+            json!({"tls": {"ca": "x"}, "tls.ca": "y"}),
+            "tls.ca",
+            "twice",
+        ),
+        (json!({"tls": "x", "tls.ca": "y"}), "tls.ca", "twice"),
+        (
+            json!({"tls": {"ca": "x", "insecure": true}}),
+            "tls.insecure",
+            "one",
+        ),
+        (json!({"tls": {"cert": "x"}}), "tls.cert", "tls.key"),
+        (json!({"tls": {"key": "x"}}), "tls.key", "tls.cert"),
+        (
+            json!({"tls": {"cert": "x", "key": "-----BEGIN PRIVATE KEY-----"}}),
+            "tls.key",
+            "do not travel",
+        ),
+        (
+            json!({"tls": {"ca": "x".repeat(5000)}}),
+            "tls.ca",
+            "1 to 4096",
+        ),
+        (json!({"tls": {"ca": ""}}), "tls.ca", "1 to 4096"),
+    ] {
+        let error = tls(values.clone()).unwrap_err();
+        assert_eq!(error.name, name, "{values}");
+        assert!(error.problem.contains(word), "{values}: {error}");
+    }
+    let without = avalanche(json!({"tls.insecure": true})).unwrap_err();
+    assert!(without.problem.contains("write https://"), "{without}");
+    assert_eq!(avalanche(json!({"tls": {}})).unwrap().tls, Tls::default());
 }
