@@ -91,17 +91,32 @@ pub struct Common {
 /// Requests as a core sends them.
 #[derive(Debug, Clone)]
 pub struct Payload {
-    /// As many requests as one send carries, one after another; shared by all connections.
-    pub bytes: Arc<[u8]>,
-    /// Length of one request, in bytes.
-    pub request_len: usize,
+    /// As many requests as one send carries, one after another, where all connections share them;
+    /// else nothing.
+    bytes: Arc<[u8]>,
+    request_len: usize,
+    copies: u32,
 }
 
 impl Payload {
-    /// Requests that one send can carry.
+    /// Connections send slices of `copies` times this request.
     #[must_use]
-    pub fn copies(&self) -> u32 {
-        u32::try_from(self.bytes.len() / self.request_len.max(1)).unwrap_or(u32::MAX)
+    pub fn shared(request: &[u8], copies: usize) -> Self {
+        Self {
+            bytes: request.repeat(copies).into(),
+            request_len: request.len(),
+            copies: u32::try_from(copies).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Each connection sends bytes of its own, of about `request_len` a request.
+    #[must_use]
+    pub fn own(request_len: usize) -> Self {
+        Self {
+            bytes: Arc::from([]),
+            request_len,
+            copies: u32::MAX,
+        }
     }
 }
 
@@ -132,7 +147,7 @@ impl<P: Protocol, T: Transport> CoreLoop<P, T> {
         let count = share.connections;
         let buffer_len = (BUFFERS_LEN / count.max(1)).clamp(*BUFFER_LEN.start(), *BUFFER_LEN.end());
         let endpoints = common.route.endpoints;
-        let (request_len, copies) = (payload.request_len, payload.copies());
+        let (request_len, copies) = (payload.request_len, payload.copies);
         let limits = Limits::new(&common.plan, request_len, copies, endpoints.len());
         let ring = Ring::new(common.setup, count, buffer_len, payload.bytes, &endpoints)?;
         let mut sockets = Sockets::new(ring, count, endpoints, common.route.sources);

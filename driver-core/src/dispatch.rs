@@ -238,7 +238,10 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
         }
         let answers = self.connections.iter().map(|connection| connection.answers);
         let answers = answers.collect();
-        self.books.handover().finish(now_ns, cpu_ns, answers);
+        let handshakes = self.transport.handshakes();
+        self.books
+            .handover()
+            .finish(now_ns, cpu_ns, answers, handshakes);
     }
 }
 
@@ -278,7 +281,7 @@ impl Limits {
             duration_ns: workload.limit.duration_ns,
             planned: plan.planned().is_some(),
             preflight: true,
-            requests_per_connection: u64::MAX,
+            requests_per_connection: workload.requests_per_connection.map_or(u64::MAX, u64::from),
             request_len,
             copies,
             endpoints: endpoints.max(1),

@@ -7,11 +7,14 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 use glommio::LocalExecutor;
 
-use crate::core_loop::{Bells, Common};
+use socket2::SockAddr;
+
+use crate::core_loop::{Bells, Common, Route};
 use crate::dispatch::Shared;
 use crate::plan::Plan;
 use crate::recording::CoreInterval;
 use crate::ring::{Features, Setup};
+use crate::transport::tls::Facts;
 
 mod core_thread;
 mod credentials;
@@ -23,6 +26,7 @@ mod follow;
 mod limits;
 mod probe;
 mod route;
+mod speech;
 mod stack;
 
 use core_thread::{CoreThread, FirstWord};
@@ -35,10 +39,14 @@ pub use follow::{FollowOptions, Follower, LOOK_EVERY, follow};
 pub use limits::raise_descriptor_limit;
 pub use probe::probe_machine;
 pub use route::Addresses;
+use speech::Speech;
+pub use speech::SpeechError;
 use stack::Stack;
 
 /// How long the cores may take to try all their connections.
 const PREPARE_MAX: Duration = Duration::from_secs(60);
+/// How long the first handshake may take.
+const FIRST_HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// What of a machine loads use, one after another.
 #[derive(Debug)]
@@ -79,6 +87,7 @@ pub struct Load {
     /// Connections that are open.
     open: usize,
     features: Option<Features>,
+    facts: Option<Facts>,
 }
 
 /// Where a load is, as the control side sees it.
@@ -126,6 +135,8 @@ impl Load {
         let (route, addresses) = route::find(&plan.workload().target, directions)?;
         let count = plan.cores(executors.count());
         limits::check(plan, count, &route)?;
+        let speech = speech_of(plan, &route)?;
+        let stack = Stack::new(plan, &speech)?;
         let requests = plan.workload().limit.requests.unwrap_or(0);
         let bells = Bells::new(count).map_err(|error| PrepareError::System(error.to_string()))?;
         let common = Common {
@@ -136,7 +147,6 @@ impl Load {
             bells: Arc::new(bells),
             intervals: intervals.clone(),
         };
-        let stack = Stack::new(plan);
         let (say, words) = bounded(count);
         let (end, ended) = bounded(0);
         let mut load = Self {
@@ -149,6 +159,7 @@ impl Load {
             addresses,
             open: 0,
             features: None,
+            facts: speech.facts,
         };
         hold(load.stopper());
         let mut begun = Ok(());
@@ -231,6 +242,12 @@ impl Load {
         self.features
     }
 
+    /// What the first handshake came to, where the target speaks TLS.
+    #[must_use]
+    pub fn tls_facts(&self) -> Option<&Facts> {
+        self.facts.as_ref()
+    }
+
     /// CPUs in use.
     #[must_use]
     pub fn cores(&self) -> usize {
@@ -293,6 +310,16 @@ impl Load {
     fn wait(&self) {
         while self.ended.recv().is_ok() {}
     }
+}
+
+/// How the target of a plan is spoken to; over TLS a first handshake tells.
+fn speech_of(plan: &Plan, route: &Route) -> Result<Speech, PrepareError> {
+    let workload = plan.workload();
+    let tls = workload.target.is_tls.then_some(&workload.tls);
+    let address = route.endpoints.iter().find_map(SockAddr::as_socket);
+    let within = Duration::from_nanos(workload.timeout_ns).min(FIRST_HANDSHAKE_MAX);
+    let host = &workload.target.host;
+    Ok(Speech::settle(tls, workload.http, host, address, within)?)
 }
 
 /// Stops a load from another thread.

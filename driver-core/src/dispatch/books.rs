@@ -76,7 +76,7 @@ impl Books {
 
     /// Requests that wait are handed to the network.
     #[inline]
-    pub(super) fn send(&mut self, flight: &Flight, bytes: u64) {
+    pub(super) fn send(&mut self, flight: &Flight) {
         let count = u64::from(flight.count);
         if !flight.measured {
             self.warming += count;
@@ -89,8 +89,15 @@ impl Books {
         self.last_send_ns = flight.sent_ns;
         self.handover.note_send(flight.sent_ns);
         let recorder = &mut self.handover.recorder;
-        recorder.counts.bytes_sent += bytes;
         recorder.sent(flight.intended_ns, flight.sent_ns, flight.count);
+    }
+
+    /// Bytes that are handed to the network, of requests and of what goes with them.
+    #[inline]
+    pub(super) fn write(&mut self, bytes: u64, measured: bool) {
+        if measured {
+            self.handover.recorder.counts.bytes_sent += bytes;
+        }
     }
 
     /// Requests that wait are past their deadline.
@@ -270,6 +277,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::transport::Handshakes;
 
     fn flight(count: u32) -> Flight {
         Flight {
@@ -298,7 +306,7 @@ mod tests {
                 match step {
                     0 | 1 => {
                         books.offer(u64::from(waiting));
-                        books.send(&flight(waiting), 10);
+                        books.send(&flight(waiting));
                     }
                     2 => books.shed(u64::from(waiting)),
                     3 => books.refuse(u64::from(waiting)),
@@ -310,7 +318,9 @@ mod tests {
             books.lose(&flight(u32::try_from(books.in_flight).unwrap()), Loss::Aborted, 9);
             books.give_up();
             prop_assert_eq!(books.flying(), 0);
-            books.handover().finish(10, 0, Vec::new());
+            books
+                .handover()
+                .finish(10, 0, Vec::new(), Handshakes::default());
             let counters = intervals.recv().unwrap().recorder().counters();
             prop_assert_eq!(counters.check(), Ok(()), "{:#?}", counters);
             prop_assert_eq!(counters.planned, plan);

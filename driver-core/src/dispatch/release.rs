@@ -275,9 +275,10 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
             measured: self.progress.measured(),
         };
         let connection = &mut self.connections[slot as usize];
-        self.books
-            .send(&flight, u64::from(count) * self.limits.request_len as u64);
+        self.books.send(&flight);
         if Self::IS_SHARED {
+            let bytes = u64::from(count) * self.limits.request_len as u64;
+            self.books.write(bytes, flight.measured);
             connection.assign(flight);
         } else {
             self.write(slot, flight);
@@ -373,6 +374,8 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
         let unanswered = connection.flights.count() as usize * self.limits.request_len;
         let notify = unanswered.max(self.bytes.len()) > SILENT_SEND_MAX || net.notifies_always();
         connection.sending = notify;
+        self.books
+            .write(self.bytes.len() as u64, self.progress.measured());
         net.send(slot, &self.bytes, notify);
     }
 

@@ -6,7 +6,9 @@ use thiserror::Error;
 
 use super::credentials::CredentialError;
 use super::first_handshake::FirstHandshakeError;
+use super::speech::SpeechError;
 use crate::core_loop::CoreError;
+use crate::protocol::http2::Unfit;
 
 /// Why a load cannot be started. Each says what to do about it.
 #[derive(Debug, Error)]
@@ -72,6 +74,12 @@ pub enum PrepareError {
         /// Why not.
         source: FirstHandshakeError,
     },
+    /// How the target is to be spoken to cannot be settled.
+    #[error(transparent)]
+    Speech(#[from] SpeechError),
+    /// The request cannot be sent in the HTTP that was settled.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// A core's ring.
     #[error("core {core}: {source}")]
     Core {

@@ -2,43 +2,77 @@
 
 use std::sync::Arc;
 
+use proto::clock::Anchor;
+
+use super::speech::Speech;
 use crate::core_loop::{Common, CoreError, CoreLoop, Payload};
 use crate::dispatch::Readiness;
 use crate::plan::{Plan, Share};
-use crate::protocol::Template;
 use crate::protocol::http1::Http1;
+use crate::protocol::http2::{Http2, Unfit};
+use crate::protocol::{Protocol, Template};
 use crate::ring::Features;
+use crate::transport::Transport;
 use crate::transport::plain::Plain;
+use crate::transport::tls::{Setup, Tls};
 
 /// Bytes of pipelined requests that are rendered one after another, unless one is longer.
 const PAYLOAD_LEN_MAX: usize = 1 << 20;
 
 /// What a load speaks. Each core builds its own from it.
 #[derive(Debug, Clone)]
-pub(super) enum Stack {
-    /// HTTP/1.1 without TLS: all connections send slices of one payload.
-    Plain {
-        requests: Arc<[Template]>,
-        payload: Payload,
+pub(super) struct Stack {
+    requests: Arc<[Template]>,
+    /// What all connections send slices of, where they do; else only the length of a request.
+    payload: Payload,
+    http: Http,
+    tls: Option<Arc<Setup>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Http {
+    One,
+    /// With so many streams in flight on a connection.
+    Two {
+        streams_max: u32,
     },
 }
 
 impl Stack {
-    /// That of a plan.
-    pub(super) fn new(plan: &Plan) -> Self {
+    /// That of a plan whose target is spoken to like that.
+    ///
+    /// # Errors
+    /// [`Unfit`] when a request cannot be sent over HTTP/2.
+    pub(super) fn new(plan: &Plan, speech: &Speech) -> Result<Self, Unfit> {
         let workload = plan.workload();
-        let request = Template::fixed(&workload.request, &workload.target, false);
+        let is_https = speech.tls.is_some();
+        let request = Template::fixed(&workload.request, &workload.target, is_https);
         let requests: Arc<[Template]> = [request].into();
+        let depth = workload.pipeline.max(1);
         let http1 = Http1::new(&requests);
         let one = http1
             .as_fixed(0)
             .expect("invariant: nothing in it is to be filled in");
-        let fitting = (PAYLOAD_LEN_MAX / one.len()).clamp(1, workload.pipeline.max(1) as usize);
-        let payload = Payload {
-            bytes: one.repeat(fitting).into(),
-            request_len: one.len(),
+        let http = if speech.is_http2 {
+            // Whether it can be compiled; each core does it for itself.
+            Http2::new(&requests, depth)?;
+            Http::Two { streams_max: depth }
+        } else {
+            Http::One
         };
-        Self::Plain { requests, payload }
+        let payload = if speech.is_http2 || is_https {
+            Payload::own(one.len())
+        } else {
+            let fitting = (PAYLOAD_LEN_MAX / one.len()).clamp(1, depth as usize);
+            Payload::shared(one, fitting)
+        };
+        let tls = speech.tls.clone();
+        Ok(Self {
+            requests,
+            payload,
+            http,
+            tls,
+        })
     }
 
     /// Runs one core's share to its end.
@@ -48,13 +82,37 @@ impl Stack {
         share: Share,
         ready: impl FnOnce(Readiness, Features),
     ) -> Result<(), CoreError> {
-        match self {
-            Self::Plain { requests, payload } => {
-                let stack = (Http1::new(&requests), Plain);
-                CoreLoop::new(common, &share, payload, stack)?
-                    .run(ready)
-                    .await
+        let http1 = || Http1::new(&self.requests);
+        let http2 = |streams_max| {
+            let http2 = Http2::new(&self.requests, streams_max);
+            http2.expect("invariant: it was compiled before")
+        };
+        let tls = |setup| Tls::new(setup, Anchor::now());
+        let payload = self.payload.clone();
+        match (self.http, &self.tls) {
+            (Http::One, None) => run((http1(), Plain), common, share, payload, ready).await,
+            (Http::One, Some(setup)) => {
+                run((http1(), tls(setup)), common, share, payload, ready).await
+            }
+            (Http::Two { streams_max }, None) => {
+                run((http2(streams_max), Plain), common, share, payload, ready).await
+            }
+            (Http::Two { streams_max }, Some(setup)) => {
+                let stack = (http2(streams_max), tls(setup));
+                run(stack, common, share, payload, ready).await
             }
         }
     }
+}
+
+async fn run<P: Protocol, T: Transport>(
+    stack: (P, T),
+    common: Common,
+    share: Share,
+    payload: Payload,
+    ready: impl FnOnce(Readiness, Features),
+) -> Result<(), CoreError> {
+    CoreLoop::new(common, &share, payload, stack)?
+        .run(ready)
+        .await
 }

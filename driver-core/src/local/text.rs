@@ -8,6 +8,7 @@ use proto::units::format_ns;
 use proto::workload::{Arrival, Workload};
 
 use crate::load::{Addresses, Load};
+use crate::transport::tls::Facts;
 
 /// One line on what is about to run, and on what.
 pub(super) fn banner(workload: &Workload, load: &Load, cpus: &[usize]) -> String {
@@ -25,8 +26,9 @@ pub(super) fn banner(workload: &Workload, load: &Load, cpus: &[usize]) -> String
     let ring = load
         .ring_features()
         .map_or_else(|| "none".to_owned(), |f| f.to_string());
+    let tls = load.tls_facts().map(tls).unwrap_or_default();
     format!(
-        "{} {}: {shape}, {} connections, CPU {}, io_uring {ring}{}",
+        "{} {}: {shape}, {} connections, CPU {}, io_uring {ring}{}{tls}",
         workload.request.method,
         workload.target,
         load.connections_open(),
@@ -53,6 +55,22 @@ fn addresses(addresses: &Addresses) -> String {
         );
     }
     text
+}
+
+/// What the first handshake came to, and whose certificate the target has.
+fn tls(facts: &Facts) -> String {
+    let parts = [
+        Some(facts.version.clone()),
+        Some(facts.cipher.clone()),
+        facts.group.clone(),
+        Some(facts.alpn.clone().unwrap_or_else(|| "no ALPN".to_owned())),
+        facts
+            .certificate
+            .as_ref()
+            .map(|certificate| certificate.subject.clone()),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    format!("\n  {}", parts.join(", "))
 }
 
 /// The whole result in a screen of text.

@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 use proto::units::NS_PER_S;
 
 use crate::recording::{CoreHealth, CoreInterval, Recorder};
+use crate::transport::Handshakes;
 
 /// Empty recorders in waiting. With the one in use, so many are in circulation a core.
 const SPARES: usize = 3;
@@ -110,12 +111,20 @@ impl Handover {
         }
     }
 
-    /// The load has ended: hands over what is left, with the answers of each connection.
-    pub(crate) fn finish(&mut self, now_ns: u64, cpu_ns: u64, answers: Vec<u64>) {
+    /// The load has ended: hands over what is left, with the answers of each connection
+    /// and the handshakes of all.
+    pub(crate) fn finish(
+        &mut self,
+        now_ns: u64,
+        cpu_ns: u64,
+        answers: Vec<u64>,
+        handshakes: Handshakes,
+    ) {
         let passed = now_ns.saturating_sub(self.origin_ns.unwrap_or(now_ns));
         let mut interval = self.close(passed, cpu_ns, Box::new(Recorder::new()));
         interval.last = true;
         interval.answers = answers;
+        interval.handshakes = handshakes;
         self.pending.push_back(interval);
         for interval in self.pending.drain(..) {
             // Whoever does not take the last interval for so long is not there any more.

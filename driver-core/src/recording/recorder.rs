@@ -8,6 +8,8 @@ use hdrhistogram::Histogram;
 use proto::histogram::{HIGHEST_NS, LOWEST_NS, Latencies, OnDemand};
 use proto::measure::{Counters, ErrorCounters, Reasons};
 
+use crate::transport::Handshakes;
+
 /// Status codes have three digits.
 const STATUSES: usize = 1000;
 
@@ -333,6 +335,8 @@ pub struct CoreInterval {
     pub last: bool,
     /// Answers on each connection over the whole run; only in the last interval.
     pub answers: Vec<u64>,
+    /// Handshakes that succeeded over the whole run; only in the last interval.
+    pub handshakes: Handshakes,
     recorder: Option<Box<Recorder>>,
     home: Sender<Box<Recorder>>,
 }
@@ -370,6 +374,7 @@ impl CoreInterval {
             health: CoreHealth::default(),
             last: false,
             answers: Vec::new(),
+            handshakes: Handshakes::default(),
             recorder: Some(recorder),
             home,
         }

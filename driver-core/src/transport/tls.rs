@@ -143,7 +143,8 @@ impl Tls {
             return Err(Broken::Over);
         };
         let mut got = session.take(bytes, &mut self.spare);
-        let shaken = session.shake(&mut got, out);
+        // In TLS 1.2 a target may speak first, in the record behind its Finished.
+        let shaken = session.shake(&mut got, out, each);
         let peer = self.setup.peer(state.endpoint);
         let done = shaken.map_err(|error| Broken::in_handshake(error, &peer, &got))?;
         let Some(used) = done else {
@@ -196,7 +197,7 @@ impl Transport for Tls {
         let connection = UnbufferedClientConnection::new(Arc::clone(&self.config), name);
         let connection = connection.map_err(|error| Broken::Internal(error.to_string()))?;
         let mut session = Session::new(connection);
-        let hello = session.shake(&mut Vec::new(), out);
+        let hello = session.shake(&mut Vec::new(), out, &mut |_| true);
         hello.map_err(|error| Broken::Internal(error.to_string()))?;
         Ok(State {
             endpoint,

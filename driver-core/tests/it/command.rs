@@ -109,7 +109,7 @@ fn a_breached_threshold_is_exit_code_3() {
 #[test]
 fn usage_is_exit_code_2_and_a_missing_target_1() {
     for (args, expected, word) in [
-        (vec!["https://127.0.0.1/"], 2, "https"),
+        (vec!["ftp://127.0.0.1/"], 2, "https"),
         (vec!["http://127.0.0.1:1/", "-c", "0"], 2, "1 to 50000"),
         (vec!["http://127.0.0.1:1/", "--threshold", "p99"], 2, "p99"),
         (

@@ -117,11 +117,7 @@ fn a_stall_of_the_core_shows_in_response_time_and_release_lag() {
     let share = plan.share(0, 1);
     let request = Template::fixed(&plan.workload().request, &plan.workload().target, false);
     let http1 = Http1::new(&[request]);
-    let payload = http1.as_fixed(0).unwrap().to_vec();
-    let payload = Payload {
-        request_len: payload.len(),
-        bytes: payload.into(),
-    };
+    let payload = Payload::shared(http1.as_fixed(0).unwrap(), 1);
     let (steered, bell) = (Arc::clone(&shared), Arc::clone(&bells));
     let common = Common {
         plan,

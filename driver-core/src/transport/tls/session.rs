@@ -52,14 +52,16 @@ impl Session {
     }
 
     /// Goes on with the handshake. Says how many bytes it took when that ends it; else drains what
-    /// was used. Nothing beyond the handshake is looked at, for its keys may be ours to use.
+    /// was used. Nothing beyond the handshake is looked at, for its keys may be ours to use, but for
+    /// what TLS 1.2 brings in the same bytes: that goes to `each`.
     pub(super) fn shake(
         &mut self,
         bytes: &mut Vec<u8>,
         out: &mut Vec<u8>,
+        each: &mut impl FnMut(&[u8]) -> bool,
     ) -> Result<Option<usize>, rustls::Error> {
         let mut used = 0;
-        let pumped = self.pump(bytes, &mut used, out, true, &mut |_| true);
+        let pumped = self.pump(bytes, &mut used, out, true, each);
         if pumped.is_err() {
             self.tell(&mut bytes[used..], out);
         }
