@@ -145,7 +145,7 @@ pub fn run(options: &AgentOptions) -> Result<(), AgentError> {
         "driver_up",
         json!({"node_id": node_id, "cpus": cpus, "ring": ring, "version": version}),
     );
-    control_thread::ControlThread::new(options, &node_id, cpus, settings.brokers(), bus)
+    control_thread::ControlThread::new(options, &node_id, &cpus, settings.brokers(), bus)
         .run(|| stop.load(Ordering::Relaxed));
     Ok(())
 }

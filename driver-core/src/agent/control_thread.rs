@@ -59,14 +59,14 @@ impl ControlThread {
     pub(super) fn new(
         options: &AgentOptions,
         node_id: &str,
-        cpus: Vec<usize>,
+        cpus: &[usize],
         brokers: &str,
         bus: Bus,
     ) -> Self {
-        let register = register(node_id, &cpus, brokers);
+        let register = register(node_id, cpus, brokers);
         let settings = Settings {
             machine: Machine {
-                executors: Executors::new(&cpus),
+                executors: Executors::new(cpus),
                 directions: options.directions.clone(),
             },
             logs: options.logs.join(node_id),

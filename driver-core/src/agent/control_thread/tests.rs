@@ -34,7 +34,7 @@ fn control(properties: &[(String, String)]) -> ControlThread {
         allow_targets: Vec::new(),
         directions: Directions::default(),
     };
-    let cpus = vec![affinity::allowed()[0]];
+    let cpus = &affinity::allowed()[..1];
     ControlThread::new(&options, "me", cpus, "127.0.0.1:9", bus)
 }
 
