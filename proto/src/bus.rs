@@ -11,6 +11,7 @@ mod health;
 mod publisher;
 mod settings;
 mod subscriber;
+mod unreadable;
 
 pub use admin::{Cluster, ensure_topics, inspect};
 pub use embedded::EmbeddedBroker;

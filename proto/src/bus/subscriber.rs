@@ -1,13 +1,16 @@
 //! Reading messages.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::Message as _;
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::health::{Context, Health};
+use super::unreadable::{self, Place};
 use super::{BusError, BusSettings};
 use crate::topic::Topic;
 
@@ -64,9 +67,15 @@ pub enum Event {
     Trouble(String),
 }
 
+/// How long a question about a partition may take.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
 /// A consumer of whole topics, without a group.
 pub struct Subscriber {
     consumer: BaseConsumer<Context>,
+    config: ClientConfig,
+    /// Where it began, for topics of which nothing was read yet.
+    starts: Mutex<Vec<(Topic, StartAt)>>,
 }
 
 impl Subscriber {
@@ -75,10 +84,13 @@ impl Subscriber {
     /// # Errors
     /// [`BusError::Kafka`] for properties that librdkafka does not know.
     pub fn new(settings: &BusSettings, topics: &[(Topic, StartAt)]) -> Result<Self, BusError> {
-        let consumer: BaseConsumer<Context> = settings
-            .consumer()
-            .create_with_context(Context::default())?;
-        let subscriber = Self { consumer };
+        let config = settings.consumer();
+        let consumer: BaseConsumer<Context> = config.create_with_context(Context::default())?;
+        let subscriber = Self {
+            consumer,
+            config,
+            starts: Mutex::default(),
+        };
         subscriber.assign(topics)?;
         Ok(subscriber)
     }
@@ -92,6 +104,8 @@ impl Subscriber {
         for (topic, start) in topics {
             list.add_partition_offset(topic.name(), 0, (*start).into())?;
         }
+        let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+        topics.clone_into(&mut starts);
         Ok(self.consumer.assign(&list)?)
     }
 
@@ -110,7 +124,72 @@ impl Subscriber {
                 };
                 Some(Event::Record(record))
             }
+            Err(error) if unreadable::is_of_a_batch(&error).is_some() => {
+                Some(Event::Trouble(self.step_over(&error)))
+            }
             Err(error) => Some(trouble(&error)),
+        }
+    }
+
+    /// Goes on behind a batch that cannot be read, and says which it was: librdkafka would ask for
+    /// it for ever.
+    fn step_over(&self, error: &KafkaError) -> String {
+        let found = self.positions().and_then(|places| {
+            let mut found = places
+                .into_iter()
+                .map(|(place, high)| unreadable::find(&self.config, place, high));
+            found.find_map(Result::transpose).transpose()
+        });
+        let stepped = found.and_then(|found| {
+            if let Some(batch) = &found {
+                let Place {
+                    topic, partition, ..
+                } = &batch.place;
+                let next = Offset::Offset(batch.next);
+                self.consumer.seek(topic, *partition, next, ANSWER_MAX)?;
+            }
+            Ok(found)
+        });
+        match stepped {
+            Ok(Some(batch)) => batch.to_string(),
+            Ok(None) => format!("{error}; where it is was not found yet"),
+            Err(other) => format!("{error}; it could not be stepped over yet: {other}"),
+        }
+    }
+
+    /// What comes next in each partition that has more, with the end of it.
+    fn positions(&self) -> Result<Vec<(Place, i64)>, BusError> {
+        let mut places = Vec::new();
+        for element in self.consumer.position()?.elements() {
+            let (topic, partition) = (element.topic(), element.partition());
+            let (low, high) = self
+                .consumer
+                .fetch_watermarks(topic, partition, ANSWER_MAX)?;
+            let offset = match element.offset() {
+                Offset::Offset(next) => next,
+                _ => self.first_offset(topic, low, high),
+            };
+            if offset < high {
+                let place = Place {
+                    topic: topic.to_owned(),
+                    partition,
+                    offset,
+                };
+                places.push((place, high));
+            }
+        }
+        Ok(places)
+    }
+
+    /// Where a topic is read from of which nothing was read yet.
+    fn first_offset(&self, topic: &str, low: i64, high: i64) -> i64 {
+        let starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = starts.iter().find(|(known, _)| known.name() == topic);
+        match start.map(|(_, start)| *start) {
+            Some(StartAt::Offset(offset)) => offset,
+            Some(StartAt::Tail(count)) => high.saturating_sub(count).max(low),
+            Some(StartAt::End) => high,
+            Some(StartAt::Beginning) | None => low,
         }
     }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod arbitrary;
+mod batches;
 mod broker_process;
 mod embedded_broker;
 mod examples;
