@@ -25,6 +25,7 @@ use crate::plan::{Plan, Share};
 use crate::protocol::Protocol;
 use crate::recording::CoreInterval;
 use crate::ring::{Completion, Features, Ring, RingError, Setup};
+use crate::source::{Same, Source};
 use crate::transport::Transport;
 
 mod bells;
@@ -121,8 +122,8 @@ impl Payload {
 }
 
 /// The loop of one core.
-pub struct CoreLoop<P: Protocol, T: Transport> {
-    dispatcher: Dispatcher<P, T>,
+pub struct CoreLoop<P: Protocol, T: Transport, S: Source = Same> {
+    dispatcher: Dispatcher<P, T, S>,
     sockets: Sockets,
     batch: Vec<Completion>,
     pace: Pace,
@@ -142,7 +143,22 @@ impl<P: Protocol, T: Transport> CoreLoop<P, T> {
         common: Common,
         share: &Share,
         payload: Payload,
-        stack: (P, T),
+        (protocol, transport): (P, T),
+    ) -> Result<Self, CoreError> {
+        Self::with_source(common, share, payload, (protocol, transport, Same))
+    }
+}
+
+impl<P: Protocol, T: Transport, S: Source> CoreLoop<P, T, S> {
+    /// The same with requests that come from a source.
+    ///
+    /// # Errors
+    /// As [`CoreLoop::new`].
+    pub fn with_source(
+        common: Common,
+        share: &Share,
+        payload: Payload,
+        stack: (P, T, S),
     ) -> Result<Self, CoreError> {
         let count = share.connections;
         let buffer_len = (BUFFERS_LEN / count.max(1)).clamp(*BUFFER_LEN.start(), *BUFFER_LEN.end());
@@ -154,9 +170,8 @@ impl<P: Protocol, T: Transport> CoreLoop<P, T> {
         sockets.listen(common.bells.of(share.core));
         let now_ns = monotonic_ns();
         let shared = Arc::clone(&common.shared);
-        let dispatcher = Dispatcher::new(
-            &common.plan,
-            share,
+        let dispatcher = Dispatcher::with_source(
+            (&common.plan, share),
             limits,
             stack,
             common.shared,

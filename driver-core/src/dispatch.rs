@@ -15,6 +15,7 @@
 //! | `network` | what it needs of the network, and what that tells it |
 //! | `shared` | what all cores of a node share |
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
@@ -23,6 +24,7 @@ use proto::units::NS_PER_S;
 use crate::plan::{Plan, Share};
 use crate::protocol::Protocol;
 use crate::recording::{CoreHealth, CoreInterval, Loss};
+use crate::source::{Same, Source};
 use crate::transport::Transport;
 
 mod answers;
@@ -41,7 +43,7 @@ use books::Books;
 use connecting::Opening;
 pub use connecting::Readiness;
 use connection::Connection;
-use due::{Loop, Open, ReturnedQueue};
+use due::{Again, Loop, Open, ReturnedQueue};
 pub use network::{Event, Network, Piece};
 use phase::Progress;
 use ready::Ready;
@@ -78,13 +80,14 @@ pub struct Limits {
 }
 
 /// The dispatcher of one core.
-pub struct Dispatcher<P: Protocol, T: Transport> {
+pub struct Dispatcher<P: Protocol, T: Transport, S: Source = Same> {
     limits: Limits,
     target: String,
     shared: Arc<Shared>,
     protocol: P,
     transport: T,
-    connections: Vec<Connection<P::State, T::State>>,
+    source: S,
+    connections: Vec<Connection<P::State, T::State, S::Job>>,
     /// Slots whose first attempt has ended.
     tried: Vec<bool>,
     opening: Opening,
@@ -94,6 +97,8 @@ pub struct Dispatcher<P: Protocol, T: Transport> {
     touched: Vec<u32>,
     /// Requests to be sent again.
     returned: ReturnedQueue,
+    /// Those of sessions.
+    again: VecDeque<Again<S::Job>>,
     /// Connections of use.
     open: u32,
     /// Since when the target takes no connection.
@@ -107,7 +112,7 @@ pub struct Dispatcher<P: Protocol, T: Transport> {
 }
 
 impl<P: Protocol, T: Transport> Dispatcher<P, T> {
-    /// A dispatcher for one core's share of a plan.
+    /// A dispatcher for one core's share of a plan whose requests are all the same.
     #[must_use]
     pub fn new(
         plan: &Plan,
@@ -118,15 +123,44 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
         intervals: Sender<CoreInterval>,
         now_ns: u64,
     ) -> Self {
+        Self::with_source(
+            (plan, share),
+            limits,
+            (protocol, transport, Same),
+            shared,
+            intervals,
+            now_ns,
+        )
+    }
+}
+
+impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
+    /// The same whose requests come from a source.
+    #[must_use]
+    pub fn with_source(
+        (plan, share): (&Plan, &Share),
+        limits: Limits,
+        (protocol, transport, source): (P, T, S),
+        shared: Arc<Shared>,
+        intervals: Sender<CoreInterval>,
+        now_ns: u64,
+    ) -> Self {
         let count = share.connections;
         let mut books = Books::new(share.core, intervals);
-        let due = loop_of(plan, share, &mut books);
+        let due = if S::IS_FIXED {
+            loop_of(plan, share, &mut books)
+        } else {
+            Loop::Sessions {
+                waits: source.waits(),
+            }
+        };
         Self {
             limits,
             target: plan.workload().target.authority.clone(),
             shared,
             protocol,
             transport,
+            source,
             connections: (0..count)
                 .map(|_| Connection::new(limits.pipeline))
                 .collect(),
@@ -135,6 +169,7 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
             ready: Ready::new(count, limits.reuse),
             touched: Vec::with_capacity(count),
             returned: ReturnedQueue::default(),
+            again: VecDeque::new(),
             open: 0,
             away_since_ns: None,
             connect_error: None,
@@ -231,6 +266,7 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
     /// Closes all connections and the books of this core, and hands over its last interval.
     pub fn finish<N: Network>(&mut self, now_ns: u64, cpu_ns: u64, net: &mut N) {
         self.count_away(now_ns);
+        self.source.finish();
         self.close_connections(net);
         self.settle_accounts();
         if self.progress.has_counted_down() {

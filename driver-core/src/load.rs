@@ -25,6 +25,7 @@ mod first_handshake;
 mod follow;
 mod limits;
 mod probe;
+mod requests;
 mod route;
 mod speech;
 mod stack;
@@ -136,7 +137,7 @@ impl Load {
         let count = plan.cores(executors.count());
         limits::check(plan, count, &route)?;
         let speech = speech_of(plan, &route)?;
-        let stack = Stack::new(plan, &speech)?;
+        let stack = Stack::new(plan, &speech, count)?;
         let requests = plan.workload().limit.requests.unwrap_or(0);
         let bells = Bells::new(count).map_err(|error| PrepareError::System(error.to_string()))?;
         let common = Common {

@@ -4,10 +4,12 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::PoisonError;
 use std::thread;
 
 use crossbeam_channel::{Receiver, bounded, select};
 use proto::clock::{Anchor, monotonic_ns};
+use proto::document::Document;
 use proto::id;
 use proto::measure::{LatencyFigures, Report};
 use proto::message::Metrics;
@@ -23,16 +25,21 @@ use crate::load::{
 };
 use crate::plan::Plan;
 use crate::recording::{Collector, CoreInterval, CoreLog};
+use crate::source::Tally;
 
 mod args;
+mod document;
 mod interrupts;
 mod progress;
+mod steps;
 mod text;
 mod tls_args;
 
 pub use args::RunArgs;
+pub use document::GivenArgs;
 use interrupts::Interrupts;
 use progress::Progress;
+use steps::WithSteps;
 
 /// From the moment that all is ready to the start, so that every core waits for it.
 const LEAD_NS: u64 = 20 * NS_PER_MS;
@@ -86,10 +93,19 @@ pub fn run(args: &RunArgs) -> ExitCode {
 fn try_run(args: &RunArgs) -> Result<u8, RunError> {
     let system = |error: io::Error| PrepareError::System(error.to_string());
     let interrupts = Interrupts::watch().map_err(system)?;
-    let workload = args.workload().map_err(RunError::Usage)?;
+    let loaded = args.document().map_err(RunError::Usage)?;
+    let workload = match &loaded {
+        Some(_) => None,
+        None => Some(args.workload().map_err(RunError::Usage)?),
+    };
     let cpus = affinity::choose(args.cores.as_deref());
     let cpus = cpus.map_err(|error| RunError::Usage(format!("--cores {error}")))?;
-    let plan = Plan::new(workload);
+    let document = loaded.as_ref().map(|loaded| loaded.document.clone());
+    let plan = match (loaded, workload) {
+        (Some(loaded), _) => loaded.plan(),
+        (None, Some(workload)) => Plan::new(workload),
+        (None, None) => return Err(RunError::Usage("nothing to run".to_owned())),
+    };
     if let Some(folder) = &args.logs {
         try_logs(folder, plan.cores(cpus.len()))?;
     }
@@ -98,7 +114,14 @@ fn try_run(args: &RunArgs) -> Result<u8, RunError> {
         directions: args.directions.clone(),
     };
     let run = Run::new(plan, machine, &interrupts)?;
-    let done = run.run(args, &interrupts);
+    let cast = run.plan.cast().cloned();
+    let mut done = run.run(args, &interrupts);
+    if let (Some(document), Some(cast)) = (document, cast) {
+        let tally = cast.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let more = steps::thresholds(&document, &tally);
+        done.result.thresholds.extend(more);
+        done.parts = Some((document, tally.clone()));
+    }
     interrupts.let_go();
     Ok(done.print(args))
 }
@@ -126,6 +149,8 @@ struct Done {
     outcome: LoadOutcome,
     /// Why the logs are incomplete.
     logs_failed: Option<String>,
+    /// What a document's steps and flows came to.
+    parts: Option<(Document, Tally)>,
 }
 
 impl Run {
@@ -163,7 +188,7 @@ impl Run {
     fn run(self, args: &RunArgs, interrupts: &Interrupts) -> Done {
         let workload = self.plan.workload();
         let progress = Progress::new(workload, args.json);
-        progress.banner(&text::banner(workload, &self.load, &self.cpus));
+        progress.banner(&text::banner(&self.plan, &self.load, &self.cpus));
         let start_ns = monotonic_ns() + LEAD_NS;
         let options = FollowOptions {
             test_id: id::new_test_id(),
@@ -187,6 +212,7 @@ impl Run {
             result: reports.result(workload, &outcome),
             outcome,
             logs_failed: reports.logs_failed,
+            parts: None,
         }
     }
 }
@@ -251,15 +277,26 @@ impl Reports<'_> {
     }
 }
 
+fn line(mut json: Vec<u8>) -> Vec<u8> {
+    json.push(b'\n');
+    json
+}
+
 impl Done {
     /// Prints the result; the exit code.
     fn print(&self, args: &RunArgs) -> u8 {
-        let text = if args.json {
-            let mut line = proto::codec::encode(&self.result);
-            line.push(b'\n');
-            line
-        } else {
-            text::summary(&self.result).into_bytes()
+        let text = match (&self.parts, args.json) {
+            (None, true) => line(proto::codec::encode(&self.result)),
+            (None, false) => text::summary(&self.result).into_bytes(),
+            (Some((document, tally)), true) => line(proto::codec::encode(&WithSteps {
+                result: &self.result,
+                steps: steps::steps(document, tally),
+                flows: steps::flows(document, tally),
+            })),
+            (Some((document, tally)), false) => {
+                let parts = steps::text(document, tally);
+                (text::summary(&self.result) + &parts).into_bytes()
+            }
         };
         if let Some(reason) = &self.logs_failed {
             eprintln!("error: the logs are incomplete: {reason}");

@@ -2,6 +2,8 @@
 
 use proto::workload::{Limit, Workload};
 
+use crate::source::Cast;
+
 mod schedule;
 
 pub(crate) use schedule::first_without;
@@ -13,6 +15,8 @@ pub struct Plan {
     workload: Workload,
     /// `None` for a closed loop.
     schedule: Option<Schedule>,
+    /// The sessions, where the requests are not all the same.
+    cast: Option<Cast>,
 }
 
 impl Plan {
@@ -22,7 +26,26 @@ impl Plan {
     #[must_use]
     pub fn new(workload: Workload) -> Self {
         let schedule = Schedule::new(&workload.arrival);
-        Self { workload, schedule }
+        Self {
+            workload,
+            schedule,
+            cast: None,
+        }
+    }
+
+    /// The plan of sessions; the workload says what is not theirs: connections, timeouts, how long.
+    #[must_use]
+    pub fn of_sessions(workload: Workload, cast: Cast) -> Self {
+        Self {
+            cast: Some(cast),
+            ..Self::new(workload)
+        }
+    }
+
+    /// The sessions, where the requests are not all the same.
+    #[must_use]
+    pub fn cast(&self) -> Option<&Cast> {
+        self.cast.as_ref()
     }
 
     /// What the test asks of this node.

@@ -22,7 +22,11 @@ pub mod sessions;
 pub mod table;
 pub mod tally;
 
-pub use sessions::{Begin, Sessions};
+use std::sync::{Arc, Mutex};
+
+use proto::workload::{Part, Scenario};
+
+pub use sessions::Sessions;
 pub use table::Table;
 pub use tally::Tally;
 
@@ -35,13 +39,100 @@ pub struct Due<J> {
     pub job: J,
 }
 
-/// What has become due.
+/// What has become due. Warm-up is not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Advanced {
     /// Requests that can be sent now and could not be before: they are offered.
     pub offered: u64,
     /// Sessions that did not start, for there were too many at once or no row was left.
     pub shed: u64,
+}
+
+/// The sessions of a driver, before its cores divide them.
+#[derive(Debug, Clone)]
+pub struct Cast {
+    /// What they do; files and secrets are put in.
+    pub scenario: Arc<Scenario>,
+    /// Their rows.
+    pub tables: Arc<[Table]>,
+    /// This driver among all.
+    pub driver: Part,
+    /// What its cores have counted when they are over.
+    pub tally: Arc<Mutex<Tally>>,
+}
+
+impl Cast {
+    /// The sessions of driver `driver` of all.
+    #[must_use]
+    pub fn new(scenario: Scenario, tables: Vec<Table>, driver: Part) -> Self {
+        Self {
+            tally: Arc::new(Mutex::new(Tally::new(&scenario))),
+            scenario: Arc::new(scenario),
+            tables: tables.into(),
+            driver,
+        }
+    }
+}
+
+/// The source of a load whose requests are all the same, and whose plan says when.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Same;
+
+impl Source for Same {
+    type Job = ();
+    const IS_FIXED: bool = true;
+
+    fn begin(&mut self, _: u64) {}
+    fn waits(&self) -> bool {
+        false
+    }
+    fn due_ns(&self) -> u64 {
+        u64::MAX
+    }
+    fn advance(&mut self, _: u64) -> Advanced {
+        Advanced::default()
+    }
+    fn waiting(&self) -> usize {
+        0
+    }
+    fn take(&mut self, _: u64) -> Option<Due<()>> {
+        None
+    }
+    fn request(&self, (): ()) -> usize {
+        0
+    }
+    fn target(&self, (): ()) -> usize {
+        0
+    }
+    fn timeout_ns(&self, (): ()) -> u64 {
+        u64::MAX
+    }
+    fn is_measured(&self, (): ()) -> bool {
+        true
+    }
+    fn fill(&mut self, (): (), _: usize, _: &mut Vec<u8>) {}
+    fn watches(&self, (): ()) -> Watches {
+        Watches::default()
+    }
+    fn field(&mut self, (): (), _: &[u8], _: &[u8]) {}
+    fn body(&mut self, (): (), _: &[u8]) {}
+    fn answered(&mut self, (): (), _: Answer) -> Outcome {
+        Outcome {
+            verdict: Verdict::Ok,
+            ended: None,
+        }
+    }
+    fn lost(&mut self, (): (), _: u64) -> Option<(usize, u64)> {
+        None
+    }
+    fn refuse(&mut self, _: u64) -> u64 {
+        0
+    }
+    fn stop(&mut self, _: u64) {}
+    fn finish(&mut self) {}
+    fn is_over(&self) -> bool {
+        true
+    }
 }
 
 /// What of an answer has to be handed on.
@@ -90,6 +181,14 @@ pub struct Outcome {
 pub trait Source {
     /// A request that was taken and has not ended; stale ones are told apart and ignored.
     type Job: Copy;
+    /// Whether all requests are the same and a plan says when, so that there is nothing to ask.
+    const IS_FIXED: bool = false;
+
+    /// The load starts at an instant, which may lie a little back.
+    fn begin(&mut self, start_ns: u64);
+
+    /// Whether it starts sessions only when others end: then a target that is lost for long ends it.
+    fn waits(&self) -> bool;
 
     /// When [`Self::advance`] next has something to do; `u64::MAX` for never, unless an answer comes.
     fn due_ns(&self) -> u64;
@@ -133,8 +232,15 @@ pub trait Source {
     /// It has no answer and gets none: it failed, or was never sent. Says what session ended by it.
     fn lost(&mut self, job: Self::Job, now_ns: u64) -> Option<(usize, u64)>;
 
+    /// The target takes no connection: what is ready and would not have waited is lost. Says how
+    /// many of them are measured.
+    fn refuse(&mut self, now_ns: u64) -> u64;
+
     /// Nothing more is sent: sessions end where they are.
     fn stop(&mut self, now_ns: u64);
+
+    /// The load is over: what was counted goes to whoever asks for it.
+    fn finish(&mut self);
 
     /// Whether nothing is going to become due any more, whatever comes.
     fn is_over(&self) -> bool;

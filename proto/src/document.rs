@@ -210,6 +210,10 @@ fn whole(
     let target = target_of(reader, &root, &fields, target, allowed);
     let defaults = fields.get("defaults");
     let defaults = Standards::read(reader, defaults.as_ref(), &fields);
+    if let (Some(target), Some(at)) = (&target, fields.get("defaults")) {
+        let chosen = http_problem(defaults.http, target);
+        reader.right(&at, chosen);
+    }
     let requests = Requests {
         targets: target.into_iter().collect(),
         sets: sets.unwrap_or_default(),
@@ -472,6 +476,19 @@ impl Standards {
         if let Some(at) = fields.get("requests_per_connection") {
             self.requests_per_connection = reader.whole(&at, 1..=u64::from(u32::MAX)).map(small);
         }
+    }
+}
+
+/// Whether a choice of HTTP goes with a target.
+fn http_problem(http: HttpChoice, target: &Target) -> Result<(), String> {
+    match http {
+        HttpChoice::Two if !target.is_tls => {
+            Err("http: 2 is HTTP/2 over TLS; over http:// write h2c".to_owned())
+        }
+        HttpChoice::ClearTwo if target.is_tls => {
+            Err("http: h2c is HTTP/2 without TLS; over https:// write 2 or auto".to_owned())
+        }
+        _ => Ok(()),
     }
 }
 

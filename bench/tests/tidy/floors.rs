@@ -65,7 +65,10 @@ const DRIVER: &[Row] = &[
         "agent",
         &["affinity", "control", "load", "plan", "recording", "ring"],
     ),
-    ("local", &["affinity", "load", "plan", "recording"]),
+    (
+        "local",
+        &["affinity", "load", "plan", "recording", "source"],
+    ),
     // Picks the static types of a run.
     (
         "load",
@@ -78,6 +81,7 @@ const DRIVER: &[Row] = &[
             "protocol",
             "recording",
             "ring",
+            "source",
             "transport",
         ],
     ),
@@ -90,18 +94,22 @@ const DRIVER: &[Row] = &[
             "protocol",
             "recording",
             "ring",
+            "source",
             "transport",
         ],
     ),
     // Pure: what is due, who takes it, what an answer means.
-    ("dispatch", &["plan", "protocol", "recording", "transport"]),
+    (
+        "dispatch",
+        &["plan", "protocol", "recording", "source", "transport"],
+    ),
     ("cpu", &["recording"]),
     // Pure: what the node does about messages.
     ("control", &[]),
     // Pure: what was measured, from a core to the node's report.
     ("recording", &[]),
     // Pure: when each request is intended.
-    ("plan", &[]),
+    ("plan", &["source"]),
     // Pure: which request comes next, and what its answer leads to.
     ("source", &[]),
     // Pure: requests and answers as bytes.

@@ -16,6 +16,7 @@ use proto::clock::monotonic_ns;
 use super::{CoreLoop, Turn};
 use crate::protocol::Protocol;
 use crate::recording::CoreHealth;
+use crate::source::Source;
 use crate::transport::Transport;
 
 /// The loop spins for one part in this many of the gap before an intended send, within the limits.
@@ -77,7 +78,7 @@ impl Pace {
     }
 }
 
-impl<P: Protocol, T: Transport> CoreLoop<P, T> {
+impl<P: Protocol, T: Transport, S: Source> CoreLoop<P, T, S> {
     /// Hands what is queued to the kernel, and sleeps or spins as the next send allows.
     pub(super) fn rest(&mut self, now_ns: u64) -> io::Result<Turn> {
         let next_ns = self.dispatcher.next_send_ns();

@@ -1,5 +1,6 @@
 //! What comes back: answers, ends and failures, and what they mean for the requests in flight.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 
@@ -7,12 +8,13 @@ use proto::measure::ReasonKind;
 use proto::units::{NS_PER_MS, NS_PER_S};
 
 use super::books::Books;
-use super::connection::{Flight, Flights, State};
-use super::due::{Returned, ReturnedQueue};
+use super::connection::{Flight, Flights, State, take_job};
+use super::due::{Again, Returned, ReturnedQueue};
 use super::network::{Network, Piece};
 use super::{Dispatcher, Limits};
 use crate::protocol::{After, Answered, Dropped, Key, Protocol, Sink};
 use crate::recording::Loss;
+use crate::source::{Answer, Outcome, Source};
 use crate::transport::Transport;
 
 /// A connection that was idle for this long may have been closed by the target meanwhile, ns.
@@ -55,8 +57,11 @@ struct Run {
 }
 
 /// Records what one piece of bytes brings.
-struct Answers<'a> {
+struct Answers<'a, S: Source> {
     flights: &'a mut Flights,
+    source: &'a mut S,
+    jobs: &'a mut VecDeque<(Key, S::Job)>,
+    again: &'a mut VecDeque<Again<S::Job>>,
     books: &'a mut Books,
     returned: &'a mut ReturnedQueue,
     in_order: bool,
@@ -67,10 +72,11 @@ struct Answers<'a> {
     measured: u64,
 }
 
-impl<'a> Answers<'a> {
+impl<'a, S: Source> Answers<'a, S> {
     #[inline]
     fn new(
-        flights: &'a mut Flights,
+        (flights, jobs): (&'a mut Flights, &'a mut VecDeque<(Key, S::Job)>),
+        (source, again): (&'a mut S, &'a mut VecDeque<Again<S::Job>>),
         books: &'a mut Books,
         returned: &'a mut ReturnedQueue,
         in_order: bool,
@@ -78,6 +84,9 @@ impl<'a> Answers<'a> {
     ) -> Self {
         Self {
             flights,
+            source,
+            jobs,
+            again,
             books,
             returned,
             in_order,
@@ -105,7 +114,9 @@ impl<'a> Answers<'a> {
     }
 }
 
-impl Sink for Answers<'_> {
+impl<S: Source> Sink for Answers<'_, S> {
+    const WATCHES: bool = !S::IS_FIXED;
+
     #[inline]
     fn expects(&self) -> bool {
         self.flights.count() > 0
@@ -125,6 +136,9 @@ impl Sink for Answers<'_> {
         self.count += 1;
         self.measured += u64::from(flight.measured);
         let status = answered.status;
+        if !S::IS_FIXED {
+            return self.judged(answered, flight, began_ns);
+        }
         match &mut self.run {
             Some(run)
                 if run.status == status
@@ -148,10 +162,32 @@ impl Sink for Answers<'_> {
         }
     }
 
+    fn field(&mut self, key: Key, name: &[u8], value: &[u8]) {
+        if let Some(job) = self.job(key)
+            && self.source.watches(job).fields
+        {
+            self.source.field(job, name, value);
+        }
+    }
+
+    fn body(&mut self, key: Key, bytes: &[u8]) {
+        if let Some(job) = self.job(key)
+            && self.source.watches(job).body
+        {
+            self.source.body(job, bytes);
+        }
+    }
+
     fn dropped(&mut self, key: Key, dropped: Dropped) {
         let Some((flight, _)) = self.take(key) else {
             return;
         };
+        if !S::IS_FIXED && dropped == Dropped::Returned {
+            return self.return_job(key, flight);
+        }
+        if let Some(job) = take_job(self.jobs, (!self.in_order).then_some(key)) {
+            self.source.lost(job, self.now_ns);
+        }
         match dropped {
             Dropped::Returned => {
                 put_back(&Flight { count: 1, ..flight }, self.books, self.returned);
@@ -166,6 +202,53 @@ impl Sink for Answers<'_> {
                     .lose(&Flight { count: 1, ..flight }, Loss::Read, self.now_ns);
             }
         }
+    }
+}
+
+impl<S: Source> Answers<'_, S> {
+    /// The job of a request in flight.
+    fn job(&self, key: Key) -> Option<S::Job> {
+        let at = if self.in_order {
+            0
+        } else {
+            self.jobs.binary_search_by_key(&key, |(key, _)| *key).ok()?
+        };
+        self.jobs.get(at).map(|(_, job)| *job)
+    }
+
+    /// An answer of a session, which its source judges.
+    fn judged(&mut self, answered: Answered, flight: Flight, began_ns: u64) {
+        let key = (!self.in_order).then_some(answered.key);
+        let Some(job) = take_job(self.jobs, key) else {
+            return;
+        };
+        let answer = Answer {
+            status: answered.status,
+            sent_ns: flight.sent_ns,
+            end_ns: self.now_ns,
+        };
+        let Outcome { verdict, .. } = self.source.answered(job, answer);
+        self.books
+            .answer_judged(&flight, (answered.status, verdict), began_ns, self.now_ns);
+    }
+
+    /// A request of a session that the target did not process waits again, unless that happened too
+    /// often.
+    fn return_job(&mut self, key: Key, flight: Flight) {
+        let Some(job) = take_job(self.jobs, (!self.in_order).then_some(key)) else {
+            return;
+        };
+        self.books.give_back(&Flight { count: 1, ..flight });
+        let again = Again {
+            intended_ns: flight.intended_ns,
+            returned: flight.returned.saturating_add(1),
+            job,
+        };
+        if again.is_worth_it() {
+            return self.again.push_back(again);
+        }
+        self.books.give_up_some(u64::from(flight.measured));
+        self.source.lost(job, self.now_ns);
     }
 }
 
@@ -190,7 +273,7 @@ enum Then {
     Unsolicited,
 }
 
-impl<P: Protocol, T: Transport> Dispatcher<P, T> {
+impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     #[inline]
     pub(super) fn received<N: Network>(
         &mut self,
@@ -212,7 +295,8 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
             self.books.receive(bytes.len() as u64);
         }
         let mut answers = Answers::new(
-            &mut connection.flights,
+            (&mut connection.flights, &mut connection.jobs),
+            (&mut self.source, &mut self.again),
             &mut self.books,
             &mut self.returned,
             P::IN_ORDER,
@@ -319,7 +403,8 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
             self.books.receive(length);
         }
         let mut answers = Answers::new(
-            &mut connection.flights,
+            (&mut connection.flights, &mut connection.jobs),
+            (&mut self.source, &mut self.again),
             &mut self.books,
             &mut self.returned,
             P::IN_ORDER,
@@ -361,7 +446,8 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
     pub(super) fn ended<N: Network>(&mut self, slot: u32, now_ns: u64, net: &mut N) {
         let connection = &mut self.connections[slot as usize];
         let mut answers = Answers::new(
-            &mut connection.flights,
+            (&mut connection.flights, &mut connection.jobs),
+            (&mut self.source, &mut self.again),
             &mut self.books,
             &mut self.returned,
             P::IN_ORDER,
@@ -455,6 +541,9 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
                 now_ns,
             );
         }
+        for (_, job) in connection.jobs.drain(..) {
+            self.source.lost(job, now_ns);
+        }
         connection.free_since_ns = now_ns;
         let by_us = matches!(loss, Loss::Timeout | Loss::Aborted);
         if !by_us {
@@ -493,6 +582,9 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
                 .note(ReasonKind::Timeout, 1, format_args!("{words}"));
             self.books.lose(&flight, Loss::Timeout, now_ns);
         }
+        if let Some(job) = connection.take_job((!P::IN_ORDER).then_some(key)) {
+            self.source.lost(job, now_ns);
+        }
         connection.free_since_ns = now_ns;
         self.touch(slot);
         self.enqueue(slot);
@@ -509,8 +601,8 @@ struct Losses {
 }
 
 impl Losses {
-    fn of<P, T>(
-        connection: &super::connection::Connection<P, T>,
+    fn of<P, T, J>(
+        connection: &super::connection::Connection<P, T, J>,
         loss: Loss,
         cause: &Cause<'_>,
         limits: &Limits,
@@ -578,12 +670,12 @@ impl Losses {
 }
 
 #[inline]
-fn read<P: Protocol>(
+fn read<P: Protocol, S: Source>(
     protocol: &mut P,
     state: &mut P::State,
     bytes: &[u8],
     out: &mut Vec<u8>,
-    answers: &mut Answers<'_>,
+    answers: &mut Answers<'_, S>,
 ) -> Then {
     match protocol.read(state, bytes, out, answers) {
         Ok(After::GoesOn) => Then::GoesOn,
@@ -602,12 +694,12 @@ fn read<P: Protocol>(
     }
 }
 
-fn open_and_read<P: Protocol, T: Transport>(
+fn open_and_read<P: Protocol, T: Transport, S: Source>(
     (protocol, transport): (&mut P, &mut T),
     live: &mut super::connection::Live<P::State, T::State>,
     bytes: &mut [u8],
     (plain, raw): (&mut Vec<u8>, &mut Vec<u8>),
-    answers: &mut Answers<'_>,
+    answers: &mut Answers<'_, S>,
 ) -> Then {
     let Some(sealed) = live.transport.as_mut() else {
         return Then::GoesOn;

@@ -21,6 +21,7 @@ use crossbeam_channel::Sender;
 use super::connection::Flight;
 use crate::recording::Handover;
 use crate::recording::{CoreHealth, CoreInterval, Instants, Loss};
+use crate::source::Verdict;
 use proto::measure::ReasonKind;
 
 /// The books, and the recorder that they are written into.
@@ -124,6 +125,29 @@ impl Books {
         recorder.answered(status, instants, flight.count);
         if began_ns > 0 {
             recorder.began_early(status, instants, began_ns);
+        }
+    }
+
+    /// A request of a session is answered, and judged.
+    pub(super) fn answer_judged(
+        &mut self,
+        flight: &Flight,
+        (status, verdict): (u16, Verdict),
+        began_ns: u64,
+        end_ns: u64,
+    ) {
+        if !self.lands(flight) {
+            return;
+        }
+        let instants = instants(flight, end_ns);
+        let recorder = &mut self.handover.recorder;
+        match verdict {
+            Verdict::Ok => recorder.good(status, instants, 1),
+            Verdict::Status => recorder.bad(status, instants, 1),
+            Verdict::Check | Verdict::Extract => recorder.unfit(status, instants),
+        }
+        if began_ns > 0 && verdict == Verdict::Ok {
+            recorder.began_early(200, instants, began_ns);
         }
     }
 

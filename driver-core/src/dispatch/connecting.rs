@@ -9,6 +9,7 @@ use super::Dispatcher;
 use super::connection::State;
 use super::network::Network;
 use crate::protocol::Protocol;
+use crate::source::Source;
 use crate::transport::Transport;
 
 /// Attempts to connect that run at the same time while connections are first opened.
@@ -32,7 +33,7 @@ pub(super) struct Opening {
     ended: u32,
 }
 
-impl<P: Protocol, T: Transport> Dispatcher<P, T> {
+impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     /// Starts the first attempts; each that ends starts another until all have been tried.
     pub fn open_connections<N: Network>(&mut self, now_ns: u64, net: &mut N) {
         for _ in 0..OPENING_MAX {

@@ -184,10 +184,12 @@ pub(super) struct Live<P, T> {
 
 /// A slot for one connection after another.
 #[derive(Debug)]
-pub(super) struct Connection<P, T> {
+pub(super) struct Connection<P, T, J> {
     pub state: State,
     pub live: Live<P, T>,
     pub flights: Flights,
+    /// The jobs of the requests in flight, oldest first, where they have any.
+    pub jobs: VecDeque<(Key, J)>,
     /// Requests that the current turn assigned and has not handed to the network yet.
     pub unsent: u32,
     /// Whether the network has to say that it took the last send before there is another.
@@ -218,7 +220,7 @@ pub(super) struct Connection<P, T> {
     attempts: u32,
 }
 
-impl<P, T> Connection<P, T> {
+impl<P, T, J> Connection<P, T, J> {
     pub(super) fn new(depth: u32) -> Self {
         Self {
             state: State::New,
@@ -227,6 +229,7 @@ impl<P, T> Connection<P, T> {
                 transport: None,
             },
             flights: Flights::new(depth),
+            jobs: VecDeque::new(),
             unsent: 0,
             sending: false,
             send_failed: None,
@@ -279,6 +282,11 @@ impl<P, T> Connection<P, T> {
         delay / 2 + fastrand::u64(0..=delay / 2)
     }
 
+    /// Takes out the job of a request: the oldest, or that of a key.
+    pub(super) fn take_job(&mut self, key: Option<Key>) -> Option<J> {
+        take_job(&mut self.jobs, key)
+    }
+
     /// Adds requests that are to be sent now and answered in order.
     #[inline]
     pub(super) fn assign(&mut self, flight: Flight) {
@@ -310,6 +318,15 @@ impl<P, T> Connection<P, T> {
         self.attempts = 0;
         self.free_since_ns = now_ns;
     }
+}
+
+/// Takes out the job of a request: the oldest, or that of a key.
+pub(super) fn take_job<J>(jobs: &mut VecDeque<(Key, J)>, key: Option<Key>) -> Option<J> {
+    let at = match key {
+        None => 0,
+        Some(key) => jobs.binary_search_by_key(&key, |(key, _)| *key).ok()?,
+    };
+    jobs.remove(at).map(|(_, job)| job)
 }
 
 #[cfg(test)]
@@ -370,7 +387,7 @@ mod tests {
 
     #[test]
     fn attempts_wait_ever_longer_up_to_a_bound() {
-        let mut connection = Connection::<(), ()>::new(1);
+        let mut connection = Connection::<(), (), ()>::new(1);
         let delays: Vec<u64> = (0..40).map(|_| connection.back_off_ns()).collect();
         assert!(
             (BACK_OFF_MIN_NS / 2..=BACK_OFF_MIN_NS).contains(&delays[0]),

@@ -60,8 +60,28 @@ impl ReturnedQueue {
     }
 }
 
+/// A request of a session that the peer returned.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Again<J> {
+    pub intended_ns: u64,
+    /// How many times.
+    pub returned: u8,
+    pub job: J,
+}
+
+impl<J> Again<J> {
+    /// Whether it is sent once more.
+    pub(super) fn is_worth_it(&self) -> bool {
+        self.returned < RETURNS_MAX
+    }
+}
+
 /// Closed or open loop, and how far it is.
 pub(super) enum Loop {
+    /// Sessions say themselves what is due; whether they start only when others end.
+    Sessions {
+        waits: bool,
+    },
     /// What is left of the lease; without a count there is no end to it.
     Closed {
         leased: u64,

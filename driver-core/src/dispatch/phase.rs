@@ -8,6 +8,7 @@ use super::network::Network;
 use super::{Dispatcher, Limits};
 use crate::protocol::Protocol;
 use crate::recording::Loss;
+use crate::source::Source;
 use crate::transport::Transport;
 
 /// How long requests in flight are waited for after a stop, ns.
@@ -88,7 +89,7 @@ impl Progress {
     /// When a load that sends has to stop, whatever is left.
     pub(super) fn end_ns(&self, limits: &Limits, is_connected: bool) -> u64 {
         match &self.due {
-            Loop::Closed { .. } => limits
+            Loop::Closed { .. } | Loop::Sessions { .. } => limits
                 .duration_ns
                 .map_or(u64::MAX, |ns| self.origin_ns.saturating_add(ns)),
             // The backlog after the last intended start gets as much time as an answer would, if
@@ -117,7 +118,7 @@ impl Progress {
     }
 }
 
-impl<P: Protocol, T: Transport> Dispatcher<P, T> {
+impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     /// When something besides a send is to be done for the plan's sake.
     pub fn next_chore_ns(&self) -> u64 {
         let progress = &self.progress;
@@ -181,6 +182,7 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
         if let Loop::Open(open) = &mut self.progress.due {
             open.begin(open.measured.clone(), origin_ns);
         }
+        self.source.begin(origin_ns);
     }
 
     /// Sends nothing more; requests in flight are waited for until then, and bounded by their own
@@ -192,6 +194,7 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
                 let window_ns = self.window_ns();
                 self.books.handover().sending_ends(now_ns, window_ns);
             }
+            self.source.stop(now_ns);
         }
         self.progress.phase = Phase::Draining { until_ns };
     }
@@ -202,7 +205,7 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
         match &self.progress.due {
             Loop::Open(open) if open.is_exhausted() => open.measured.window_ns(),
             Loop::Open(_) => None,
-            Loop::Closed { .. } => self.limits.duration_ns,
+            Loop::Closed { .. } | Loop::Sessions { .. } => self.limits.duration_ns,
         }
     }
 
@@ -240,8 +243,11 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
         }
         let since_ns = *self.progress.lost_since_ns.get_or_insert(now_ns);
         let is_lost = now_ns.saturating_sub(since_ns) >= TARGET_LOST_NS;
-        if is_lost && matches!(self.progress.due, Loop::Closed { .. }) && !self.progress.is_ending()
-        {
+        let waits = matches!(
+            self.progress.due,
+            Loop::Closed { .. } | Loop::Sessions { waits: true }
+        );
+        if is_lost && waits && !self.progress.is_ending() {
             self.fail_without_target("for 5 s");
         }
     }
@@ -266,7 +272,7 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
                     self.books.leave_unsent(left.unwrap_or(0));
                 }
             }
-            Loop::Open(_) => {
+            Loop::Open(_) | Loop::Sessions { .. } => {
                 let _ = self.shared.leave();
             }
         }

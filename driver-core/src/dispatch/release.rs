@@ -2,10 +2,11 @@
 
 use super::Dispatcher;
 use super::connection::Flight;
-use super::due::Loop;
+use super::due::{Again, Loop};
 use super::network::Network;
 use super::phase::Phase;
 use crate::protocol::Protocol;
+use crate::source::{Advanced, Source};
 use crate::transport::Transport;
 
 /// Sends that are handed over in one call, with one actual start. The kernel takes about 2 µs for
@@ -18,9 +19,9 @@ const SENDS_A_CALL: usize = 64;
 /// send may overtake that.
 const SILENT_SEND_MAX: usize = 16 * 1024;
 
-impl<P: Protocol, T: Transport> Dispatcher<P, T> {
+impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     /// Whether requests are slices of one payload that all connections share.
-    const IS_SHARED: bool = T::IS_PLAIN && P::IN_ORDER;
+    const IS_SHARED: bool = T::IS_PLAIN && P::IN_ORDER && S::IS_FIXED;
 
     /// The instant that must be met exactly: the start, or the next intended send. While every
     /// connection is taken there is none: the next send then waits for an answer.
@@ -28,6 +29,7 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
     pub fn next_send_ns(&self) -> u64 {
         let next_ns = match &self.progress.due {
             Loop::Open(open) if !self.ready.is_empty() || self.is_away() => open.next_ns,
+            Loop::Sessions { .. } => self.source.due_ns(),
             _ => u64::MAX,
         };
         match self.progress.phase {
@@ -45,6 +47,7 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
             match &self.progress.due {
                 Loop::Closed { .. } => self.release_closed(now_ns),
                 Loop::Open(_) => self.release_open(now_ns),
+                Loop::Sessions { .. } => self.release_sessions(now_ns),
             }
         }
         let is_full = self.touched.len() >= SENDS_A_CALL;
@@ -161,6 +164,100 @@ impl<P: Protocol, T: Transport> Dispatcher<P, T> {
             self.assign(slot, intended_ns, now_ns, 1, returned);
         }
         self.end_open(now_ns);
+    }
+
+    /// What sessions have made ready finds connections, as far as there are any.
+    fn release_sessions(&mut self, now_ns: u64) {
+        if now_ns >= self.progress.end_ns(&self.limits, true) {
+            return self.begin_draining(now_ns, u64::MAX);
+        }
+        self.admit(now_ns);
+        if self.is_away() {
+            let refused = self.source.refuse(now_ns);
+            self.books.refuse(refused);
+            self.admit(now_ns);
+        }
+        while self.touched.len() < SENDS_A_CALL {
+            if self.again.is_empty() && self.source.waiting() == 0 {
+                break;
+            }
+            let Some(slot) = self.next_ready() else { break };
+            let Some(due) = self.next_job(now_ns) else {
+                break;
+            };
+            self.take_ready(slot);
+            self.assign_job(slot, due, now_ns);
+        }
+        if self.source.is_over() && self.again.is_empty() && self.books.flying() == 0 {
+            let last_ns = self.books.last_send_ns().max(self.progress.origin_ns);
+            self.begin_draining(last_ns, u64::MAX);
+        }
+    }
+
+    /// Takes what sessions have made ready into the books.
+    fn admit(&mut self, now_ns: u64) {
+        let Advanced { offered, shed } = self.source.advance(now_ns);
+        let all = offered + shed;
+        if all > 0 {
+            self.books.plan(all);
+            self.books.take_on(all);
+            self.books.offer(all);
+            self.books.shed(shed);
+        }
+    }
+
+    /// The request of a session that is due next: one that was returned, or the one that has been
+    /// ready for the longest time. What is past its deadline is shed.
+    fn next_job(&mut self, now_ns: u64) -> Option<Again<S::Job>> {
+        loop {
+            let next = self.again.pop_front().or_else(|| {
+                let due = self.source.take(now_ns)?;
+                Some(Again {
+                    intended_ns: due.intended_ns,
+                    returned: 0,
+                    job: due.job,
+                })
+            })?;
+            let deadline_ns = self.limits.deadline_ns.unwrap_or(u64::MAX);
+            if now_ns.saturating_sub(next.intended_ns) <= deadline_ns {
+                return Some(next);
+            }
+            self.books
+                .shed(u64::from(self.source.is_measured(next.job)));
+            self.source.lost(next.job, now_ns);
+            self.admit(now_ns);
+        }
+    }
+
+    /// Renders the request of a session into the connection's own bytes.
+    fn assign_job(&mut self, slot: u32, due: Again<S::Job>, now_ns: u64) {
+        let flight = Flight {
+            intended_ns: due.intended_ns,
+            sent_ns: now_ns,
+            count: 1,
+            returned: due.returned,
+            measured: self.source.is_measured(due.job),
+        };
+        let connection = &mut self.connections[slot as usize];
+        let state = connection.live.protocol.as_mut();
+        let state = state.expect("invariant: only an open connection can take requests");
+        let source = &mut self.source;
+        let request = source.request(due.job);
+        let key = self.protocol.write(
+            state,
+            request,
+            &mut |hole, out| source.fill(due.job, hole, out),
+            &mut connection.plain,
+        );
+        self.books.send(&flight);
+        connection.jobs.push_back((key, due.job));
+        if P::IN_ORDER {
+            connection.assign(flight);
+        } else {
+            connection.assign_keyed(key, flight);
+        }
+        self.touch(slot);
+        self.enqueue(slot);
     }
 
     /// Takes out the request that is due next: one that was returned, or the backlog's first.

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use proto::clock::Anchor;
+use proto::clock::{Anchor, monotonic_ns, unix_ns};
+use proto::units::NS_PER_MS;
 
+use super::requests;
 use super::speech::Speech;
 use crate::core_loop::{Common, CoreError, CoreLoop, Payload};
 use crate::dispatch::Readiness;
@@ -12,6 +14,7 @@ use crate::protocol::http1::Http1;
 use crate::protocol::http2::{Http2, Unfit};
 use crate::protocol::{Protocol, Template};
 use crate::ring::Features;
+use crate::source::{Cast, Sessions};
 use crate::transport::Transport;
 use crate::transport::plain::Plain;
 use crate::transport::tls::{Setup, Tls};
@@ -27,6 +30,8 @@ pub(super) struct Stack {
     payload: Payload,
     http: Http,
     tls: Option<Arc<Setup>>,
+    /// The sessions that the requests come from, and the cores that divide them.
+    cast: Option<(Cast, usize)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -39,20 +44,23 @@ enum Http {
 }
 
 impl Stack {
-    /// That of a plan whose target is spoken to like that.
+    /// That of a plan on so many cores, whose target is spoken to like that.
     ///
     /// # Errors
     /// [`Unfit`] when a request cannot be sent over HTTP/2.
-    pub(super) fn new(plan: &Plan, speech: &Speech) -> Result<Self, Unfit> {
+    pub(super) fn new(plan: &Plan, speech: &Speech, cores: usize) -> Result<Self, Unfit> {
         let workload = plan.workload();
         let is_https = speech.tls.is_some();
-        let request = Template::fixed(&workload.request, &workload.target, is_https);
-        let requests: Arc<[Template]> = [request].into();
+        let requests: Arc<[Template]> = match plan.cast() {
+            Some(cast) => requests::of(&cast.scenario, is_https).into(),
+            None => [Template::fixed(
+                &workload.request,
+                &workload.target,
+                is_https,
+            )]
+            .into(),
+        };
         let depth = workload.pipeline.max(1);
-        let http1 = Http1::new(&requests);
-        let one = http1
-            .as_fixed(0)
-            .expect("invariant: nothing in it is to be filled in");
         let http = if speech.is_http2 {
             // Whether it can be compiled; each core does it for itself.
             Http2::new(&requests, depth)?;
@@ -60,11 +68,9 @@ impl Stack {
         } else {
             Http::One
         };
-        let payload = if speech.is_http2 || is_https {
-            Payload::own(one.len())
-        } else {
-            let fitting = (PAYLOAD_LEN_MAX / one.len()).clamp(1, depth as usize);
-            Payload::shared(one, fitting)
+        let payload = match plan.cast() {
+            Some(cast) => Payload::own(requests::longest(&cast.scenario)),
+            None => payload(&requests, depth, speech.is_http2 || is_https),
         };
         let tls = speech.tls.clone();
         Ok(Self {
@@ -72,6 +78,7 @@ impl Stack {
             payload,
             http,
             tls,
+            cast: plan.cast().map(|cast| (cast.clone(), cores)),
         })
     }
 
@@ -89,6 +96,11 @@ impl Stack {
         };
         let tls = |setup| Tls::new(setup, Anchor::now());
         let payload = self.payload.clone();
+        let source = self
+            .cast
+            .as_ref()
+            .map(|(cast, cores)| sessions(cast, share.core, *cores));
+        let common = (common, source);
         match (self.http, &self.tls) {
             (Http::One, None) => run((http1(), Plain), common, share, payload, ready).await,
             (Http::One, Some(setup)) => {
@@ -105,14 +117,45 @@ impl Stack {
     }
 }
 
+/// What all connections send slices of; `own` says that each sends bytes of its own instead.
+fn payload(requests: &[Template], depth: u32, own: bool) -> Payload {
+    let http1 = Http1::new(requests);
+    let one = http1
+        .as_fixed(0)
+        .expect("invariant: nothing in it is to be filled in");
+    if own {
+        return Payload::own(one.len());
+    }
+    let fitting = (PAYLOAD_LEN_MAX / one.len()).clamp(1, depth as usize);
+    Payload::shared(one, fitting)
+}
+
 async fn run<P: Protocol, T: Transport>(
-    stack: (P, T),
-    common: Common,
+    (protocol, transport): (P, T),
+    (common, sessions): (Common, Option<Sessions>),
     share: Share,
     payload: Payload,
     ready: impl FnOnce(Readiness, Features),
 ) -> Result<(), CoreError> {
-    CoreLoop::new(common, &share, payload, stack)?
-        .run(ready)
-        .await
+    match sessions {
+        None => {
+            CoreLoop::new(common, &share, payload, (protocol, transport))?
+                .run(ready)
+                .await
+        }
+        Some(sessions) => {
+            CoreLoop::with_source(common, &share, payload, (protocol, transport, sessions))?
+                .run(ready)
+                .await
+        }
+    }
+}
+
+/// The sessions of one core.
+fn sessions(cast: &Cast, core: usize, cores: usize) -> Sessions {
+    let part = (core as u64, cores as u64);
+    let (scenario, tables) = (Arc::clone(&cast.scenario), Arc::clone(&cast.tables));
+    Sessions::new(scenario, tables, cast.driver, part, fastrand::u64(..))
+        .with_anchor(monotonic_ns(), unix_ns() / NS_PER_MS)
+        .with_tally(Arc::clone(&cast.tally))
 }

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::document::{self, GivenArgs, Loaded, is_document};
 use super::tls_args::TlsArgs;
 use clap::{Args, ValueHint};
 use proto::document::{Defaults, Params};
@@ -27,9 +28,13 @@ const DEFAULT_DURATION_S: f64 = 10.0;
 /// incomplete, 130 interrupted.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// URL of the target: `http://host[:port]/path`, or one of https
-    #[arg(value_hint = ValueHint::Url)]
+    /// URL of the target: `http://host[:port]/path`, or one of https; or a document: a file of YAML
+    /// or JSON
+    #[arg(value_name = "URL|FILE", value_hint = ValueHint::AnyPath)]
     pub url: String,
+    /// What a document needs from outside.
+    #[command(flatten)]
+    pub given: GivenArgs,
     /// Connections [default: 64; with --gap, up to 1024 as --burst needs]
     #[arg(short, long, value_name = "N")]
     pub connections: Option<u64>,
@@ -96,6 +101,44 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
+    /// The document that the arguments name, if they name one.
+    ///
+    /// # Errors
+    /// In words: what is wrong in it, or which argument says what only the document may say.
+    pub(super) fn document(&self) -> Result<Option<Loaded>, String> {
+        if !is_document(&self.url) {
+            return match self.given.env.first() {
+                Some((name, _)) => Err(format!(
+                    "-e {name}: a URL has no variables; name a document"
+                )),
+                None => Ok(None),
+            };
+        }
+        let of_a_url = [
+            ("--connections", self.connections.is_some()),
+            ("--requests", self.requests.is_some()),
+            ("--duration", self.duration.is_some()),
+            ("--rate", self.rate.is_some()),
+            ("--gap", self.gap.is_some()),
+            ("--stages", !self.stages.is_empty()),
+            ("--pipeline", self.pipeline.is_some()),
+            ("--method", self.method.is_some()),
+            ("--header", !self.headers.is_empty()),
+            ("--body", self.body.is_some() || self.body_file.is_some()),
+            ("--timeout", self.timeout.is_some()),
+            ("--deadline", self.deadline.is_some()),
+            ("--warmup", self.warmup.is_some()),
+            ("--threshold", !self.threshold.is_empty()),
+        ];
+        if let Some((name, _)) = of_a_url.iter().find(|(_, is_given)| *is_given) {
+            let file = &self.url;
+            return Err(format!(
+                "{name} is for a URL; {file} says it itself: write it there, with a $NAME where it changes"
+            ));
+        }
+        document::load(&self.url, &self.given).map(Some)
+    }
+
     /// The workload that the arguments describe.
     ///
     /// # Errors

@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 
 use proto::summary::{Statistics, TestResult};
 use proto::units::format_ns;
-use proto::workload::{Arrival, Workload};
+use proto::workload::Arrival;
 
 use crate::load::{Addresses, Load};
+use crate::plan::Plan;
 use crate::transport::tls::Facts;
 
 /// One line on what is about to run, and on what.
-pub(super) fn banner(workload: &Workload, load: &Load, cpus: &[usize]) -> String {
+pub(super) fn banner(plan: &Plan, load: &Load, cpus: &[usize]) -> String {
+    let workload = plan.workload();
     let shape = match &workload.arrival {
         Arrival::ClosedLoop => "closed loop".to_owned(),
         Arrival::Bursts { gap_ns, burst } => format!("{burst} every {}", format_ns(*gap_ns)),
@@ -27,10 +29,18 @@ pub(super) fn banner(workload: &Workload, load: &Load, cpus: &[usize]) -> String
         .ring_features()
         .map_or_else(|| "none".to_owned(), |f| f.to_string());
     let tls = load.tls_facts().map(tls).unwrap_or_default();
+    let what = match plan.cast() {
+        Some(cast) => {
+            let (flows, steps) = (cast.scenario.flows.len(), cast.scenario.steps.len());
+            format!(
+                "{}: sessions of {flows} flows, {steps} requests",
+                workload.target
+            )
+        }
+        None => format!("{} {}: {shape}", workload.request.method, workload.target),
+    };
     format!(
-        "{} {}: {shape}, {} connections, CPU {}, io_uring {ring}{}{tls}",
-        workload.request.method,
-        workload.target,
+        "{what}, {} connections, CPU {}, io_uring {ring}{}{tls}",
         load.connections_open(),
         cpus.join(","),
         addresses(load.addresses())
@@ -104,8 +114,8 @@ fn counts(out: &mut String, result: &TestResult) -> std::fmt::Result {
     let e = &t.errors;
     writeln!(
         out,
-        "  errors: write {}  read {}  timeout {}  status {}  malformed {}  (connect {})",
-        e.write, e.read, e.timeout, e.status, e.malformed, t.connect_errors
+        "  errors: write {}  read {}  timeout {}  status {}  check {}  malformed {}  (connect {})",
+        e.write, e.read, e.timeout, e.status, e.check, e.malformed, t.connect_errors
     )?;
     if t.warmup_sent > 0 {
         writeln!(

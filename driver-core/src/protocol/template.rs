@@ -9,6 +9,8 @@ pub struct Text {
     bytes: Vec<u8>,
     /// Where a hole is (an index into `bytes`, ascending), and its number.
     holes: Vec<(usize, usize)>,
+    /// Whether a header field of this value is left out when the value is empty.
+    is_optional: bool,
 }
 
 impl Text {
@@ -17,7 +19,7 @@ impl Text {
     pub fn fixed(bytes: impl Into<Vec<u8>>) -> Self {
         Self {
             bytes: bytes.into(),
-            holes: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -33,6 +35,18 @@ impl Text {
     pub fn then_hole(mut self, hole: usize) -> Self {
         self.holes.push((self.bytes.len(), hole));
         self
+    }
+
+    /// The same as the value of a header field that is left out when the value is empty.
+    #[must_use]
+    pub fn optional(mut self) -> Self {
+        self.is_optional = true;
+        self
+    }
+
+    /// Whether a header field of this value is left out when the value is empty.
+    pub(super) fn is_optional(&self) -> bool {
+        self.is_optional
     }
 
     /// The bytes of a text without holes.

@@ -126,33 +126,51 @@ impl Recorder {
     /// `count` complete answers of one status to requests of the same instants.
     #[inline]
     pub fn answered(&mut self, status: u16, instants: Instants, count: u32) {
+        if status >= 400 {
+            self.bad(status, instants, count);
+        } else {
+            self.good(status, instants, count);
+        }
+    }
+
+    /// Answers whose status is an error.
+    pub fn bad(&mut self, status: u16, instants: Instants, count: u32) {
+        self.counts.errors.status += u64::from(count);
+        self.no_good(status, instants, count);
+    }
+
+    /// An answer with a good status that failed a check or an extraction.
+    pub fn unfit(&mut self, status: u16, instants: Instants) {
+        self.counts.errors.check += 1;
+        self.no_good(status, instants, 1);
+    }
+
+    fn no_good(&mut self, status: u16, instants: Instants, count: u32) {
+        self.counts.completed += u64::from(count);
+        self.statuses[usize::from(status) % STATUSES] += count;
+        record(
+            &mut self.latencies.error,
+            &mut self.counts.clamped,
+            instants.response_ns(),
+            count,
+        );
+    }
+
+    /// Answers as they are hoped for.
+    #[inline]
+    pub fn good(&mut self, status: u16, instants: Instants, count: u32) {
         self.counts.completed += u64::from(count);
         self.statuses[usize::from(status) % STATUSES] += count;
         let Self {
             counts, latencies, ..
         } = self;
-        if status >= 400 {
-            counts.errors.status += u64::from(count);
-            record(
-                &mut latencies.error,
-                &mut counts.clamped,
-                instants.response_ns(),
-                count,
-            );
-        } else {
-            counts.ok += u64::from(count);
-            record(
-                &mut latencies.response,
-                &mut counts.clamped,
-                instants.response_ns(),
-                count,
-            );
-            record(
-                &mut latencies.service,
-                &mut counts.clamped,
-                instants.service_ns(),
-                count,
-            );
+        counts.ok += u64::from(count);
+        let (response_ns, service_ns) = (instants.response_ns(), instants.service_ns());
+        for (histogram, ns) in [
+            (&mut latencies.response, response_ns),
+            (&mut latencies.service, service_ns),
+        ] {
+            record(histogram, &mut counts.clamped, ns, count);
         }
     }
 

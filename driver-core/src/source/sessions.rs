@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::fmt::Display;
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fastrand::Rng;
 use proto::workload::{
@@ -35,22 +35,15 @@ pub struct Job {
     generation: u32,
 }
 
-/// When the load starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Begin {
-    /// Of the monotonic clock, ns.
-    pub start_ns: u64,
-    /// The same instant of the wall clock, ms since 1970, for `$now`.
-    pub unix_ms: u64,
-}
-
 /// The sessions of one core.
 #[derive(Debug)]
 pub struct Sessions {
     scenario: Arc<Scenario>,
     tables: Arc<[Table]>,
     part: Part,
-    begin: Begin,
+    start_ns: u64,
+    /// An instant of the monotonic clock in ns, and what the wall clock said then in ms.
+    anchor: (u64, u64),
     now_ns: u64,
     random: Rng,
     arrivals: Arrivals,
@@ -65,8 +58,9 @@ pub struct Sessions {
     /// Users whose next request has an instant that has not come.
     timers: BinaryHeap<Reverse<(u64, u32, u32)>>,
     ready: VecDeque<u32>,
-    /// Requests that became ready since the last [`Source::advance`].
+    /// Measured requests that became ready since the last [`Source::advance`], and whether any did.
     offered: u64,
+    has_news: bool,
     steps: Vec<StepPlan>,
     /// Data sets that each flow uses.
     sets: Vec<Vec<usize>>,
@@ -76,6 +70,7 @@ pub struct Sessions {
     scratch: Vec<u8>,
     /// What is measured, and what only warms up.
     tallies: [Tally; 2],
+    common: Option<Arc<Mutex<Tally>>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -211,10 +206,8 @@ impl Sessions {
         });
         Self {
             part,
-            begin: Begin {
-                start_ns: 0,
-                unix_ms: 0,
-            },
+            start_ns: 0,
+            anchor: (0, 0),
             now_ns: 0,
             random: Rng::with_seed(mixed(entropy ^ mixed(part.index + 1))),
             arrivals: Arrivals::new(&scenario.load, part),
@@ -227,6 +220,7 @@ impl Sessions {
             timers: BinaryHeap::new(),
             ready: VecDeque::new(),
             offered: 0,
+            has_news: false,
             steps: scenario
                 .steps
                 .iter()
@@ -240,37 +234,24 @@ impl Sessions {
             seen: Vec::new(),
             scratch: Vec::new(),
             tallies: [Tally::new(&scenario), Tally::new(&scenario)],
+            common: None,
             scenario,
             tables,
         }
     }
 
-    /// Starts the load at an instant, which may lie ahead.
-    pub fn begin(&mut self, begin: Begin) {
-        self.begin = begin;
-        self.now_ns = begin.start_ns;
-        self.is_stopped = false;
-        let load = &self.scenario.load;
-        self.next_arrival = self.arrivals.next(load);
-        self.closed.clear();
-        for (number, stage) in load.stages.iter().enumerate() {
-            let StageArrivals::Closed { sessions } = stage.arrivals else {
-                continue;
-            };
-            let start_ns = begin.start_ns.saturating_add(load.stage_start_ns(number));
-            let left = stage
-                .sessions
-                .map_or(u64::MAX, |most| self.part.share(most));
-            self.closed.push(ClosedStage {
-                stage: number,
-                start_ns,
-                end_ns: stage
-                    .for_ns
-                    .map_or(u64::MAX, |ns| start_ns.saturating_add(ns)),
-                at_once: self.part.share(sessions),
-                left,
-            });
-        }
+    /// The same with what the wall clock said at an instant of the monotonic one, for `$now`.
+    #[must_use]
+    pub fn with_anchor(mut self, now_ns: u64, unix_ms: u64) -> Self {
+        self.anchor = (now_ns, unix_ms);
+        self
+    }
+
+    /// The same that adds what it counted to a common tally at its end.
+    #[must_use]
+    pub fn with_tally(mut self, tally: Arc<Mutex<Tally>>) -> Self {
+        self.common = Some(tally);
+        self
     }
 
     /// What has been counted so far, without warm-up.
@@ -291,7 +272,7 @@ impl Sessions {
 
     fn next_arrival_ns(&self) -> u64 {
         self.next_arrival.map_or(u64::MAX, |arrival| {
-            self.begin.start_ns.saturating_add(arrival.at_ns)
+            self.start_ns.saturating_add(arrival.at_ns)
         })
     }
 
@@ -347,13 +328,18 @@ impl Sessions {
             return Some(self.end(user, at_ns, End::Failed));
         }
         if due_ns <= self.now_ns {
-            self.ready.push_back(user);
-            self.offered += 1;
+            self.make_ready(user);
         } else {
             let generation = self.users.all[user as usize].generation;
             self.timers.push(Reverse((due_ns, user, generation)));
         }
         None
+    }
+
+    fn make_ready(&mut self, user: u32) {
+        self.ready.push_back(user);
+        self.offered += u64::from(self.users.all[user as usize].is_measured);
+        self.has_news = true;
     }
 
     /// Whether every value of a step's request is there and can stand where it has to.
@@ -377,7 +363,10 @@ impl Sessions {
         let is_measured = state.is_measured;
         let flow = &mut self.tally(is_measured).flows[ended.0];
         match how {
-            End::Completed => flow.completed += 1,
+            End::Completed => {
+                flow.completed += 1;
+                flow.session.record(ended.1);
+            }
             End::Failed => flow.failed += 1,
             End::Cut => flow.cut += 1,
         }
@@ -507,11 +496,46 @@ fn sets_of(scenario: &Scenario, flow: usize) -> Vec<usize> {
 impl Source for Sessions {
     type Job = Job;
 
+    fn begin(&mut self, start_ns: u64) {
+        self.start_ns = start_ns;
+        self.now_ns = start_ns;
+        self.is_stopped = false;
+        let load = &self.scenario.load;
+        self.next_arrival = self.arrivals.next(load);
+        self.closed.clear();
+        for (number, stage) in load.stages.iter().enumerate() {
+            let StageArrivals::Closed { sessions } = stage.arrivals else {
+                continue;
+            };
+            let start_ns = self.start_ns.saturating_add(load.stage_start_ns(number));
+            let left = stage
+                .sessions
+                .map_or(u64::MAX, |most| self.part.share(most));
+            self.closed.push(ClosedStage {
+                stage: number,
+                start_ns,
+                end_ns: stage
+                    .for_ns
+                    .map_or(u64::MAX, |ns| start_ns.saturating_add(ns)),
+                at_once: self.part.share(sessions),
+                left,
+            });
+        }
+    }
+
+    fn waits(&self) -> bool {
+        self.scenario
+            .load
+            .stages
+            .iter()
+            .all(|stage| !stage.is_open())
+    }
+
     fn due_ns(&self) -> u64 {
         if self.is_stopped {
             return u64::MAX;
         }
-        if self.offered > 0 {
+        if self.has_news {
             return self.now_ns;
         }
         let timer_ns = self
@@ -530,7 +554,7 @@ impl Source for Sessions {
             shed += self.begin_closed();
         }
         while let Some(arrival) = self.next_arrival.filter(|_| !self.is_stopped) {
-            let at_ns = self.begin.start_ns.saturating_add(arrival.at_ns);
+            let at_ns = self.start_ns.saturating_add(arrival.at_ns);
             if at_ns > now_ns {
                 break;
             }
@@ -543,10 +567,10 @@ impl Source for Sessions {
             }
             self.timers.pop();
             if self.users.all[user as usize].generation == generation {
-                self.ready.push_back(user);
-                self.offered += 1;
+                self.make_ready(user);
             }
         }
+        self.has_news = false;
         let offered = std::mem::take(&mut self.offered);
         Advanced { offered, shed }
     }
@@ -608,8 +632,11 @@ impl Source for Sessions {
                 append(out, number);
             }
             Fill::Now => {
-                let passed_ns = self.now_ns.saturating_sub(self.begin.start_ns);
-                append(out, self.begin.unix_ms + passed_ns / 1_000_000);
+                let (then_ns, unix_ms) = self.anchor;
+                append(
+                    out,
+                    unix_ms + self.now_ns.saturating_sub(then_ns) / 1_000_000,
+                );
             }
             Fill::Cookies => {
                 let request = &self.scenario.steps[state.step].request;
@@ -660,7 +687,7 @@ impl Source for Sessions {
         let scenario = Arc::clone(&self.scenario);
         let state = &mut self.users.all[job.user as usize];
         state.is_under_way = false;
-        let (number, is_measured) = (state.step, state.is_measured);
+        let (number, is_measured, due_ns) = (state.step, state.is_measured, state.due_ns);
         let step = &scenario.steps[number];
         let mut seen = state
             .seen
@@ -670,6 +697,12 @@ impl Source for Sessions {
         let mut slots = self.users.slots(job.user);
         let tally = &mut self.tallies[usize::from(!is_measured)].steps[number];
         let judged = judge(step, &seen, &answer, &mut slots, (tally, &mut self.scratch));
+        if judged.verdict == Verdict::Ok {
+            tally.response.record(answer.end_ns.saturating_sub(due_ns));
+            tally
+                .service
+                .record(answer.end_ns.saturating_sub(answer.sent_ns));
+        }
         seen.clear();
         self.seen.push(seen);
         self.users.all[job.user as usize].position.holds |= judged.holds;
@@ -709,7 +742,7 @@ impl Source for Sessions {
         self.is_stopped = true;
         self.next_arrival = None;
         self.next_closed = self.closed.len();
-        self.offered = 0;
+        (self.offered, self.has_news) = (0, false);
         while let Some(user) = self.ready.pop_front() {
             self.end(user, now_ns, End::Cut);
         }
@@ -717,6 +750,33 @@ impl Source for Sessions {
             if self.users.all[user as usize].generation == generation {
                 self.end(user, now_ns, End::Cut);
             }
+        }
+    }
+
+    fn refuse(&mut self, now_ns: u64) -> u64 {
+        let mut refused = 0;
+        for _ in 0..self.ready.len() {
+            let Some(user) = self.ready.pop_front() else {
+                break;
+            };
+            let state = &mut self.users.all[user as usize];
+            if !self.scenario.load.stages[state.stage].is_open() {
+                self.ready.push_back(user);
+                continue;
+            }
+            state.is_under_way = true;
+            refused += u64::from(state.is_measured);
+            let job = self.job(user);
+            self.lost(job, now_ns);
+        }
+        refused
+    }
+
+    fn finish(&mut self) {
+        if let Some(common) = &self.common {
+            // Whoever panicked while he added left sums that are still sums.
+            let mut common = common.lock().unwrap_or_else(PoisonError::into_inner);
+            common.add(&self.tallies[0]);
         }
     }
 

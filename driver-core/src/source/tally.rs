@@ -1,9 +1,12 @@
 //! What is counted of sessions, by step, flow, check and data set; warm-up is not.
 
+use hdrhistogram::Histogram;
+use proto::histogram;
+use proto::summary::Statistics;
 use proto::workload::Scenario;
 
 /// The counts of a source.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tally {
     /// By step.
     pub steps: Vec<StepTally>,
@@ -14,7 +17,7 @@ pub struct Tally {
 }
 
 /// The counts of a step.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct StepTally {
     /// Requests that were taken to be sent.
     pub taken: u64,
@@ -33,10 +36,43 @@ pub struct StepTally {
     pub checks: Vec<(u64, u64)>,
     /// Extractions that found nothing, each in its order in the step.
     pub missing: Vec<u64>,
+    /// Of good answers: from the intended start to the end, ns.
+    pub response: Times,
+    /// Of good answers: from the actual start to the end, ns.
+    pub service: Times,
+}
+
+/// A histogram of times that takes no memory before there is one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Times(Option<Box<Histogram<u64>>>);
+
+impl Times {
+    /// Records a time in ns; one out of range counts as the nearest that is in it.
+    pub fn record(&mut self, ns: u64) {
+        let histogram = self.0.get_or_insert_with(|| Box::new(histogram::new()));
+        histogram.saturating_record(ns.max(1));
+    }
+
+    /// The statistics of what was recorded.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.0
+            .as_deref()
+            .map_or_else(Statistics::default, Statistics::of)
+    }
+
+    fn add(&mut self, more: &Self) {
+        if let Some(more) = &more.0 {
+            let histogram = self.0.get_or_insert_with(|| Box::new(histogram::new()));
+            histogram
+                .add(&**more)
+                .expect("invariant: all have the same bounds");
+        }
+    }
 }
 
 /// The counts of a flow's sessions.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct FlowTally {
     /// Those that started.
     pub started: u64,
@@ -46,6 +82,8 @@ pub struct FlowTally {
     pub failed: u64,
     /// Those that the end of the load cut off.
     pub cut: u64,
+    /// How long those that came to their end took from their intended start, ns.
+    pub session: Times,
 }
 
 impl Tally {
@@ -74,6 +112,7 @@ impl Tally {
             flow.completed += more.completed;
             flow.failed += more.failed;
             flow.cut += more.cut;
+            flow.session.add(&more.session);
         }
         for (used_up, more) in self.used_up.iter_mut().zip(&other.used_up) {
             *used_up += more;
@@ -98,6 +137,8 @@ impl StepTally {
         self.failed += more.failed;
         self.lost += more.lost;
         self.without_value += more.without_value;
+        self.response.add(&more.response);
+        self.service.add(&more.service);
         for (check, more) in self.checks.iter_mut().zip(&more.checks) {
             check.0 += more.0;
             check.1 += more.1;

@@ -34,6 +34,17 @@ pub struct ErrorCounters {
     /// which left this pipelined one without an answer.
     #[serde(deserialize_with = "lenient::count")]
     pub unanswered: u64,
+    /// An answer with a good status that failed a check or an extraction.
+    #[serde(
+        deserialize_with = "lenient::count",
+        skip_serializing_if = "is_nothing"
+    )]
+    pub check: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it with a reference
+fn is_nothing(count: &u64) -> bool {
+    *count == 0
 }
 
 impl ErrorCounters {
@@ -48,6 +59,7 @@ impl ErrorCounters {
             self.malformed,
             self.stale,
             self.unanswered,
+            self.check,
         ]
         .iter()
         .fold(0, |sum, n| sum.saturating_add(*n))
@@ -63,6 +75,7 @@ impl ErrorCounters {
             (&mut self.malformed, other.malformed),
             (&mut self.stale, other.stale),
             (&mut self.unanswered, other.unanswered),
+            (&mut self.check, other.check),
         ] {
             *mine = mine.saturating_add(theirs);
         }
@@ -184,7 +197,7 @@ pub enum Imbalance {
         /// See [`Counters::returned`].
         returned: u64,
     },
-    /// completed = ok + errors of status.
+    /// completed = ok + errors of status and checks.
     #[error("completed {completed} is not ok {ok} + status errors {status}")]
     Completed {
         /// See [`Counters::completed`].
@@ -248,6 +261,8 @@ impl Counters {
             ..
         } = *self;
         let (errors, status) = (self.errors.total(), self.errors.status);
+        // Whole answers that are no good, by their status or by what is in them.
+        let status = status.saturating_add(self.errors.check);
         let sum = |parts: &[u64]| parts.iter().fold(0, |sum: u64, n| sum.saturating_add(*n));
         if sum(&[planned, returned]) != sum(&[sent, shed, refused, not_sent, unknown]) {
             return Err(Imbalance::Planned {

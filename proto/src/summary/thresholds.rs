@@ -29,6 +29,31 @@ pub(super) struct Measured<'a> {
     pub(super) release_lag: &'a Statistics,
 }
 
+impl ThresholdResult {
+    /// A threshold held against a part of a run: a step, or a flow. `text` is the whole condition as
+    /// it was written.
+    #[must_use]
+    pub fn of_part(
+        (threshold, text): (&Threshold, &str),
+        counters: &Counters,
+        response: &Statistics,
+        service: &Statistics,
+    ) -> Self {
+        let measured = Measured {
+            counters,
+            requests_per_second: None,
+            target_lost: false,
+            response,
+            service,
+            release_lag: &Statistics::default(),
+        };
+        Self {
+            threshold: text.to_owned(),
+            ..measured.against(threshold)
+        }
+    }
+}
+
 impl Measured<'_> {
     /// Whether a threshold holds.
     pub(super) fn against(&self, threshold: &Threshold) -> ThresholdResult {

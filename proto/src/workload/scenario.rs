@@ -1,7 +1,9 @@
 //! A test of sessions, compiled: everything that a driver needs, in plain numbers.
 
 use super::template::{Escape, Fill, Piece};
-use super::{Flow, Load, Mix, Step, Target};
+use super::{
+    Arrival, Flow, Limit, Load, Mix, Request, Step, Target, TestType, Threshold, Tls, Workload,
+};
 
 /// A compiled test of sessions.
 #[derive(Debug, Clone, PartialEq)]
@@ -177,6 +179,37 @@ pub enum Pick {
 }
 
 impl Scenario {
+    /// What of a driver's load is not its sessions': where to, over how many connections, for how
+    /// long.
+    #[must_use]
+    pub fn workload(&self, thresholds: Vec<Threshold>, tls: Tls) -> Workload {
+        let timeouts = self.steps.iter().map(|step| step.timeout_ns);
+        Workload {
+            test_type: TestType::Avalanche,
+            target: self.targets[0].clone(),
+            connections: self.connections,
+            pipeline: self.pipeline,
+            arrival: Arrival::ClosedLoop,
+            limit: Limit {
+                requests: None,
+                duration_ns: self.load.duration_ns(),
+            },
+            timeout_ns: timeouts.max().unwrap_or(1),
+            deadline_ns: self.deadline_ns,
+            warmup_ns: 0,
+            phase: false,
+            http: self.http,
+            requests_per_connection: self.requests_per_connection,
+            tls,
+            request: Request {
+                method: "GET".to_owned(),
+                headers: Vec::new(),
+                body: Vec::new(),
+            },
+            thresholds,
+        }
+    }
+
     /// The same scenario with the contents of files and the secrets put in where they stand, as
     /// `file` and `secret` know them by name.
     ///

@@ -233,7 +233,7 @@ pub(crate) fn heartbeat() -> impl Strategy<Value = Heartbeat> {
 
 fn counters() -> impl Strategy<Value = Counters> {
     let codes = btree_map(100..600_u16, count(), 0..4);
-    (vec(count(), 19), vec(count(), 7), codes).prop_map(|(n, e, status_codes)| Counters {
+    (vec(count(), 19), vec(count(), 8), codes).prop_map(|(n, e, status_codes)| Counters {
         planned: n[0],
         offered: n[1],
         sent: n[2],
@@ -261,6 +261,7 @@ fn counters() -> impl Strategy<Value = Counters> {
             malformed: e[4],
             stale: e[5],
             unanswered: e[6],
+            check: e[7],
         },
         status_codes,
     })

@@ -24,6 +24,10 @@ pub fn render(request: &Request, target: &Target) -> Vec<u8> {
 pub(super) struct Compiled {
     /// Everything, or what comes before the length of a body that differs from time to time.
     text: Text,
+    /// Header fields that are left out when they are empty, behind that text, and what is fixed
+    /// behind them.
+    optional: Vec<(Vec<u8>, Text)>,
+    rest: Text,
     /// A body with holes.
     body: Option<Text>,
     /// How its answer is read.
@@ -38,16 +42,22 @@ impl Compiled {
         if !template.headers.iter().any(|(name, _)| is_host(name)) {
             field(&mut text, "Host", &template.authority);
         }
+        let mut optional = Vec::new();
         for (name, value) in &template.headers {
-            field(&mut text, name, value);
+            if value.is_optional() {
+                optional.push((format!("{name}: ").into_bytes(), value.clone()));
+            } else {
+                field(&mut text, name, value);
+            }
         }
+        let mut rest = Text::default();
         let body = match template.body.as_fixed() {
             Some(body) => {
                 if template.announces_body() {
-                    text.push(format!("Content-Length: {}\r\n", body.len()).as_bytes());
+                    rest.push(format!("Content-Length: {}\r\n", body.len()).as_bytes());
                 }
-                text.push(b"\r\n");
-                text.push(body);
+                rest.push(b"\r\n");
+                rest.push(body);
                 None
             }
             None => Some(template.body.clone()),
@@ -57,15 +67,21 @@ impl Compiled {
             let value = value.as_fixed()?;
             Some((name.as_str(), value))
         });
+        if optional.is_empty() {
+            text.append(&std::mem::take(&mut rest));
+        }
         Self {
             text,
+            optional,
+            rest,
             body,
             asked: Asked::of(&template.method, fields),
         }
     }
 
     pub(super) fn as_fixed(&self) -> Option<&[u8]> {
-        self.text.as_fixed().filter(|_| self.body.is_none())
+        let is_fixed = self.body.is_none() && self.optional.is_empty();
+        self.text.as_fixed().filter(|_| is_fixed)
     }
 
     /// Appends the request; `scratch` is lent to render a body of unknown length.
@@ -77,6 +93,18 @@ impl Compiled {
         out: &mut Vec<u8>,
     ) {
         self.text.render(fill, out);
+        for (name, value) in &self.optional {
+            let before = out.len();
+            out.extend_from_slice(name);
+            let empty = out.len();
+            value.render(fill, out);
+            if out.len() == empty {
+                out.truncate(before);
+            } else {
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+        self.rest.render(fill, out);
         if let Some(body) = &self.body {
             scratch.clear();
             body.render(fill, scratch);

@@ -55,6 +55,8 @@ enum Piece {
     Fixed(Vec<u8>),
     /// A value with holes, written behind its length.
     Value(Text),
+    /// A field that is left out when its value is empty: what is before the value, and the value.
+    Optional(Vec<u8>, Text),
 }
 
 /// A request as a block of fields with holes, and a body.
@@ -115,6 +117,16 @@ impl Compiled {
             match piece {
                 Piece::Fixed(bytes) => out.extend_from_slice(bytes),
                 Piece::Value(text) => write_value(text, fill, out),
+                Piece::Optional(name, text) => {
+                    let before = out.len();
+                    out.extend_from_slice(name);
+                    let start = out.len();
+                    write_value(text, fill, out);
+                    // The length of nothing is one byte of 0.
+                    if out[start..] == [0] {
+                        out.truncate(before);
+                    }
+                }
             }
         }
         let mut has_body = !self.body.is_empty();
@@ -213,6 +225,7 @@ impl Block {
         if let Some(index) = whole {
             return hpack::write_number(0x80, 7, index, &mut self.fixed);
         }
+        let before = value.is_optional().then(|| std::mem::take(&mut self.fixed));
         let literal = if SECRET.contains(&name) {
             LITERAL_NEVER
         } else {
@@ -225,7 +238,11 @@ impl Block {
             hpack::write_number(0, 7, name.len(), &mut self.fixed);
             self.fixed.extend_from_slice(name.as_bytes());
         }
-        if let Some(value) = value.as_fixed() {
+        if let Some(before) = before {
+            let name = std::mem::take(&mut self.fixed);
+            self.pieces.push(Piece::Fixed(before));
+            self.pieces.push(Piece::Optional(name, value.clone()));
+        } else if let Some(value) = value.as_fixed() {
             hpack::write_number(0, 7, value.len(), &mut self.fixed);
             self.fixed.extend_from_slice(value);
         } else {
