@@ -8,7 +8,7 @@
 
 mod journal;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -22,8 +22,8 @@ use thiserror::Error;
 
 pub use journal::Journal;
 
-use crate::control::{Action, Batch, Command, Control, Event, Line, Now, Reply};
-use crate::store::{Backlog, Store, StoreError};
+use crate::control::{Action, Batch, Command, Control, Event, Line, Loaded, Now, Reply};
+use crate::store::{Backlog, Store};
 
 /// Longest sleep of the control thread: deliveries and deadlines are noticed after it.
 const TURN: Duration = Duration::from_millis(20);
@@ -238,34 +238,9 @@ impl ControlThread {
 
     fn fold(&mut self, batch: Batch, actions: &mut Vec<Action>) {
         for (event, now) in batch.events {
-            if let Event::Metrics(message, _) = &event {
-                self.fetch_reports(&message.test_id.clone());
-            }
             actions.extend(self.control.apply(event, now));
         }
         self.backlog.offsets.extend(batch.offsets);
-    }
-
-    /// A late report on a run that ended long ago is folded together with the stored ones.
-    fn fetch_reports(&mut self, test_id: &str) {
-        if !self.control.needs_reports(test_id) {
-            return;
-        }
-        if let Err(error) = self.restore_ended(test_id) {
-            self.control.forget_ended(test_id);
-            let fields = json!({"test_id": test_id, "error": error.to_string()});
-            self.journal
-                .event(Level::Error, "store_read_failed", fields);
-        }
-    }
-
-    fn restore_ended(&mut self, test_id: &str) -> Result<(), StoreError> {
-        if let Some(run) = self.store.run(test_id)? {
-            self.control.restore_ended(run);
-        }
-        let control = &mut self.control;
-        self.store
-            .each_report(test_id, |report| control.absorb_stored(&report))
     }
 
     fn deliveries(&mut self) -> Vec<Action> {
@@ -281,9 +256,12 @@ impl ControlThread {
     /// Makes the changes durable, then performs the rest.
     fn finish(&mut self, actions: Vec<Action>) {
         let mut rest = Vec::with_capacity(actions.len());
-        for action in actions {
+        let mut actions = VecDeque::from(actions);
+        while let Some(action) = actions.pop_front() {
             match action {
                 Action::Persist(change) => self.backlog.push(change),
+                // What comes of it belongs into the transaction that has the offsets of its cause.
+                Action::Load(test_id) => actions.extend(self.load(test_id)),
                 other => rest.push(other),
             }
         }
@@ -294,6 +272,18 @@ impl ControlThread {
         let Drops { reports, lines } = &*self.drops;
         reports.store(self.backlog.dropped(), Ordering::Relaxed);
         lines.store(self.journal.dropped(), Ordering::Relaxed);
+    }
+
+    /// Reads a run that has ended, for the late reports on it.
+    fn load(&mut self, test_id: String) -> Vec<Action> {
+        let outcome = self.store.run_and_reports(&test_id);
+        let outcome = outcome
+            .map(|found| found.map(Box::new))
+            .map_err(|error| error.to_string());
+        let loaded = Event::Loaded(Loaded { test_id, outcome });
+        let mut actions = self.control.apply(loaded, now());
+        actions.extend(self.control.apply(Event::Tick, now()));
+        actions
     }
 
     fn write(&mut self) {
@@ -349,17 +339,15 @@ impl ControlThread {
                 }
             }
             Action::Log(line) => self.journal.write(line),
+            // Done before the writing, see `load`.
+            Action::Load(_) => {}
         }
     }
 }
 
 /// Our own time.
 fn now() -> Now {
-    let read_unix_ns = clock::unix_ns();
-    Now {
-        unix_ms: read_unix_ns / 1_000_000,
-        read_unix_ns,
-    }
+    Now::new(clock::unix_ns(), clock::monotonic_ns())
 }
 
 /// A line of our own.
@@ -385,7 +373,7 @@ mod tests {
             retention_tests: 0,
             retention_ms: 0,
         };
-        let control = Control::restore(settings, Restored::default());
+        let control = Control::restore(settings, Restored::default(), now());
         let store = Store::open(&folder.join("o.sqlite")).unwrap();
         let bus = BusSettings::new("127.0.0.1:1", "test", &[]).unwrap();
         let publisher = Publisher::new(&bus).unwrap();

@@ -13,13 +13,13 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::bounded;
 use proto::bus::{BusError, BusSettings, Publisher};
-use proto::log;
+use proto::{clock, log};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use thiserror::Error;
 
-use crate::control::{Control, Settings};
+use crate::control::{Control, Now, Settings};
 use crate::control_thread::{BATCHES_MAX, ControlThread};
 use crate::rest::access::Access;
 use crate::rest::api::{Api, Worker};
@@ -194,12 +194,8 @@ impl Service {
             retention_tests: options.retention_tests,
             retention_ms: u64::from(options.retention_days) * DAY_MS,
         };
-        let open = loaded.restored.open.iter();
-        let open: Vec<String> = open.map(|run| run.test_id.clone()).collect();
-        let mut control = Control::restore(settings_of_state, loaded.restored);
-        for test_id in open {
-            store.each_report(&test_id, |report| control.absorb_stored(&report))?;
-        }
+        let now = Now::new(clock::unix_ns(), clock::monotonic_ns());
+        let control = Control::restore(settings_of_state, loaded.restored, now);
         let (control_thread, handle) =
             ControlThread::new(control, store, publisher, incoming, Arc::clone(&stop));
         let traffic = Arc::new(Traffic::default());

@@ -131,7 +131,7 @@ impl TopicReader {
             trouble,
         };
         let batch = Batch {
-            events: vec![(Event::Broker(broker), now(None))],
+            events: vec![(Event::Broker(broker), now())],
             ..Batch::default()
         };
         let _ = self.batches.send(batch);
@@ -270,7 +270,7 @@ fn gather(subscriber: &Subscriber) -> (Batch, bool) {
 }
 
 fn take(record: Record, batch: &mut Batch) {
-    let now = now(record.timestamp_ms);
+    let now = now();
     batch.offsets.insert(record.topic, record.offset + 1);
     let (topic, offset) = (record.topic, record.offset);
     let event = decode(record).unwrap_or_else(|error| Event::Malformed {
@@ -297,14 +297,9 @@ fn decode(record: Record) -> Result<Event, DecodeError> {
     })
 }
 
-/// The time of a message, or of now.
-fn now(timestamp_ms: Option<i64>) -> Now {
-    let read_unix_ns = clock::unix_ns();
-    let stamped = timestamp_ms.and_then(|ms| u64::try_from(ms).ok());
-    Now {
-        unix_ms: stamped.unwrap_or(read_unix_ns / 1_000_000),
-        read_unix_ns,
-    }
+/// When a message is read: what its producer stamped it with is nobody's time but its own.
+fn now() -> Now {
+    Now::new(clock::unix_ns(), clock::monotonic_ns())
 }
 
 #[cfg(test)]

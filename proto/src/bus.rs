@@ -43,6 +43,15 @@ pub enum BusError {
     /// The client or the broker takes no message of this length, however often it is tried.
     #[error("the message is longer than the client or the broker takes (MessageSizeTooLarge)")]
     TooLarge,
+    /// The broker knows us and does not let us write there.
+    #[error(
+        "the broker does not let us write to {topic} (TopicAuthorizationFailed); an admin gives the \
+         right: kafka-acls --add --allow-principal User:NAME --operation Write --topic {topic}"
+    )]
+    Forbidden {
+        /// The topic.
+        topic: String,
+    },
     /// The broker does not answer.
     #[error("no broker answers at {brokers}: {reason}; {remedy}")]
     Unreachable {
@@ -64,4 +73,12 @@ pub enum BusError {
     /// Anything else that librdkafka says.
     #[error("Kafka: {0}")]
     Kafka(#[from] KafkaError),
+}
+
+impl BusError {
+    /// Whether the broker never takes the message, however often it is tried.
+    #[must_use]
+    pub fn is_for_good(&self) -> bool {
+        matches!(self, Self::TooLarge | Self::Forbidden { .. })
+    }
 }

@@ -8,7 +8,6 @@ use proto::topic::Topic;
 /// A message in the log.
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
-    pub(crate) made_ms: u64,
     pub(crate) payload: Vec<u8>,
     /// When readers see it, ns.
     visible_ns: u64,
@@ -21,7 +20,6 @@ struct Sending {
     token: u64,
     topic: Topic,
     payload: Vec<u8>,
-    made_ms: u64,
     arrive_ns: u64,
     /// Whether the log gets it.
     arrives: bool,
@@ -59,7 +57,6 @@ impl Bus {
             token,
             topic,
             payload,
-            made_ms: now_ns / 1_000_000,
             arrive_ns: now_ns + delay_ns,
             // A lost acknowledgement: it arrived, and is sent again.
             arrives: !fails || rng.bool(),
@@ -88,7 +85,6 @@ impl Bus {
                 let log = self.log.entry(sending.topic).or_default();
                 let before = log.last().map_or(0, |stored| stored.visible_ns);
                 log.push(Stored {
-                    made_ms: sending.made_ms,
                     payload: sending.payload,
                     visible_ns: before.max(now_ns + wait_ns),
                 });

@@ -1,17 +1,18 @@
 //! The orchestrator: its real state around a store in memory that survives its death.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use fastrand::Rng;
 use orchestrator::control::registry::NodeRecord;
 use orchestrator::control::run::Run;
 use orchestrator::control::{
-    Action, Broker, Change, Command, Control, Event, Now, Outgoing, Reply, Restored, Settings,
-    TestRow,
+    Action, Broker, Change, Command, Control, Event, Loaded, Now, Outgoing, Reply, Restored,
+    Settings, TestRow,
 };
 use proto::bus::BusError;
 use proto::codec;
 use proto::message::Metrics;
+use proto::summary::Summary;
 use proto::topic::Topic;
 use serde_json::Value;
 
@@ -29,6 +30,7 @@ pub(crate) struct Disk {
     pub(crate) results: BTreeMap<String, Value>,
     cursors: BTreeMap<Topic, usize>,
     cluster_id: Option<String>,
+    clock_ms: Option<u64>,
 }
 
 impl Disk {
@@ -61,27 +63,29 @@ impl Disk {
                 self.runs.remove(&test_id);
             }
             Change::Cluster(cluster_id) => self.cluster_id = Some(cluster_id),
+            Change::Clock(ms) => self.clock_ms = Some(ms),
         }
     }
 
-    fn reports_of(&self, test_id: &str) -> Vec<Metrics> {
-        let of_test = self
-            .reports
-            .iter()
-            .filter(|((test, ..), _)| test == test_id);
-        of_test
-            .map(|(_, payload)| codec::decode(&mut payload.clone()).unwrap())
-            .collect()
+    fn with_reports(&self, run: &Run) -> (Run, Summary) {
+        let mut summary = Summary::default();
+        for ((test_id, ..), payload) in &self.reports {
+            if *test_id == run.test_id {
+                let report: Metrics = codec::decode(&mut payload.clone()).unwrap();
+                summary.absorb(&report);
+            }
+        }
+        (run.clone(), summary)
     }
 
     fn restored(&self) -> Restored {
         let mut rows: Vec<TestRow> = self.runs.values().map(|(_, row)| row.clone()).collect();
         rows.sort_by_key(|row| row.number);
-        let open: Vec<Run> = self
+        let open = self
             .runs
             .values()
             .filter(|(run, _)| !run.phase.has_ended())
-            .map(|(run, _)| run.clone())
+            .map(|(run, _)| self.with_reports(run))
             .collect();
         Restored {
             nodes: self.nodes.values().cloned().collect(),
@@ -89,6 +93,7 @@ impl Disk {
             open,
             outbox: self.outbox.values().cloned().collect(),
             cluster_id: self.cluster_id.clone(),
+            clock_ms: self.clock_ms,
         }
     }
 }
@@ -159,6 +164,13 @@ impl Orchestrator {
         self.disk.runs[test_id].1.reason.as_deref()
     }
 
+    /// Whether a test ended because the broker had not taken its start in time: who did not hear
+    /// of it reports nothing.
+    pub(crate) fn was_not_told(&self, test_id: &str) -> bool {
+        let reason = self.reason(test_id);
+        reason.is_some_and(|reason| reason.contains("had not taken its message"))
+    }
+
     /// A client asks for something; the number under which it is answered.
     pub(crate) fn command(
         &mut self,
@@ -219,14 +231,7 @@ impl Orchestrator {
             retention_ms: 0,
         };
         let restored = self.disk.restored();
-        let open = restored.open.iter();
-        let reports: Vec<Metrics> = open
-            .flat_map(|run| self.disk.reports_of(&run.test_id))
-            .collect();
-        let mut state = Control::restore(settings, restored);
-        for report in &reports {
-            state.absorb_stored(report);
-        }
+        let mut state = Control::restore(settings, restored, at(now_ns));
         let broker = Broker {
             is_connected: true,
             cluster_id: Some("cluster".to_owned()),
@@ -238,10 +243,6 @@ impl Orchestrator {
     }
 
     fn record(&mut self, topic: Topic, stored: Stored, rng: &mut Rng, bus: &mut Bus, now_ns: u64) {
-        let now = Now {
-            unix_ms: UNIX_NS / 1_000_000 + stored.made_ms,
-            read_unix_ns: UNIX_NS + now_ns,
-        };
         let mut bytes = stored.payload.clone();
         let event = match topic {
             Topic::Register => Event::Register(codec::decode(&mut bytes).unwrap()),
@@ -250,33 +251,33 @@ impl Orchestrator {
             Topic::Heartbeat => Event::Heartbeat(codec::decode(&mut bytes).unwrap()),
             Topic::Metrics => {
                 let message: Metrics = codec::decode(&mut bytes).unwrap();
-                self.fetch(&message.test_id);
                 Event::Metrics(Box::new(message), stored.payload)
             }
         };
         let Some(state) = &mut self.state else { return };
-        let actions = state.apply(event, now);
+        let actions = state.apply(event, at(now_ns));
         self.perform(actions, rng, bus, now_ns);
     }
 
-    fn fetch(&mut self, test_id: &str) {
-        let Some(state) = &mut self.state else { return };
-        if state.needs_reports(test_id) {
-            let (run, _) = self.disk.runs[test_id].clone();
-            state.restore_ended(run);
-            for report in self.disk.reports_of(test_id) {
-                state.absorb_stored(&report);
-            }
-        }
+    fn load(&mut self, test_id: String, now_ns: u64) -> Vec<Action> {
+        let Some(state) = &mut self.state else {
+            return Vec::new();
+        };
+        let run = self.disk.runs.get(&test_id);
+        let found = run.map(|(run, _)| self.disk.with_reports(run));
+        let outcome = Ok(found.map(Box::new));
+        state.apply(Event::Loaded(Loaded { test_id, outcome }), at(now_ns))
     }
 
     /// Durable first, then the rest.
     fn perform(&mut self, actions: Vec<Action>, rng: &mut Rng, bus: &mut Bus, now_ns: u64) {
         let sender = self.sender();
         let mut rest = Vec::new();
-        for action in actions {
+        let mut actions = VecDeque::from(actions);
+        while let Some(action) = actions.pop_front() {
             match action {
                 Action::Persist(change) => self.disk.write(change),
+                Action::Load(test_id) => actions.extend(self.load(test_id, now_ns)),
                 other => rest.push(other),
             }
         }
@@ -290,15 +291,12 @@ impl Orchestrator {
                     bus.send(rng, &sender, message.token, content, now_ns);
                 }
                 Action::Reply(ticket, reply) => self.replies.push((ticket, reply)),
-                Action::Persist(_) | Action::Log(_) => {}
+                Action::Persist(_) | Action::Load(_) | Action::Log(_) => {}
             }
         }
     }
 }
 
 fn at(now_ns: u64) -> Now {
-    Now {
-        unix_ms: (UNIX_NS + now_ns) / 1_000_000,
-        read_unix_ns: UNIX_NS + now_ns,
-    }
+    Now::new(UNIX_NS + now_ns, now_ns)
 }

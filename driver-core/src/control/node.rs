@@ -220,7 +220,10 @@ impl Node {
             }
             TriggerKind::Start => match self.place(&trigger) {
                 Some(start) => self.start(start, now_unix_ns),
-                None => self.overtaken(&trigger).unwrap_or_default(),
+                None => self
+                    .overtaken(&trigger)
+                    .or_else(|| self.missed_while_busy(&trigger))
+                    .unwrap_or_default(),
             },
         }
     }
@@ -272,15 +275,40 @@ impl Node {
         actions
     }
 
+    /// A start of another test while this node is at work: whoever counts on it is told that it takes
+    /// no part.
+    fn missed_while_busy(&mut self, trigger: &Trigger) -> Option<Vec<Action>> {
+        let test_id = &trigger.test_id;
+        let busy_with = self.current().filter(|_| self.is_busy())?;
+        let is_listed = match &trigger.participants {
+            Some(list) => list.contains(&self.node_id),
+            None => self.configs.contains_key(test_id),
+        };
+        if busy_with == test_id || !is_listed || self.is_over(test_id) {
+            return None;
+        }
+        let reason = format!("the driver was busy with test {busy_with}");
+        self.remember_end(test_id, true);
+        Some(vec![Action::ReportUnrun {
+            test_id: test_id.clone(),
+            cause: Unrun::Missed,
+            reason,
+        }])
+    }
+
+    /// Whether this node is at work, or about to be.
+    fn is_busy(&self) -> bool {
+        matches!(
+            self.state,
+            State::Active { .. } | State::Preparing { then: Some(_), .. }
+        )
+    }
+
     /// This node's part in a start, if it has one: it knows the test, is listed where there is a
     /// list, and has neither run it nor is running anything.
     fn place(&self, trigger: &Trigger) -> Option<Start> {
         let test_id = &trigger.test_id;
-        let busy = matches!(
-            self.state,
-            State::Active { .. } | State::Preparing { then: Some(_), .. }
-        );
-        if busy || self.is_over(test_id) || !self.configs.contains_key(test_id) {
+        if self.is_busy() || self.is_over(test_id) || !self.configs.contains_key(test_id) {
             return None;
         }
         let (index, count) = match &trigger.participants {

@@ -8,40 +8,14 @@ use proto::message::{NodeState, Trigger, TriggerKind};
 use proto::topic::Topic;
 use serde_json::json;
 
-use super::registry::Node;
+use super::queue::Arming;
 use super::run::Step;
-use super::{Action, Actions, Control, Now, Refusal, Reply, log};
+use super::{Action, Actions, Control, Now, Refusal, Reply, log, reasons};
 
-/// How long a trigger waits for the drivers to be ready, ns.
-const READY_WAIT_NS: u64 = 5_000_000_000;
-/// How often drivers that prepare something else are asked again meanwhile, ns.
-const ASK_AGAIN_NS: u64 = 500_000_000;
 /// From the trigger to the common start, ns: time for the broker and the drivers' polling …
 const LEAD_NS: u64 = 300_000_000;
 /// … and at most this when the way to the drivers is slow, ns.
 const LEAD_NS_MAX: u64 = 5_000_000_000;
-
-/// A trigger that waits for ready drivers.
-#[derive(Debug)]
-pub(super) struct Arming {
-    pub(super) test_id: String,
-    /// Who is answered; nobody for a queued test.
-    ticket: Option<u64>,
-    deadline_unix_ns: u64,
-    /// When the drivers were last asked to prepare it.
-    asked_unix_ns: u64,
-}
-
-impl Arming {
-    pub(super) fn new(test_id: &str, ticket: Option<u64>, now: Now) -> Self {
-        Self {
-            test_id: test_id.to_owned(),
-            ticket,
-            deadline_unix_ns: now.read_unix_ns + READY_WAIT_NS,
-            asked_unix_ns: now.read_unix_ns,
-        }
-    }
-}
 
 /// What the drivers that are up say about a test.
 #[derive(Debug, Default)]
@@ -55,34 +29,16 @@ impl Control {
     /// Begins to wait, and asks the drivers to get ready.
     pub(super) fn begin_arming(&mut self, arming: Arming, actions: &mut Actions) {
         let test_id = arming.test_id.clone();
-        self.arming = Some(arming);
+        self.queue.begin(arming);
         self.ask_to_prepare(&test_id, actions);
-    }
-
-    /// A test that is created while another one waits for its drivers draws them away, since they
-    /// prepare whatever was published last.
-    fn ask_again(&mut self, now: Now, actions: &mut Actions) {
-        let Some(arming) = &mut self.arming else {
-            return;
-        };
-        if now.read_unix_ns.saturating_sub(arming.asked_unix_ns) >= ASK_AGAIN_NS {
-            arming.asked_unix_ns = now.read_unix_ns;
-            let test_id = arming.test_id.clone();
-            self.ask_to_prepare(&test_id, actions);
-        }
     }
 
     /// Publishes the config again for drivers that came after the test was published, or prepared
     /// another one since.
     fn ask_to_prepare(&mut self, test_id: &str, actions: &mut Actions) {
-        let asked = |node: &Node| {
-            node.is_foreign()
-                || [NodeState::Preparing, NodeState::Ready, NodeState::Failed]
-                    .iter()
-                    .any(|state| node.is(*state, test_id))
-        };
-        let all_asked = self.registry.awaited().all(|(_, node)| asked(node));
-        if all_asked || self.outbox.holds(Topic::TestConfig, test_id) {
+        let tally = self.registry.tally(test_id);
+        let asked = tally.preparing + tally.ready + tally.failed + self.registry.awaited_foreign();
+        if asked == self.registry.awaited_len() || self.outbox.holds(Topic::TestConfig, test_id) {
             return;
         }
         self.send_config(test_id, actions);
@@ -96,61 +52,47 @@ impl Control {
         state: &'static str,
         actions: &mut Actions,
     ) {
-        if self
-            .arming
-            .as_ref()
-            .is_some_and(|arming| arming.test_id == test_id)
-        {
-            let refusal = Refusal::WrongState {
-                test_id: test_id.to_owned(),
-                state,
-            };
-            self.refuse_arming(refusal, actions);
+        let refusal = Refusal::WrongState {
+            test_id: test_id.to_owned(),
+            state,
+        };
+        if let Some(arming) = self.queue.end_if(|arming| arming.test_id == test_id) {
+            answer(arming.ticket, refusal, actions);
         }
     }
 
     /// A client that was told to try again later must not find its test running.
     pub(super) fn client_gone(&mut self, ticket: u64, actions: &mut Actions) {
-        if let Some(arming) = self.arming.take_if(|arming| arming.ticket == Some(ticket)) {
+        let is_its = |arming: &Arming| arming.ticket == Some(ticket);
+        if let Some(arming) = self.queue.end_if(is_its) {
             let fields = json!({"test_id": arming.test_id});
             log(actions, Level::Warn, "trigger_given_up", fields);
         }
     }
 
-    fn refuse_arming(&mut self, refusal: Refusal, actions: &mut Actions) {
-        let Some(arming) = self.arming.take() else {
-            return;
-        };
-        if let Some(ticket) = arming.ticket {
-            actions.push(Action::Reply(ticket, Reply::Refused(refusal)));
-        } else {
-            let fields = json!({"test_id": arming.test_id, "refusal": format!("{refusal:?}")});
-            log(actions, Level::Warn, "queued_test_waits", fields);
-        }
-    }
-
     /// Arms the test that waits, once every driver that is up is ready, has failed, or had its time.
     pub(super) fn arm_when_ready(&mut self, now: Now, actions: &mut Actions) {
-        let Some(arming) = &mut self.arming else {
+        let Some(arming) = self.queue.arming_mut() else {
             return;
         };
-        // Both are instants of a clock that may have stepped back.
-        arming.deadline_unix_ns = arming
-            .deadline_unix_ns
-            .min(now.read_unix_ns + READY_WAIT_NS);
-        arming.asked_unix_ns = arming.asked_unix_ns.min(now.read_unix_ns);
         let test_id = arming.test_id.clone();
-        let is_late = now.read_unix_ns >= arming.deadline_unix_ns;
-        let readiness = self.readiness(&test_id);
-        if !readiness.waiting.is_empty() && !is_late {
-            return self.ask_again(now, actions);
-        }
-        if !readiness.ready.is_empty() {
+        let is_late = arming.is_late(now);
+        let tally = self.registry.tally(&test_id);
+        let ready = tally.ready + self.registry.awaited_foreign();
+        if ready + tally.failed < self.registry.awaited_len() && !is_late {
+            // A test that is created while another one waits for its drivers draws them away,
+            // since they prepare whatever was published last.
+            if arming.is_time_to_ask(now) {
+                self.ask_to_prepare(&test_id, actions);
+            }
+        } else if ready > 0 {
+            let readiness = self.readiness(&test_id);
             self.arm(&test_id, readiness, now, actions);
-        } else if !readiness.failed.is_empty() {
-            self.fail_to_arm(&test_id, &readiness.failed, now, actions);
+        } else if tally.failed > 0 {
+            let readiness = self.readiness(&test_id);
+            self.fail_to_arm(&test_id, readiness.failed, now, actions);
         } else if is_late {
-            self.give_up_arming(&readiness, actions);
+            self.give_up_arming(&test_id, actions);
         }
     }
 
@@ -161,17 +103,14 @@ impl Control {
             if node.is_foreign() || node.is(NodeState::Ready, test_id) {
                 readiness.ready.push(id);
             } else if node.is(NodeState::Failed, test_id) {
-                let reason = node
-                    .reason
-                    .clone()
-                    .unwrap_or_else(|| "no reason given".into());
+                let reason = node.reason.clone();
+                let reason = reason.unwrap_or_else(|| "no reason given".into());
                 readiness.failed.insert(id, reason);
             } else {
                 let activity = node.activity.unwrap_or(NodeState::Unknown);
                 let other = node.test_id.as_deref().unwrap_or("nothing");
-                readiness
-                    .waiting
-                    .insert(id, format!("{activity:?} for {other}"));
+                let what = format!("{activity:?} for {other}");
+                readiness.waiting.insert(id, what);
             }
         }
         readiness
@@ -182,7 +121,8 @@ impl Control {
         let offset = |id: &String| Some((id.clone(), self.registry.get(id)?.clock()?));
         let clock_offsets: BTreeMap<String, ClockOffset> =
             participants.iter().filter_map(offset).collect();
-        let start_at_unix_ns = now.read_unix_ns + lead_ns(&clock_offsets);
+        let lead_ns = lead_ns(&clock_offsets, self.pulse.longest_way_ns());
+        let start_at_unix_ns = now.wall_ns + lead_ns;
         let trigger = Trigger {
             test_id: test_id.to_owned(),
             trigger: TriggerKind::Start,
@@ -190,17 +130,18 @@ impl Control {
             participants: Some(participants.clone()),
             clock_offsets: clock_offsets.clone(),
         };
-        if let Some(live) = self.open.get_mut(test_id) {
-            live.run.start_at_unix_ns = Some(start_at_unix_ns);
-            live.run.participants.clone_from(&participants);
-            live.run.clock_offsets = clock_offsets;
-            live.run.queued = None;
-            live.run.excluded = readiness.failed;
+        self.leave_queue(test_id);
+        if let Some(open) = self.runs.get_mut(test_id) {
+            open.start_mono_ns = Some(now.mono_ns + lead_ns);
+            open.run.start_at_unix_ns = Some(start_at_unix_ns);
+            open.run.clock_offsets = clock_offsets;
+            open.run.reason = None;
+            open.run.excluded = readiness.failed;
             let late = |(id, what)| (id, format!("not ready in time: {what}"));
-            live.run
-                .excluded
-                .extend(readiness.waiting.into_iter().map(late));
+            let late = readiness.waiting.into_iter().map(late);
+            open.run.excluded.extend(late);
         }
+        self.runs.freeze(test_id, participants.clone());
         self.step_if_possible(test_id, Step::Configure, now, actions);
         self.step_if_possible(test_id, Step::Arm, now, actions);
         self.save_run(test_id, actions);
@@ -208,8 +149,8 @@ impl Control {
         let fields = json!({"test_id": test_id, "participants": participants,
             "start_at_unix_ns": start_at_unix_ns});
         log(actions, Level::Info, "test_armed", fields);
-        let ticket = self.arming.take().and_then(|arming| arming.ticket);
-        if let Some(ticket) = ticket {
+        let arming = self.queue.end_if(|_| true);
+        if let Some(ticket) = arming.and_then(|arming| arming.ticket) {
             let reply = Reply::Triggered {
                 test_id: test_id.to_owned(),
                 state: self.phase_name(test_id),
@@ -224,44 +165,121 @@ impl Control {
     fn fail_to_arm(
         &mut self,
         test_id: &str,
-        failed: &BTreeMap<String, String>,
+        failed: BTreeMap<String, String>,
         now: Now,
         actions: &mut Actions,
     ) {
-        let reasons: Vec<String> = failed
-            .iter()
-            .map(|(id, reason)| format!("{id}: {reason}"))
-            .collect();
-        let reason = format!("no driver could prepare it: {}", reasons.join("; "));
-        if let Some(live) = self.open.get_mut(test_id) {
-            live.run.excluded.clone_from(failed);
+        let reason = format!(
+            "no driver could prepare it: {}",
+            reasons::of_drivers(&failed)
+        );
+        if let Some(open) = self.runs.get_mut(test_id) {
+            open.run.excluded = failed;
         }
-        self.refuse_arming(Refusal::CannotPrepare(reason.clone()), actions);
+        let ticket = self.queue.end_if(|_| true).and_then(|arming| arming.ticket);
+        answer(ticket, Refusal::CannotPrepare(reason.clone()), actions);
         self.end(test_id, Step::Fail, Some(reason), now, actions);
     }
 
-    /// Nobody became ready in time. A client may ask again; a queued test stays in the queue, and is
-    /// tried again as long as it is the first of it.
-    fn give_up_arming(&mut self, readiness: &Readiness, actions: &mut Actions) {
-        let refusal = if readiness.waiting.is_empty() {
-            Refusal::NoDriver
-        } else {
-            let waiting = readiness.waiting.iter();
-            let texts: Vec<String> = waiting.map(|(id, what)| format!("{id}: {what}")).collect();
-            Refusal::NotReady(texts.join("; "))
+    /// Nobody became ready in time. A client may ask again; a queued test is tried again for some
+    /// time, and then skipped.
+    fn give_up_arming(&mut self, test_id: &str, actions: &mut Actions) {
+        let waiting = self.readiness(test_id).waiting;
+        let waiting = (!waiting.is_empty()).then(|| reasons::of_drivers(&waiting));
+        let Some(arming) = self.queue.end_if(|_| true) else {
+            return;
         };
-        self.refuse_arming(refusal, actions);
+        if arming.ticket.is_some() {
+            let refusal = waiting.map_or(Refusal::NoDriver, Refusal::NotReady);
+            return answer(arming.ticket, refusal, actions);
+        }
+        let trouble = waiting.map_or_else(
+            || "no driver is up".to_owned(),
+            |waiting| format!("no driver is ready for it: {waiting}"),
+        );
+        let fields = json!({"test_id": test_id, "reason": trouble});
+        log(actions, Level::Warn, "queued_test_waits", fields);
+        self.queue.set_trouble(trouble);
+        self.show_queue();
+    }
+
+    /// Starts the first of the queue when the drivers are free.
+    pub(super) fn start_queued(&mut self, now: Now, actions: &mut Actions) {
+        let Some((_, test_id)) = self.queue.first() else {
+            return;
+        };
+        let is_free = self.runs.first_active().is_none() && self.queue.arming().is_none();
+        let is_possible = is_free && self.registry.awaited_len() > 0;
+        if !is_possible || self.broker_trouble(now).is_some() {
+            return;
+        }
+        let test_id = test_id.clone();
+        if self.queue.is_first_hopeless(now) {
+            return self.skip(&test_id, actions);
+        }
+        self.begin_arming(Arming::new(&test_id, None, now), actions);
+    }
+
+    /// The first of the queue is left behind, with the reason in its row: it may be triggered
+    /// again, and those behind it do not wait for it.
+    fn skip(&mut self, test_id: &str, actions: &mut Actions) {
+        let trouble = self.queue.trouble().unwrap_or("no driver is ready for it");
+        let reason = format!("skipped in the queue, trigger it again: {trouble}");
+        let fields = json!({"test_id": test_id, "reason": reason});
+        log(actions, Level::Warn, "queued_test_skipped", fields);
+        if let Some(open) = self.runs.get_mut(test_id) {
+            open.run.reason = Some(reason);
+        }
+        self.leave_queue(test_id);
+        self.save_run(test_id, actions);
+    }
+
+    /// A test is queued no longer.
+    pub(super) fn leave_queue(&mut self, test_id: &str) {
+        let Some(open) = self.runs.get_mut(test_id) else {
+            return;
+        };
+        let place = open.run.queued.take();
+        if place.is_some() {
+            self.queue.remove(place);
+            self.show_queue();
+        }
+    }
+
+    /// Tells in the rows of the queued tests where they stand and what they wait for.
+    pub(super) fn show_queue(&mut self) {
+        let first_waits_for = match (self.runs.first_active(), self.queue.trouble()) {
+            (Some(running), _) => format!("waits for test {running}"),
+            (None, Some(trouble)) => trouble.to_owned(),
+            (None, None) => "its drivers get ready".to_owned(),
+        };
+        for (at, test_id) in self.queue.waiting().enumerate() {
+            let reason = match at {
+                0 => first_waits_for.clone(),
+                1 => "1 test is before it".to_owned(),
+                more => format!("{more} tests are before it"),
+            };
+            self.list.set_queue(test_id, at + 1, reason);
+        }
+    }
+}
+
+/// Tells a client, if one waits.
+fn answer(ticket: Option<u64>, refusal: Refusal, actions: &mut Actions) {
+    if let Some(ticket) = ticket {
+        actions.push(Action::Reply(ticket, Reply::Refused(refusal)));
     }
 }
 
 /// Time from the trigger to the common start: longer when messages take long, as the clock probes
-/// tell, so that the trigger is there before the start.
-fn lead_ns(clock_offsets: &BTreeMap<String, ClockOffset>) -> u64 {
+/// and our own heartbeats tell, so that the trigger is there before the start.
+fn lead_ns(clock_offsets: &BTreeMap<String, ClockOffset>, longest_way_ns: u64) -> u64 {
     let slowest = clock_offsets
         .values()
         .map(|offset| offset.uncertainty_ns)
         .max();
+    let slow_ns = slowest.unwrap_or(0).max(longest_way_ns);
     LEAD_NS
-        .saturating_add(slowest.unwrap_or(0).saturating_mul(4))
+        .saturating_add(slow_ns.saturating_mul(4))
         .min(LEAD_NS_MAX)
 }

@@ -3,13 +3,12 @@
 use proto::histogram::{LatenciesWire, SparseLatencies};
 use proto::log::Level;
 use proto::measure::Outcome;
-use proto::message::NodeState;
 use proto::summary::NodeSummary;
 use serde_json::json;
 
 use super::registry::Registry;
 use super::run::Step;
-use super::{Action, Actions, Change, Control, Now, OpenRun, StoredResult, log};
+use super::{Action, Actions, Change, Control, Now, OpenRun, StoredResult, log, reasons};
 
 /// A driver of another implementation that reported nothing for this long has finished, ms.
 const FOREIGN_DONE_MS: u64 = 5_000;
@@ -21,57 +20,19 @@ const ABSENT_MS: u64 = 15_000;
 const STOP_MS: u64 = 60_000;
 
 impl OpenRun {
-    /// Whether a participant's last report is in, or is not awaited any more.
-    pub(super) fn has_finished(&self, node_id: &str) -> bool {
-        self.summary
-            .node(node_id)
-            .is_some_and(NodeSummary::has_ended)
-            || self.run.lost.contains_key(node_id)
-    }
-
-    /// Whether that is so of all of them.
-    pub(super) fn all_have_finished(&self) -> bool {
-        let mut participants = self.run.participants.iter();
-        participants.all(|node_id| self.has_finished(node_id))
-    }
-
-    /// Takes note of what a participant says that it does.
-    pub(super) fn notice(
-        &mut self,
-        node_id: &str,
-        state: NodeState,
-        test_id: Option<&str>,
-        observed_ms: u64,
-    ) {
-        if !self.run.participants.iter().any(|id| id == node_id) {
-            return;
-        }
-        let is_here = test_id == Some(self.run.test_id.as_str()) && state != NodeState::Failed;
-        if is_here {
-            self.absent_since_ms.remove(node_id);
-        } else {
-            self.absent_since_ms
-                .entry(node_id.to_owned())
-                .or_insert(observed_ms);
-        }
-        if is_here && state == NodeState::Draining && !self.draining.iter().any(|id| id == node_id)
-        {
-            self.draining.push(node_id.to_owned());
-        }
-    }
-
     /// Why a participant that has not finished is not awaited any more.
     fn loss(&self, node_id: &str, registry: &Registry) -> Option<String> {
         let observed_ms = registry.observed_ms();
         let since = |at_ms: u64| observed_ms.saturating_sub(at_ms);
         if !registry.is_alive(node_id) {
-            return Some("lost: no heartbeat for 10 s".to_owned());
+            return Some(format!(
+                "lost: no heartbeat {}; {}",
+                silent_since(node_id, registry),
+                self.owed(node_id)
+            ));
         }
-        if self
-            .absent_since_ms
-            .get(node_id)
-            .is_some_and(|at_ms| since(*at_ms) >= ABSENT_MS)
-        {
+        let absent_since = self.part(node_id).and_then(|part| part.absent_since_ms);
+        if absent_since.is_some_and(|at_ms| since(at_ms) >= ABSENT_MS) {
             return Some("lost: it is alive, but does not know this run any more".to_owned());
         }
         if self
@@ -83,35 +44,48 @@ impl OpenRun {
         None
     }
 
+    /// What a lost participant owes: its plan less what its reports account for.
+    fn owed(&self, node_id: &str) -> String {
+        let totals = self.summary.node(node_id).map(NodeSummary::totals);
+        let accounted = totals.map_or(0, |totals| totals.counters.accounted());
+        match self.planned_per_driver() {
+            Some(planned) => {
+                let unknown = planned.saturating_sub(accounted);
+                format!("{unknown} of its {planned} requests are unknown")
+            }
+            None => format!("what it did beyond {accounted} requests is unknown"),
+        }
+    }
+
     /// Whether a participant of another implementation has finished: it only ever falls silent.
     fn is_foreign_done(&self, node_id: &str, registry: &Registry) -> bool {
         let is_foreign = registry
             .get(node_id)
             .is_some_and(super::registry::Node::is_foreign);
         let quiet_ms = |at_ms: u64| registry.observed_ms().saturating_sub(at_ms);
-        if let Some(at_ms) = self.foreign_at_ms.get(node_id) {
-            return quiet_ms(*at_ms) >= FOREIGN_DONE_MS;
+        if let Some(at_ms) = self.part(node_id).and_then(|part| part.foreign_at_ms) {
+            return quiet_ms(at_ms) >= FOREIGN_DONE_MS;
         }
         is_foreign && quiet_ms(self.armed_at_ms.unwrap_or(0)) >= FOREIGN_START_MS
     }
 
     /// The step that ends the run, now that every participant has finished, and why.
-    fn verdict(&self) -> (Step, Option<String>) {
+    fn outcome(&self) -> (Step, Option<String>) {
         let nodes = || {
             self.run
                 .participants
                 .iter()
                 .map(|id| (id, self.summary.node(id)))
         };
-        let outcome = |wanted: Outcome| {
+        let count = |wanted: Outcome| {
             nodes()
                 .filter(|(_, node)| node.and_then(|n| n.outcome) == Some(wanted))
                 .count()
         };
         let reported = nodes().filter(|(_, node)| node.is_some()).count();
         let (failed, aborted) = (
-            outcome(Outcome::Failed) + outcome(Outcome::Missed),
-            outcome(Outcome::Aborted),
+            count(Outcome::Failed) + count(Outcome::Missed),
+            count(Outcome::Aborted),
         );
         let all = self.run.participants.len();
         let step = if self.run.stop_requested {
@@ -151,13 +125,12 @@ impl OpenRun {
         }
         let excluded = self.run.excluded.iter();
         reasons.extend(excluded.map(|(id, why)| format!("{id}: took no part: {why}")));
-        (!reasons.is_empty()).then(|| reasons.join("; "))
+        (!reasons.is_empty()).then(|| reasons::joined(reasons))
     }
 
     /// The result as it is stored.
-    fn stored_result(&mut self) -> StoredResult {
-        let ended_ms = self.run.ended_ms().unwrap_or(0);
-        let result = self.result(ended_ms);
+    fn stored_result(&mut self, now: Now) -> StoredResult {
+        let result = self.result(now);
         let merged = SparseLatencies::from(self.summary.merged());
         StoredResult {
             test_id: self.run.test_id.clone(),
@@ -165,6 +138,15 @@ impl OpenRun {
             series: to_json(&self.summary.series(0)),
             latencies: LatenciesWire::from(&merged),
         }
+    }
+}
+
+/// Since when a driver was not heard of.
+fn silent_since(node_id: &str, registry: &Registry) -> String {
+    let heard_ms = registry.get(node_id).map(|node| node.last_heartbeat_ms);
+    match heard_ms.filter(|ms| *ms > 0) {
+        Some(ms) => format!("since {}", reasons::time_of_day(ms)),
+        None => "for 10 s".to_owned(),
     }
 }
 
@@ -182,42 +164,44 @@ impl Control {
         now: Now,
         actions: &mut Actions,
     ) {
+        if !self.runs.step(test_id, step, now.happened_ms) {
+            return;
+        }
         let observed_ms = self.registry.observed_ms();
-        let Some(live) = self.open.get_mut(test_id) else {
+        let Some(open) = self.runs.get_mut(test_id) else {
             return;
         };
-        if live.run.step(step, now.unix_ms).is_ok() {
-            if step == Step::Arm {
-                live.armed_at_ms = Some(observed_ms);
-            }
-            let fields = json!({"test_id": test_id, "state": live.run.phase.name()});
-            log(actions, Level::Info, "test_state", fields);
+        if step == Step::Arm {
+            open.armed_at_ms = Some(observed_ms);
         }
+        let fields = json!({"test_id": test_id, "state": open.run.phase.name()});
+        log(actions, Level::Info, "test_state", fields);
     }
 
     /// Ends a run whose participants have all finished.
     pub(super) fn settle(&mut self, test_id: &str, now: Now, actions: &mut Actions) {
-        let Some(live) = self.open.get_mut(test_id).filter(|live| live.is_active()) else {
+        let Some(open) = self.runs.get_mut(test_id).filter(|open| open.is_active()) else {
             return;
         };
         let mut is_over = true;
-        let mut has_lost = false;
-        for node_id in live.run.participants.clone() {
-            if live.has_finished(&node_id) || live.is_foreign_done(&node_id, &self.registry) {
+        let mut lost = Vec::new();
+        for node_id in &open.run.participants {
+            if open.has_finished(node_id) || open.is_foreign_done(node_id, &self.registry) {
                 continue;
             }
-            match live.loss(&node_id, &self.registry) {
-                Some(why) => {
-                    let fields = json!({"test_id": test_id, "node_id": node_id, "reason": why});
-                    log(actions, Level::Warn, "participant_lost", fields);
-                    live.run.lost.insert(node_id, why);
-                    has_lost = true;
-                }
+            match open.loss(node_id, &self.registry) {
+                Some(why) => lost.push((node_id.clone(), why)),
                 None => is_over = false,
             }
         }
+        let has_lost = !lost.is_empty();
+        for (node_id, why) in lost {
+            let fields = json!({"test_id": test_id, "node_id": node_id, "reason": why});
+            log(actions, Level::Warn, "participant_lost", fields);
+            open.lose(&node_id, why);
+        }
         if is_over {
-            let (step, reason) = live.verdict();
+            let (step, reason) = open.outcome();
             self.end(test_id, step, reason, now, actions);
         } else if has_lost {
             self.save_run(test_id, actions);
@@ -234,57 +218,63 @@ impl Control {
         now: Now,
         actions: &mut Actions,
     ) {
+        self.leave_queue(test_id);
         self.step_if_possible(test_id, step, now, actions);
-        let Some(live) = self.open.get_mut(test_id) else {
+        let Some(open) = self.runs.get_mut(test_id) else {
             return;
         };
-        if !live.run.phase.has_ended() {
-            let fields = json!({"test_id": test_id, "phase": live.run.phase.name(),
+        if !open.run.phase.has_ended() {
+            let fields = json!({"test_id": test_id, "phase": open.run.phase.name(),
                 "step": format!("{step:?}")});
             log(actions, Level::Error, "illegal_step", fields);
             return;
         }
-        live.run.queued = None;
-        live.run.reason = reason;
-        let fields = json!({"test_id": test_id, "state": live.run.phase.name(),
-            "reason": live.run.reason});
+        open.run.reason = reason;
+        let fields = json!({"test_id": test_id, "state": open.run.phase.name(),
+            "reason": open.run.reason});
         log(actions, Level::Info, "test_ended", fields);
-        actions.push(Action::Persist(Change::Result(Box::new(
-            live.stored_result(),
-        ))));
+        let result = Box::new(open.stored_result(now));
+        actions.push(Action::Persist(Change::Result(result)));
         self.save_run(test_id, actions);
-        if let Some(live) = self.open.remove(test_id) {
-            self.ended.put(live);
+        if let Some(left) = self.runs.retire(test_id) {
+            self.save_late_result(left, now, actions);
         }
+        self.show_queue();
         self.retain(now, actions);
     }
 
+    /// Late reports changed the results of runs that had ended: each is written once a turn, however
+    /// many reports came.
+    pub(super) fn save_late_results(&mut self, now: Now, actions: &mut Actions) {
+        for test_id in self.runs.take_changed() {
+            if let Some(late) = self.runs.in_memory(&test_id) {
+                let late = late.clone();
+                self.save_late_result(late, now, actions);
+            }
+        }
+    }
+
     /// A late report changed the result of a run that had ended.
-    pub(super) fn save_late_result(&mut self, test_id: &str, actions: &mut Actions) {
-        let Some(live) = self.ended.get(test_id) else {
-            return;
-        };
-        let result = Box::new(live.stored_result());
-        let row = live.row();
-        let run = Box::new(live.run.clone());
-        self.rows.set(row.clone());
+    pub(super) fn save_late_result(&mut self, mut late: OpenRun, now: Now, actions: &mut Actions) {
+        let result = Box::new(late.stored_result(now));
+        let row = self.list.set(late.row());
         actions.push(Action::Persist(Change::Result(result)));
-        actions.push(Action::Persist(Change::Run(run, row)));
+        actions.push(Action::Persist(Change::Run(Box::new(late.run), row)));
     }
 
     /// Deletes the tests that are kept no longer.
     pub(super) fn retain(&mut self, now: Now, actions: &mut Actions) {
         let surplus = match self.settings.retention_tests {
             0 => 0,
-            most => self.rows.len().saturating_sub(most),
+            most => self.list.len().saturating_sub(most),
         };
         let oldest_ms = match self.settings.retention_ms {
             0 => 0,
-            most => now.unix_ms.saturating_sub(most),
+            most => (now.wall_ns / 1_000_000).saturating_sub(most),
         };
         let is_old = |at: usize, ended_ms: u64| at < surplus || ended_ms < oldest_ms;
         let ended = self
-            .rows
+            .list
             .oldest_first()
             .filter(|row| row.state.has_ended())
             .enumerate();
@@ -293,8 +283,8 @@ impl Control {
             .map(|(_, row)| row.test_id.clone())
             .collect();
         for test_id in old {
-            self.rows.remove(&test_id);
-            self.ended.remove(&test_id);
+            self.list.remove(&test_id);
+            self.runs.forget(&test_id);
             actions.push(Action::Persist(Change::ForgetTest(test_id)));
         }
     }

@@ -6,13 +6,14 @@ use proto::bus::BusError;
 use proto::histogram::LatenciesWire;
 use proto::log::Level;
 use proto::message::{Heartbeat, Metrics, Register, TestConfig, Trigger};
+use proto::summary::Summary;
 use proto::topic::Topic;
 use proto::workload::Workload;
 use serde_json::Value;
 
 use super::registry::NodeRecord;
 use super::run::Run;
-use super::{Outgoing, TestRow};
+use super::{Now, Outgoing, TestRow};
 
 /// What does not change while the process lives.
 #[derive(Debug, Clone)]
@@ -25,15 +26,6 @@ pub struct Settings {
     pub retention_tests: usize,
     /// Tests that ended longer ago than this are deleted, ms. 0 for never.
     pub retention_ms: u64,
-}
-
-/// When an event happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Now {
-    /// The timestamp of a message, else the wall clock, ms since 1970.
-    pub unix_ms: u64,
-    /// Our wall clock at this moment, ns since 1970.
-    pub read_unix_ns: u64,
 }
 
 /// The next offset to read of each topic.
@@ -76,12 +68,40 @@ pub enum Event {
     ClientGone(u64),
     /// The broker has a message of ours, or refuses it.
     Delivered(u64, Result<(), BusError>),
+    /// What [`Action::Load`] asked for.
+    Loaded(Loaded),
     /// What is known of the broker.
     Broker(Broker),
     /// Whether the store takes what it is given; the reason if not.
     Store(Result<(), String>),
-    /// Time passes.
+    /// Time passes: the end of a turn.
     Tick,
+}
+
+impl Event {
+    /// Whether it was read from a topic.
+    #[must_use]
+    pub const fn is_message(&self) -> bool {
+        matches!(
+            self,
+            Self::Register(_)
+                | Self::Heartbeat(_)
+                | Self::Metrics(..)
+                | Self::Config(_)
+                | Self::Trigger(_)
+                | Self::Malformed { .. }
+        )
+    }
+}
+
+/// A run that has ended, as the store has it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The test.
+    pub test_id: String,
+    /// The run and all that was reported on it; `None` when the store does not have it; or why it
+    /// cannot be read.
+    pub outcome: Result<Option<Box<(Run, Summary)>>, String>,
 }
 
 /// What a client can ask for.
@@ -135,8 +155,8 @@ pub enum Reply {
         test_id: String,
         /// Its phase.
         state: &'static str,
-        /// The test that keeps the drivers busy.
-        running: String,
+        /// The test that keeps the drivers busy; `None` when others only wait before it.
+        running: Option<String>,
         /// Its place in the queue, from 1.
         position: usize,
     },
@@ -174,6 +194,11 @@ pub enum Refusal {
         /// Which.
         running: String,
     },
+    /// Another client waits for the drivers to get ready for this test.
+    GettingReady {
+        /// Which.
+        test_id: String,
+    },
     /// The broker does not answer.
     BrokerAway(String),
     /// The store does not take what it is given.
@@ -202,6 +227,8 @@ pub enum Action {
     Persist(Change),
     /// Hand to the broker.
     Publish(Outgoing),
+    /// Read a run that has ended, with its reports, and give it back as [`Event::Loaded`].
+    Load(String),
     /// Answer a command.
     Reply(u64, Reply),
     /// Write a line.
@@ -229,6 +256,8 @@ pub enum Change {
     ForgetTest(String),
     /// The log that is read from now on.
     Cluster(String),
+    /// The time of our last pulse that was read back, ms since 1970: message time.
+    Clock(u64),
 }
 
 /// A report as it is stored.
@@ -282,11 +311,12 @@ pub struct Restored {
     pub nodes: Vec<NodeRecord>,
     /// Every test, in the order of creation.
     pub rows: Vec<TestRow>,
-    /// The runs that have not ended. The reports on them are many; they go one by one to
-    /// [`Control::absorb_stored`](super::Control::absorb_stored).
-    pub open: Vec<Run>,
+    /// The runs that have not ended, with what was reported on them.
+    pub open: Vec<(Run, Summary)>,
     /// Messages whose delivery is not known.
     pub outbox: Vec<Outgoing>,
     /// The log that was read.
     pub cluster_id: Option<String>,
+    /// Message time: see [`Change::Clock`].
+    pub clock_ms: Option<u64>,
 }

@@ -35,6 +35,12 @@ pub struct TestRow {
     pub reason: Option<String>,
     /// Whether it waits for the drivers to be free.
     pub queued: bool,
+    /// Its place among those that wait, 1 for the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_position: Option<usize>,
+    /// What it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_reason: Option<String>,
     /// Whether every report is in, so that nothing can change any more.
     #[serde(skip)]
     pub is_complete: bool,
@@ -51,7 +57,7 @@ pub(super) struct List {
 impl List {
     pub(super) fn restore(rows: Vec<TestRow>) -> Self {
         let mut all = Self::default();
-        rows.into_iter().for_each(|row| all.set(row));
+        rows.into_iter().for_each(|row| drop(all.set(row)));
         all
     }
 
@@ -61,11 +67,27 @@ impl List {
         self.last_number
     }
 
-    /// Adds or replaces a test.
-    pub(super) fn set(&mut self, row: TestRow) {
+    /// Adds or replaces a test; its line, with the place in the queue that it had.
+    pub(super) fn set(&mut self, mut row: TestRow) -> TestRow {
         self.last_number = self.last_number.max(row.number);
-        self.numbers.insert(row.test_id.clone(), row.number);
-        self.by_number.insert(row.number, Arc::new(row));
+        let before = self.numbers.insert(row.test_id.clone(), row.number);
+        let before = before.and_then(|number| self.by_number.get(&number));
+        if let Some(before) = before.filter(|_| row.queued) {
+            row.queue_position = before.queue_position;
+            row.queue_reason.clone_from(&before.queue_reason);
+        }
+        self.by_number.insert(row.number, Arc::new(row.clone()));
+        row
+    }
+
+    /// Tells where a test stands in the queue, and what for.
+    pub(super) fn set_queue(&mut self, test_id: &str, position: usize, reason: String) {
+        let number = self.numbers.get(test_id);
+        if let Some(row) = number.and_then(|number| self.by_number.get_mut(number)) {
+            let row = Arc::make_mut(row);
+            row.queue_position = Some(position);
+            row.queue_reason = Some(reason);
+        }
     }
 
     pub(super) fn get(&self, test_id: &str) -> Option<&Arc<TestRow>> {

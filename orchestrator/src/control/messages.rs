@@ -4,17 +4,20 @@ use proto::log::Level;
 use proto::message::{
     Heartbeat, Metrics, NodeState, REGISTER_TYPE, Register, Role, TestConfig, Trigger, TriggerKind,
 };
-use proto::summary::Absorbed;
+use proto::summary::{Absorbed, Summary};
 use proto::topic::Topic;
 use serde_json::json;
 
-use super::commands::log_config;
+use super::outgoing::log_config;
 use super::registry;
 use super::run::{Phase, Run, Step};
 use super::{
-    Action, Actions, Change, Control, Event, Line, Now, OPEN_RUNS_MAX, ORPHANS_MAX, OpenRun,
+    Action, Actions, Change, Control, Event, Line, Loaded, Now, OPEN_RUNS_MAX, OpenRun,
     StoredReport, log,
 };
+
+/// A start instant that somebody else's trigger names is not believed to be further away, ns.
+const ADOPTED_LEAD_NS_MAX: u64 = 10_000_000_000;
 
 impl Control {
     pub(super) fn registered(&mut self, message: Register, actions: &mut Actions) {
@@ -35,7 +38,7 @@ impl Control {
         match message.role {
             Role::Driver => {}
             Role::Orchestrator if message.node_id == self.settings.node_id => {
-                return self.pulse_returned(now, actions);
+                return self.pulse_returned(&message, now, actions);
             }
             Role::Orchestrator | Role::Other => return,
         }
@@ -45,7 +48,7 @@ impl Control {
         }
         let node_id = message.node_id.clone();
         let was_known = self.registry.get(&node_id).is_some();
-        let change = self.registry.heartbeat(&message, now.read_unix_ns);
+        let change = self.registry.heartbeat(&message, now);
         if change.is_some() || !was_known {
             self.save_node(&node_id, actions);
         }
@@ -62,40 +65,26 @@ impl Control {
     }
 
     /// Time goes on: who was silent for too long is found, and the runs are looked after.
-    fn pulse_returned(&mut self, now: Now, actions: &mut Actions) {
-        self.pulse.returned_unix_ns = Some(now.read_unix_ns);
-        for change in self.registry.own_heartbeat(now.unix_ms) {
+    fn pulse_returned(&mut self, message: &Heartbeat, now: Now, actions: &mut Actions) {
+        // What we wrote ourselves, not what the broker stamped.
+        let written = message.timestamp.as_ref().and_then(|ms| ms.parse().ok());
+        let sent_ms = written.unwrap_or(now.wall_ns / 1_000_000);
+        self.pulse.returned(message.probe, now);
+        if self.clock.pulse(sent_ms, now) {
+            actions.push(Action::Persist(Change::Clock(sent_ms)));
+        }
+        let now = self.clock.of_message(now);
+        for change in self.registry.own_heartbeat(sent_ms) {
             self.save_node(&change.node_id.clone(), actions);
             log_change(Some(change), actions);
         }
-        let active: Vec<String> = self.active_ids();
-        for test_id in &active {
-            self.start_if_due(test_id, now, actions);
-            self.settle(test_id, now, actions);
+        for test_id in self.runs.active() {
+            self.settle(&test_id, now, actions);
         }
-        let open = &self.open;
-        let is_needed = |id: &str| {
-            let mut runs = open.values().filter(|live| live.is_active());
-            runs.any(|live| live.run.participants.iter().any(|other| other == id))
-        };
+        let runs = &self.runs;
+        let is_needed = |id: &str| runs.of_node(id).next().is_some();
         for node_id in self.registry.forget(is_needed) {
             actions.push(Action::Persist(Change::ForgetNode(node_id)));
-        }
-    }
-
-    pub(super) fn active_ids(&self) -> Vec<String> {
-        let active = self.open.iter().filter(|(_, live)| live.is_active());
-        active.map(|(id, _)| id.clone()).collect()
-    }
-
-    fn start_if_due(&mut self, test_id: &str, now: Now, actions: &mut Actions) {
-        let is_due = |live: &OpenRun| {
-            let start_ms = live.run.started_ms().unwrap_or(0);
-            live.run.phase == Phase::Armed && now.unix_ms >= start_ms
-        };
-        if self.open.get(test_id).is_some_and(is_due) {
-            self.step_if_possible(test_id, Step::Start, now, actions);
-            self.save_run(test_id, actions);
         }
     }
 
@@ -105,50 +94,61 @@ impl Control {
             return;
         };
         let observed_ms = self.registry.observed_ms();
-        for live in self.open.values_mut().filter(|live| live.is_active()) {
-            live.notice(
-                &message.node_id,
-                state,
-                message.test_id.as_deref(),
-                observed_ms,
-            );
-        }
-        let Some(test_id) = message.test_id.as_deref() else {
+        let said_of = message.test_id.as_deref();
+        self.runs.each_of_node(&message.node_id, |open| {
+            open.notice(&message.node_id, state, said_of, observed_ms);
+        });
+        let Some(test_id) = said_of else {
             return;
         };
         match state {
             NodeState::Ready => self.configure_if_all_ready(test_id, now, actions),
-            NodeState::Running => self.start_if_due(test_id, now, actions),
+            NodeState::Running => self.start(test_id, &message.node_id, now, actions),
             NodeState::Draining => self.drain_if_all_drain(test_id, now, actions),
             _ => {}
         }
     }
 
     fn configure_if_all_ready(&mut self, test_id: &str, now: Now, actions: &mut Actions) {
-        let is_created = |live: &OpenRun| live.run.phase == Phase::Created;
-        if !self.open.get(test_id).is_some_and(is_created) {
+        let is_created = |open: &OpenRun| open.run.phase == Phase::Created;
+        if !self.runs.get(test_id).is_some_and(is_created) {
             return;
         }
-        let is_ready =
-            |node: &registry::Node| node.is_foreign() || node.is(NodeState::Ready, test_id);
-        if self.registry.awaited().all(|(_, node)| is_ready(node)) {
+        if self.registry.are_all_ready(test_id) {
             self.step_if_possible(test_id, Step::Configure, now, actions);
             self.save_run(test_id, actions);
         }
     }
 
     fn drain_if_all_drain(&mut self, test_id: &str, now: Now, actions: &mut Actions) {
-        let all_drain = |live: &OpenRun| {
-            let mut working = live
-                .run
-                .participants
-                .iter()
-                .filter(|id| !live.has_finished(id));
-            live.run.phase == Phase::Running && working.all(|id| live.draining.contains(id))
-        };
-        if self.open.get(test_id).is_some_and(all_drain) {
+        let all_drain = |open: &OpenRun| open.run.phase == Phase::Running && open.do_all_drain();
+        if self.runs.get(test_id).is_some_and(all_drain) {
             self.step_if_possible(test_id, Step::Drain, now, actions);
             self.save_run(test_id, actions);
+        }
+    }
+
+    /// A participant is at work: the run is on, whatever our own clock says.
+    fn start(&mut self, test_id: &str, node_id: &str, now: Now, actions: &mut Actions) {
+        let is_armed =
+            |open: &OpenRun| open.run.phase == Phase::Armed && open.part(node_id).is_some();
+        if self.runs.get(test_id).is_some_and(is_armed) {
+            self.step_if_possible(test_id, Step::Start, now, actions);
+            self.save_run(test_id, actions);
+        }
+    }
+
+    /// The start instants that have come.
+    pub(super) fn start_what_is_due(&mut self, now: Now, actions: &mut Actions) {
+        let is_due = |open: &OpenRun| {
+            let has_come = open.start_mono_ns.is_some_and(|at| now.mono_ns >= at);
+            open.run.phase == Phase::Armed && open.is_told && has_come
+        };
+        for test_id in self.runs.active() {
+            if self.runs.get(&test_id).is_some_and(is_due) {
+                self.step_if_possible(&test_id, Step::Start, now, actions);
+                self.save_run(&test_id, actions);
+            }
         }
     }
 
@@ -161,91 +161,104 @@ impl Control {
     ) {
         let observed_ms = self.registry.observed_ms();
         let test_id = message.test_id.clone();
-        let is_open = self.open.contains_key(&test_id);
-        let live = match self.open.get_mut(&test_id) {
-            Some(live) => live,
-            None => match self.ended.get(&test_id) {
-                Some(live) => live,
-                None => return self.report_of_unknown(message, payload, now),
-            },
+        let is_open = self.runs.get(&test_id).is_some();
+        let Some(run) = self.runs.in_memory(&test_id) else {
+            return self.report_of_unknown(message, payload, now, actions);
         };
-        let absorbed = live.absorb(&message, observed_ms);
-        let all_finished = live.all_have_finished();
+        let absorbed = run.absorb(&message, observed_ms);
+        let have_all_finished = run.have_all_finished();
         if absorbed == Absorbed::Duplicate {
             self.counts.duplicates += 1;
             return;
         }
         self.counts.reports += 1;
         actions.push(Action::Persist(Change::Report(stored(&message, payload))));
+        let node_id = message.node_id.clone();
         // A slow reader of the log keeps thousands of lines waiting.
         let line = Box::new(message.without_histograms());
         actions.push(Action::Log(Line::Metrics(line)));
-        if is_open {
-            self.start_if_due(&test_id, now, actions);
-            // Who is not awaited any more for other reasons, the next heartbeat of ours finds out.
-            if all_finished {
-                self.settle(&test_id, now, actions);
-            }
-        } else {
-            self.save_late_result(&test_id, actions);
+        if !is_open {
+            return self.runs.mark_changed(&test_id);
+        }
+        self.start(&test_id, &node_id, now, actions);
+        // Who is not awaited any more for other reasons, the next heartbeat of ours finds out.
+        if have_all_finished {
+            self.settle(&test_id, now, actions);
         }
     }
 
-    /// A report on a test that ended completely is a duplicate; on one whose config has not been
-    /// read yet, which another topic brings, it waits.
-    fn report_of_unknown(&mut self, message: Box<Metrics>, payload: Vec<u8>, now: Now) {
-        if self.rows.get(&message.test_id).is_some() {
+    /// A report on a test that ended completely is a duplicate; one on a test that ended without it
+    /// waits until that is loaded; one whose config has not been read yet, which another topic
+    /// brings, waits for that.
+    fn report_of_unknown(
+        &mut self,
+        message: Box<Metrics>,
+        payload: Vec<u8>,
+        now: Now,
+        actions: &mut Actions,
+    ) {
+        let test_id = message.test_id.clone();
+        let event = Event::Metrics(message, payload);
+        let Some(row) = self.list.get(&test_id) else {
+            self.counts.orphans_dropped += self.orphans.keep(event, now);
+            return;
+        };
+        if row.is_complete || !row.state.has_ended() {
             self.counts.duplicates += 1;
-        } else {
-            self.keep_orphan(Event::Metrics(message, payload), now);
-        }
-    }
-
-    fn keep_orphan(&mut self, event: Event, now: Now) {
-        if self.orphans.len() >= ORPHANS_MAX {
-            self.counts.orphans_dropped += 1;
             return;
         }
-        self.orphans.push((event, now));
-    }
-
-    /// Whether a report needs the stored ones of its test to be read first.
-    #[must_use]
-    pub fn needs_reports(&self, test_id: &str) -> bool {
-        let row = self.rows.get(test_id);
-        row.is_some_and(|row| row.state.has_ended() && !row.is_complete)
-            && !self.ended.holds(test_id)
-    }
-
-    /// Gives back a run that ended; the reports that were stored on it go to
-    /// [`Self::absorb_stored`].
-    pub fn restore_ended(&mut self, run: Run) {
-        if let Ok(live) = OpenRun::new(run, &self.settings.default_target) {
-            self.ended.put(live);
+        let waiting = self.loading.entry(test_id.clone()).or_default();
+        if waiting.is_empty() {
+            actions.push(Action::Load(test_id));
         }
+        waiting.push((event, now));
     }
 
-    /// Takes back [`Self::restore_ended`], since its reports cannot be read.
-    pub fn forget_ended(&mut self, test_id: &str) {
-        self.ended.remove(test_id);
+    /// A run that has ended is there again, with its reports: late ones are counted with them.
+    pub(super) fn loaded(&mut self, loaded: Loaded, now: Now, actions: &mut Actions) {
+        let Loaded { test_id, outcome } = loaded;
+        let waiting = self.loading.remove(&test_id).unwrap_or_default();
+        let restored = outcome.and_then(|found| {
+            let Some(found) = found else {
+                return Err("the store does not have it".to_owned());
+            };
+            let (run, summary) = *found;
+            OpenRun::new(run, summary, &self.settings.default_target)
+                .map_err(|error| error.to_string())
+        });
+        match restored {
+            Ok(late) => {
+                if let Some(left) = self.runs.put_late(late) {
+                    self.save_late_result(left, now, actions);
+                }
+                for (event, then) in waiting {
+                    self.dispatch(event, then, actions);
+                }
+            }
+            Err(error) => {
+                let fields = json!({"test_id": test_id, "error": error,
+                    "reports_dropped": waiting.len()});
+                log(actions, Level::Error, "store_read_failed", fields);
+            }
+        }
     }
 
     /// A config comes back, or was published by somebody else, or is read from a log that our
     /// store does not know.
     pub(super) fn config_read(&mut self, config: TestConfig, now: Now, actions: &mut Actions) {
         let test_id = config.test_id.clone();
-        if self.rows.get(&test_id).is_some() || !proto::id::is_acceptable(&test_id) {
+        if self.list.get(&test_id).is_some() || !proto::id::is_acceptable(&test_id) {
             return;
         }
-        if self.open.len() >= OPEN_RUNS_MAX {
+        if self.runs.open_len() >= OPEN_RUNS_MAX {
             self.counts.orphans_dropped += 1;
             return;
         }
-        let run = Run::new(config, self.rows.next_number(), now.unix_ms);
-        match OpenRun::new(run, &self.settings.default_target) {
-            Ok(live) => {
-                log_config(&live.run.config, actions);
-                self.open.insert(test_id.clone(), live);
+        let run = Run::new(config, self.list.next_number(), now.happened_ms);
+        match OpenRun::new(run, Summary::default(), &self.settings.default_target) {
+            Ok(open) => {
+                log_config(&open.run.config, actions);
+                self.runs.insert(open);
                 self.save_run(&test_id, actions);
                 log(
                     actions,
@@ -264,33 +277,25 @@ impl Control {
     }
 
     fn adopt_orphans(&mut self, test_id: &str, actions: &mut Actions) {
-        let is_of = |(event, _): &(Event, Now)| match event {
-            Event::Metrics(message, _) => message.test_id == test_id,
-            Event::Trigger(trigger) => trigger.test_id == test_id,
-            _ => false,
-        };
-        let (mut mine, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.orphans)
-            .into_iter()
-            .partition(is_of);
-        self.orphans = others;
-        // The trigger says who takes part, and so when the run is over.
-        mine.sort_by_key(|(event, _)| !matches!(event, Event::Trigger(_)));
-        for (event, now) in mine {
+        for (event, now) in self.orphans.take(test_id) {
             self.dispatch(event, now, actions);
         }
     }
 
     /// A trigger comes back, or is read from a log that our store does not know.
     pub(super) fn trigger_read(&mut self, trigger: Trigger, now: Now, actions: &mut Actions) {
-        let test_id = trigger.test_id.clone();
-        if !self.open.contains_key(&test_id) {
-            if self.rows.get(&test_id).is_none() {
-                self.keep_orphan(Event::Trigger(trigger), now);
+        let Some(open) = self.runs.get_mut(&trigger.test_id) else {
+            if self.list.get(&trigger.test_id).is_none() {
+                let event = Event::Trigger(trigger);
+                self.counts.orphans_dropped += self.orphans.keep(event, now);
             }
             return;
-        }
+        };
         match trigger.trigger {
-            TriggerKind::Start => self.adopt_start(trigger, now, actions),
+            TriggerKind::Start => {
+                open.is_told = true;
+                self.adopt_start(trigger, now, actions);
+            }
             TriggerKind::Stop => self.adopt_stop(trigger, now, actions),
         }
     }
@@ -299,16 +304,19 @@ impl Control {
         let test_id = trigger.test_id.clone();
         let all = || self.registry.awaited().map(|(id, _)| id.clone()).collect();
         let participants: Vec<String> = trigger.participants.clone().unwrap_or_else(all);
-        let Some(live) = self.open.get_mut(&test_id).filter(|live| live.is_waiting()) else {
+        let Some(open) = self.runs.get_mut(&test_id).filter(|open| open.is_waiting()) else {
             return;
         };
-        live.run.start_at_unix_ns = Some(
-            trigger
-                .start_at_unix_ns
-                .unwrap_or(now.unix_ms.saturating_mul(1_000_000)),
-        );
-        live.run.participants = participants;
-        live.run.clock_offsets = trigger.clock_offsets.clone();
+        let at_once_ns = now.happened_ms.saturating_mul(1_000_000);
+        let start_ns = trigger.start_at_unix_ns.unwrap_or(at_once_ns);
+        let until_ns = start_ns
+            .saturating_sub(now.wall_ns)
+            .min(ADOPTED_LEAD_NS_MAX);
+        open.start_mono_ns = Some(now.mono_ns + until_ns);
+        open.run.start_at_unix_ns = Some(start_ns);
+        open.run.clock_offsets = trigger.clock_offsets.clone();
+        self.leave_queue(&test_id);
+        self.runs.freeze(&test_id, participants);
         actions.push(Action::Log(Line::Trigger(trigger)));
         self.cancel_arming(&test_id, "armed", actions);
         self.step_if_possible(&test_id, Step::Arm, now, actions);
@@ -319,15 +327,16 @@ impl Control {
     fn adopt_stop(&mut self, trigger: Trigger, now: Now, actions: &mut Actions) {
         let test_id = &trigger.test_id.clone();
         let observed_ms = self.registry.observed_ms();
-        let Some(live) = self.open.get_mut(test_id) else {
+        let Some(open) = self.runs.get_mut(test_id) else {
             return;
         };
-        live.stop_at_ms.get_or_insert(observed_ms);
-        if std::mem::replace(&mut live.run.stop_requested, true) {
+        open.stop_at_ms.get_or_insert(observed_ms);
+        if std::mem::replace(&mut open.run.stop_requested, true) {
             return;
         }
+        let is_active = open.is_active();
         actions.push(Action::Log(Line::Trigger(trigger)));
-        if live.is_active() {
+        if is_active {
             self.step_if_possible(test_id, Step::Drain, now, actions);
             self.save_run(test_id, actions);
         } else {

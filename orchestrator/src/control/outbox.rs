@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use proto::topic::Topic;
 
+use super::now::Now;
+
 /// The token of our heartbeats, which are not kept.
 pub const PULSE_TOKEN: u64 = 0;
 /// Time after which a message that the broker refused is sent again, ns.
@@ -30,7 +32,7 @@ pub struct Outgoing {
 struct Entry {
     message: Outgoing,
     /// Not before this instant; `None` while the client has it.
-    due_unix_ns: Option<u64>,
+    due_mono_ns: Option<u64>,
 }
 
 /// The messages whose delivery is not known. Bounded by what may be asked for: a config and two
@@ -49,7 +51,7 @@ impl Outbox {
             outbox.last_token = outbox.last_token.max(message.token);
             let entry = Entry {
                 message,
-                due_unix_ns: Some(0),
+                due_mono_ns: Some(0),
             };
             outbox.entries.insert(entry.message.token, entry);
         }
@@ -67,25 +69,21 @@ impl Outbox {
         };
         let entry = Entry {
             message: message.clone(),
-            due_unix_ns: None,
+            due_mono_ns: None,
         };
         self.entries.insert(message.token, entry);
         message
     }
 
     /// The messages to hand to the client now.
-    pub(super) fn due(&mut self, now_unix_ns: u64) -> Vec<Outgoing> {
-        let mut due = Vec::new();
-        for entry in self.entries.values_mut() {
-            if entry.due_unix_ns.is_some_and(|at| at <= now_unix_ns) {
-                entry.due_unix_ns = None;
-                due.push(entry.message.clone());
-            } else if let Some(at) = &mut entry.due_unix_ns {
-                // `failed` does not know the time; the first look at it starts the wait.
-                *at = (*at).min(now_unix_ns + RETRY_NS);
-            }
-        }
-        due
+    pub(super) fn due(&mut self, now: Now) -> Vec<Outgoing> {
+        let is_due = |entry: &&mut Entry| entry.due_mono_ns.is_some_and(|at| at <= now.mono_ns);
+        let due = self.entries.values_mut().filter(is_due);
+        due.map(|entry| {
+            entry.due_mono_ns = None;
+            entry.message.clone()
+        })
+        .collect()
     }
 
     /// The broker has it, or never takes it.
@@ -93,10 +91,19 @@ impl Outbox {
         self.entries.remove(&token).map(|entry| entry.message)
     }
 
+    /// The messages about a test are not sent any more; their numbers.
+    pub(super) fn remove_of(&mut self, test_id: &str) -> Vec<u64> {
+        let of_test = self.entries.values().map(|entry| &entry.message);
+        let of_test = of_test.filter(|message| message.key == test_id);
+        let tokens: Vec<u64> = of_test.map(|message| message.token).collect();
+        tokens.iter().for_each(|token| drop(self.remove(*token)));
+        tokens
+    }
+
     /// The broker does not have it.
-    pub(super) fn failed(&mut self, token: u64) {
+    pub(super) fn failed(&mut self, token: u64, now: Now) {
         if let Some(entry) = self.entries.get_mut(&token) {
-            entry.due_unix_ns = Some(u64::MAX);
+            entry.due_mono_ns = Some(now.mono_ns + RETRY_NS);
         }
     }
 
@@ -104,7 +111,7 @@ impl Outbox {
     pub(super) fn send_again(&mut self) {
         self.entries
             .values_mut()
-            .for_each(|entry| entry.due_unix_ns = Some(0));
+            .for_each(|entry| entry.due_mono_ns = Some(0));
     }
 
     /// Number of messages.

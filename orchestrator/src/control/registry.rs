@@ -5,12 +5,13 @@
 //! reads it, now or after a restart. A broker that is away silences everybody alike, and so takes
 //! nobody down.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use proto::measure::ClockOffset;
 use proto::message::{Heartbeat, NodeState, Register};
 use serde::{Deserialize, Serialize};
 
+use super::Now;
 use super::clock_offset::Estimator;
 
 /// Silence from which on a driver is suspect, ms.
@@ -73,8 +74,10 @@ pub struct Node {
     pub identity: Identity,
     /// Whether it lives.
     pub liveness: Liveness,
-    /// When its last heartbeat was read, by our clock, ms since 1970; 0 before the first.
+    /// When its last heartbeat was read, by our wall clock, ms since 1970; 0 before the first.
     pub last_heartbeat_ms: u64,
+    /// The same by the monotonic clock, ns; `None` when it was not heard of since we started.
+    pub heard_mono_ns: Option<u64>,
     /// What it does; `None` for drivers of other implementations, which do not say.
     pub activity: Option<NodeState>,
     /// The test that `activity` is about.
@@ -86,6 +89,18 @@ pub struct Node {
 }
 
 impl Node {
+    /// Time since its last heartbeat, s. Where it was not heard of since we started, by the wall
+    /// clock.
+    #[must_use]
+    pub fn heartbeat_age_s(&self, now: Now) -> Option<f64> {
+        let by_wall_ms = (now.wall_ns / 1_000_000).saturating_sub(self.last_heartbeat_ms);
+        match self.heard_mono_ns {
+            Some(heard_ns) => Some(now.since_ns(heard_ns) as f64 / 1e9),
+            None if self.last_heartbeat_ms > 0 => Some(by_wall_ms as f64 / 1e3),
+            None => None,
+        }
+    }
+
     /// Its clock against ours.
     #[must_use]
     pub fn clock(&self) -> Option<ClockOffset> {
@@ -137,10 +152,76 @@ pub struct NodeRecord {
     pub last_heartbeat_ms: u64,
 }
 
+/// How many of the drivers that a start waits for say what about a test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// They prepare it.
+    pub preparing: usize,
+    /// They are ready for it.
+    pub ready: usize,
+    /// They could not prepare it.
+    pub failed: usize,
+}
+
+impl Tally {
+    fn of(&mut self, activity: NodeState) -> Option<&mut usize> {
+        match activity {
+            NodeState::Preparing => Some(&mut self.preparing),
+            NodeState::Ready => Some(&mut self.ready),
+            NodeState::Failed => Some(&mut self.failed),
+            _ => None,
+        }
+    }
+
+    fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// The drivers that a start waits for, counted as they change, so that no message needs a look at
+/// all of them.
+#[derive(Debug, Clone, Default)]
+struct Awaited {
+    all: usize,
+    foreign: usize,
+    by_test: HashMap<String, Tally>,
+}
+
+impl Awaited {
+    fn count(&mut self, node: &Node, change: impl Fn(&mut usize)) {
+        if !node.is_awaited() {
+            return;
+        }
+        change(&mut self.all);
+        let Some(activity) = node.activity else {
+            return change(&mut self.foreign);
+        };
+        let Some(test_id) = &node.test_id else {
+            return;
+        };
+        let tally = self.by_test.entry(test_id.clone()).or_default();
+        if let Some(count) = tally.of(activity) {
+            change(count);
+        }
+        if tally.is_empty() {
+            self.by_test.remove(test_id);
+        }
+    }
+
+    fn add(&mut self, node: &Node) {
+        self.count(node, |count| *count += 1);
+    }
+
+    fn remove(&mut self, node: &Node) {
+        self.count(node, |count| *count -= 1);
+    }
+}
+
 /// All drivers.
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
     nodes: BTreeMap<String, Node>,
+    awaited: Awaited,
     /// Time that counts: the sum of the gaps between our own heartbeats, without outages.
     observed_ms: u64,
     last_own_ms: Option<u64>,
@@ -152,19 +233,18 @@ impl Registry {
     /// for which they have [`DOWN_MS`].
     #[must_use]
     pub fn restore(records: Vec<NodeRecord>) -> Self {
-        let nodes = records.into_iter().map(|record| {
+        let mut registry = Self::default();
+        for record in records {
             let node = Node {
                 identity: record.identity,
                 liveness: record.liveness.max(Liveness::Suspect),
                 last_heartbeat_ms: record.last_heartbeat_ms,
                 ..new_node(0)
             };
-            (record.node_id, node)
-        });
-        Self {
-            nodes: nodes.collect(),
-            ..Self::default()
+            registry.awaited.add(&node);
+            registry.nodes.insert(record.node_id, node);
         }
+        registry
     }
 
     /// All drivers, by id.
@@ -189,6 +269,47 @@ impl Registry {
     /// The drivers that a start waits for.
     pub fn awaited(&self) -> impl Iterator<Item = (&String, &Node)> {
         self.nodes.iter().filter(|(_, node)| node.is_awaited())
+    }
+
+    /// How many drivers a start waits for.
+    #[must_use]
+    pub fn awaited_len(&self) -> usize {
+        self.awaited.all
+    }
+
+    /// How many of them are of other implementations, and so always ready.
+    #[must_use]
+    pub fn awaited_foreign(&self) -> usize {
+        self.awaited.foreign
+    }
+
+    /// What they say about a test.
+    #[must_use]
+    pub fn tally(&self, test_id: &str) -> Tally {
+        let tally = self.awaited.by_test.get(test_id);
+        tally.copied().unwrap_or_default()
+    }
+
+    /// Whether every one of them is ready for a test.
+    #[must_use]
+    pub fn are_all_ready(&self, test_id: &str) -> bool {
+        self.tally(test_id).ready + self.awaited.foreign == self.awaited.all
+    }
+
+    /// Our own clock was set: what was measured against it means nothing any more.
+    pub fn forget_clocks(&mut self) {
+        for node in self.nodes.values_mut() {
+            node.clock = Estimator::default();
+        }
+    }
+
+    /// Changes a driver, and what is counted of it.
+    fn change<T>(&mut self, node_id: &str, change: impl FnOnce(&mut Node) -> T) -> Option<T> {
+        let node = self.nodes.get_mut(node_id)?;
+        self.awaited.remove(node);
+        let changed = change(node);
+        self.awaited.add(node);
+        Some(changed)
     }
 
     /// The time by which silence is counted, ms since this process started.
@@ -230,20 +351,22 @@ impl Registry {
         change
     }
 
-    /// A driver's heartbeat, read at this instant of our wall clock.
-    pub fn heartbeat(&mut self, message: &Heartbeat, read_unix_ns: u64) -> Option<Change> {
+    /// A driver's heartbeat, read at this instant.
+    pub fn heartbeat(&mut self, message: &Heartbeat, now: Now) -> Option<Change> {
         let admitted = self.admit(&message.node_id, Liveness::Up);
         let observed_ms = self.observed_ms;
-        let node = self.nodes.get_mut(&message.node_id)?;
-        node.heard_at_ms = observed_ms;
-        node.last_heartbeat_ms = read_unix_ns / 1_000_000;
-        node.activity = message.state;
-        node.test_id.clone_from(&message.test_id);
-        node.reason.clone_from(&message.reason);
-        if let Some(echo) = &message.echo {
-            node.clock.observe(echo, read_unix_ns);
-        }
-        let from = std::mem::replace(&mut node.liveness, Liveness::Up);
+        let from = self.change(&message.node_id, |node| {
+            node.heard_at_ms = observed_ms;
+            node.last_heartbeat_ms = now.wall_ns / 1_000_000;
+            node.heard_mono_ns = Some(now.mono_ns);
+            node.activity = message.state;
+            node.test_id.clone_from(&message.test_id);
+            node.reason.clone_from(&message.reason);
+            if let Some(echo) = &message.echo {
+                node.clock.observe(echo, now.wall_ns);
+            }
+            std::mem::replace(&mut node.liveness, Liveness::Up)
+        })?;
         let back = (from != Liveness::Up).then(|| Change {
             node_id: message.node_id.clone(),
             from: Some(from),
@@ -252,7 +375,7 @@ impl Registry {
         admitted.or(back)
     }
 
-    /// Our own heartbeat came back, with the timestamp that we gave it: time goes on, and who was
+    /// Our own heartbeat came back, with the time that we gave it, ms since 1970: time goes on, and who was
     /// silent for too long of it is found.
     pub fn own_heartbeat(&mut self, timestamp_ms: u64) -> Vec<Change> {
         let last_ms = self.last_own_ms.unwrap_or(timestamp_ms);
@@ -265,16 +388,20 @@ impl Registry {
             self.observed_ms += gap_ms;
         }
         let observed_ms = self.observed_ms;
-        let judge = |(node_id, node): (&String, &mut Node)| {
-            let to = liveness(observed_ms.saturating_sub(node.heard_at_ms)).max(node.liveness);
-            let from = std::mem::replace(&mut node.liveness, to);
-            (from != to).then(|| Change {
+        let silent_ms = |node: &Node| observed_ms.saturating_sub(node.heard_at_ms);
+        let judge = |(node_id, node): (&String, &Node)| {
+            let to = liveness(silent_ms(node)).max(node.liveness);
+            (node.liveness != to).then(|| Change {
                 node_id: node_id.clone(),
-                from: Some(from),
+                from: Some(node.liveness),
                 to,
             })
         };
-        self.nodes.iter_mut().filter_map(judge).collect()
+        let changes: Vec<Change> = self.nodes.iter().filter_map(judge).collect();
+        for Change { node_id, to, .. } in &changes {
+            self.change(node_id, |node| node.liveness = *to);
+        }
+        changes
     }
 
     /// Forgets the drivers that were down for [`FORGET_MS`], but those that are still needed.
@@ -290,8 +417,11 @@ impl Registry {
             .iter()
             .filter(|(node_id, node)| is_gone(node_id, node));
         let gone: Vec<String> = gone.map(|(node_id, _)| node_id.clone()).collect();
-        gone.iter()
-            .for_each(|node_id| drop(self.nodes.remove(node_id)));
+        for node_id in &gone {
+            if let Some(node) = self.nodes.remove(node_id) {
+                self.awaited.remove(&node);
+            }
+        }
         gone
     }
 
@@ -307,6 +437,7 @@ impl Registry {
             liveness,
             ..new_node(self.observed_ms)
         };
+        self.awaited.add(&node);
         self.nodes.insert(node_id.to_owned(), node);
         Some(Change {
             node_id: node_id.to_owned(),
@@ -321,6 +452,7 @@ fn new_node(heard_at_ms: u64) -> Node {
         identity: Identity::default(),
         liveness: Liveness::Up,
         last_heartbeat_ms: 0,
+        heard_mono_ns: None,
         activity: Some(NodeState::Unknown),
         test_id: None,
         reason: None,

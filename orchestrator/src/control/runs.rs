@@ -1,199 +1,215 @@
-//! A run together with what was reported on it.
+//! The runs in memory: those that have not ended, those that late reports may still change, and
+//! which driver takes part in which.
+//!
+//! What is asked with every message is answered from an index or a counter, never by a look at
+//! all participants or all runs.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod open_run;
+mod parts;
 
-use proto::document::InvalidParam;
-use proto::message::Metrics;
-use proto::summary::{Absorbed, Context, NodeSummary, Summary, TestResult};
-use proto::workload::Workload;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::TestRow;
-use super::run::{Phase, Run};
+pub use open_run::OpenRun;
+
+use super::run::{Phase, Run, Step};
 
 /// Runs that ended and are held in memory: not stored yet, or without every last report.
-const ENDED_MAX: usize = 16;
+const LATE_MAX: usize = 16;
 
-/// A live result is computed again after a ms for so many drivers: 500 ms for a thousand.
-const DRIVERS_A_MS: u64 = 2;
-
-/// A run and its reports.
-#[derive(Debug, Clone)]
-pub struct OpenRun {
-    /// The run.
-    pub run: Run,
-    /// What was reported.
-    pub summary: Summary,
-    workload: Workload,
-    /// When drivers of other implementations last reported, in the registry's observed time.
-    pub(super) foreign_at_ms: BTreeMap<String, u64>,
-    /// Since when participants say that they do something else, in observed time.
-    pub(super) absent_since_ms: BTreeMap<String, u64>,
-    /// Participants that say that they have sent everything.
-    pub(super) draining: Vec<String>,
-    /// When a stop was asked for, in observed time.
-    pub(super) stop_at_ms: Option<u64>,
-    /// When it was armed, in observed time.
-    pub(super) armed_at_ms: Option<u64>,
-    result: Option<Arc<TestResult>>,
-    /// When `result` was computed, ms since 1970, and whether reports have come since.
-    computed_ms: u64,
-    is_stale: bool,
+/// All runs in memory.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    open: BTreeMap<String, OpenRun>,
+    /// Those of `open` that drivers are at work on.
+    active: BTreeSet<String>,
+    /// The active runs by participant.
+    of_node: HashMap<String, BTreeSet<String>>,
+    late: LateRuns,
 }
 
-impl OpenRun {
-    /// A run without reports.
-    ///
-    /// # Errors
-    /// [`InvalidParam`] when its config does not describe a load.
-    pub fn new(run: Run, default_target: &str) -> Result<Self, InvalidParam> {
-        Ok(Self {
-            workload: Workload::from_config(&run.config, default_target)?,
-            summary: Summary::default(),
-            foreign_at_ms: BTreeMap::new(),
-            absent_since_ms: BTreeMap::new(),
-            draining: Vec::new(),
-            stop_at_ms: run.stop_requested.then_some(0),
-            armed_at_ms: None,
-            result: None,
-            computed_ms: 0,
-            is_stale: false,
-            run,
-        })
+impl Runs {
+    /// Number of runs that have not ended.
+    pub(super) fn open_len(&self) -> usize {
+        self.open.len()
     }
 
-    /// Counts a report.
-    pub(super) fn absorb(&mut self, message: &Metrics, observed_ms: u64) -> Absorbed {
-        let absorbed = self.summary.absorb(message);
-        if absorbed != Absorbed::Duplicate {
-            self.is_stale = true;
-        }
-        if absorbed == Absorbed::Foreign {
-            self.foreign_at_ms
-                .insert(message.node_id.clone(), observed_ms);
-        }
-        absorbed
+    /// Takes in a run that has not ended.
+    pub(super) fn insert(&mut self, open: OpenRun) {
+        let test_id = open.run.test_id.clone();
+        self.open.insert(test_id.clone(), open);
+        self.index(&test_id);
     }
 
-    /// The result as it stands, without its series. It is computed anew for reports that came
-    /// since, but of a run that goes on not so often that a thousand drivers would keep a core busy.
-    pub fn result(&mut self, now_ms: u64) -> Arc<TestResult> {
-        let state = self.run.phase.name();
-        let pause_ms = self.run.participants.len() as u64 / DRIVERS_A_MS;
-        let is_fresh = !self.is_stale
-            || self.run.phase.is_active() && now_ms < self.computed_ms.saturating_add(pause_ms);
-        if let Some(result) = self.result.as_ref().filter(|result| result.state == state)
-            && is_fresh
-        {
-            return Arc::clone(result);
+    /// A run that has not ended.
+    pub(super) fn get(&self, test_id: &str) -> Option<&OpenRun> {
+        self.open.get(test_id)
+    }
+
+    /// The same, to change what [`Self::step`] and [`Self::freeze`] do not.
+    pub(super) fn get_mut(&mut self, test_id: &str) -> Option<&mut OpenRun> {
+        self.open.get_mut(test_id)
+    }
+
+    /// A run in memory, also one that has ended.
+    pub(super) fn in_memory(&mut self, test_id: &str) -> Option<&mut OpenRun> {
+        match self.open.get_mut(test_id) {
+            Some(open) => Some(open),
+            None => self.late.get(test_id),
         }
-        (self.computed_ms, self.is_stale) = (now_ms, false);
-        let context = Context {
-            test_id: &self.run.test_id,
-            test_type: self.workload.test_type.name(),
-            state,
-            closed_loop: self.workload.arrival.is_closed_loop(),
-            ended: self.run.phase.has_ended(),
-            plan: self.workload.planned_per_driver().into(),
-            expected: &self.run.participants,
-            thresholds: &self.workload.thresholds,
-            series_from: u64::MAX,
+    }
+
+    /// The runs that drivers are at work on, by id.
+    pub(super) fn active(&self) -> Vec<String> {
+        self.active.iter().cloned().collect()
+    }
+
+    /// One of them.
+    pub(super) fn first_active(&self) -> Option<&String> {
+        self.active.first()
+    }
+
+    /// The active runs that a driver takes part in.
+    pub(super) fn of_node(&self, node_id: &str) -> impl Iterator<Item = &OpenRun> {
+        let ids = self.of_node.get(node_id).into_iter().flatten();
+        ids.filter_map(|test_id| self.open.get(test_id))
+    }
+
+    /// The same, each in turn to be changed.
+    pub(super) fn each_of_node(&mut self, node_id: &str, mut change: impl FnMut(&mut OpenRun)) {
+        for test_id in self.of_node.get(node_id).into_iter().flatten() {
+            if let Some(open) = self.open.get_mut(test_id) {
+                change(open);
+            }
+        }
+    }
+
+    /// Freezes who takes part.
+    pub(super) fn freeze(&mut self, test_id: &str, participants: Vec<String>) {
+        if let Some(open) = self.open.get_mut(test_id) {
+            open.freeze(participants);
+        }
+        self.index(test_id);
+    }
+
+    /// Takes a step if it leads on from the run's phase; whether it did. The times of a run never
+    /// go back, whatever our clock does.
+    pub(super) fn step(&mut self, test_id: &str, step: Step, happened_ms: u64) -> bool {
+        let Some(open) = self.open.get_mut(test_id) else {
+            return false;
         };
-        let result = Arc::new(self.summary.result(&context));
-        self.result = Some(Arc::clone(&result));
-        result
+        let run = &mut open.run;
+        let last_ms = run.transitions.last().map_or(0, |last| last.unix_ms);
+        let ends = run.phase.after(step).is_ok_and(Phase::has_ended);
+        let start_ms = run.started_ms().filter(|_| ends && run.phase.is_active());
+        let at_ms = happened_ms.max(last_ms).max(start_ms.unwrap_or(0));
+        let stepped = run.step(step, at_ms).is_ok();
+        self.index(test_id);
+        stepped
     }
 
-    /// Whether every report of every participant is in, so that nothing can change any more. A
-    /// last report may overtake the intervals before it; these are still missing in the series.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        let is_whole = |node: &NodeSummary| node.has_ended() && node.gaps().is_empty();
-        let mut participants = self.run.participants.iter();
-        participants.all(|id| self.summary.node(id).is_some_and(is_whole))
+    /// A run that has ended goes to those that only late reports may change. What has to leave
+    /// them for it is returned, if its result is not stored as it stands.
+    pub(super) fn retire(&mut self, test_id: &str) -> Option<OpenRun> {
+        let open = self.open.remove(test_id)?;
+        self.forget_index(&open.run);
+        self.late.put(open)
     }
 
-    /// How long one request may take, ms.
-    pub(super) fn timeout_ms(&self) -> u64 {
-        self.workload.timeout_ns / 1_000_000
+    /// A run of the store, which reports still come for; see [`Self::retire`].
+    pub(super) fn put_late(&mut self, late: OpenRun) -> Option<OpenRun> {
+        self.late.put(late)
     }
 
-    /// Requests planned over all participants.
-    fn planned(&self) -> Option<u64> {
-        let each = self.workload.planned_per_driver()?;
-        let nodes = self.run.participants.len() as u64;
-        (nodes > 0).then(|| each.saturating_mul(nodes))
+    /// Notes that the stored result of a run that has ended is not what it would be now.
+    pub(super) fn mark_changed(&mut self, test_id: &str) {
+        self.late.changed.insert(test_id.to_owned());
     }
 
-    /// The line in the list of tests.
-    #[must_use]
-    pub fn row(&self) -> TestRow {
-        TestRow {
-            number: self.run.number,
-            test_id: self.run.test_id.clone(),
-            test_type: self.workload.test_type.name().to_owned(),
-            state: self.run.phase,
-            created_unix_ms: self.run.created_ms(),
-            started_unix_ms: self.run.started_ms(),
-            ended_unix_ms: self.run.ended_ms(),
-            planned: self.planned(),
-            nodes: self.run.participants.len(),
-            target: self.workload.target.to_string(),
-            reason: self.run.reason.clone(),
-            queued: self.run.queued.is_some(),
-            is_complete: self.run.phase.has_ended() && self.is_complete(),
+    /// The runs that were marked since the last call.
+    pub(super) fn take_changed(&mut self) -> Vec<String> {
+        self.late.changed.drain().collect()
+    }
+
+    /// The test is deleted.
+    pub(super) fn forget(&mut self, test_id: &str) {
+        self.late.remove(test_id);
+    }
+
+    /// Everything is stored: what no report can change any more is let go of.
+    pub(super) fn let_go_of_complete(&mut self) {
+        self.late.let_go_of_complete();
+    }
+
+    /// Brings the indexes up to date with one run.
+    fn index(&mut self, test_id: &str) {
+        let Some(open) = self.open.get(test_id) else {
+            return;
+        };
+        let was_active = self.active.contains(test_id);
+        match (open.is_active(), was_active) {
+            (true, false) => {
+                self.active.insert(test_id.to_owned());
+                for node_id in &open.run.participants {
+                    let runs = self.of_node.entry(node_id.clone()).or_default();
+                    runs.insert(test_id.to_owned());
+                }
+            }
+            (false, true) => {
+                let run = open.run.clone();
+                self.forget_index(&run);
+            }
+            _ => {}
         }
     }
 
-    /// Whether drivers are at work on it.
-    #[must_use]
-    pub fn is_active(&self) -> bool {
-        self.run.phase.is_active()
-    }
-
-    /// Whether it waits for its trigger.
-    #[must_use]
-    pub fn is_waiting(&self) -> bool {
-        matches!(self.run.phase, Phase::Created | Phase::Configured)
+    fn forget_index(&mut self, run: &Run) {
+        if !self.active.remove(&run.test_id) {
+            return;
+        }
+        for node_id in &run.participants {
+            if let Some(runs) = self.of_node.get_mut(node_id) {
+                runs.remove(&run.test_id);
+                if runs.is_empty() {
+                    self.of_node.remove(node_id);
+                }
+            }
+        }
     }
 }
 
 /// The ended runs that are held until they are stored, or for late reports; the one that was not
 /// needed for longest goes.
 #[derive(Debug, Default)]
-pub(super) struct LateRuns {
+struct LateRuns {
     runs: Vec<OpenRun>,
+    /// Those whose stored result is not what it would be now.
+    changed: HashSet<String>,
 }
 
 impl LateRuns {
-    pub(super) fn get(&mut self, test_id: &str) -> Option<&mut OpenRun> {
-        let at = self
-            .runs
-            .iter()
-            .position(|live| live.run.test_id == test_id)?;
-        let live = self.runs.remove(at);
-        self.runs.push(live);
+    fn get(&mut self, test_id: &str) -> Option<&mut OpenRun> {
+        let of_test = |late: &OpenRun| late.run.test_id == test_id;
+        let at = self.runs.iter().position(of_test)?;
+        let late = self.runs.remove(at);
+        self.runs.push(late);
         self.runs.last_mut()
     }
 
-    pub(super) fn put(&mut self, live: OpenRun) {
-        self.remove(&live.run.test_id.clone());
-        if self.runs.len() == ENDED_MAX {
-            self.runs.remove(0);
-        }
-        self.runs.push(live);
+    fn put(&mut self, late: OpenRun) -> Option<OpenRun> {
+        self.remove(&late.run.test_id.clone());
+        let oldest = (self.runs.len() == LATE_MAX).then(|| self.runs.remove(0));
+        self.runs.push(late);
+        oldest.filter(|oldest| self.changed.remove(&oldest.run.test_id))
     }
 
-    pub(super) fn remove(&mut self, test_id: &str) {
-        self.runs.retain(|live| live.run.test_id != test_id);
+    fn remove(&mut self, test_id: &str) {
+        self.runs.retain(|late| late.run.test_id != test_id);
+        self.changed.remove(test_id);
     }
 
-    /// What there is to know of these is stored.
-    pub(super) fn let_go_of_complete(&mut self) {
-        self.runs.retain(|live| !live.is_complete());
-    }
-
-    pub(super) fn holds(&self, test_id: &str) -> bool {
-        self.runs.iter().any(|live| live.run.test_id == test_id)
+    fn let_go_of_complete(&mut self) {
+        let changed = &self.changed;
+        let is_kept = |late: &OpenRun| changed.contains(&late.run.test_id) || !late.is_complete();
+        self.runs.retain(is_kept);
     }
 }

@@ -8,9 +8,9 @@ use proto::message::{NodeState, TestConfig};
 use proto::summary::{SeriesRow, TestResult};
 use serde::Serialize;
 
-use super::registry::Liveness;
+use super::registry::{Liveness, Node};
 use super::run::{Phase, Run, Transition};
-use super::{Broker, Control, Now, OpenRun, TestRow};
+use super::{Broker, Control, Now, TestRow};
 
 /// What went by since the process started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -105,7 +105,7 @@ impl Control {
                     .iter()
                     .any(|text| text.to_lowercase().contains(&search))
         };
-        self.rows
+        self.list
             .newest_first()
             .filter(matches)
             .take(limit)
@@ -116,20 +116,14 @@ impl Control {
     /// One test's line.
     #[must_use]
     pub fn row(&self, test_id: &str) -> Option<Arc<TestRow>> {
-        self.rows.get(test_id).cloned()
+        self.list.get(test_id).cloned()
     }
 
     /// One test, if it is in memory; those that are not are in the store.
     pub fn detail(&mut self, test_id: &str) -> Option<TestDetail> {
-        let live = self.in_memory(test_id)?;
-        Some(TestDetail::new(live.run.clone(), live.row()))
-    }
-
-    pub(super) fn in_memory(&mut self, test_id: &str) -> Option<&mut OpenRun> {
-        match self.open.get_mut(test_id) {
-            Some(live) => Some(live),
-            None => self.ended.get(test_id),
-        }
+        let run = self.runs.in_memory(test_id)?;
+        let row = self.list.get(test_id)?;
+        Some(TestDetail::new(run.run.clone(), row.as_ref().clone()))
     }
 
     /// The result of a test, if it is in memory, and its series from a second on.
@@ -139,45 +133,52 @@ impl Control {
         series_from: u64,
         now: Now,
     ) -> Option<(Arc<TestResult>, Vec<SeriesRow>)> {
-        let live = self.in_memory(test_id)?;
-        Some((live.result(now.unix_ms), live.summary.series(series_from)))
+        let run = self.runs.in_memory(test_id)?;
+        Some((run.result(now), run.summary.series(series_from)))
     }
 
     /// The merged samples of a test, if it is in memory.
     pub fn latencies(&mut self, test_id: &str) -> Option<SparseLatencies> {
-        let live = self.in_memory(test_id)?;
-        Some(SparseLatencies::from(live.summary.merged()))
+        let run = self.runs.in_memory(test_id)?;
+        Some(SparseLatencies::from(run.summary.merged()))
     }
 
     /// All drivers.
     #[must_use]
     pub fn nodes(&self, now: Now) -> Vec<NodeRow> {
-        let running = |node_id: &str| {
-            let mut active = self.open.values().filter(|live| live.is_active());
-            let is_in = |live: &&super::OpenRun| {
-                live.run.participants.iter().any(|id| id == node_id) && !live.has_finished(node_id)
-            };
-            active.find(is_in).map(|live| live.run.test_id.clone())
-        };
-        let row = |(node_id, node): (&String, &super::registry::Node)| {
-            let now_ms = now.read_unix_ns / 1_000_000;
-            let age_ms = now_ms.saturating_sub(node.last_heartbeat_ms);
+        let row = |(node_id, node): (&String, &Node)| {
+            let mut runs = self.runs.of_node(node_id);
+            let running = runs.find(|open| !open.has_finished(node_id));
             NodeRow {
                 node_id: node_id.clone(),
                 node_ip: node.identity.node_ip.clone(),
                 state: node.liveness,
-                heartbeat_age_s: (node.last_heartbeat_ms > 0).then(|| age_ms as f64 / 1e3),
+                heartbeat_age_s: node.heartbeat_age_s(now),
                 cores: node.identity.cores,
                 hostname: node.identity.hostname.clone(),
                 version: node.identity.version.clone(),
-                activity: node.activity,
-                test_id: running(node_id),
+                activity: self.shown_activity(node),
+                test_id: running.map(|open| open.run.test_id.clone()),
                 reason: node.reason.clone(),
                 clock_offset_ms: node.clock().map(|clock| clock.offset_ns as f64 / 1e6),
                 clock_uncertainty_ms: node.clock().map(|clock| clock.uncertainty_ns as f64 / 1e6),
             }
         };
         self.registry.nodes().iter().map(row).collect()
+    }
+
+    /// What a driver does, as far as that is known: of one that is down nothing is; and one that
+    /// could not prepare a test is idle again once that has ended.
+    fn shown_activity(&self, node: &Node) -> Option<NodeState> {
+        if node.liveness == Liveness::Down {
+            return node.activity.map(|_| NodeState::Unknown);
+        }
+        let of_open = |test_id: &String| self.runs.get(test_id).is_some();
+        let is_over = !node.test_id.as_ref().is_some_and(of_open);
+        match node.activity {
+            Some(NodeState::Failed) if is_over => Some(NodeState::Idle),
+            activity => activity,
+        }
     }
 
     /// What is known of the broker, with what is wrong with it now.
@@ -220,7 +221,7 @@ impl Control {
     #[must_use]
     pub fn tests_by_phase(&self) -> BTreeMap<Phase, usize> {
         let mut counts: BTreeMap<Phase, usize> = Phase::ALL.iter().map(|p| (*p, 0)).collect();
-        for row in self.rows.newest_first() {
+        for row in self.list.newest_first() {
             *counts.entry(row.state).or_default() += 1;
         }
         counts
@@ -229,7 +230,7 @@ impl Control {
     /// The tests that drivers are at work on.
     #[must_use]
     pub fn active(&self) -> Vec<String> {
-        self.active_ids()
+        self.runs.active()
     }
 
     /// Our id on the bus.

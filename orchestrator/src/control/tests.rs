@@ -1,9 +1,14 @@
 //! The fold, event by event: what a client and the drivers see of it.
 
+mod delivery;
 mod faults;
 mod lifecycle;
 mod orders;
+mod queue;
 
+use std::collections::BTreeMap;
+
+use proto::bus::BusError;
 use proto::document::{Defaults, Params};
 use proto::histogram::{Latencies, SparseLatencies};
 use proto::measure::{Counters, LatencyFigures, Outcome, Report, SecondRow};
@@ -20,7 +25,10 @@ const UNIX_MS: u64 = 1_700_000_000_000;
 /// A state, its time, and what it published and answered.
 pub(super) struct World {
     pub(super) state: Control,
+    /// The wall clock, ms since 1970.
     pub(super) now_ms: u64,
+    /// The monotonic clock, ms.
+    mono_ms: u64,
     tickets: u64,
     pub(super) published: Vec<Outgoing>,
     pub(super) replies: Vec<(u64, Reply)>,
@@ -31,6 +39,7 @@ pub(super) struct World {
     nodes: BTreeMap<String, NodeRecord>,
     outbox: BTreeMap<u64, Outgoing>,
     cluster_id: Option<String>,
+    clock_ms: Option<u64>,
     pub(super) lines: Vec<Line>,
 }
 
@@ -46,7 +55,11 @@ fn settings() -> Settings {
 impl World {
     /// With a broker that is up and these drivers.
     pub(super) fn with(drivers: &[&str]) -> Self {
-        let mut world = Self::of(Control::restore(settings(), Restored::default()));
+        let mut world = Self::of(Control::restore(
+            settings(),
+            Restored::default(),
+            Now::default(),
+        ));
         world.connect("one");
         for driver in drivers {
             world.beat(driver, NodeState::Idle, None);
@@ -59,6 +72,7 @@ impl World {
         Self {
             state,
             now_ms: UNIX_MS,
+            mono_ms: 1_000_000,
             tickets: 0,
             published: Vec::new(),
             replies: Vec::new(),
@@ -68,6 +82,7 @@ impl World {
             nodes: BTreeMap::new(),
             outbox: BTreeMap::new(),
             cluster_id: None,
+            clock_ms: None,
             lines: Vec::new(),
         }
     }
@@ -82,27 +97,43 @@ impl World {
 
     /// Kills the process: only what was persisted is left.
     pub(super) fn restart(&mut self) {
-        let open = |(run, _): &(Run, TestRow)| (!run.phase.has_ended()).then(|| run.clone());
-        let open: Vec<Run> = self.runs.values().filter_map(open).collect();
+        let open = self.runs.values().filter(|(run, _)| !run.phase.has_ended());
+        let open = open
+            .map(|(run, _)| (run.clone(), self.summary(&run.test_id)))
+            .collect();
         let restored = Restored {
             nodes: self.nodes.values().cloned().collect(),
             rows: self.runs.values().map(|(_, row)| row.clone()).collect(),
             open,
             outbox: self.outbox.values().cloned().collect(),
             cluster_id: self.cluster_id.clone(),
+            clock_ms: self.clock_ms,
         };
-        self.state = Control::restore(settings(), restored);
-        for report in &self.reports {
-            self.state.absorb_stored(report);
-        }
+        self.state = Control::restore(settings(), restored, self.now());
         self.connect("one");
     }
 
+    /// What was persisted of the reports on a test.
+    fn summary(&self, test_id: &str) -> Summary {
+        let mut summary = Summary::default();
+        let of_test = self
+            .reports
+            .iter()
+            .filter(|report| report.test_id == test_id);
+        of_test.for_each(|report| {
+            summary.absorb(report);
+        });
+        summary
+    }
+
+    /// Time goes by, and nothing happens.
+    pub(super) fn pass(&mut self, ms: u64) {
+        self.now_ms += ms;
+        self.mono_ms += ms;
+    }
+
     pub(super) fn now(&self) -> Now {
-        Now {
-            unix_ms: self.now_ms,
-            read_unix_ns: self.now_ms * 1_000_000,
-        }
+        Now::new(self.now_ms * 1_000_000, self.mono_ms * 1_000_000)
     }
 
     pub(super) fn event(&mut self, event: Event) {
@@ -112,8 +143,16 @@ impl World {
                 Action::Reply(ticket, reply) => self.replies.push((ticket, reply)),
                 Action::Persist(change) => self.persist(change),
                 Action::Log(line) => self.lines.push(line),
+                Action::Load(test_id) => self.load(test_id),
             }
         }
+    }
+
+    fn load(&mut self, test_id: String) {
+        let run = self.runs.get(&test_id).map(|(run, _)| run.clone());
+        let found = run.map(|run| (run, self.summary(&test_id)));
+        let outcome = Ok(found.map(Box::new));
+        self.event(Event::Loaded(Loaded { test_id, outcome }));
     }
 
     fn persist(&mut self, change: Change) {
@@ -137,16 +176,18 @@ impl World {
             Change::OutboxDone(token) => drop(self.outbox.remove(&token)),
             Change::ForgetTest(test_id) => drop(self.runs.remove(&test_id)),
             Change::Cluster(cluster_id) => self.cluster_id = Some(cluster_id),
+            Change::Clock(ms) => self.clock_ms = Some(ms),
         }
     }
 
     /// A second goes by, and our heartbeat comes back.
     pub(super) fn pulse(&mut self) {
-        self.now_ms += 1000;
+        self.pass(1000);
         self.event(Event::Tick);
         self.event(Event::Delivered(PULSE_TOKEN, Ok(())));
         let mut own = heartbeat("orchestrator", None, None);
         own.role = Role::Orchestrator;
+        own.timestamp = Some(self.now_ms.to_string());
         self.event(Event::Heartbeat(own));
     }
 
@@ -210,11 +251,22 @@ impl World {
         }
         let reply = self.trigger(test_id);
         assert!(matches!(reply, Some(Reply::Triggered { .. })), "{reply:?}");
+        self.deliver();
     }
 
+    /// The broker has everything that was published.
+    pub(super) fn deliver(&mut self) {
+        let tokens: Vec<u64> = self.outbox.keys().copied().collect();
+        for token in tokens {
+            self.event(Event::Delivered(token, Ok(())));
+        }
+    }
+
+    /// A turn in which one report comes.
     pub(super) fn report(&mut self, message: Metrics) {
         let payload = proto::codec::encode(&message);
         self.event(Event::Metrics(Box::new(message), payload));
+        self.event(Event::Tick);
     }
 
     pub(super) fn phase(&self, test_id: &str) -> Phase {

@@ -73,6 +73,7 @@ impl Backlog {
             Change::Result(result) => self.changes.retain(
                 |old| !matches!(old, Change::Result(other) if other.test_id == result.test_id),
             ),
+            Change::Clock(_) => self.changes.retain(|old| !matches!(old, Change::Clock(_))),
             Change::OutboxDone(token) => self
                 .changes
                 .retain(|old| !matches!(old, Change::Outbox(message) if message.token == *token)),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use proto::histogram::{LatenciesWire, SparseLatencies};
 use proto::message::Metrics;
-use proto::summary::SeriesRow;
+use proto::summary::{SeriesRow, Summary};
 use proto::topic::Topic;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
@@ -36,8 +36,7 @@ pub struct StoredTest {
 }
 
 impl Store {
-    /// Reads what the state begins with, but the reports on the open runs: see
-    /// [`Self::each_report`].
+    /// Reads what the state begins with.
     ///
     /// # Errors
     /// [`StoreError`] when the file does not read.
@@ -51,29 +50,31 @@ impl Store {
                 open: self.open_runs()?,
                 outbox: self.outbox()?,
                 cluster_id: self.meta("cluster_id")?,
+                clock_ms: self.meta("clock_ms")?.and_then(|ms| ms.parse().ok()),
             },
         })
     }
 
-    /// A run.
+    /// A run with everything that was reported on it; `None` when it is unknown.
     ///
     /// # Errors
     /// [`StoreError`] when the file does not read.
-    pub fn run(&self, test_id: &str) -> Result<Option<Run>, StoreError> {
+    pub fn run_and_reports(&self, test_id: &str) -> Result<Option<(Run, Summary)>, StoreError> {
         let sql = "SELECT run FROM tests WHERE test_id = ?1";
         let text: Option<String> = self
             .connection
             .query_row(sql, [test_id], |row| row.get(0))
             .optional()?;
-        text.map(|text| parse(&text, "a run")).transpose()
+        let run = text.map(|text| parse(&text, "a run")).transpose()?;
+        run.map(|run| self.with_reports(run)).transpose()
     }
 
-    /// Calls `take` with each report on a test, by driver and sequence, without holding them all.
-    ///
-    /// # Errors
-    /// [`StoreError::Sqlite`].
-    pub fn each_report(&self, test_id: &str, take: impl FnMut(Metrics)) -> Result<(), StoreError> {
-        each_report(&self.connection, test_id, take)
+    fn with_reports(&self, run: Run) -> Result<(Run, Summary), StoreError> {
+        let mut summary = Summary::default();
+        each_report(&self.connection, &run.test_id, |report| {
+            summary.absorb(&report);
+        })?;
+        Ok((run, summary))
     }
 
     fn meta(&self, name: &str) -> Result<Option<String>, StoreError> {
@@ -114,11 +115,10 @@ impl Store {
         Ok(all)
     }
 
-    fn open_runs(&self) -> Result<Vec<Run>, StoreError> {
-        self.texts(
-            "SELECT run FROM tests WHERE is_open ORDER BY number",
-            "a run",
-        )
+    fn open_runs(&self) -> Result<Vec<(Run, Summary)>, StoreError> {
+        let sql = "SELECT run FROM tests WHERE is_open ORDER BY number";
+        let runs: Vec<Run> = self.texts(sql, "a run")?;
+        runs.into_iter().map(|run| self.with_reports(run)).collect()
     }
 
     fn outbox(&self) -> Result<Vec<Outgoing>, StoreError> {

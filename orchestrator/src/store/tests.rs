@@ -34,6 +34,8 @@ fn row(run: &Run) -> TestRow {
         target: "http://127.0.0.1:8000/".into(),
         reason: None,
         queued: false,
+        queue_position: None,
+        queue_reason: None,
         is_complete: run.phase.has_ended(),
     }
 }
@@ -96,6 +98,7 @@ fn everything_that_was_written_is_loaded_again() {
         Change::Outbox(outgoing(4)),
         Change::OutboxDone(3),
         Change::Cluster("one".into()),
+        Change::Clock(1_700_000_000_000),
     ];
     write(&mut store, changes, 42).unwrap();
     store.set_meta("node_id", "orchestrator-x").unwrap();
@@ -105,7 +108,9 @@ fn everything_that_was_written_is_loaded_again() {
     assert_eq!(loaded.offsets, Offsets::from([(Topic::Metrics, 42)]));
     let restored = loaded.restored;
     assert_eq!(restored.rows, [row(&open), row(&over)]);
-    assert_eq!(restored.open, [open]);
+    let runs: Vec<&Run> = restored.open.iter().map(|(run, _)| run).collect();
+    assert_eq!(runs, [&open]);
+    assert_eq!(restored.clock_ms, Some(1_700_000_000_000));
     assert_eq!(restored.nodes, [node("a")]);
     assert_eq!(restored.outbox, [outgoing(4)]);
     assert_eq!(restored.cluster_id.as_deref(), Some("one"));
@@ -136,7 +141,7 @@ fn a_test_is_deleted_with_all_that_belongs_to_it() {
     write(&mut store, vec![Change::ForgetTest("t".into())], 2).unwrap();
     assert_eq!(reader.result_texts("t").unwrap(), None);
     assert!(reader.detail("t").unwrap().is_none());
-    assert!(store.run("t").unwrap().is_none());
+    assert!(store.run_and_reports("t").unwrap().is_none());
     let count: u64 = store
         .connection
         .query_row("SELECT count(*) FROM reports", [], |row| row.get(0))

@@ -58,6 +58,7 @@ fn apply(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreErro
         }
         Change::ForgetTest(test_id) => forget_test(transaction, test_id),
         Change::Cluster(cluster_id) => set_meta(transaction, "cluster_id", cluster_id),
+        Change::Clock(ms) => set_meta(transaction, "clock_ms", &ms.to_string()),
     }
 }
 

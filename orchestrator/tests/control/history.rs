@@ -58,6 +58,8 @@ fn fill(folder: &std::path::Path, count: u64) {
             target: "http://127.0.0.1:8000/".into(),
             reason: Some("stopped before it was started".into()),
             queued: false,
+            queue_position: None,
+            queue_reason: None,
             is_complete: true,
         };
         backlog.push(Change::Run(Box::new(run), row));

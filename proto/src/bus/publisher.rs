@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
+use rdkafka::Message as _;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
@@ -49,7 +50,7 @@ impl ProducerContext for Deliveries {
                 self.client.health.is_up_again();
                 None
             }
-            Err((error, _)) => Some(undelivered(error.clone())),
+            Err((error, message)) => Some(undelivered(error.clone(), message.topic())),
         };
         let delivery = Delivery {
             token: *token,
@@ -62,8 +63,13 @@ impl ProducerContext for Deliveries {
     }
 }
 
-fn undelivered(error: KafkaError) -> BusError {
+fn undelivered(error: KafkaError, topic: &str) -> BusError {
+    use RDKafkaErrorCode::{ClusterAuthorizationFailed, TopicAuthorizationFailed};
     match error {
+        KafkaError::MessageProduction(TopicAuthorizationFailed | ClusterAuthorizationFailed) => {
+            let topic = topic.to_owned();
+            BusError::Forbidden { topic }
+        }
         KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => BusError::QueueFull,
         KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge) => BusError::TooLarge,
         error => BusError::Kafka(error),
@@ -113,7 +119,7 @@ impl Publisher {
             .payload(payload);
         self.producer
             .send(record)
-            .map_err(|(error, _)| undelivered(error))
+            .map_err(|(error, _)| undelivered(error, topic.name()))
     }
 
     /// Serves the client's callbacks for up to `timeout` and returns the deliveries since the last

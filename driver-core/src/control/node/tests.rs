@@ -134,6 +134,35 @@ fn only_the_listed_start_and_without_a_list_all_who_know_the_test() {
 }
 
 #[test]
+fn a_start_of_another_test_during_a_run_is_reported_missed_once() {
+    let mut node = me();
+    for test in ["a", "b", "c"] {
+        apply(&mut node, Event::Config(config(test)));
+    }
+    apply(&mut node, Event::Prepared { test_id: id("c") });
+    apply(&mut node, start("c"));
+    assert_eq!(state(&node), NodeState::Armed);
+    let missed = |test: &str| {
+        vec![Action::ReportUnrun {
+            test_id: id(test),
+            cause: Unrun::Missed,
+            reason: "the driver was busy with test c".into(),
+        }]
+    };
+    assert_eq!(apply(&mut node, start("a")), missed("a"));
+    assert_eq!(apply(&mut node, start("a")), [], "once");
+    let for_all = trigger("b", TriggerKind::Start, None);
+    assert_eq!(
+        apply(&mut node, for_all),
+        missed("b"),
+        "a list of none is all"
+    );
+    let for_others = trigger("d", TriggerKind::Start, Some(&["other"]));
+    assert_eq!(apply(&mut node, for_others), []);
+    assert_eq!(apply(&mut node, start("c")), [], "its own, sent twice");
+}
+
+#[test]
 fn a_trigger_more_than_ten_seconds_late_is_missed() {
     let mut node = me();
     apply(&mut node, Event::Config(config("a")));

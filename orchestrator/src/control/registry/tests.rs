@@ -5,6 +5,8 @@ use proto::message::Role;
 
 use super::*;
 
+const NOW: Now = Now::new(0, 0);
+
 fn heartbeat(node_id: &str) -> Heartbeat {
     Heartbeat {
         node_id: node_id.to_owned(),
@@ -23,7 +25,7 @@ fn heartbeat(node_id: &str) -> Heartbeat {
 fn silent_until(second: u64) -> Registry {
     let mut registry = Registry::default();
     registry.own_heartbeat(0);
-    registry.heartbeat(&heartbeat("a"), 0);
+    registry.heartbeat(&heartbeat("a"), NOW);
     for second in 1..=second {
         registry.own_heartbeat(second * 1000);
     }
@@ -49,7 +51,7 @@ fn a_silent_driver_is_suspect_then_down_and_comes_back() {
         );
     }
     let mut registry = silent_until(12);
-    let change = registry.heartbeat(&heartbeat("a"), 0).unwrap();
+    let change = registry.heartbeat(&heartbeat("a"), NOW).unwrap();
     assert_eq!(
         (change.from, change.to),
         (Some(Liveness::Down), Liveness::Up)
@@ -88,7 +90,7 @@ fn a_clock_that_is_set_back_does_not_blind_us() {
     let mut registry = silent_until(1);
     let hour_ms = 3_600_000;
     registry.own_heartbeat(hour_ms);
-    registry.heartbeat(&heartbeat("a"), 0);
+    registry.heartbeat(&heartbeat("a"), NOW);
     for second in 0..=10 {
         registry.own_heartbeat(second * 1000);
     }
@@ -106,9 +108,9 @@ fn a_driver_is_forgotten_long_after_it_went_unless_it_is_needed() {
 #[test]
 fn unacceptable_ids_and_floods_are_refused_and_counted() {
     let mut registry = Registry::default();
-    assert_eq!(registry.heartbeat(&heartbeat("a\nb"), 0), None);
+    assert_eq!(registry.heartbeat(&heartbeat("a\nb"), NOW), None);
     for n in 0..=NODES_MAX {
-        registry.heartbeat(&heartbeat(&n.to_string()), 0);
+        registry.heartbeat(&heartbeat(&n.to_string()), NOW);
     }
     assert_eq!(registry.nodes().len(), NODES_MAX);
     assert_eq!(registry.refused(), 2);
@@ -123,7 +125,7 @@ proptest! {
     ) {
         let mut registry = Registry::default();
         for (second, (delay_ms, restarted)) in (0..).zip(&shuffles) {
-            registry.heartbeat(&heartbeat("a"), 0);
+            registry.heartbeat(&heartbeat("a"), NOW);
             if *restarted {
                 let records = vec![registry.record("a").unwrap()];
                 registry = Registry::restore(records);

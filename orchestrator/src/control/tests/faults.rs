@@ -77,7 +77,7 @@ fn an_outage_of_the_broker_loses_nobody() {
     let mut world = World::with(&["a"]);
     world.run("t", &["a"]);
     world.seconds(2, &[("a", RUNNING, Some("t"))]);
-    world.now_ms += 60_000;
+    world.pass(60_000);
     world.seconds(2, &[("a", RUNNING, Some("t"))]);
     assert_eq!(world.phase("t"), Phase::Running);
     whole("a", "t")
@@ -155,7 +155,7 @@ fn a_kill_at_any_step_changes_no_result() {
 fn a_restart_gives_drivers_time_to_be_heard_of_again() {
     let mut world = World::with(&["a"]);
     world.run("t", &["a"]);
-    world.now_ms += 120_000;
+    world.pass(120_000);
     world.restart();
     world.seconds(5, &[]);
     assert_eq!(world.phase("t"), Phase::Running);
@@ -185,15 +185,135 @@ fn after_a_restart_drivers_are_suspect_until_heard_and_a_start_waits_for_them() 
 #[test]
 fn the_age_of_a_heartbeat_is_told_by_our_clock() {
     let mut world = World::with(&["a"]);
-    let ahead = Now {
-        unix_ms: world.now_ms + 3_600_000,
-        ..world.now()
-    };
-    let beat = heartbeat("a", Some(NodeState::Idle), None);
-    world.state.apply(Event::Heartbeat(beat), ahead);
-    world.now_ms += 7_000;
+    let mut beat = heartbeat("a", Some(NodeState::Idle), None);
+    beat.timestamp = Some((world.now_ms + 3_600_000).to_string());
+    world.event(Event::Heartbeat(beat));
+    world.pass(7_000);
     let age_s = world.state.nodes(world.now())[0].heartbeat_age_s;
     assert_eq!(age_s, Some(7.0), "its own clock is an hour ahead");
+}
+
+/// A run on one driver, with what `set` does to the clocks in the middle of it; its row.
+fn run_with(set: impl Fn(&mut World)) -> TestRow {
+    let mut world = World::with(&["a"]);
+    world.run("t", &["a"]);
+    world.seconds(3, &[("a", RUNNING, Some("t"))]);
+    set(&mut world);
+    world.seconds(3, &[("a", RUNNING, Some("t"))]);
+    assert_eq!(world.phase("t"), Phase::Running, "nobody was lost by it");
+    whole("a", "t")
+        .into_iter()
+        .for_each(|message| world.report(message));
+    assert_eq!(world.phase("t"), Phase::Done);
+    world.state.row("t").unwrap().as_ref().clone()
+}
+
+#[test]
+fn a_step_of_our_wall_clock_moves_no_deadline_and_no_run_backwards() {
+    let hour_ms = 3_600_000;
+    for back in [false, true] {
+        let row = run_with(|world| {
+            world.now_ms = if back {
+                world.now_ms - hour_ms
+            } else {
+                world.now_ms + hour_ms
+            };
+        });
+        assert!(row.ended_unix_ms >= row.started_unix_ms, "{row:?}");
+    }
+    // What is computed from it says so too: the clocks of the drivers are measured anew.
+    let mut world = World::with(&["a"]);
+    world.now_ms -= hour_ms;
+    world.event(Event::Tick);
+    assert!(world.state.broker(world.now()).trouble.is_none());
+    let is_told = |line: &Line| matches!(line, Line::Event(_, "clock_set", _));
+    assert!(world.lines.iter().any(is_told));
+}
+
+#[test]
+fn the_drivers_clocks_are_no_time_of_ours() {
+    let row = run_with(|world| {
+        let mut beat = heartbeat("a", Some(RUNNING), Some("t"));
+        beat.timestamp = Some((world.now_ms + 108_000_000).to_string());
+        world.event(Event::Heartbeat(beat));
+    });
+    let length_ms = row.ended_unix_ms.unwrap() - row.started_unix_ms.unwrap();
+    assert!((4_000..8_000).contains(&length_ms), "{length_ms} ms");
+}
+
+#[test]
+fn late_reports_of_many_are_one_write_a_turn() {
+    let mut world = World::with(&["a", "b"]);
+    world.run("t", &["a", "b"]);
+    world.report(interval("a", "t", 0));
+    world.seconds(11, &[]);
+    assert_eq!(world.phase("t"), Phase::Partial);
+    world.event(Event::Store(Ok(())));
+    let before = world.results.len();
+    for sequence in 1..30 {
+        for node in ["a", "b"] {
+            let message = interval(node, "t", sequence);
+            let payload = proto::codec::encode(&message);
+            world.event(Event::Metrics(Box::new(message), payload));
+        }
+    }
+    assert_eq!(world.results.len(), before);
+    world.event(Event::Tick);
+    assert_eq!(world.results.len(), before + 1);
+    assert_eq!(world.result()["ok"], 590);
+    world.event(Event::Tick);
+    assert_eq!(world.results.len(), before + 1, "nothing came");
+}
+
+#[test]
+fn a_lost_driver_says_since_when_and_what_it_owes() {
+    let mut world = World::with(&["a"]);
+    world.run("t", &["a"]);
+    world.report(interval("a", "t", 0));
+    world.seconds(11, &[]);
+    let reason = world.reason("t");
+    assert!(reason.contains("no heartbeat since 22:13:2"), "{reason}");
+    assert!(
+        reason.contains("10 of its 20 requests are unknown"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn what_a_driver_could_not_prepare_is_not_shown_for_ever() {
+    let mut world = World::with(&["a"]);
+    world.create("t");
+    world.trigger("t");
+    world.beat("a", NodeState::Failed, Some("t"));
+    assert_eq!(world.phase("t"), Phase::Failed);
+    world.beat("a", NodeState::Failed, Some("t"));
+    let rows = world.state.nodes(world.now());
+    assert_eq!(rows[0].activity, Some(NodeState::Idle));
+}
+
+#[test]
+fn five_thousand_drivers_are_no_scan_a_message() {
+    let ids: Vec<String> = (0..5000).map(|n| format!("driver-{n:04}")).collect();
+    let drivers: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut world = World::with(&[]);
+    let began = std::time::Instant::now();
+    drivers
+        .iter()
+        .for_each(|id| world.beat(id, NodeState::Idle, None));
+    world.pulse();
+    world.run("t", &drivers);
+    for state in [NodeState::Armed, RUNNING, RUNNING, NodeState::Draining] {
+        drivers
+            .iter()
+            .for_each(|id| world.beat(id, state, Some("t")));
+        world.pulse();
+    }
+    assert_eq!(world.phase("t"), Phase::Draining);
+    let each = began.elapsed() / (6 * 5000);
+    assert!(
+        each < std::time::Duration::from_millis(1),
+        "{each:?} a message"
+    );
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn a_run_goes_from_creation_to_its_result() {
     let trigger = world.triggers().pop().unwrap();
     assert_eq!(trigger.start_at_unix_ns, Some(start_at_unix_ns));
     assert_eq!(trigger.participants, Some(participants));
+    world.deliver();
     world.pulse();
     assert_eq!(world.phase("t"), Phase::Running);
     for node in ["a", "b"] {
@@ -149,7 +150,11 @@ fn what_cannot_be_done_is_refused_in_words() {
             running: "t".into()
         }
     );
-    let mut alone = World::of(Control::restore(settings(), Restored::default()));
+    let mut alone = World::of(Control::restore(
+        settings(),
+        Restored::default(),
+        Now::default(),
+    ));
     let create = Command::Create {
         test_id: "t".into(),
         workload: Box::new(workload()),
@@ -159,134 +164,6 @@ fn what_cannot_be_done_is_refused_in_words() {
         refused(alone.command(create)),
         Refusal::BrokerAway(_)
     ));
-}
-
-#[test]
-fn a_broker_whose_heartbeats_do_not_come_back_is_away() {
-    let mut world = World::with(&["a"]);
-    world.create("t");
-    world.now_ms += 10_000;
-    world.event(Event::Tick);
-    let Some(Reply::Refused(Refusal::BrokerAway(reason))) = world.trigger("t") else {
-        panic!("{:?}", world.replies);
-    };
-    assert!(reason.contains("silent for 10 s"), "{reason}");
-}
-
-#[test]
-fn a_queued_test_starts_when_the_drivers_are_free() {
-    let mut world = World::with(&["a"]);
-    world.run("one", &["a"]);
-    world.create("two");
-    let reply = world.command(Command::Trigger {
-        test_id: "two".into(),
-        queue: true,
-    });
-    assert!(
-        matches!(reply, Some(Reply::Queued { position: 1, .. })),
-        "{reply:?}"
-    );
-    whole("a", "one")
-        .into_iter()
-        .for_each(|message| world.report(message));
-    world.pulse();
-    world.beat("a", NodeState::Ready, Some("two"));
-    assert_eq!(world.phase("two"), Phase::Armed);
-    let row = world.state.row("two").unwrap();
-    assert!(!row.queued, "it is not in the queue any more");
-}
-
-#[test]
-fn a_queued_test_waits_as_long_as_the_drivers_are_not_ready_for_it() {
-    let mut world = World::with(&["a"]);
-    world.run("one", &["a"]);
-    world.create("two");
-    world.command(Command::Trigger {
-        test_id: "two".into(),
-        queue: true,
-    });
-    whole("a", "one")
-        .into_iter()
-        .for_each(|message| world.report(message));
-    world.seconds(12, &[("a", NodeState::Preparing, Some("two"))]);
-    assert_eq!(world.phase("two"), Phase::Created);
-    assert!(world.state.row("two").unwrap().queued);
-    world.beat("a", NodeState::Ready, Some("two"));
-    assert_eq!(world.phase("two"), Phase::Armed);
-}
-
-#[test]
-fn a_trigger_whose_client_was_told_to_come_again_starts_nothing() {
-    let mut world = World::with(&["a"]);
-    world.create("t");
-    assert_eq!(world.trigger("t"), None);
-    world.event(Event::ClientGone(2));
-    world.beat("a", NodeState::Ready, Some("t"));
-    assert_eq!(world.phase("t"), Phase::Configured);
-    assert!(matches!(world.trigger("t"), Some(Reply::Triggered { .. })));
-}
-
-#[test]
-fn a_trigger_waits_its_time_whatever_the_clock_is_set_to() {
-    let mut world = World::with(&["a"]);
-    world.create("t");
-    assert_eq!(world.trigger("t"), None);
-    world.now_ms -= 3_600_000;
-    world.seconds(6, &[("a", NodeState::Preparing, Some("t"))]);
-    let reply = world.reply(2);
-    assert!(
-        matches!(reply, Some(Reply::Refused(Refusal::NotReady(_)))),
-        "{reply:?}"
-    );
-}
-
-#[test]
-fn a_stop_that_cannot_reach_the_drivers_is_refused() {
-    let mut world = World::with(&["a"]);
-    world.run("t", &["a"]);
-    world.create("waiting");
-    world.pulse();
-    world.now_ms += 10_000;
-    world.event(Event::Tick);
-    let reply = world.stop("t");
-    assert!(
-        matches!(reply, Some(Reply::Refused(Refusal::BrokerAway(_)))),
-        "{reply:?}"
-    );
-    world.pulse();
-    assert_eq!(world.phase("t"), Phase::Running, "nothing was done");
-    assert_eq!(world.triggers().len(), 1);
-    world.now_ms += 10_000;
-    world.event(Event::Tick);
-    let reply = world.stop("waiting");
-    assert!(matches!(reply, Some(Reply::Stopped { .. })), "{reply:?}");
-}
-
-#[test]
-fn a_test_that_no_broker_takes_is_refused_or_fails_and_is_not_tried_for_ever() {
-    let mut world = World::with(&["a"]);
-    let mut long = workload();
-    long.request.body = vec![b'a'; MESSAGE_LEN_MAX];
-    let create = |test_id: &str, workload: &Workload| Command::Create {
-        test_id: test_id.into(),
-        workload: Box::new(workload.clone()),
-        queue: false,
-    };
-    let reply = world.command(create("t", &long));
-    assert!(
-        matches!(reply, Some(Reply::Refused(Refusal::TooLong(_)))),
-        "{reply:?}"
-    );
-    world.create("u");
-    let token = world.published.last().unwrap().token;
-    world.event(Event::Delivered(token, Err(BusError::TooLarge)));
-    assert_eq!(world.phase("u"), Phase::Failed);
-    assert!(
-        world.reason("u").contains("TooLarge"),
-        "{}",
-        world.reason("u")
-    );
-    assert_eq!(world.state.outbox_len(), 0);
 }
 
 #[test]

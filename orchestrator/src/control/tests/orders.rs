@@ -86,7 +86,7 @@ fn take(world: &mut World, step: &Step, current: &str) {
             world.event(Event::Trigger(trigger));
         }
         Step::Restart => world.restart(),
-        Step::Outage => world.now_ms += 30_000,
+        Step::Outage => world.pass(30_000),
     }
 }
 

@@ -69,6 +69,11 @@ fn refuse(refusal: Refusal, bootstrap: &str) -> Answer {
             let hint = "wait for it, stop it with POST /stop, or trigger with ?queue=1";
             Answer::error_with(409, &error, hint, json!({"running_test_id": running}))
         }
+        Refusal::GettingReady { test_id } => {
+            let error = format!("the drivers get ready for test {test_id}, which was triggered");
+            let hint = "wait some seconds, or trigger with ?queue=1";
+            Answer::error_with(409, &error, hint, json!({"running_test_id": test_id}))
+        }
         Refusal::BrokerAway(reason) => {
             let error = format!("the broker at {bootstrap} does not answer: {reason}");
             let hint = "is it running, and is --kafka right? GET /healthz shows when it is back";

@@ -1,0 +1,235 @@
+//! A run together with what was reported on it.
+
+use std::sync::Arc;
+
+use proto::document::InvalidParam;
+use proto::message::{Metrics, NodeState};
+use proto::summary::{Absorbed, Context, NodeSummary, Summary, TestResult};
+use proto::workload::Workload;
+
+use super::super::list::TestRow;
+use super::super::now::Now;
+use super::super::run::{Phase, Run};
+use super::parts::{Part, Parts};
+
+/// A live result is computed again after a time for each driver, ns: 500 ms for a thousand.
+const PAUSE_PER_DRIVER_NS: u64 = 500_000;
+
+/// A run that reports still count for, and these reports.
+#[derive(Debug, Clone)]
+pub struct OpenRun {
+    /// The run.
+    pub run: Run,
+    /// What was reported.
+    pub summary: Summary,
+    workload: Workload,
+    parts: Parts,
+    /// When a stop was asked for, in observed time, ms.
+    pub(in crate::control) stop_at_ms: Option<u64>,
+    /// When it was armed, in observed time, ms.
+    pub(in crate::control) armed_at_ms: Option<u64>,
+    /// The start instant by our monotonic clock, ns.
+    pub(in crate::control) start_mono_ns: Option<u64>,
+    /// Whether its trigger is known to have reached the broker: it was read back, or a driver
+    /// follows it.
+    pub(in crate::control) is_told: bool,
+    result: Option<Arc<TestResult>>,
+    /// When `result` was computed, by the monotonic clock, and whether reports have come since.
+    computed_mono_ns: u64,
+    is_stale: bool,
+}
+
+impl OpenRun {
+    /// A run with what was reported on it so far.
+    ///
+    /// # Errors
+    /// [`InvalidParam`] when its config does not describe a load.
+    pub fn new(run: Run, summary: Summary, default_target: &str) -> Result<Self, InvalidParam> {
+        let mut open = Self {
+            workload: Workload::from_config(&run.config, default_target)?,
+            parts: Parts::default(),
+            stop_at_ms: run.stop_requested.then_some(0),
+            armed_at_ms: None,
+            start_mono_ns: None,
+            is_told: false,
+            result: None,
+            computed_mono_ns: 0,
+            is_stale: true,
+            summary,
+            run,
+        };
+        open.index_parts();
+        Ok(open)
+    }
+
+    /// Freezes who takes part.
+    pub(super) fn freeze(&mut self, participants: Vec<String>) {
+        self.run.participants = participants;
+        self.index_parts();
+    }
+
+    fn index_parts(&mut self) {
+        self.parts = Parts::new(&self.run.participants);
+        for node_id in &self.run.participants {
+            let ended = self
+                .summary
+                .node(node_id)
+                .is_some_and(NodeSummary::has_ended);
+            if ended || self.run.lost.contains_key(node_id) {
+                self.parts.finish(node_id);
+            }
+        }
+    }
+
+    /// Counts a report.
+    pub(in crate::control) fn absorb(&mut self, message: &Metrics, observed_ms: u64) -> Absorbed {
+        let absorbed = self.summary.absorb(message);
+        if absorbed != Absorbed::Duplicate {
+            self.is_stale = true;
+            self.is_told = true;
+        }
+        if absorbed == Absorbed::Foreign
+            && let Some(part) = self.parts.get_mut(&message.node_id)
+        {
+            part.foreign_at_ms = Some(observed_ms);
+        }
+        if message.report.as_ref().is_some_and(|report| report.last) {
+            self.parts.finish(&message.node_id);
+        }
+        absorbed
+    }
+
+    /// Takes note of what a participant says that it does.
+    pub(in crate::control) fn notice(
+        &mut self,
+        node_id: &str,
+        state: NodeState,
+        test_id: Option<&str>,
+        observed_ms: u64,
+    ) {
+        let is_here = test_id == Some(self.run.test_id.as_str()) && state != NodeState::Failed;
+        if let Some(part) = self.parts.get_mut(node_id) {
+            let since_ms = part.absent_since_ms.unwrap_or(observed_ms);
+            part.absent_since_ms = (!is_here).then_some(since_ms);
+        }
+        if is_here && state == NodeState::Draining {
+            self.parts.drain(node_id);
+        }
+        let follows = [NodeState::Armed, NodeState::Running, NodeState::Draining].contains(&state);
+        self.is_told |= is_here && follows;
+    }
+
+    /// A participant is not awaited any more, and why.
+    pub(in crate::control) fn lose(&mut self, node_id: &str, why: String) {
+        self.run.lost.insert(node_id.to_owned(), why);
+        self.parts.finish(node_id);
+    }
+
+    pub(in crate::control) fn part(&self, node_id: &str) -> Option<&Part> {
+        self.parts.get(node_id)
+    }
+
+    /// Whether a participant's last report is in, or is not awaited any more.
+    pub(in crate::control) fn has_finished(&self, node_id: &str) -> bool {
+        self.parts.has_finished(node_id)
+    }
+
+    /// Whether that is so of all of them.
+    pub(in crate::control) fn have_all_finished(&self) -> bool {
+        self.parts.have_all_finished()
+    }
+
+    /// Whether all that have not finished have sent everything.
+    pub(in crate::control) fn do_all_drain(&self) -> bool {
+        self.parts.do_all_drain()
+    }
+
+    /// The result as it stands, without its series. It is computed anew for reports that came
+    /// since, but of a run that goes on not so often that a thousand drivers would keep a core busy.
+    pub(in crate::control) fn result(&mut self, now: Now) -> Arc<TestResult> {
+        let state = self.run.phase.name();
+        let pause_ns = self.run.participants.len() as u64 * PAUSE_PER_DRIVER_NS;
+        let is_fresh = !self.is_stale
+            || self.run.phase.is_active() && now.since_ns(self.computed_mono_ns) < pause_ns;
+        if let Some(result) = self.result.as_ref().filter(|result| result.state == state)
+            && is_fresh
+        {
+            return Arc::clone(result);
+        }
+        (self.computed_mono_ns, self.is_stale) = (now.mono_ns, false);
+        let context = Context {
+            test_id: &self.run.test_id,
+            test_type: self.workload.test_type.name(),
+            state,
+            closed_loop: self.workload.arrival.is_closed_loop(),
+            ended: self.run.phase.has_ended(),
+            plan: self.workload.planned_per_driver().into(),
+            expected: &self.run.participants,
+            thresholds: &self.workload.thresholds,
+            series_from: u64::MAX,
+        };
+        let result = Arc::new(self.summary.result(&context));
+        self.result = Some(Arc::clone(&result));
+        result
+    }
+
+    /// Whether every report of every participant is in, so that nothing can change any more. A
+    /// last report may overtake the intervals before it; these are still missing in the series.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let is_whole = |node: &NodeSummary| node.has_ended() && node.gaps().is_empty();
+        let mut participants = self.run.participants.iter();
+        participants.all(|id| self.summary.node(id).is_some_and(is_whole))
+    }
+
+    /// How long one request may take, ms.
+    pub(in crate::control) fn timeout_ms(&self) -> u64 {
+        self.workload.timeout_ns / 1_000_000
+    }
+
+    /// Requests that one participant is to send, where that is known.
+    pub(in crate::control) fn planned_per_driver(&self) -> Option<u64> {
+        self.workload.planned_per_driver()
+    }
+
+    /// Requests planned over all participants.
+    fn planned(&self) -> Option<u64> {
+        let each = self.workload.planned_per_driver()?;
+        let nodes = self.run.participants.len() as u64;
+        (nodes > 0).then(|| each.saturating_mul(nodes))
+    }
+
+    /// The line in the list of tests.
+    #[must_use]
+    pub fn row(&self) -> TestRow {
+        TestRow {
+            number: self.run.number,
+            test_id: self.run.test_id.clone(),
+            test_type: self.workload.test_type.name().to_owned(),
+            state: self.run.phase,
+            created_unix_ms: self.run.created_ms(),
+            started_unix_ms: self.run.started_ms(),
+            ended_unix_ms: self.run.ended_ms(),
+            planned: self.planned(),
+            nodes: self.run.participants.len(),
+            target: self.workload.target.to_string(),
+            reason: self.run.reason.clone(),
+            queued: self.run.queued.is_some(),
+            queue_position: None,
+            queue_reason: None,
+            is_complete: self.run.phase.has_ended() && self.is_complete(),
+        }
+    }
+
+    /// Whether drivers are at work on it.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.run.phase.is_active()
+    }
+
+    /// Whether it waits for its trigger.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.run.phase, Phase::Created | Phase::Configured)
+    }
+}
