@@ -30,7 +30,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use thiserror::Error;
 
 use crate::affinity;
-use crate::load::{Directions, PrepareError, probe_machine, raise_descriptor_limit};
+use crate::load::{Directions, PrepareError, Secrets, probe_machine, raise_descriptor_limit};
 
 /// Where the driver finds the broker and its cores.
 #[derive(Debug, Clone, Args)]
@@ -62,6 +62,10 @@ pub struct AgentOptions {
         default_value = "http://127.0.0.1:8000/"
     )]
     pub target: String,
+    /// File of NAME=value lines: what tests name as $secret(NAME); the environment's
+    /// DLTS_SECRET_NAME counts too
+    #[arg(long = "secret-file", env = "DLTS_SECRET_FILE", value_name = "FILE")]
+    pub secret_file: Option<PathBuf>,
     /// Target beyond loopback that this driver may load: host, *.suffix, address or network (CIDR),
     /// each with :port or without; may be repeated
     #[arg(
@@ -87,6 +91,9 @@ pub enum AgentError {
     /// The list of cores is no list, or names one that this process may not use.
     #[error("--cores {0}")]
     Cores(#[from] affinity::InvalidCores),
+    /// The file of secrets.
+    #[error("{0}")]
+    Secrets(String),
     /// The settings of the bus.
     #[error(transparent)]
     Bus(#[from] BusError),
@@ -128,6 +135,7 @@ pub fn run(options: &AgentOptions) -> Result<(), AgentError> {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     let cpus = affinity::choose(options.cores.as_deref())?;
+    let secrets = Secrets::load(options.secret_file.as_deref()).map_err(AgentError::Secrets)?;
     // The limit in force is checked against the plan when there is one.
     let _ = raise_descriptor_limit();
     let features = probe_machine(&cpus)?;
@@ -145,7 +153,8 @@ pub fn run(options: &AgentOptions) -> Result<(), AgentError> {
         "driver_up",
         json!({"node_id": node_id, "cpus": cpus, "ring": ring, "version": version}),
     );
-    control_thread::ControlThread::new(options, &node_id, &cpus, settings.brokers(), bus)
+    let brokers = settings.brokers();
+    control_thread::ControlThread::new(options, &node_id, &cpus, secrets, brokers, bus)
         .run(|| stop.load(Ordering::Relaxed));
     Ok(())
 }

@@ -27,6 +27,7 @@ mod limits;
 mod probe;
 mod requests;
 mod route;
+mod secrets;
 mod speech;
 mod stack;
 
@@ -40,6 +41,7 @@ pub use follow::{FollowOptions, Follower, LOOK_EVERY, follow};
 pub use limits::raise_descriptor_limit;
 pub use probe::probe_machine;
 pub use route::Addresses;
+pub use secrets::Secrets;
 use speech::Speech;
 pub use speech::SpeechError;
 use stack::Stack;

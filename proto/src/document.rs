@@ -26,7 +26,6 @@ use std::fmt;
 
 pub use check::{BODY_LEN_MAX, CONNECTIONS_MAX, Defaults, HEADERS_MAX, PIPELINE_MAX, REQUESTS_MAX};
 pub use conditions::{AbortCondition, Bound, Condition, Whose};
-pub use headers::{MASK, is_secret, shown};
 pub use params::{InvalidParam, Params};
 pub use place::{InvalidDocument, Place, Problem};
 pub use requests::Allowed;

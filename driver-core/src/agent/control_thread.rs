@@ -19,7 +19,7 @@ use super::inbox::{Inbound, TestEvent};
 use super::test_thread::{Begin, Settings, TestThread};
 use super::topic_reader::Bus;
 use crate::control::{Action, Event, Node, Outbox, Unrun};
-use crate::load::{Executors, Machine};
+use crate::load::{Executors, Machine, Secrets};
 
 /// Between two heartbeats, ns.
 const HEARTBEAT_NS: u64 = 1_000_000_000;
@@ -60,6 +60,7 @@ impl ControlThread {
         options: &AgentOptions,
         node_id: &str,
         cpus: &[usize],
+        secrets: Secrets,
         brokers: &str,
         bus: Bus,
     ) -> Self {
@@ -71,6 +72,7 @@ impl ControlThread {
             },
             logs: options.logs.join(node_id),
             default_target: options.target.clone(),
+            secrets,
             allow_targets: options.allow_targets.clone(),
         };
         Self {

@@ -17,7 +17,9 @@ use proto::workload::{AllowedTarget, Workload};
 use serde_json::json;
 
 use super::inbox::{Inbound, TestEvent};
-use crate::load::{Addresses, FollowOptions, Follower, Load, Machine, Phase, Stopper, follow};
+use crate::load::{
+    Addresses, FollowOptions, Follower, Load, Machine, Phase, Secrets, Stopper, follow,
+};
 use crate::plan::Plan;
 use crate::plan::Schedule;
 use crate::recording::{Collector, CoreInterval};
@@ -41,6 +43,7 @@ pub(super) struct Settings {
     pub(super) machine: Machine,
     pub(super) logs: PathBuf,
     pub(super) default_target: String,
+    pub(super) secrets: Secrets,
     pub(super) allow_targets: Vec<AllowedTarget>,
 }
 
@@ -192,7 +195,9 @@ impl Work {
                  with --allow-target {host}"
             ));
         }
-        let plan = Plan::new(workload.clone());
+        let mut filled = workload.clone();
+        self.settings.secrets.fill(&mut filled)?;
+        let plan = Plan::new(filled);
         let hold = |load| self.stopping.hold(load);
         let machine = &self.settings.machine;
         let load = Load::prepare_with(&plan, machine, intervals, Setup::Newest, hold);

@@ -34,10 +34,13 @@ pub(super) fn banner(plan: &Plan, load: &Load, cpus: &[usize]) -> String {
             let (flows, steps) = (cast.scenario.flows.len(), cast.scenario.steps.len());
             format!(
                 "{}: sessions of {flows} flows, {steps} requests",
-                workload.target
+                workload.target.shown()
             )
         }
-        None => format!("{} {}: {shape}", workload.request.method, workload.target),
+        None => {
+            let (method, target) = (&workload.request.method, workload.target.shown());
+            format!("{method} {target}: {shape}")
+        }
     };
     format!(
         "{what}, {} connections, CPU {}, io_uring {ring}{}{tls}",

@@ -1,36 +1,8 @@
-//! Header fields of requests: their names, and the values that nobody may read.
+//! Header fields of requests: their names, and values that were masked.
 
 use http::HeaderName;
 
-/// What stands in place of a secret.
-pub const MASK: &str = "********";
-
-/// Names of fields (in lower case) whose values are secrets.
-const SECRET_NAMES: [&str; 9] = [
-    "authorization",
-    "proxy-authorization",
-    "cookie",
-    "set-cookie",
-    "x-api-key",
-    "api-key",
-    "x-auth-token",
-    "x-csrf-token",
-    "x-amz-security-token",
-];
-
-/// Whether the value of a header field is a secret.
-#[must_use]
-pub fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let ends = ["-token", "-secret", "-password", "-api-key"];
-    SECRET_NAMES.contains(&name.as_str()) || ends.iter().any(|end| name.ends_with(end))
-}
-
-/// The value of a header field as it may be shown.
-#[must_use]
-pub fn shown<'v>(name: &str, value: &'v str) -> &'v str {
-    if is_secret(name) { MASK } else { value }
-}
+use crate::secret::MASK;
 
 /// A name that a request may have.
 ///

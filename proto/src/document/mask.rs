@@ -1,10 +1,13 @@
-//! A document as it may be shown: the one place that hides what is secret in it.
+//! Documents and parameters as they may be shown: the one place that hides what is secret in them.
+//! What is shown is logs, REST, the page, reports, exports and texts of errors.
 
 use std::collections::BTreeSet;
 
-use super::headers::{MASK, is_secret};
+use super::headers::refuse_mask;
+use super::params::{InvalidParam, Params};
 use super::parts::{Part, parts};
 use super::text::{Node, Scalar, Value};
+use crate::secret::{MASK, is_secret, shown_url};
 
 /// The tree with the values of secret header fields masked, and with them the variables that they
 /// are made of. What is written `$secret(NAME)` holds nothing to hide, and stays.
@@ -31,6 +34,35 @@ pub(super) fn masked(node: &Node) -> Node {
     }
     node.set("vars", shown);
     node
+}
+
+impl Params {
+    /// The parameters as they may be shown: with the values of secret header fields, and those of
+    /// the target's query whose names say that they are secrets, masked.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        let mut shown = self.clone();
+        shown.target = self.target.as_deref().map(shown_url);
+        for (name, value) in shown.headers.iter_mut().flatten() {
+            if is_secret(name) && holds_text(value) {
+                MASK.clone_into(value);
+            }
+        }
+        shown
+    }
+
+    /// Refuses parameters that were masked when they were shown.
+    ///
+    /// # Errors
+    /// [`InvalidParam`] with the remedy.
+    pub(super) fn refuse_masks(&self) -> Result<(), InvalidParam> {
+        let refuse = |name: &'static str| move |problem: String| InvalidParam::new(name, problem);
+        for (_, value) in self.headers.iter().flatten() {
+            refuse_mask(value).map_err(refuse("headers"))?;
+        }
+        let target = self.target.as_deref().unwrap_or_default();
+        refuse_mask(target).map_err(refuse("target"))
+    }
 }
 
 fn scalar(node: &Node) -> Option<&str> {
@@ -99,4 +131,31 @@ fn holds_text(text: &str) -> bool {
         Part::Call { .. } => false,
     };
     parts.iter().any(tells)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_masked_by_name_and_refused_when_they_come_back() {
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let params = Params {
+            target: Some("http://h/?password=p1".to_owned()),
+            headers: Some(vec![
+                header("Authorization", "Bearer b1"),
+                header("cookie", "c=1"),
+                header("X-Api-Key", "$secret(KEY)"),
+                header("Accept", "a/b"),
+            ]),
+            ..Params::default()
+        };
+        assert!(params.refuse_masks().is_ok());
+        let shown = params.masked();
+        let values: Vec<&str> = shown.headers.iter().flatten().map(|(_, v)| &**v).collect();
+        assert_eq!(values, [MASK, MASK, "$secret(KEY)", "a/b"]);
+        assert_eq!(shown.target.as_deref(), Some("http://h/?password=********"));
+        let refused = shown.refuse_masks().unwrap_err().to_string();
+        assert!(refused.contains("$secret(NAME)"), "{refused}");
+    }
 }

@@ -192,7 +192,10 @@ impl Params {
                 ));
             }
         }
-        serde_json::from_value(Value::Object(all)).map_err(|e| InvalidParam::new("parameters", e))
+        let params: Self = serde_json::from_value(Value::Object(all))
+            .map_err(|error| InvalidParam::new("parameters", error))?;
+        params.refuse_masks()?;
+        Ok(params)
     }
 }
 

@@ -34,6 +34,17 @@ pub struct TestConfig {
     pub params: Params,
 }
 
+impl TestConfig {
+    /// The config as it may be shown and logged.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        Self {
+            params: self.params.masked(),
+            ..self.clone()
+        }
+    }
+}
+
 impl Workload {
     /// Checks a config from the wire, with the reference's defaults where it is silent.
     ///

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use http::Uri;
 use http::uri::Scheme;
 
+use crate::secret::shown_url;
+
 /// Longest URL that is taken, in bytes.
 const URL_LEN_MAX: usize = 8192;
 
@@ -36,24 +38,25 @@ impl Target {
                 url.len()
             ));
         }
+        let shown = shown_url(url);
         let uri: Uri = url
             .parse()
-            .map_err(|e| format!("{url:?} is no URL ({e}); {SHAPE}"))?;
+            .map_err(|e| format!("{shown:?} is no URL ({e}); {SHAPE}"))?;
         let is_tls = match uri.scheme() {
             Some(scheme) if *scheme == Scheme::HTTP => false,
             Some(scheme) if *scheme == Scheme::HTTPS => true,
             _ => {
                 return Err(format!(
-                    "{url:?} does not start with http:// or https://; {SHAPE}"
+                    "{shown:?} does not start with http:// or https://; {SHAPE}"
                 ));
             }
         };
         let authority = uri
             .authority()
-            .ok_or_else(|| format!("{url:?} names no host; {SHAPE}"))?;
+            .ok_or_else(|| format!("{shown:?} names no host; {SHAPE}"))?;
         if authority.as_str().contains('@') {
             return Err(format!(
-                "{url:?} carries a user name; send an Authorization header instead"
+                "{shown:?} carries a user name; send an Authorization header instead"
             ));
         }
         let port_text = authority.as_str().rsplit_once(':').map(|(_, port)| port);
@@ -63,7 +66,7 @@ impl Target {
         let unread =
             port_text.is_some_and(|text| !text.ends_with(']') && authority.port_u16().is_none());
         if port == 0 || unread {
-            return Err(format!("{url:?} has no valid port; 1 to 65535"));
+            return Err(format!("{shown:?} has no valid port; 1 to 65535"));
         }
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let path = if path.starts_with('/') {
@@ -88,6 +91,12 @@ impl Target {
             path,
             authority: authority.to_owned(),
         })
+    }
+
+    /// The URL as it may be shown: without what its query holds of secrets.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        shown_url(&self.to_string())
     }
 
     /// Whether the host is this machine's loopback.

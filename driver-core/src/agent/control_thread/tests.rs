@@ -31,11 +31,13 @@ fn control(properties: &[(String, String)]) -> ControlThread {
         cores: None,
         logs: std::env::temp_dir(),
         target: "http://127.0.0.1:9/".to_owned(),
+        secret_file: None,
         allow_targets: Vec::new(),
         directions: Directions::default(),
     };
     let cpus = &affinity::allowed()[..1];
-    ControlThread::new(&options, "me", cpus, "127.0.0.1:9", bus)
+    let secrets = Secrets::default();
+    ControlThread::new(&options, "me", cpus, secrets, "127.0.0.1:9", bus)
 }
 
 fn config(test_id: &str, target: &TcpListener) -> Inbound {

@@ -80,6 +80,7 @@ fn test_thread(
         machine: Machine::new(&affinity::allowed()[..1]),
         logs: folder.path().to_owned(),
         default_target: String::new(),
+        secrets: Secrets::default(),
         allow_targets: Vec::new(),
     };
     let (sender, events) = unbounded();
