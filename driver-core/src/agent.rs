@@ -62,8 +62,8 @@ pub struct AgentOptions {
         default_value = "http://127.0.0.1:8000/"
     )]
     pub target: String,
-    /// File of NAME=value lines: what tests name as $secret(NAME); the environment's
-    /// DLTS_SECRET_NAME counts too
+    /// File of NAME=value lines: what tests name as $secret(NAME), beside what the environment
+    /// has with the prefix `DLTS_SECRET_`
     #[arg(long = "secret-file", env = "DLTS_SECRET_FILE", value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
     /// Target beyond loopback that this driver may load: host, *.suffix, address or network (CIDR),

@@ -52,7 +52,7 @@ pub fn run(cli: &Cli) -> ExitCode {
 }
 
 fn perform(cli: &Cli) -> Result<Ending, Problem> {
-    let api = Api::new(&cli.orchestrator, cli.token.as_deref());
+    let api = Api::with_trust(&cli.orchestrator, cli.token.as_deref(), &cli.trust)?;
     match &cli.command {
         Command::Run(options) => run::run(&api, options, cli.json),
         Command::Watch { test_id } => run::watch(&api, test_id, cli.json),

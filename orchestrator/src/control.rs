@@ -13,6 +13,7 @@ pub mod clock_offset;
 mod commands;
 mod ending;
 mod interface;
+mod labels;
 mod list;
 mod messages;
 mod now;
@@ -23,11 +24,13 @@ mod pulse;
 mod queue;
 mod reasons;
 pub mod registry;
+mod retention;
 pub mod run;
 mod runs;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::collections::HashMap;
 
@@ -40,8 +43,9 @@ pub use interface::{
     Action, Batch, Broker, Change, Command, Event, Line, Loaded, Offsets, Refusal, Reply, Restored,
     Settings, StoredReport, StoredResult,
 };
+pub use labels::{Labels, LabelsPatch};
 use list::List;
-pub use list::TestRow;
+pub use list::{Outcome, Selection, SortBy, TestRow};
 use now::MessageClock;
 pub use now::Now;
 use orphans::Orphans;
@@ -54,9 +58,12 @@ use run::Run;
 pub use runs::OpenRun;
 use runs::Runs;
 pub use snapshot::{Counts, NodeRow, TestDetail};
+use upkeep::{Tombstones, Upkeep};
 
 /// Runs that have not ended, at most: each holds its config.
 pub const OPEN_RUNS_MAX: usize = 20_000;
+/// Bytes of their configs, at most.
+const OPEN_BYTES_MAX: usize = 128 << 20;
 /// After a restart the broker and the drivers have at least this long to show that they were told
 /// of a start, ns.
 const RESTART_NS: u64 = 5_000_000_000;
@@ -77,6 +84,10 @@ pub struct Control {
     pulse: Pulse,
     broker: Broker,
     store: Result<(), String>,
+    /// Bytes of the store that hold something, when it was last looked at.
+    used_bytes: u64,
+    upkeep: Upkeep,
+    tombstones: Tombstones,
     counts: Counts,
 }
 
@@ -101,6 +112,9 @@ impl Control {
                 ..Broker::default()
             },
             store: Ok(()),
+            used_bytes: 0,
+            upkeep: Upkeep::default(),
+            tombstones: Tombstones::restore(restored.tombstones),
             counts: Counts::default(),
             settings,
         };
@@ -158,6 +172,8 @@ impl Control {
             Event::Delivered(PULSE_TOKEN, _) => self.pulse.arrived(),
             Event::Delivered(token, outcome) => self.delivered(token, outcome, now, actions),
             Event::Loaded(loaded) => self.loaded(loaded, now, actions),
+            Event::StoreUsed(bytes) => self.store_used(bytes, now, actions),
+            Event::Compacted(test_id, outcome) => self.compacted(&test_id, outcome, actions),
             Event::Broker(broker) => self.broker_changed(broker, actions),
             Event::Store(outcome) => {
                 if outcome.is_ok() {
@@ -189,6 +205,7 @@ impl Control {
         self.start_what_is_due(now, actions);
         self.fail_what_is_not_delivered(now, actions);
         self.save_late_results(now, actions);
+        self.keep_up(now, actions);
     }
 
     fn broker_changed(&mut self, broker: Broker, actions: &mut Actions) {

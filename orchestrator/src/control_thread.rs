@@ -6,6 +6,7 @@
 //! as long as the store can be written. While it cannot, changes wait in memory, running tests go
 //! on, and what a restart would not know of is refused at its creation.
 
+mod housekeeping;
 mod journal;
 
 use std::collections::{HashMap, VecDeque};
@@ -20,10 +21,12 @@ use proto::log::Level;
 use serde_json::json;
 use thiserror::Error;
 
+pub use housekeeping::Housekeeper;
+use housekeeping::{Done, House};
 pub use journal::Journal;
 
 use crate::control::{Action, Batch, Command, Control, Event, Line, Loaded, Now, Reply};
-use crate::store::{Backlog, Store};
+use crate::store::{Backlog, Store, StoreError};
 
 /// Longest sleep of the control thread: deliveries and deadlines are noticed after it.
 const TURN: Duration = Duration::from_millis(20);
@@ -37,6 +40,8 @@ const REQUESTS_PER_TURN: usize = 256;
 const OFFSETS_EVERY: Duration = Duration::from_secs(1);
 /// Between attempts to write to a store that cannot be written.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+/// Between two looks at the store's place and size.
+const STORE_LOOK: Duration = Duration::from_secs(1);
 /// Longest time that a client waits for the control thread: a trigger waits 5 s for the drivers.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time that unsent messages have at the end.
@@ -138,19 +143,26 @@ pub struct ControlThread {
     drops: Arc<Drops>,
     /// When the store last failed, if it has not been written since.
     failed: Option<Instant>,
+    house: House,
+    looked: Instant,
 }
 
 impl ControlThread {
-    /// The thread, and the handle by which it is reached.
-    #[must_use]
+    /// The thread, the handle by which it is reached, and the thread that keeps house for it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be opened once more.
     pub fn new(
         control: Control,
         store: Store,
         publisher: Publisher,
         batches: Receiver<Batch>,
         stop: Arc<AtomicBool>,
-    ) -> (Self, Handle) {
+    ) -> Result<(Self, Handle, Housekeeper), StoreError> {
         let (sender, requests) = bounded(REQUESTS_MAX);
+        let (mut house, housekeeper) = housekeeping::house(store.keeper()?, Arc::clone(&stop));
+        // What a former process did not get to.
+        house.tidy();
         let thread = Self {
             control,
             store,
@@ -165,10 +177,12 @@ impl ControlThread {
             wrote: Instant::now(),
             drops: Arc::default(),
             failed: None,
+            house,
+            looked: Instant::now(),
         };
         let drops = Arc::clone(&thread.drops);
         let requests = sender;
-        (thread, Handle { requests, drops })
+        Ok((thread, Handle { requests, drops }, housekeeper))
     }
 
     /// Works until stopped; then what is known is written and what is on its way is sent.
@@ -185,6 +199,7 @@ impl ControlThread {
         let actions = self.deliveries();
         self.finish(actions);
         self.journal.end();
+        self.house.end();
         self.store.close();
     }
 
@@ -207,6 +222,7 @@ impl ControlThread {
         }
         actions.extend(self.deliveries());
         self.let_go(&mut actions);
+        self.keep_house(&mut actions);
         actions.extend(self.control.apply(Event::Tick, now()));
         (actions, reads)
     }
@@ -241,6 +257,35 @@ impl ControlThread {
             actions.extend(self.control.apply(event, now));
         }
         self.backlog.offsets.extend(batch.offsets);
+    }
+
+    /// Hears of what the housekeeper did, and looks at the store once a second.
+    fn keep_house(&mut self, actions: &mut Vec<Action>) {
+        for done in self.house.done() {
+            match done {
+                Done::Compacted(test_id, Some(outcome)) => {
+                    let event = Event::Compacted(test_id, outcome);
+                    actions.extend(self.control.apply(event, now()));
+                }
+                Done::Tidied(Err(error)) => {
+                    let fields = json!({"error": error.to_string()});
+                    self.journal.event(Level::Warn, "tidying_failed", fields);
+                }
+                Done::Compacted(_, None) | Done::Tidied(Ok(())) => {}
+            }
+        }
+        if self.looked.elapsed() < STORE_LOOK {
+            return;
+        }
+        self.looked = Instant::now();
+        if let Err(error) = self.store.check_place() {
+            return self.store_failed(&error);
+        }
+        if self.house.is_idle()
+            && let Ok(bytes) = self.store.used_bytes()
+        {
+            actions.extend(self.control.apply(Event::StoreUsed(bytes), now()));
+        }
     }
 
     fn deliveries(&mut self) -> Vec<Action> {
@@ -293,9 +338,14 @@ impl ControlThread {
         if is_waiting || (self.backlog.is_empty() && !has_new_offsets) {
             return;
         }
-        match self.store.write(&self.backlog) {
+        let is_deleting = self.backlog.is_deleting();
+        let placed = self.store.check_place();
+        match placed.and_then(|()| self.store.write(&self.backlog)) {
             Ok(()) => {
                 self.backlog.clear();
+                if is_deleting {
+                    self.house.tidy();
+                }
                 self.wrote = Instant::now();
                 if self.failed.take().is_some() {
                     let fields = json!({"reports_dropped": self.backlog.dropped()});
@@ -303,15 +353,31 @@ impl ControlThread {
                 }
                 self.control.apply(Event::Store(Ok(())), now());
             }
-            Err(error) => {
-                let reason = error.to_string();
-                if self.failed.replace(Instant::now()).is_none() {
-                    let fields = json!({"error": reason, "waiting": self.backlog.len(),
-                        "detail": "running tests go on in memory; make room on the disk"});
-                    self.journal.event(Level::Error, "store_failed", fields);
-                }
-                self.control.apply(Event::Store(Err(reason)), now());
-            }
+            Err(error) => self.store_failed(&error),
+        }
+    }
+
+    fn store_failed(&mut self, error: &StoreError) {
+        let reason = error.to_string();
+        if self.failed.replace(Instant::now()).is_none() {
+            let fields = json!({"error": reason, "waiting": self.backlog.len(),
+                "detail": "running tests go on in memory; make room on the disk"});
+            self.journal.event(Level::Error, "store_failed", fields);
+        }
+        self.control.apply(Event::Store(Err(reason)), now());
+    }
+
+    /// Has a run compacted, if all that belongs to it is written.
+    fn compact(&mut self, test_id: String) {
+        if self.failed.is_none() {
+            return self.house.compact(test_id);
+        }
+        let outcome = Err("the store cannot be written".to_owned());
+        for action in self
+            .control
+            .apply(Event::Compacted(test_id, outcome), now())
+        {
+            self.perform(action);
         }
     }
 
@@ -338,6 +404,7 @@ impl ControlThread {
                     let _ = client.reply.send(reply);
                 }
             }
+            Action::Compact(test_id) => self.compact(test_id),
             Action::Log(line) => self.journal.write(line),
             // Done before the writing, see `load`.
             Action::Load(_) => {}
@@ -372,13 +439,17 @@ mod tests {
             default_target: "http://127.0.0.1:8000/".into(),
             retention_tests: 0,
             retention_ms: 0,
+            retention_bytes: 0,
         };
         let control = Control::restore(settings, Restored::default(), now());
         let store = Store::open(&folder.join("o.sqlite")).unwrap();
         let bus = BusSettings::new("127.0.0.1:1", "test", &[]).unwrap();
         let publisher = Publisher::new(&bus).unwrap();
         let (_, batches) = bounded(1);
-        ControlThread::new(control, store, publisher, batches, Arc::default())
+        let stop = Arc::default();
+        let (thread, handle, _) =
+            ControlThread::new(control, store, publisher, batches, stop).unwrap();
+        (thread, handle)
     }
 
     #[test]

@@ -9,3 +9,4 @@
 pub mod access;
 pub mod api;
 pub mod front;
+pub mod tls;

@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::bounded;
 use proto::bus::{BusError, BusSettings, Publisher};
 use proto::{clock, log};
+use rustls::ServerConfig;
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -91,6 +92,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     // Before anything is announced, so that whoever sees it may end us at once.
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(no("signal handler"))?;
     let (address, access) = check::check(options)?;
+    let tls = check::tls(options)?;
     limits::raise_open_file_limit();
     let settings = BusSettings::new(&options.kafka, "dlts-orchestrator", &options.kafka_property)?;
     let publisher = Publisher::new(&settings)?;
@@ -99,7 +101,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     let (store, loaded) = open_store(options)?;
     let threads = Threads::new(signals.handle());
     let service = Service::start(
-        options, &settings, publisher, listener, store, loaded, access, &threads,
+        options, &settings, publisher, listener, tls, store, loaded, access, &threads,
     )?;
     let fields = json!({
         "address": address.to_string(),
@@ -161,6 +163,7 @@ struct Service {
     stop: Arc<AtomicBool>,
     topic_reader: JoinHandle<()>,
     control_thread: JoinHandle<()>,
+    housekeeper: JoinHandle<()>,
 }
 
 impl Service {
@@ -173,6 +176,7 @@ impl Service {
         settings: &BusSettings,
         publisher: Publisher,
         listener: TcpListener,
+        tls: Option<Arc<ServerConfig>>,
         store: Store,
         loaded: Loaded,
         access: Access,
@@ -193,14 +197,16 @@ impl Service {
             default_target: options.target.clone(),
             retention_tests: options.retention_tests,
             retention_ms: u64::from(options.retention_days) * DAY_MS,
+            retention_bytes: options.retention_bytes,
         };
         let now = Now::new(clock::unix_ns(), clock::monotonic_ns());
         let control = Control::restore(settings_of_state, loaded.restored, now);
-        let (control_thread, handle) =
-            ControlThread::new(control, store, publisher, incoming, Arc::clone(&stop));
+        let (control_thread, handle, housekeeper) =
+            ControlThread::new(control, store, publisher, incoming, Arc::clone(&stop))?;
         let traffic = Arc::new(Traffic::default());
         let (server, address) = backend()?;
-        let front = Front::new(listener, &address, Arc::clone(&traffic)).map_err(no("socket"))?;
+        let front =
+            Front::new(listener, &address, Arc::clone(&traffic), tls).map_err(no("socket"))?;
         let api = Api {
             handle,
             access: Arc::new(access),
@@ -217,6 +223,7 @@ impl Service {
             topic_reader: threads.spawn("topic-reader", move || topic_reader.run())?,
             control_thread: threads.spawn("control", move || control_thread.run())?,
             front: threads.spawn("front", move || front.run(&front_stops))?,
+            housekeeper: threads.spawn("housekeeper", move || housekeeper.run())?,
             rest,
             stop_front,
             stop,
@@ -230,7 +237,7 @@ impl Service {
         let _ = self.front.join();
         self.rest.stop();
         self.stop.store(true, Ordering::Relaxed);
-        for thread in [self.control_thread, self.topic_reader] {
+        for thread in [self.control_thread, self.housekeeper, self.topic_reader] {
             let _ = thread.join();
         }
     }

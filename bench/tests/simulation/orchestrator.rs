@@ -37,7 +37,7 @@ impl Disk {
     fn write(&mut self, change: Change) {
         match change {
             Change::Run(run, row) => {
-                self.runs.insert(row.test_id.clone(), (*run, row));
+                self.runs.insert(row.test_id.clone(), (*run, *row));
             }
             Change::Node(node) => {
                 self.nodes.insert(node.node_id.clone(), node);
@@ -59,8 +59,14 @@ impl Disk {
             Change::OutboxDone(token) => {
                 self.outbox.remove(&token);
             }
-            Change::ForgetTest(test_id) => {
+            Change::ForgetTest { test_id, .. } => {
                 self.runs.remove(&test_id);
+            }
+            Change::Row(_) | Change::ForgetTombstone(_) => {}
+            Change::Complete(test_id) => {
+                if let Some((_, row)) = self.runs.get_mut(&test_id) {
+                    row.is_complete = true;
+                }
             }
             Change::Cluster(cluster_id) => self.cluster_id = Some(cluster_id),
             Change::Clock(ms) => self.clock_ms = Some(ms),
@@ -92,6 +98,7 @@ impl Disk {
             rows,
             open,
             outbox: self.outbox.values().cloned().collect(),
+            tombstones: Vec::new(),
             cluster_id: self.cluster_id.clone(),
             clock_ms: self.clock_ms,
         }
@@ -229,6 +236,7 @@ impl Orchestrator {
             default_target: "http://127.0.0.1:8000/".to_owned(),
             retention_tests: 0,
             retention_ms: 0,
+            retention_bytes: 0,
         };
         let restored = self.disk.restored();
         let mut state = Control::restore(settings, restored, at(now_ns));
@@ -291,6 +299,8 @@ impl Orchestrator {
                     bus.send(rng, &sender, message.token, content, now_ns);
                 }
                 Action::Reply(ticket, reply) => self.replies.push((ticket, reply)),
+                // Nothing that is seen changes by it.
+                Action::Compact(_) => {}
                 Action::Persist(_) | Action::Load(_) | Action::Log(_) => {}
             }
         }

@@ -1,10 +1,13 @@
 //! The orchestrator's REST API, asked over HTTP.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Args;
 use serde_json::{Value, json};
 use thiserror::Error;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, http::Response};
 
 /// Triggering waits up to 5 s for ready drivers; an export of a long run takes a moment too.
@@ -26,6 +29,14 @@ pub enum ApiError {
         /// What happened.
         reason: String,
     },
+    /// The file of `--cacert` is none.
+    #[error("--cacert {path}: {reason}; give a PEM file")]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// It refused, in its own words.
     #[error("{error}{hint}")]
     Refused {
@@ -44,6 +55,18 @@ pub enum ApiError {
         /// What it said.
         reason: String,
     },
+}
+
+/// Whose certificate of an https orchestrator is believed.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Trust {
+    /// Authority whose certificate an https orchestrator shows, PEM, in place of those that
+    /// browsers know
+    #[arg(long, env = "DLTS_CACERT", value_name = "FILE", global = true)]
+    pub cacert: Option<PathBuf>,
+    /// Believe any certificate: whoever stands between reads and changes everything
+    #[arg(long, global = true)]
+    pub insecure: bool,
 }
 
 /// A driver as `GET /nodes` tells it.
@@ -72,10 +95,43 @@ pub struct Api {
 }
 
 impl Api {
-    /// The API below `url`, with or without a slash at its end, for who has the token.
+    /// The API below `url`, with or without a slash at its end, for who has the token. An https
+    /// server's certificate must be of an authority that browsers know.
     #[must_use]
     pub fn new(url: &str, token: Option<&str>) -> Self {
+        Self::with_tls(url, token, TlsConfig::default())
+    }
+
+    /// The same, with a certificate that is believed as `trust` says.
+    ///
+    /// # Errors
+    /// [`ApiError::Authority`] when its file cannot be read.
+    pub fn with_trust(url: &str, token: Option<&str>, trust: &Trust) -> Result<Self, ApiError> {
+        let mut tls = TlsConfig::builder().disable_verification(trust.insecure);
+        if let Some(path) = &trust.cacert {
+            let wrong = |reason: String| ApiError::Authority {
+                path: path.clone(),
+                reason,
+            };
+            let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+            let items = parse_pem(&pem).collect::<Result<Vec<_>, _>>();
+            let items = items.map_err(|error| wrong(error.to_string()))?;
+            let certificate = |item| match item {
+                PemItem::Certificate(certificate) => Some(certificate),
+                _ => None,
+            };
+            let roots: Vec<_> = items.into_iter().filter_map(certificate).collect();
+            if roots.is_empty() {
+                return Err(wrong("it holds no certificate".to_owned()));
+            }
+            tls = tls.root_certs(RootCerts::new_with_certs(&roots));
+        }
+        Ok(Self::with_tls(url, token, tls.build()))
+    }
+
+    fn with_tls(url: &str, token: Option<&str>, tls: TlsConfig) -> Self {
         let config = Agent::config_builder()
+            .tls_config(tls)
             .http_status_as_error(false)
             .timeout_global(Some(ANSWER_MAX))
             .timeout_connect(Some(CONNECT_MAX))
@@ -132,6 +188,18 @@ impl Api {
         }
         let answer = request.send(body.to_string());
         self.json(&self.accept(answer)?)
+    }
+
+    /// A DELETE.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub fn delete(&self, path: &str) -> Result<Value, ApiError> {
+        let mut request = self.agent.delete(format!("{}/{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", token);
+        }
+        self.json(&self.accept(request.call())?)
     }
 
     /// The drivers that the orchestrator knows.

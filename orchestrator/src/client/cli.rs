@@ -7,6 +7,7 @@ use clap_complete::Shell;
 use proto::bus;
 use proto::units::parse_duration_ns;
 
+use super::api::Trust;
 use super::load::Load;
 
 /// The terminal front end of dlts: runs tests, shows results, watches the drivers.
@@ -31,6 +32,9 @@ pub struct Cli {
         global = true
     )]
     pub token: Option<String>,
+    /// What an https orchestrator must show
+    #[command(flatten)]
+    pub trust: Trust,
     /// Answer in JSON
     #[arg(long, global = true)]
     pub json: bool,

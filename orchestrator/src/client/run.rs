@@ -1,5 +1,7 @@
 //! `client run` and `client watch`.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::api::{self, Api, ApiError};
@@ -8,6 +10,11 @@ use super::ending::{Ending, Problem};
 use super::follow::{Followed, Interrupts, OnInterrupt, follow};
 use super::progress::Progress;
 use super::{print, summary};
+
+/// A test that nobody follows is stopped: attempts where the orchestrator does not answer, after
+/// the first one, and the time between them.
+const STOP_ATTEMPTS: u32 = 5;
+const STOP_PAUSE: Duration = Duration::from_secs(1);
 
 /// Creates a test, triggers it, follows it, prints its result.
 ///
@@ -26,15 +33,79 @@ pub fn run(api: &Api, options: &RunOptions, as_json: bool) -> Result<Ending, Pro
     };
     let mut progress = Progress::new(as_json);
     progress.note(&format!("test {test_id}: {}/#/test/{test_id}", api.base()));
+    let queue = load.options().queue;
+    let outcome = launch(api, test_id, queue, &interrupts, &mut progress);
+    progress.finish();
+    match outcome {
+        Ok(followed) => conclude(api, test_id, &followed, as_json),
+        Err(failure) => {
+            abandon(api, test_id, failure.was_triggered);
+            Err(failure.problem)
+        }
+    }
+}
+
+/// Why a test was not followed to its end.
+struct Failure {
+    problem: Problem,
+    /// Whether load may be running.
+    was_triggered: bool,
+}
+
+/// Triggers a test and follows it to its end.
+fn launch(
+    api: &Api,
+    test_id: &str,
+    queue: bool,
+    interrupts: &Interrupts,
+    progress: &mut Progress,
+) -> Result<Followed, Failure> {
+    let failed = |was_triggered| {
+        move |problem| Failure {
+            problem,
+            was_triggered,
+        }
+    };
     let trigger = format!("trigger/{}", api::segment(test_id));
-    let triggered = api.post(&trigger, &json!({"queue": load.options().queue}))?;
+    let triggered = api
+        .post(&trigger, &json!({ "queue": queue }))
+        .map_err(|error| {
+            // Only a refusal says that nothing was started.
+            let was_triggered = !matches!(error, ApiError::Refused { .. });
+            failed(was_triggered)(error.into())
+        })?;
     progress.note(&told(&triggered));
     let on_interrupt = OnInterrupt::StopTest;
-    let followed = follow(api, test_id, on_interrupt, &interrupts, |_, result| {
+    follow(api, test_id, on_interrupt, interrupts, |_, result| {
         progress.show(result);
-    })?;
-    progress.finish();
-    conclude(api, test_id, &followed, as_json)
+    })
+    .map_err(failed(true))
+}
+
+/// Leaves no load running that nobody follows, and no test behind that was never started.
+fn abandon(api: &Api, test_id: &str, was_triggered: bool) {
+    let id = api::segment(test_id);
+    let mut stopped = api.post(&format!("stop/{id}"), &json!({}));
+    for _ in 0..STOP_ATTEMPTS {
+        if !matches!(stopped, Err(ApiError::Unreachable { .. })) {
+            break;
+        }
+        std::thread::sleep(STOP_PAUSE);
+        stopped = api.post(&format!("stop/{id}"), &json!({}));
+    }
+    match stopped {
+        Ok(_) if was_triggered => eprintln!("client: test {test_id} is stopped"),
+        Ok(_) => {
+            if let Err(error) = api.delete(&format!("tests/{id}")) {
+                eprintln!("client: test {test_id} is left, and cannot be deleted: {error}");
+            }
+        }
+        // It was over before.
+        Err(ApiError::Refused { .. }) => {}
+        Err(error) => {
+            eprintln!("client: test {test_id} could not be stopped, load may be running: {error}");
+        }
+    }
 }
 
 /// Follows a test that was triggered elsewhere. With JSON each answer is a line.

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::queue::Arming;
 use super::run::{Run, Step};
 use super::{
-    Action, Actions, Command, Control, MESSAGE_LEN_MAX, Now, OPEN_RUNS_MAX, OpenRun, Refusal,
-    Reply, log,
+    Action, Actions, Change, Command, Control, LabelsPatch, MESSAGE_LEN_MAX, Now, OPEN_BYTES_MAX,
+    OPEN_RUNS_MAX, OpenRun, Refusal, Reply, log,
 };
 
 /// What keeps the drivers from starting another test.
@@ -40,6 +40,8 @@ impl Control {
             Command::Trigger { test_id, queue } => {
                 self.trigger(ticket, &test_id, queue, now, actions)
             }
+            Command::Delete { test_id } => self.delete(&test_id, now, actions).map(Some),
+            Command::Label { test_id, patch } => self.label(&test_id, &patch, actions).map(Some),
             Command::Stop { test_id } => self.stop(&test_id, now, actions).map(Some),
         };
         match outcome {
@@ -60,7 +62,7 @@ impl Control {
     ) -> Result<Reply, Refusal> {
         self.check_broker(now)?;
         self.store.clone().map_err(Refusal::StoreAway)?;
-        if self.runs.open_len() >= OPEN_RUNS_MAX {
+        if self.runs.open_len() >= OPEN_RUNS_MAX || self.runs.open_bytes() >= OPEN_BYTES_MAX {
             return Err(Refusal::TooMany);
         }
         let config = workload.to_config(test_id);
@@ -201,6 +203,43 @@ impl Control {
             test_id: test_id.to_owned(),
             state: self.phase_name(test_id),
         })
+    }
+
+    /// Deletes a test that has ended.
+    fn delete(&mut self, test_id: &str, now: Now, actions: &mut Actions) -> Result<Reply, Refusal> {
+        let row = self.list.get(test_id);
+        let row = row.ok_or_else(|| Refusal::UnknownTest(test_id.to_owned()))?;
+        if !row.state.has_ended() {
+            let (test_id, state) = (test_id.to_owned(), row.state.name());
+            return Err(Refusal::StillOpen { test_id, state });
+        }
+        self.store.clone().map_err(Refusal::StoreAway)?;
+        self.forget(test_id, now, actions);
+        log(
+            actions,
+            Level::Info,
+            "test_deleted",
+            json!({"test_id": test_id}),
+        );
+        let test_id = test_id.to_owned();
+        Ok(Reply::Deleted { test_id })
+    }
+
+    /// Writes on a test.
+    fn label(
+        &mut self,
+        test_id: &str,
+        patch: &LabelsPatch,
+        actions: &mut Actions,
+    ) -> Result<Reply, Refusal> {
+        let row = self.list.get(test_id);
+        let row = row.ok_or_else(|| Refusal::UnknownTest(test_id.to_owned()))?;
+        self.store.clone().map_err(Refusal::StoreAway)?;
+        let labels = row.labels.patched(patch).map_err(Refusal::WrongLabel)?;
+        let row = self.list.set_labels(test_id, labels);
+        let row = Box::new(row.ok_or_else(|| Refusal::UnknownTest(test_id.to_owned()))?);
+        actions.push(Action::Persist(Change::Row(row.clone())));
+        Ok(Reply::Labeled(row))
     }
 
     /// Whether commands that need the broker can be taken.

@@ -230,6 +230,8 @@ impl Control {
             return;
         }
         open.run.reason = reason;
+        // What it needed its secrets for is over.
+        open.run.config = open.run.config.masked();
         let fields = json!({"test_id": test_id, "state": open.run.phase.name(),
             "reason": open.run.reason});
         log(actions, Level::Info, "test_ended", fields);
@@ -257,35 +259,8 @@ impl Control {
     /// A late report changed the result of a run that had ended.
     pub(super) fn save_late_result(&mut self, mut late: OpenRun, now: Now, actions: &mut Actions) {
         let result = Box::new(late.stored_result(now));
-        let row = self.list.set(late.row());
+        let row = Box::new(self.list.set(late.row()));
         actions.push(Action::Persist(Change::Result(result)));
         actions.push(Action::Persist(Change::Run(Box::new(late.run), row)));
-    }
-
-    /// Deletes the tests that are kept no longer.
-    pub(super) fn retain(&mut self, now: Now, actions: &mut Actions) {
-        let surplus = match self.settings.retention_tests {
-            0 => 0,
-            most => self.list.len().saturating_sub(most),
-        };
-        let oldest_ms = match self.settings.retention_ms {
-            0 => 0,
-            most => (now.wall_ns / 1_000_000).saturating_sub(most),
-        };
-        let is_old = |at: usize, ended_ms: u64| at < surplus || ended_ms < oldest_ms;
-        let ended = self
-            .list
-            .oldest_first()
-            .filter(|row| row.state.has_ended())
-            .enumerate();
-        let old: Vec<String> = ended
-            .take_while(|(at, row)| is_old(*at, row.ended_unix_ms.unwrap_or(0)))
-            .map(|(_, row)| row.test_id.clone())
-            .collect();
-        for test_id in old {
-            self.list.remove(&test_id);
-            self.runs.forget(&test_id);
-            actions.push(Action::Persist(Change::ForgetTest(test_id)));
-        }
     }
 }

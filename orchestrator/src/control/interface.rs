@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::registry::NodeRecord;
 use super::run::Run;
-use super::{Now, Outgoing, TestRow};
+use super::{LabelsPatch, Now, Outgoing, TestRow};
 
 /// What does not change while the process lives.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct Settings {
     pub retention_tests: usize,
     /// Tests that ended longer ago than this are deleted, ms. 0 for never.
     pub retention_ms: u64,
+    /// The oldest tests that ended are deleted while the store holds more bytes. 0 for no limit.
+    pub retention_bytes: u64,
 }
 
 /// The next offset to read of each topic.
@@ -72,6 +74,10 @@ pub enum Event {
     Loaded(Loaded),
     /// What is known of the broker.
     Broker(Broker),
+    /// So many bytes of the store hold something, and nothing waits to be deleted.
+    StoreUsed(u64),
+    /// A run is kept in little room, or why it is not.
+    Compacted(String, Result<(), String>),
     /// Whether the store takes what it is given; the reason if not.
     Store(Result<(), String>),
     /// Time passes: the end of a turn.
@@ -123,6 +129,18 @@ pub enum Command {
         /// Whether to wait for busy drivers.
         queue: bool,
     },
+    /// Delete a test that has ended.
+    Delete {
+        /// Which.
+        test_id: String,
+    },
+    /// Write on a test.
+    Label {
+        /// Which.
+        test_id: String,
+        /// What changes.
+        patch: LabelsPatch,
+    },
     /// Stop a test.
     Stop {
         /// Which.
@@ -167,6 +185,13 @@ pub enum Reply {
         /// Its phase.
         state: &'static str,
     },
+    /// The test is gone.
+    Deleted {
+        /// Which.
+        test_id: String,
+    },
+    /// The test's line as it is now.
+    Labeled(Box<TestRow>),
     /// It cannot be done.
     Refused(Refusal),
 }
@@ -183,6 +208,15 @@ pub enum Refusal {
         /// Its phase.
         state: &'static str,
     },
+    /// The test has not ended.
+    StillOpen {
+        /// Which.
+        test_id: String,
+        /// Its phase.
+        state: &'static str,
+    },
+    /// What is to be written on a test cannot be, and why.
+    WrongLabel(String),
     /// No driver is up.
     NoDriver,
     /// No driver became ready in time; what they do instead.
@@ -225,6 +259,8 @@ pub struct Broker {
 pub enum Action {
     /// Make durable, with all others of the batch, before anything else is done.
     Persist(Change),
+    /// Keep this run, on which no report counts any more, in little room.
+    Compact(String),
     /// Hand to the broker.
     Publish(Outgoing),
     /// Read a run that has ended, with its reports, and give it back as [`Event::Loaded`].
@@ -239,7 +275,9 @@ pub enum Action {
 #[derive(Debug, Clone)]
 pub enum Change {
     /// A run was created or moved on.
-    Run(Box<Run>, TestRow),
+    Run(Box<Run>, Box<TestRow>),
+    /// Only a test's line in the list changed.
+    Row(Box<TestRow>),
     /// A driver came or changed.
     Node(NodeRecord),
     /// A driver is forgotten.
@@ -253,7 +291,16 @@ pub enum Change {
     /// A message was delivered.
     OutboxDone(u64),
     /// A test is deleted with all that belongs to it.
-    ForgetTest(String),
+    ForgetTest {
+        /// Which.
+        test_id: String,
+        /// Until when what is still read about it is dropped, ms since 1970.
+        until_unix_ms: u64,
+    },
+    /// What is read about a deleted test is news again.
+    ForgetTombstone(String),
+    /// No report on a test that ended counts any more.
+    Complete(String),
     /// The log that is read from now on.
     Cluster(String),
     /// The time of our last pulse that was read back, ms since 1970: message time.
@@ -315,6 +362,8 @@ pub struct Restored {
     pub open: Vec<(Run, Summary)>,
     /// Messages whose delivery is not known.
     pub outbox: Vec<Outgoing>,
+    /// Deleted tests, and until when what is read about each is dropped, ms since 1970.
+    pub tombstones: Vec<(String, u64)>,
     /// The log that was read.
     pub cluster_id: Option<String>,
     /// Message time: see [`Change::Clock`].

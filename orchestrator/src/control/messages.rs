@@ -12,8 +12,8 @@ use super::outgoing::log_config;
 use super::registry;
 use super::run::{Phase, Run, Step};
 use super::{
-    Action, Actions, Change, Control, Event, Line, Loaded, Now, OPEN_RUNS_MAX, OpenRun,
-    StoredReport, log,
+    Action, Actions, Change, Control, Event, Line, Loaded, Now, OPEN_BYTES_MAX, OPEN_RUNS_MAX,
+    OpenRun, StoredReport, log,
 };
 
 /// A start instant that somebody else's trigger names is not believed to be further away, ns.
@@ -200,6 +200,9 @@ impl Control {
         let test_id = message.test_id.clone();
         let event = Event::Metrics(message, payload);
         let Some(row) = self.list.get(&test_id) else {
+            if self.is_of_deleted(&test_id) {
+                return;
+            }
             self.counts.orphans_dropped += self.orphans.keep(event, now);
             return;
         };
@@ -247,10 +250,11 @@ impl Control {
     /// store does not know.
     pub(super) fn config_read(&mut self, config: TestConfig, now: Now, actions: &mut Actions) {
         let test_id = config.test_id.clone();
-        if self.list.get(&test_id).is_some() || !proto::id::is_acceptable(&test_id) {
+        let is_known = self.list.get(&test_id).is_some();
+        if is_known || !proto::id::is_acceptable(&test_id) || self.is_of_deleted(&test_id) {
             return;
         }
-        if self.runs.open_len() >= OPEN_RUNS_MAX {
+        if self.runs.open_len() >= OPEN_RUNS_MAX || self.runs.open_bytes() >= OPEN_BYTES_MAX {
             self.counts.orphans_dropped += 1;
             return;
         }
@@ -285,7 +289,8 @@ impl Control {
     /// A trigger comes back, or is read from a log that our store does not know.
     pub(super) fn trigger_read(&mut self, trigger: Trigger, now: Now, actions: &mut Actions) {
         let Some(open) = self.runs.get_mut(&trigger.test_id) else {
-            if self.list.get(&trigger.test_id).is_none() {
+            let is_known = self.list.get(&trigger.test_id).is_some();
+            if !is_known && !self.is_of_deleted(&trigger.test_id) {
                 let event = Event::Trigger(trigger);
                 self.counts.orphans_dropped += self.orphans.keep(event, now);
             }

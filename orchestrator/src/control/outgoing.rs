@@ -159,7 +159,7 @@ impl Control {
         if let Some(open) = self.runs.get(test_id) {
             let row = open.row();
             let run = Box::new(open.run.clone());
-            let row = self.list.set(row);
+            let row = Box::new(self.list.set(row));
             actions.push(Action::Persist(Change::Run(run, row)));
         }
     }
@@ -170,9 +170,10 @@ impl Control {
     }
 }
 
-/// Logs a config as it goes over the wire, but of a long body only how it begins.
+/// Logs a config as it goes over the wire, but without its secrets, and of a long body only how it
+/// begins.
 pub(super) fn log_config(config: &TestConfig, actions: &mut Actions) {
-    let mut config = config.clone();
+    let mut config = config.masked();
     let bodies = [&mut config.params.body, &mut config.params.body_base64];
     for body in bodies.into_iter().flatten() {
         if let Some((end, _)) = body.char_indices().nth(BODY_LOGGED_MAX) {

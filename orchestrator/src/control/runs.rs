@@ -20,6 +20,8 @@ const LATE_MAX: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Runs {
     open: BTreeMap<String, OpenRun>,
+    /// Of the configs of `open`.
+    open_bytes: usize,
     /// Those of `open` that drivers are at work on.
     active: BTreeSet<String>,
     /// The active runs by participant.
@@ -33,10 +35,23 @@ impl Runs {
         self.open.len()
     }
 
+    /// The runs that have not ended.
+    pub(super) fn open(&self) -> impl Iterator<Item = &OpenRun> {
+        self.open.values()
+    }
+
+    /// About how many bytes their configs take.
+    pub(super) fn open_bytes(&self) -> usize {
+        self.open_bytes
+    }
+
     /// Takes in a run that has not ended.
     pub(super) fn insert(&mut self, open: OpenRun) {
         let test_id = open.run.test_id.clone();
-        self.open.insert(test_id.clone(), open);
+        self.open_bytes += open.config_bytes();
+        if let Some(before) = self.open.insert(test_id.clone(), open) {
+            self.open_bytes -= before.config_bytes();
+        }
         self.index(&test_id);
     }
 
@@ -111,6 +126,7 @@ impl Runs {
     /// them for it is returned, if its result is not stored as it stands.
     pub(super) fn retire(&mut self, test_id: &str) -> Option<OpenRun> {
         let open = self.open.remove(test_id)?;
+        self.open_bytes -= open.config_bytes();
         self.forget_index(&open.run);
         self.late.put(open)
     }

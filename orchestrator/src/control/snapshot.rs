@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::registry::{Liveness, Node};
 use super::run::{Phase, Run, Transition};
-use super::{Broker, Control, Now, TestRow};
+use super::{Broker, Control, Now, Selection, TestRow};
 
 /// What went by since the process started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -23,6 +23,8 @@ pub struct Counts {
     pub malformed: u64,
     /// Messages about unknown tests for which there was no room.
     pub orphans_dropped: u64,
+    /// Messages about tests that were deleted.
+    pub of_deleted: u64,
     /// Messages of drivers for which there was no room, or whose id cannot be one.
     pub nodes_refused: u64,
 }
@@ -63,7 +65,7 @@ pub struct TestDetail {
     /// Its line in the list.
     #[serde(flatten)]
     pub row: TestRow,
-    /// What is asked.
+    /// What is asked, without secrets.
     pub config: TestConfig,
     /// Who takes part.
     pub participants: Vec<String>,
@@ -83,7 +85,7 @@ impl TestDetail {
     pub fn new(run: Run, row: TestRow) -> Self {
         Self {
             row,
-            config: run.config,
+            config: run.config.masked(),
             participants: run.participants,
             excluded: run.excluded,
             lost: run.lost,
@@ -94,23 +96,10 @@ impl TestDetail {
 }
 
 impl Control {
-    /// All tests, newest first, of those whose id, type, state or target contains `search`.
+    /// The tests that are wanted.
     #[must_use]
-    pub fn tests(&self, limit: usize, search: &str) -> Vec<Arc<TestRow>> {
-        let search = search.to_lowercase();
-        let matches = |row: &&Arc<TestRow>| {
-            let texts = [&row.test_id, &row.test_type, &row.target, row.state.name()];
-            search.is_empty()
-                || texts
-                    .iter()
-                    .any(|text| text.to_lowercase().contains(&search))
-        };
-        self.list
-            .newest_first()
-            .filter(matches)
-            .take(limit)
-            .cloned()
-            .collect()
+    pub fn tests(&self, wanted: &Selection) -> Vec<Arc<TestRow>> {
+        self.list.select(wanted)
     }
 
     /// One test's line.
@@ -188,6 +177,12 @@ impl Control {
             trouble: self.broker_trouble(now),
             ..self.broker.clone()
         }
+    }
+
+    /// Bytes of the store that hold something.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.used_bytes
     }
 
     /// Why the store does not take what it is given.

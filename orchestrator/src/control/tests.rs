@@ -5,6 +5,8 @@ mod faults;
 mod lifecycle;
 mod orders;
 mod queue;
+mod retention;
+mod secrets;
 
 use std::collections::BTreeMap;
 
@@ -38,6 +40,8 @@ pub(super) struct World {
     pub(super) reports: Vec<Metrics>,
     nodes: BTreeMap<String, NodeRecord>,
     outbox: BTreeMap<u64, Outgoing>,
+    pub(super) tombstones: BTreeMap<String, u64>,
+    pub(super) compacting: Vec<String>,
     cluster_id: Option<String>,
     clock_ms: Option<u64>,
     pub(super) lines: Vec<Line>,
@@ -49,6 +53,7 @@ fn settings() -> Settings {
         default_target: "http://127.0.0.1:8000/".into(),
         retention_tests: 0,
         retention_ms: 0,
+        retention_bytes: 0,
     }
 }
 
@@ -81,6 +86,8 @@ impl World {
             reports: Vec::new(),
             nodes: BTreeMap::new(),
             outbox: BTreeMap::new(),
+            tombstones: BTreeMap::new(),
+            compacting: Vec::new(),
             cluster_id: None,
             clock_ms: None,
             lines: Vec::new(),
@@ -106,6 +113,7 @@ impl World {
             rows: self.runs.values().map(|(_, row)| row.clone()).collect(),
             open,
             outbox: self.outbox.values().cloned().collect(),
+            tombstones: self.tombstones.clone().into_iter().collect(),
             cluster_id: self.cluster_id.clone(),
             clock_ms: self.clock_ms,
         };
@@ -140,6 +148,7 @@ impl World {
         for action in self.state.apply(event, self.now()) {
             match action {
                 Action::Publish(message) => self.published.push(message),
+                Action::Compact(test_id) => self.compacting.push(test_id),
                 Action::Reply(ticket, reply) => self.replies.push((ticket, reply)),
                 Action::Persist(change) => self.persist(change),
                 Action::Log(line) => self.lines.push(line),
@@ -159,7 +168,7 @@ impl World {
         match change {
             Change::Result(result) => self.results.push(*result),
             Change::Run(run, row) => {
-                self.runs.insert(run.test_id.clone(), (*run, row));
+                self.runs.insert(run.test_id.clone(), (*run, *row));
             }
             Change::Report(report) => {
                 let mut payload = report.payload;
@@ -174,7 +183,24 @@ impl World {
                 self.outbox.insert(message.token, message);
             }
             Change::OutboxDone(token) => drop(self.outbox.remove(&token)),
-            Change::ForgetTest(test_id) => drop(self.runs.remove(&test_id)),
+            Change::ForgetTest {
+                test_id,
+                until_unix_ms,
+            } => {
+                self.runs.remove(&test_id);
+                self.tombstones.insert(test_id, until_unix_ms);
+            }
+            Change::Row(row) => {
+                if let Some((_, stored)) = self.runs.get_mut(&row.test_id) {
+                    *stored = *row;
+                }
+            }
+            Change::ForgetTombstone(test_id) => drop(self.tombstones.remove(&test_id)),
+            Change::Complete(test_id) => {
+                if let Some((_, row)) = self.runs.get_mut(&test_id) {
+                    row.is_complete = true;
+                }
+            }
             Change::Cluster(cluster_id) => self.cluster_id = Some(cluster_id),
             Change::Clock(ms) => self.clock_ms = Some(ms),
         }

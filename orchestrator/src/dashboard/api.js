@@ -54,9 +54,9 @@ export async function post(path, body) {
 async function request(method, path, body, timeoutMs) {
   assert(path.startsWith("/"), "a path of this origin");
   let response = await answer(method, path, body, timeoutMs);
-  if (response.status === 401) {
-    await askToken();
-    response = await answer(method, path, body, timeoutMs);
+  // Who left the question is asked again for what it does, not for each poll of the page.
+  if (response.status === 401 && !(hasLeft && method === "GET")) {
+    if (await askToken()) response = await answer(method, path, body, timeoutMs);
   }
   if (response.ok) return response;
   throw await problem(response);
@@ -97,14 +97,22 @@ function storedToken() {
   }
 }
 
-// Resolves when a token was given. Many requests may wait for the one dialog.
+// Whether the question for the token was left without one.
+let hasLeft = false;
+
+// Resolves when a token was given, or the question was left; whether there is a token. Many
+// requests may wait for the one dialog.
 function askToken() {
   const dialog = document.getElementById("token-dialog");
-  if (!dialog.open) dialog.showModal();
+  if (!dialog.open) {
+    dialog.returnValue = "";
+    dialog.showModal();
+  }
   return new Promise((resolve) => {
     const close = () => {
-      sessionStorage.setItem(TOKEN_KEY, document.getElementById("token").value);
-      resolve();
+      hasLeft = dialog.returnValue !== "given";
+      if (!hasLeft) sessionStorage.setItem(TOKEN_KEY, document.getElementById("token").value);
+      resolve(!hasLeft);
     };
     dialog.addEventListener("close", close, { once: true });
   });

@@ -76,6 +76,7 @@ impl Route<'_> {
     fn allow(self) -> &'static str {
         match self {
             Self::Create(..) | Self::Trigger(_) | Self::Stop(_) => "POST",
+            Self::Test(_) => "GET, HEAD, PATCH, DELETE",
             _ => "GET, HEAD",
         }
     }
@@ -164,7 +165,11 @@ impl Worker {
             Route::Trigger(id) => self.trigger(id, call),
             Route::Stop(id) => self.stop(id),
             Route::Tests => self.tests(call),
-            Route::Test(id) => self.test(id),
+            Route::Test(id) => match call.method.as_str() {
+                "DELETE" => self.delete(id),
+                "PATCH" => self.label(id, call),
+                _ => self.test(id),
+            },
             Route::Export(id) => self.export(id, call),
             Route::Compare => self.compare(call),
             Route::Metrics(id) => self.metrics(id, call),
@@ -198,9 +203,18 @@ fn refuse(denied: &Denied) -> Answer {
             let hint = "send the header Authorization: Bearer <token>, with the token of --token";
             Answer::error(401, &denied.to_string(), hint).with("WWW-Authenticate", "Bearer")
         }
-        Denied::CrossSite(_) | Denied::Host(_) => {
-            let hint = "open the dashboard at the orchestrator's own address";
+        Denied::CrossSite(_) => {
+            let hint = "open the dashboard at the orchestrator's own address; behind a proxy, start \
+                        the orchestrator with the URL that people use: --public-url https://…";
             Answer::error(403, &denied.to_string(), hint)
+        }
+        Denied::Host(_) => {
+            let hint = "ask it by its address, or start it with --public-url and the URL that \
+                        people use";
+            Answer::error(403, &denied.to_string(), hint)
+        }
+        Denied::NoHost(_) => {
+            Answer::error(400, &denied.to_string(), "send the host that you asked for")
         }
     }
 }

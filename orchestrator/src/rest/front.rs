@@ -12,6 +12,7 @@
 mod connection;
 mod head;
 mod relay;
+mod socket;
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read};
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, getrlimit};
+use rustls::ServerConfig;
 
 use connection::{Connection, Turn};
 use relay::Relay;
@@ -85,10 +87,12 @@ pub struct Front {
     /// Not before this instant, after accepting failed.
     accept_from: Instant,
     connections_max: usize,
+    tls: Option<Arc<ServerConfig>>,
 }
 
 impl Front {
-    /// A front that accepts clients from `listener` and passes their requests to `backend`.
+    /// A front that accepts clients from `listener` and passes their requests to `backend`; with
+    /// `tls` it speaks https and nothing else.
     ///
     /// # Errors
     /// When the system has no socket left.
@@ -96,6 +100,7 @@ impl Front {
         listener: TcpListener,
         backend: &UnixAddr,
         traffic: Arc<Traffic>,
+        tls: Option<Arc<ServerConfig>>,
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let (wake, waker) = UnixStream::pair()?;
@@ -110,6 +115,7 @@ impl Front {
             traffic,
             accept_from: Instant::now(),
             connections_max: connections_max(getrlimit(Resource::Nofile).current),
+            tls,
         })
     }
 
@@ -179,7 +185,7 @@ impl Front {
         for _ in 0..ACCEPTS_PER_TURN {
             match listener.accept() {
                 Ok((stream, _)) => {
-                    if let Ok(connection) = Connection::new(stream) {
+                    if let Ok(connection) = Connection::new(stream, self.tls.as_ref()) {
                         self.last_id += 1;
                         self.connections.insert(self.last_id, connection);
                         self.traffic.accepted.fetch_add(1, Ordering::Relaxed);

@@ -1,12 +1,22 @@
 //! The checks of the command line that the parser cannot make.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 
 use proto::workload::Target;
+use rustls::ServerConfig;
 
 use super::StartError;
 use crate::rest::access::Access;
+use crate::rest::tls::server_config;
 use crate::start::options::Options;
+
+/// What the REST API shows to clients in TLS, if it speaks that.
+pub(super) fn tls(options: &Options) -> Result<Option<Arc<ServerConfig>>, StartError> {
+    let files = options.tls_cert.as_ref().zip(options.tls_key.as_ref());
+    let config = files.map(|(chain, key)| server_config(chain, key));
+    config.transpose().map_err(StartError::Usage)
+}
 
 /// Checks what the parser cannot.
 pub(super) fn check(options: &Options) -> Result<(SocketAddr, Access), StartError> {
@@ -30,14 +40,19 @@ pub(super) fn check(options: &Options) -> Result<(SocketAddr, Access), StartErro
     if options
         .token
         .as_ref()
-        .is_some_and(|token| token.is_empty() || !token.is_ascii())
+        .is_some_and(|token| token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()))
     {
         return Err(usage(
-            "--token: it is empty or not ASCII; give one such as `openssl rand -hex 16` makes"
+            "--token: it is empty, or has spaces or characters beyond ASCII; give one such as `openssl rand -hex 16` makes"
                 .into(),
         ));
     }
-    let access = Access::new(address, options.token.clone(), options.allow_target.clone());
+    let access = Access::new(
+        address,
+        options.token.clone(),
+        options.public_url.clone(),
+        options.allow_target.clone(),
+    );
     let target =
         Target::parse(&options.target).map_err(|error| usage(format!("--target: {error}")))?;
     if !access.admits(&target) {

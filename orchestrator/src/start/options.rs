@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Parser;
 use proto::workload::AllowedTarget;
 
+use crate::rest::access::PublicUrl;
+
 /// The control plane of dlts: REST API and dashboard, registry, merged statistics, store.
 ///
 /// It finds its drivers over a Kafka API, keeps everything in one SQLite file, and logs one JSON
@@ -68,7 +70,19 @@ pub struct Options {
     #[arg(long, env = "DLTS_INSECURE")]
     pub insecure: bool,
 
-    /// Tests that are kept; the oldest that ended are deleted first; 0 keeps all
+    /// URL by which people reach us where a proxy stands in front: scheme, host, port
+    #[arg(long, value_name = "URL", env = "DLTS_PUBLIC_URL")]
+    pub public_url: Option<PublicUrl>,
+
+    /// Certificate chain of the REST API, PEM; with --tls-key it speaks https
+    #[arg(long, value_name = "FILE", env = "DLTS_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Private key of --tls-cert, PEM
+    #[arg(long, value_name = "FILE", env = "DLTS_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Ended tests that are kept; the oldest are deleted first; 0 keeps all
     #[arg(
         long,
         value_name = "COUNT",
@@ -86,12 +100,57 @@ pub struct Options {
     )]
     pub retention_days: u32,
 
+    /// Room that the store may take: 500MB, 20GB, or bytes; the oldest tests that ended are deleted
+    /// first; 0 sets no limit
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "DLTS_RETENTION_BYTES",
+        default_value = "20GB",
+        value_parser = parse_size
+    )]
+    pub retention_bytes: u64,
+
     /// Our id on the bus; made once and kept in the store unless given
     #[arg(long, value_name = "ID", env = "DLTS_NODE_ID")]
     pub node_id: Option<String>,
+}
+
+/// A size in bytes, or in the powers of ten that disks are sold by.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let refuse = || format!("{text:?} is no size; write bytes, or a number with KB, MB, GB or TB");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let scale: u64 = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => 1,
+        "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        _ => return Err(refuse()),
+    };
+    let number: u64 = digits.trim_end().parse().map_err(|_| refuse())?;
+    number.checked_mul(scale).ok_or_else(refuse)
 }
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 ended by SIGTERM or SIGINT, 1 cannot start, 2 usage.
 
 Example: orchestrator --kafka 127.0.0.1:9093 --listen 127.0.0.1:8001";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_in_bytes_and_in_powers_of_ten() {
+        assert_eq!(parse_size("0"), Ok(0));
+        assert_eq!(parse_size("200MB"), Ok(200_000_000));
+        assert_eq!(parse_size("20 gb"), Ok(20_000_000_000));
+        for wrong in ["", "MB", "1.5GB", "-1", "7 parsecs", "99999999999TB"] {
+            assert!(
+                parse_size(wrong).unwrap_err().contains("no size"),
+                "{wrong}"
+            );
+        }
+    }
+}

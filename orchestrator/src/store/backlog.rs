@@ -38,6 +38,13 @@ impl Backlog {
         self.changes.is_empty()
     }
 
+    /// Whether a test is deleted by it.
+    #[must_use]
+    pub fn is_deleting(&self) -> bool {
+        let is_deletion = |change: &Change| matches!(change, Change::ForgetTest { .. });
+        self.changes.iter().any(is_deletion)
+    }
+
     /// The changes, oldest first.
     pub fn changes(&self) -> impl Iterator<Item = &Change> {
         self.changes.iter()

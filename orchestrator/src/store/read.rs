@@ -3,12 +3,15 @@
 use std::path::Path;
 
 use proto::histogram::{LatenciesWire, SparseLatencies};
+use proto::measure::Report;
 use proto::message::Metrics;
 use proto::summary::{SeriesRow, Summary};
 use proto::topic::Topic;
+use rusqlite::types::{FromSqlError, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
+use super::compact::{NodeSecond, inflate, node_seconds, read_rows, read_seconds, second_of};
 use super::{BUSY_TIMEOUT, Store, StoreError};
 use crate::control::run::Run;
 use crate::control::{Offsets, Outgoing, Restored, TestDetail, TestRow};
@@ -49,6 +52,7 @@ impl Store {
                 rows: self.rows()?,
                 open: self.open_runs()?,
                 outbox: self.outbox()?,
+                tombstones: self.tombstones()?,
                 cluster_id: self.meta("cluster_id")?,
                 clock_ms: self.meta("clock_ms")?.and_then(|ms| ms.parse().ok()),
             },
@@ -99,16 +103,17 @@ impl Store {
     }
 
     fn rows(&self) -> Result<Vec<TestRow>, StoreError> {
-        let sql = "SELECT number, is_complete, row FROM tests ORDER BY number";
+        let sql = "SELECT number, is_complete, is_compact, row FROM tests ORDER BY number";
         let mut statement = self.connection.prepare(sql)?;
         let mut rows = statement.query([])?;
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
-            let text: String = row.get(2)?;
+            let text: String = row.get(3)?;
             let parsed: TestRow = parse(&text, "a test")?;
             all.push(TestRow {
                 number: row.get(0)?,
                 is_complete: row.get(1)?,
+                is_compact: row.get(2)?,
                 ..parsed
             });
         }
@@ -135,6 +140,13 @@ impl Store {
         };
         let messages: Result<Vec<_>, _> = statement.query_map([], message)?.collect();
         Ok(messages?.into_iter().flatten().collect())
+    }
+
+    fn tombstones(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let sql = "SELECT test_id, until_unix_ms FROM tombstones";
+        let mut statement = self.connection.prepare(sql)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     fn texts<T: DeserializeOwned>(
@@ -173,9 +185,8 @@ impl Reader {
     pub fn result(&self, test_id: &str) -> Result<Option<StoredTest>, StoreError> {
         let sql = "SELECT result, series, latencies FROM results WHERE test_id = ?1";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let texts = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-        let found: Option<(String, String, String)> =
-            statement.query_row([test_id], texts).optional()?;
+        let texts = |row: &Row<'_>| Ok((text_of(row, 0)?, text_of(row, 1)?, text_of(row, 2)?));
+        let found = statement.query_row([test_id], texts).optional()?;
         let Some((result, series, latencies)) = found else {
             return Ok(None);
         };
@@ -196,7 +207,7 @@ impl Reader {
     pub fn result_texts(&self, test_id: &str) -> Result<Option<(String, String)>, StoreError> {
         let sql = "SELECT result, series FROM results WHERE test_id = ?1";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let texts = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let texts = |row: &Row<'_>| Ok((text_of(row, 0)?, text_of(row, 1)?));
         Ok(statement.query_row([test_id], texts).optional()?)
     }
 
@@ -218,12 +229,114 @@ impl Reader {
         )))
     }
 
-    /// Calls `take` with each report on a test, by driver and sequence, without holding them all.
+    /// Calls `take` with the samples of each second of a test, in any order; what one second has
+    /// may come in several calls, and adds.
     ///
     /// # Errors
-    /// [`StoreError::Sqlite`].
-    pub fn each_report(&self, test_id: &str, take: impl FnMut(Metrics)) -> Result<(), StoreError> {
-        each_report(&self.connection, test_id, take)
+    /// [`StoreError`] when the file does not read.
+    pub fn each_second(
+        &self,
+        test_id: &str,
+        mut take: impl FnMut(u64, &SparseLatencies),
+    ) -> Result<(), StoreError> {
+        // Of one instant: a run may become compact at any.
+        let _instant = self.connection.unchecked_transaction()?;
+        if !self.is_compact(test_id)? {
+            return self.each_interval(test_id, |_, report| {
+                take(second_of(&report), &report.latencies);
+            });
+        }
+        let sql = "SELECT payload FROM merged_seconds WHERE test_id = ?1 ORDER BY part";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query([test_id])?;
+        while let Some(row) = rows.next()? {
+            let payload: Vec<u8> = row.get(0)?;
+            let seconds = read_seconds(&payload).map_err(|e| corrupt("merged seconds", &e))?;
+            for merged in seconds {
+                let (second, latencies) = merged.map_err(|e| corrupt("histograms", &e))?;
+                take(second, &latencies);
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `take` with each second of each driver of a test.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file does not read.
+    pub fn each_node_second(
+        &self,
+        test_id: &str,
+        mut take: impl FnMut(&str, NodeSecond),
+    ) -> Result<(), StoreError> {
+        let _instant = self.connection.unchecked_transaction()?;
+        if !self.is_compact(test_id)? {
+            return self.each_interval(test_id, |node_id, report| {
+                node_seconds(&report)
+                    .into_iter()
+                    .for_each(|row| take(node_id, row));
+            });
+        }
+        let sql = "SELECT node_id, payload FROM node_seconds WHERE test_id = ?1 \
+                   ORDER BY node_id, part";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query([test_id])?;
+        while let Some(row) = rows.next()? {
+            let (node_id, payload): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            let seconds = read_rows(&payload).map_err(|e| corrupt("a driver's seconds", &e))?;
+            seconds.into_iter().for_each(|row| take(&node_id, row));
+        }
+        Ok(())
+    }
+
+    fn is_compact(&self, test_id: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT is_compact FROM tests WHERE test_id = ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let found = statement.query_row([test_id], |row| row.get(0));
+        Ok(found.optional()?.unwrap_or(false))
+    }
+
+    fn each_interval(
+        &self,
+        test_id: &str,
+        mut take: impl FnMut(&str, Report),
+    ) -> Result<(), StoreError> {
+        let sql = "SELECT node_id, payload FROM reports WHERE test_id = ?1 \
+                   ORDER BY node_id, sequence";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query([test_id])?;
+        while let Some(row) = rows.next()? {
+            let (node_id, payload): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            if let Some(report) = interval(&payload) {
+                take(&node_id, report);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The interval report in a message; `None` for last reports, and for those of others.
+pub(super) fn interval(payload: &[u8]) -> Option<Report> {
+    // It decoded when it was read from the broker.
+    let message: Metrics = proto::codec::decode(&mut payload.to_vec()).ok()?;
+    message.report.filter(|report| !report.last)
+}
+
+/// A text that is kept as it is, or deflated.
+fn text_of(row: &Row<'_>, at: usize) -> rusqlite::Result<String> {
+    let value = row.get_ref(at)?;
+    let damaged = |error: Box<dyn std::error::Error + Send + Sync>| {
+        rusqlite::Error::FromSqlConversionFailure(at, value.data_type(), error)
+    };
+    match value {
+        ValueRef::Blob(deflated) => {
+            let bytes = inflate(deflated).map_err(|error| damaged(error.into()))?;
+            String::from_utf8(bytes).map_err(|error| damaged(Box::new(error)))
+        }
+        ValueRef::Text(bytes) => {
+            String::from_utf8(bytes.to_vec()).map_err(|error| damaged(Box::new(error)))
+        }
+        _ => Err(damaged(Box::new(FromSqlError::InvalidType))),
     }
 }
 

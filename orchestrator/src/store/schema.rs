@@ -7,7 +7,10 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// The newest schema version.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+
+/// What SQLite calls its mode in which a file gives free pages back when it is told to.
+const INCREMENTAL: u32 = 2;
 
 /// The step to each version, from the one before it.
 const STEPS: [&str; VERSION as usize] = [
@@ -45,11 +48,50 @@ const STEPS: [&str; VERSION as usize] = [
         payload BLOB NOT NULL
     );
     ",
+    // 2: complete runs in little room, deletion in slices, tests that stay deleted. Texts of
+    // results are deflated, and then blobs, once a run is compact.
+    "
+    ALTER TABLE tests ADD COLUMN is_compact INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE merged_seconds (
+        test_id TEXT NOT NULL,
+        part INTEGER NOT NULL,
+        payload BLOB NOT NULL,
+        UNIQUE (test_id, part)
+    );
+    CREATE TABLE node_seconds (
+        test_id TEXT NOT NULL,
+        node_id TEXT NOT NULL,
+        part INTEGER NOT NULL,
+        payload BLOB NOT NULL,
+        UNIQUE (test_id, node_id, part)
+    );
+    CREATE TABLE last_reports (
+        test_id TEXT NOT NULL,
+        node_id TEXT NOT NULL,
+        sequence INTEGER NOT NULL,
+        payload BLOB NOT NULL,
+        UNIQUE (test_id, node_id, sequence)
+    );
+    CREATE TABLE tombstones (
+        test_id TEXT PRIMARY KEY,
+        until_unix_ms INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE doomed (test_id TEXT NOT NULL, is_whole INTEGER NOT NULL);
+    ",
 ];
+
+/// Whether the file is made by this very opening, and then how it is to give room back. It must be
+/// said before anything is written to it.
+pub(super) fn prepare(connection: &Connection) -> Result<(), StoreError> {
+    if version(connection)? == 0 {
+        connection.pragma_update(None, "auto_vacuum", INCREMENTAL)?;
+    }
+    Ok(())
+}
 
 /// Brings a file to [`VERSION`], each step in a transaction of its own.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let found = version(connection)?;
     if found > VERSION {
         return Err(StoreError::TooNew {
             path: path.to_owned(),
@@ -63,4 +105,20 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
         transaction.commit()?;
     }
     Ok(())
+}
+
+/// Rewrites a file of version 1, which cannot give room back, into one that can; whether it can
+/// now. It takes as much room again while it lasts: without that, the file stays as it is, and
+/// free pages are used again.
+pub(super) fn make_shrinkable(connection: &Connection) -> Result<bool, StoreError> {
+    let mode = || connection.pragma_query_value(None, "auto_vacuum", |row| row.get::<_, u32>(0));
+    if mode()? == INCREMENTAL {
+        return Ok(true);
+    }
+    connection.pragma_update(None, "auto_vacuum", INCREMENTAL)?;
+    Ok(connection.execute_batch("VACUUM").is_ok() && mode()? == INCREMENTAL)
+}
+
+fn version(connection: &Connection) -> Result<u32, StoreError> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }

@@ -1,5 +1,8 @@
 //! What is written is there again, whatever happened in between.
 
+use std::collections::BTreeMap;
+
+use proto::histogram::SparseLatencies;
 use proto::message::TestConfig;
 use proto::topic::Topic;
 use tempfile::TempDir;
@@ -7,7 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::control::registry::{Identity, Liveness, NodeRecord};
 use crate::control::run::{Run, Step};
-use crate::control::{Change, Offsets, Outgoing, StoredReport, StoredResult, TestRow};
+use crate::control::{Change, Labels, Offsets, Outgoing, StoredReport, StoredResult, TestRow};
 
 fn file(folder: &TempDir) -> PathBuf {
     folder.path().join("data/o.sqlite")
@@ -36,12 +39,15 @@ fn row(run: &Run) -> TestRow {
         queued: false,
         queue_position: None,
         queue_reason: None,
+        labels: Labels::default(),
+        outcome: None,
         is_complete: run.phase.has_ended(),
+        is_compact: false,
     }
 }
 
 fn change(run: &Run) -> Change {
-    Change::Run(Box::new(run.clone()), row(run))
+    Change::Run(Box::new(run.clone()), Box::new(row(run)))
 }
 
 fn node(node_id: &str) -> NodeRecord {
@@ -64,6 +70,19 @@ fn outgoing(token: u64) -> Outgoing {
         key: "t".into(),
         payload: vec![1, 2, 3],
     }
+}
+
+fn forget(test_id: &str) -> Change {
+    Change::ForgetTest {
+        test_id: test_id.into(),
+        until_unix_ms: 9,
+    }
+}
+
+fn count(store: &Store, table: &str) -> u64 {
+    let sql = format!("SELECT count(*) FROM {table}");
+    let row = |row: &rusqlite::Row<'_>| row.get(0);
+    store.connection.query_row(&sql, [], row).unwrap()
 }
 
 fn write(store: &mut Store, changes: Vec<Change>, next: i64) -> Result<(), StoreError> {
@@ -138,15 +157,14 @@ fn a_test_is_deleted_with_all_that_belongs_to_it() {
         Some(("{}".into(), "[]".into()))
     );
     assert!(reader.detail("t").unwrap().is_some());
-    write(&mut store, vec![Change::ForgetTest("t".into())], 2).unwrap();
+    write(&mut store, vec![forget("t")], 2).unwrap();
     assert_eq!(reader.result_texts("t").unwrap(), None);
     assert!(reader.detail("t").unwrap().is_none());
     assert!(store.run_and_reports("t").unwrap().is_none());
-    let count: u64 = store
-        .connection
-        .query_row("SELECT count(*) FROM reports", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(count, 0);
+    assert_eq!(store.load().unwrap().restored.tombstones, [("t".into(), 9)]);
+    let mut keeper = store.keeper().unwrap();
+    while keeper.tidy().unwrap() {}
+    assert_eq!((count(&store, "reports"), count(&store, "doomed")), (0, 0));
 }
 
 #[test]
@@ -222,4 +240,162 @@ fn a_reader_sees_what_was_committed_while_the_writer_goes_on() {
     assert!(reader.detail("t").unwrap().is_some(), "not committed yet");
     transaction.commit().unwrap();
     assert!(reader.detail("t").unwrap().is_none());
+}
+
+/// A store of the schema of 567036d: one test finished, one running, one queued, one created.
+fn old_store(folder: &TempDir) -> PathBuf {
+    let path = file(folder);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let connection = Connection::open(&path).unwrap();
+    let sql = include_str!("fixtures/567036d.sql");
+    connection.execute_batch(sql).unwrap();
+    connection
+        .pragma_update(None, "journal_mode", "WAL")
+        .unwrap();
+    path
+}
+
+fn interval_log(reader: &Reader, test_id: &str) -> Vec<(u64, SparseLatencies)> {
+    let mut seconds: BTreeMap<u64, SparseLatencies> = BTreeMap::new();
+    let add = |second, samples: &SparseLatencies| seconds.entry(second).or_default().add(samples);
+    reader.each_second(test_id, add).unwrap();
+    seconds.into_iter().collect()
+}
+
+fn node_seconds(reader: &Reader, test_id: &str) -> Vec<(String, NodeSecond)> {
+    let mut rows = Vec::new();
+    let add = |node_id: &str, row| rows.push((node_id.to_owned(), row));
+    reader.each_node_second(test_id, add).unwrap();
+    rows
+}
+
+const FINISHED: &str = "zGRqCWAmXGoGVnYmvTQK";
+
+#[test]
+fn a_store_of_567036d_is_brought_to_this_version_with_its_tests() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&old_store(&folder)).unwrap();
+    assert!(
+        store.is_shrinkable,
+        "it was rewritten so that it can shrink"
+    );
+    let restored = store.load().unwrap().restored;
+    let states: Vec<_> = restored
+        .rows
+        .iter()
+        .map(|row| {
+            (
+                row.state.name(),
+                row.queued,
+                row.is_complete,
+                row.is_compact,
+            )
+        })
+        .collect();
+    let expected = [
+        ("done", false, true, false),
+        ("running", false, false, false),
+        ("created", true, false, false),
+        ("created", false, false, false),
+    ];
+    assert_eq!(states, expected);
+    assert_eq!(restored.open.len(), 3);
+    let reader = store.reader().unwrap();
+    assert!(reader.result(FINISHED).unwrap().is_some());
+    assert_eq!(interval_log(&reader, FINISHED).len(), 3);
+}
+
+#[test]
+fn a_compact_run_is_exported_as_it_was_and_takes_less_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&old_store(&folder)).unwrap();
+    let reader = store.reader().unwrap();
+    let seen = |reader: &Reader| {
+        let log = interval_log(reader, FINISHED);
+        let texts = reader.result_texts(FINISHED).unwrap();
+        (log, node_seconds(reader, FINISHED), texts)
+    };
+    let before = seen(&reader);
+    let bytes_before = store.used_bytes().unwrap();
+    let mut keeper = store.keeper().unwrap();
+    assert!(keeper.compact(FINISHED, || true).unwrap());
+    assert_eq!(seen(&reader), before, "before the old rows are deleted");
+    while keeper.tidy().unwrap() {}
+    assert_eq!(seen(&reader), before);
+    let bytes = store.used_bytes().unwrap();
+    assert!(bytes < bytes_before, "{bytes} of {bytes_before} bytes");
+    let sql = "SELECT count(*) FROM reports WHERE test_id = ?1";
+    let left: u64 = store
+        .connection
+        .query_row(sql, [FINISHED], |row| row.get(0))
+        .unwrap();
+    assert_eq!((left, count(&store, "last_reports")), (0, 2));
+}
+
+#[test]
+fn a_compaction_that_was_cut_off_is_done_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&old_store(&folder)).unwrap();
+    let reader = store.reader().unwrap();
+    let before = interval_log(&reader, FINISHED);
+    let mut keeper = store.keeper().unwrap();
+    let slice = "INSERT INTO merged_seconds VALUES (?1, 0, x'00')";
+    store.connection.execute(slice, [FINISHED]).unwrap();
+    assert!(!keeper.compact(FINISHED, || false).unwrap());
+    assert_eq!(interval_log(&reader, FINISHED), before);
+    assert!(keeper.compact(FINISHED, || true).unwrap());
+    assert_eq!(interval_log(&reader, FINISHED), before);
+}
+
+#[test]
+fn many_reports_are_deleted_in_slices_and_the_file_shrinks() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&file(&folder)).unwrap();
+    let reports = |from: i64| {
+        (from..from + 500)
+            .map(|at| report(at, &[7; 9000]))
+            .collect()
+    };
+    for from in [0, 500, 1000, 1500] {
+        write(&mut store, reports(from), 1).unwrap();
+    }
+    write(&mut store, vec![change(&run("t", 1)), forget("t")], 2).unwrap();
+    let mut keeper = store.keeper().unwrap();
+    let mut slices = 0;
+    while keeper.tidy().unwrap() {
+        slices += 1;
+        // The writer is never kept from writing.
+        write(&mut store, vec![Change::Cluster("c".into())], 3).unwrap();
+    }
+    assert!(slices > 8, "{slices} slices");
+    store.close();
+    let bytes = std::fs::metadata(file(&folder)).unwrap().len();
+    assert!(
+        bytes < 1 << 20,
+        "18 MB were deleted, {bytes} bytes are left"
+    );
+}
+
+#[test]
+fn two_names_of_one_file_are_one_store_and_it_is_for_its_owner_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&file(&folder)).unwrap();
+    let link = folder.path().join("link.sqlite");
+    std::os::unix::fs::symlink(file(&folder), &link).unwrap();
+    assert!(matches!(Store::open(&link), Err(StoreError::InUse(_))));
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&file(&folder)), 0o600);
+    assert_eq!(mode(&folder.path().join("data/o.sqlite-wal")), 0o600);
+    drop(store);
+    assert!(Store::open(&link).is_ok());
+}
+
+#[test]
+fn a_store_that_was_deleted_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&file(&folder)).unwrap();
+    assert!(store.check_place().is_ok());
+    std::fs::remove_dir_all(folder.path().join("data")).unwrap();
+    let error = store.check_place().unwrap_err();
+    assert!(error.to_string().contains("not there any more"), "{error}");
 }

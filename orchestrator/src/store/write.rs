@@ -1,6 +1,6 @@
 //! One transaction a batch.
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
 use super::{Backlog, Store, StoreError};
@@ -13,7 +13,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sqlite`]; nothing was written.
     pub fn write(&mut self, backlog: &Backlog) -> Result<(), StoreError> {
-        let transaction = self.connection.transaction()?;
+        let behavior = TransactionBehavior::Immediate;
+        let transaction = self.connection.transaction_with_behavior(behavior)?;
         for change in backlog.changes() {
             apply(&transaction, change)?;
         }
@@ -40,6 +41,11 @@ impl Store {
 fn apply(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreError> {
     match change {
         Change::Run(run, row) => set_run(transaction, run, row),
+        Change::Row(row) => execute(
+            transaction,
+            "UPDATE tests SET row = ?2 WHERE test_id = ?1",
+            (&row.test_id, json(row)),
+        ),
         Change::Node(record) => execute(
             transaction,
             "INSERT OR REPLACE INTO nodes VALUES (?1, ?2)",
@@ -56,14 +62,29 @@ fn apply(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreErro
         Change::OutboxDone(token) => {
             execute(transaction, "DELETE FROM outbox WHERE token = ?1", [token])
         }
-        Change::ForgetTest(test_id) => forget_test(transaction, test_id),
+        Change::ForgetTest {
+            test_id,
+            until_unix_ms,
+        } => forget_test(transaction, test_id, *until_unix_ms),
+        Change::ForgetTombstone(test_id) => execute(
+            transaction,
+            "DELETE FROM tombstones WHERE test_id = ?1",
+            [test_id],
+        ),
+        Change::Complete(test_id) => execute(
+            transaction,
+            "UPDATE tests SET is_complete = 1 WHERE test_id = ?1",
+            [test_id],
+        ),
         Change::Cluster(cluster_id) => set_meta(transaction, "cluster_id", cluster_id),
         Change::Clock(ms) => set_meta(transaction, "clock_ms", &ms.to_string()),
     }
 }
 
 fn set_run(transaction: &Transaction<'_>, run: &Run, row: &TestRow) -> Result<(), StoreError> {
-    let sql = "INSERT OR REPLACE INTO tests VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let sql = "INSERT INTO tests (number, test_id, is_open, is_complete, row, run) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (number) DO UPDATE SET \
+               is_open = ?3, is_complete = ?4, row = ?5, run = ?6";
     let is_open = !run.phase.has_ended();
     let values = params![
         run.number,
@@ -109,15 +130,21 @@ fn add_outgoing(transaction: &Transaction<'_>, message: &Outgoing) -> Result<(),
     execute(transaction, sql, values)
 }
 
-fn forget_test(transaction: &Transaction<'_>, test_id: &str) -> Result<(), StoreError> {
+/// The test is gone at once; its reports are many, and go in slices.
+fn forget_test(
+    transaction: &Transaction<'_>,
+    test_id: &str,
+    until_unix_ms: u64,
+) -> Result<(), StoreError> {
     for sql in [
         "DELETE FROM tests WHERE test_id = ?1",
-        "DELETE FROM reports WHERE test_id = ?1",
         "DELETE FROM results WHERE test_id = ?1",
+        "INSERT INTO doomed VALUES (?1, 1)",
     ] {
         execute(transaction, sql, [test_id])?;
     }
-    Ok(())
+    let sql = "INSERT OR REPLACE INTO tombstones VALUES (?1, ?2)";
+    execute(transaction, sql, params![test_id, until_unix_ms])
 }
 
 fn set_offsets(transaction: &Transaction<'_>, offsets: &Offsets) -> Result<(), StoreError> {

@@ -133,8 +133,18 @@ fn a_token_is_asked_for_once() {
     let is_asked = |browser: &Browser| browser.attribute("#token-dialog", "open").is_some();
     browser.wait("the question", SOON, is_asked);
     assert_eq!(row(browser), None);
+    browser.click("#token-dialog button[value=left]");
+    browser.wait("the refusal", SOON, |browser| {
+        browser.run("return typeof window.told", json!([])) == json!("string")
+    });
+    assert!(!is_asked(browser), "polls do not open it again");
+    stage.open("#/tests");
+    browser.run("location.reload()", json!([]));
+    browser.wait("the question again", SOON, is_asked);
+    stage.open("#/nodes");
+    browser.run(&ask, json!([]));
     browser.type_into("#token", "correct-horse");
-    browser.click("#token-dialog button");
+    browser.click("#token-dialog button[value=given]");
     browser.wait("the node", SOON, |browser| row(browser).is_some());
     browser.wait("the answer", SOON, |browser| {
         browser.run("return window.told", json!([])) == json!([])

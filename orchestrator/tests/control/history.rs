@@ -61,8 +61,11 @@ fn fill(folder: &std::path::Path, count: u64) {
             queue_position: None,
             queue_reason: None,
             is_complete: true,
+            is_compact: false,
+            labels: orchestrator::control::Labels::default(),
+            outcome: None,
         };
-        backlog.push(Change::Run(Box::new(run), row));
+        backlog.push(Change::Run(Box::new(run), Box::new(row)));
         if backlog.len() == 60 || number == count {
             store.write(&backlog).unwrap();
             backlog.clear();

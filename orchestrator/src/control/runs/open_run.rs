@@ -7,7 +7,8 @@ use proto::message::{Metrics, NodeState};
 use proto::summary::{Absorbed, Context, NodeSummary, Summary, TestResult};
 use proto::workload::Workload;
 
-use super::super::list::TestRow;
+use super::super::labels::Labels;
+use super::super::list::{Outcome, TestRow};
 use super::super::now::Now;
 use super::super::run::{Phase, Run};
 use super::parts::{Part, Parts};
@@ -23,6 +24,7 @@ pub struct OpenRun {
     /// What was reported.
     pub summary: Summary,
     workload: Workload,
+    config_bytes: usize,
     parts: Parts,
     /// When a stop was asked for, in observed time, ms.
     pub(in crate::control) stop_at_ms: Option<u64>,
@@ -47,6 +49,7 @@ impl OpenRun {
     pub fn new(run: Run, summary: Summary, default_target: &str) -> Result<Self, InvalidParam> {
         let mut open = Self {
             workload: Workload::from_config(&run.config, default_target)?,
+            config_bytes: config_bytes(&run),
             parts: Parts::default(),
             stop_at_ms: run.stop_requested.then_some(0),
             armed_at_ms: None,
@@ -182,6 +185,11 @@ impl OpenRun {
         participants.all(|id| self.summary.node(id).is_some_and(is_whole))
     }
 
+    /// About how many bytes its config takes.
+    pub(in crate::control) fn config_bytes(&self) -> usize {
+        self.config_bytes
+    }
+
     /// How long one request may take, ms.
     pub(in crate::control) fn timeout_ms(&self) -> u64 {
         self.workload.timeout_ns / 1_000_000
@@ -202,6 +210,7 @@ impl OpenRun {
     /// The line in the list of tests.
     #[must_use]
     pub fn row(&self) -> TestRow {
+        let outcome = self.result.as_ref().filter(|_| self.run.phase.has_ended());
         TestRow {
             number: self.run.number,
             test_id: self.run.test_id.clone(),
@@ -212,12 +221,15 @@ impl OpenRun {
             ended_unix_ms: self.run.ended_ms(),
             planned: self.planned(),
             nodes: self.run.participants.len(),
-            target: self.workload.target.to_string(),
+            target: self.workload.target.shown(),
             reason: self.run.reason.clone(),
             queued: self.run.queued.is_some(),
             queue_position: None,
             queue_reason: None,
+            labels: Labels::default(),
+            outcome: outcome.map(|result| Outcome::from(result.as_ref())),
             is_complete: self.run.phase.has_ended() && self.is_complete(),
+            is_compact: false,
         }
     }
 
@@ -232,4 +244,14 @@ impl OpenRun {
     pub fn is_waiting(&self) -> bool {
         matches!(self.run.phase, Phase::Created | Phase::Configured)
     }
+}
+
+/// About how many bytes a run's config takes: what people can make long of it.
+fn config_bytes(run: &Run) -> usize {
+    let params = &run.config.params;
+    let texts = [&params.body, &params.body_base64];
+    let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+    let headers = params.headers.iter().flatten();
+    let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
+    run.test_id.len() + texts + headers
 }

@@ -293,21 +293,35 @@ fn a_driver_of_another_implementation_finishes_by_falling_silent() {
 }
 
 #[test]
-fn old_tests_are_deleted_but_never_open_ones() {
+fn tests_are_found_by_what_is_shown_of_them() {
     let mut world = World::with(&["a"]);
-    world.state.settings.retention_tests = 2;
-    for id in ["one", "two", "three", "four"] {
+    for id in ["three", "four"] {
         world.create(id);
         world.stop(id);
     }
-    world.create("five");
-    let left: Vec<String> = world
-        .state
-        .tests(10, "")
-        .iter()
-        .map(|row| row.test_id.clone())
-        .collect();
-    assert_eq!(left, ["five", "four"]);
-    assert_eq!(world.state.tests(10, "FOU").len(), 1);
-    assert_eq!(world.state.tests(1, "").len(), 1);
+    let found = |world: &World, search: &str, offset, limit| {
+        let wanted = Selection {
+            search: search.to_owned(),
+            offset,
+            limit,
+            ..Selection::default()
+        };
+        let rows = world.state.tests(&wanted);
+        rows.iter()
+            .map(|row| row.test_id.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found(&world, "FOU", 0, None), ["four"]);
+    assert_eq!(found(&world, "aborted", 0, None), ["four", "three"]);
+    assert_eq!(found(&world, "", 0, Some(1)), ["four"]);
+    assert_eq!(found(&world, "", 1, None), ["three"]);
+    let patch = serde_json::from_str(r#"{"name":"checkout","tags":{"env":"staging"}}"#).unwrap();
+    let reply = world.command(Command::Label {
+        test_id: "three".into(),
+        patch,
+    });
+    assert!(matches!(reply, Some(Reply::Labeled(_))), "{reply:?}");
+    assert_eq!(found(&world, "env=stag", 0, None), ["three"]);
+    world.restart();
+    assert_eq!(found(&world, "Checkout", 0, None), ["three"]);
 }

@@ -101,7 +101,7 @@ proptest! {
             take(&mut world, step, current);
         }
         let ids: Vec<String> =
-            world.state.tests(10, "").iter().map(|row| row.test_id.clone()).collect();
+            world.state.tests(&Selection::default()).iter().map(|row| row.test_id.clone()).collect();
         // Whoever is there may stop everything, and may be left alone with it.
         world.pulse();
         ids.iter().for_each(|id| drop(world.stop(id)));

@@ -79,9 +79,12 @@ impl Call {
     #[must_use]
     pub fn credentials(&self) -> Credentials<'_> {
         Credentials {
+            is_safe: ["GET", "HEAD"].contains(&self.method.as_str()),
             host: self.header("Host"),
             origin: self.header("Origin"),
             fetch_site: self.header("Sec-Fetch-Site"),
+            fetch_mode: self.header("Sec-Fetch-Mode"),
+            fetch_dest: self.header("Sec-Fetch-Dest"),
             authorization: self.header("Authorization"),
         }
     }

@@ -1,4 +1,4 @@
-//! `POST /trigger/{id}` and `POST /stop/{id}`.
+//! `POST /trigger/{id}` and `POST /stop/{id}`, `DELETE` and `PATCH /tests/{id}`.
 
 use super::{Answer, Call, Worker, call, reply};
 use crate::control::Command;
@@ -19,6 +19,23 @@ impl Worker {
     pub(super) fn stop(&mut self, test_id: &str) -> Answer {
         let test_id = test_id.to_owned();
         self.command(Command::Stop { test_id })
+    }
+
+    pub(super) fn delete(&mut self, test_id: &str) -> Answer {
+        let test_id = test_id.to_owned();
+        self.command(Command::Delete { test_id })
+    }
+
+    pub(super) fn label(&mut self, test_id: &str, call: &Call) -> Answer {
+        let test_id = test_id.to_owned();
+        match serde_json::from_slice(&call.body) {
+            Ok(patch) => self.command(Command::Label { test_id, patch }),
+            Err(error) => {
+                let error = format!("the body is no change of name, tags and note: {error}");
+                let hint = r#"for example {"name": "checkout", "tags": {"env": "staging"}}"#;
+                Answer::error(400, &error, hint)
+            }
+        }
     }
 
     fn command(&self, command: Command) -> Answer {

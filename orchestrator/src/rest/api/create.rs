@@ -52,7 +52,8 @@ impl Worker {
         }
         let (workload, queue) = self.parse(kind, gap_s, values)?;
         if !self.api.access.admits(&workload.target) {
-            let error = format!("target: {} is not on this machine", workload.target);
+            let shown = workload.target.shown();
+            let error = format!("target: {shown} is not on this machine");
             let hint = format!(
                 "start the orchestrator and the drivers with --allow-target {}:{}",
                 workload.target.host, workload.target.port

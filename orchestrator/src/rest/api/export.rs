@@ -8,10 +8,8 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 use proto::histogram::{Sparse, SparseLatencies};
-use proto::measure::Report;
-use proto::message::Metrics;
 use proto::summary::SeriesRow;
-use proto::units::{NS_PER_MS, NS_PER_S};
+use proto::units::NS_PER_MS;
 
 use super::query::View;
 use super::{Answer, Call, Worker, store_away};
@@ -105,23 +103,15 @@ impl Worker {
     fn interval_log(&mut self, test_id: &str, population: Population) -> Result<String, Answer> {
         let start_ms = self.detail(test_id)?.row.started_unix_ms.unwrap_or(0);
         let mut seconds: BTreeMap<u64, Sparse> = BTreeMap::new();
-        let add = |message: Metrics| {
-            if let Some(report) = message.report.filter(|report| !report.last) {
-                let second = seconds.entry(second_of(&report)).or_default();
-                second.add(population.of(&report.latencies));
-            }
+        let add = |second: u64, latencies: &SparseLatencies| {
+            let samples = seconds.entry(second).or_default();
+            samples.add(population.of(latencies));
         };
         self.reader()?
-            .each_report(test_id, add)
+            .each_second(test_id, add)
             .map_err(|error| store_away(&error))?;
         Ok(write_log(Duration::from_millis(start_ms), &seconds))
     }
-}
-
-/// The second that a report's samples are counted in: the last one that it covers.
-fn second_of(report: &Report) -> u64 {
-    let last = report.seconds.iter().map(|row| row.second).max();
-    last.unwrap_or(report.interval_start_ns / NS_PER_S)
 }
 
 fn write_log(start: Duration, seconds: &BTreeMap<u64, Sparse>) -> String {

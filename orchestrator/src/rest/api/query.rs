@@ -5,23 +5,16 @@ use proto::summary::{SeriesRow, TestResult, downsample};
 use serde_json::json;
 
 use super::{Answer, Call, Worker, reply, store_away};
-use crate::control::{Control, Now, TestDetail};
+use crate::control::{Control, Now, Selection, SortBy, TestDetail};
 use crate::store::StoredTest;
 
 impl Worker {
     pub(super) fn tests(&mut self, call: &Call) -> Answer {
-        let limit = match call.count("limit") {
-            Ok(limit) => limit.map_or(usize::MAX, to_usize),
+        let wanted = match selection(call) {
+            Ok(wanted) => wanted,
             Err(answer) => return answer,
         };
-        let search = match call.param::<String>("search", "a text") {
-            Ok(search) => search.unwrap_or_default(),
-            Err(answer) => return answer,
-        };
-        let rows = self
-            .api
-            .handle
-            .read(move |state, _| state.tests(limit, &search));
+        let rows = self.api.handle.read(move |state, _| state.tests(&wanted));
         match rows {
             Ok(rows) => {
                 let rows: Vec<&_> = rows.iter().map(AsRef::as_ref).collect();
@@ -148,6 +141,25 @@ impl Worker {
             Err(_) => Answer::busy(),
         }
     }
+}
+
+/// Which tests are wanted, as the query says.
+fn selection(call: &Call) -> Result<Selection, Answer> {
+    let sort = call.param::<String>("sort", "a text")?;
+    let name = sort.as_deref().map(|text| text.trim_start_matches('-'));
+    let known = |name: &str| SortBy::NAMES.iter().find(|(known, _)| *known == name);
+    if let Some(unknown) = name.filter(|name| known(name).is_none()) {
+        let names = SortBy::NAMES.map(|(name, _)| name).join(", ");
+        let error = format!("sort: {unknown:?} is none of {names}, each with a - before it or not");
+        return Err(Answer::error(400, &error, "see /openapi.json"));
+    }
+    Ok(Selection {
+        search: call.param("search", "a text")?.unwrap_or_default(),
+        sort: name.and_then(known).map(|(_, sort)| *sort),
+        is_reversed: sort.is_some_and(|text| text.starts_with('-')),
+        offset: call.count("offset")?.map_or(0, to_usize),
+        limit: call.count("limit")?.map(to_usize),
+    })
 }
 
 /// Which part of a series is wanted.

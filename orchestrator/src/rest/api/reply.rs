@@ -35,6 +35,8 @@ pub(super) fn answer(reply: Reply, bootstrap: &str) -> Answer {
         Reply::Stopped { test_id, state } => {
             Answer::json(&json!({"test_id": test_id, "state": state}))
         }
+        Reply::Deleted { test_id } => Answer::json(&json!({"test_id": test_id, "deleted": true})),
+        Reply::Labeled(row) => Answer::json(&row),
         Reply::Refused(refusal) => refuse(refusal, bootstrap),
     }
 }
@@ -52,6 +54,13 @@ fn refuse(refusal: Refusal, bootstrap: &str) -> Answer {
                 json!({"test_id": test_id, "state": state}),
             )
         }
+        Refusal::StillOpen { test_id, state } => {
+            let error = format!("test {test_id} is {state}");
+            let hint = "stop it with POST /stop, and delete it when it has ended";
+            let more = json!({"test_id": test_id, "state": state});
+            Answer::error_with(409, &error, hint, more)
+        }
+        Refusal::WrongLabel(why) => Answer::error(400, &why, "write it shorter"),
         Refusal::NoDriver => {
             let hint = "start one (driver --kafka …) and look at GET /nodes; then trigger again";
             Answer::error(409, "no driver is up", hint)

@@ -1,13 +1,16 @@
 //! One client's socket.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::net::TcpStream;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
+use rustls::ServerConfig;
 
 use super::head::{self, Head, Parsed};
+use super::socket::Socket;
 use super::{BODY_LEN_MAX, HEAD_LEN_MAX};
 
 /// Time for a whole head, and for a first request after connecting.
@@ -51,7 +54,7 @@ pub(super) enum Turn {
 /// A client.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    socket: Socket,
     phase: Phase,
     input: Vec<u8>,
     /// The head of the request that is read, once it is whole.
@@ -64,12 +67,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream) -> std::io::Result<Self> {
-        stream.set_nonblocking(true)?;
-        stream.set_nodelay(true)?;
+    pub(super) fn new(stream: TcpStream, tls: Option<&Arc<ServerConfig>>) -> std::io::Result<Self> {
+        let socket = Socket::new(stream, tls)?;
         let now = Instant::now();
         Ok(Self {
-            stream,
+            socket,
             phase: Phase::Reading,
             input: Vec::new(),
             head: None,
@@ -82,12 +84,13 @@ impl Connection {
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
+        self.socket.fd()
     }
 
     /// What to wait for; nothing while others work on its request.
     pub(super) fn interest(&self) -> Option<PollFlags> {
         match self.phase {
+            Phase::Reading if self.socket.wants_write() => Some(PollFlags::IN | PollFlags::OUT),
             Phase::Reading | Phase::Lingering => Some(PollFlags::IN),
             Phase::Writing => Some(PollFlags::OUT),
             Phase::Waiting => None,
@@ -156,7 +159,7 @@ impl Connection {
     fn read(&mut self) -> Turn {
         let mut chunk = [0; READ_LEN];
         loop {
-            match self.stream.read(&mut chunk) {
+            match self.socket.read(&mut chunk) {
                 Ok(0) => return Turn::Close,
                 Ok(len) => {
                     self.input.extend_from_slice(&chunk[..len]);
@@ -215,7 +218,7 @@ impl Connection {
         let has_body = self.input.len() >= head.len + head.body_len;
         if head.expects_continue && !has_body {
             // A client that does not take 25 bytes is not going to take an answer.
-            let _ = self.stream.write(b"HTTP/1.1 100 Continue\r\n\r\n");
+            let _ = self.socket.write(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         self.begin(Phase::Reading, BODY_TIME);
         self.head = Some(head);
@@ -252,7 +255,7 @@ impl Connection {
 
     fn write(&mut self) -> Turn {
         while self.written < self.output.len() {
-            match self.stream.write(&self.output[self.written..]) {
+            match self.socket.write(&self.output[self.written..]) {
                 Ok(0) => return Turn::Close,
                 Ok(len) => self.written += len,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Turn::Wait,
@@ -260,24 +263,32 @@ impl Connection {
                 Err(_) => return Turn::Close,
             }
         }
+        match self.socket.flush() {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Turn::Wait,
+            Err(_) => return Turn::Close,
+        }
         self.output = Vec::new();
         if !self.keeps_alive {
-            let _ = self.stream.shutdown(Shutdown::Write);
+            self.socket.end();
             self.begin(Phase::Lingering, LINGER_TIME);
             return Turn::Wait;
         }
         self.begin(Phase::Reading, IDLE_TIME);
         // The next request may have come with the last one.
-        if self.input.is_empty() {
-            Turn::Wait
-        } else {
-            self.advance(0)
+        match (self.input.is_empty(), self.socket.holds_back()) {
+            (true, false) => Turn::Wait,
+            (true, true) => self.read(),
+            (false, _) => match self.advance(0) {
+                Turn::Wait if self.socket.holds_back() => self.read(),
+                turn => turn,
+            },
         }
     }
 
     /// One chunk a turn: who sends without end must not keep the others waiting.
     fn linger(&mut self) -> Turn {
-        match self.stream.read(&mut [0; READ_LEN]) {
+        match self.socket.read(&mut [0; READ_LEN]) {
             Ok(1..) => Turn::Wait,
             Err(error)
                 if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>

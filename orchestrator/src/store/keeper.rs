@@ -1,0 +1,229 @@
+//! The slow work on the file, in slices: complete runs are compacted, what is deleted goes row by
+//! row, and the room is given back. It has a connection of its own, and a slice holds the file for
+//! a few milliseconds only, so that the control thread's transactions go on in between.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
+
+use super::compact::{Compactor, Piece, deflate};
+use super::{Store, StoreError, configure};
+
+/// Rows that are read, or deleted, in one slice: some 2 MB of reports.
+const ROWS_A_SLICE: usize = 256;
+/// Pages that are given back in one slice: 1 MB.
+const PAGES_A_SLICE: u32 = 256;
+/// Free pages that are kept for what comes next.
+const PAGES_KEPT: u32 = 64;
+
+/// What belongs to a test, beyond its row and its result.
+const PARTS: [&str; 4] = ["reports", "merged_seconds", "node_seconds", "last_reports"];
+
+/// A report as it is stored: driver, sequence, message.
+type Found = (String, i64, Vec<u8>);
+
+/// The one that does it.
+#[derive(Debug)]
+pub struct Keeper {
+    connection: Connection,
+    /// Whether the file can give room back.
+    is_shrinkable: bool,
+}
+
+impl Store {
+    /// A keeper of the same file.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn keeper(&self) -> Result<Keeper, StoreError> {
+        let connection = Connection::open(&self.path)?;
+        configure(&connection)?;
+        Ok(Keeper {
+            connection,
+            is_shrinkable: self.is_shrinkable,
+        })
+    }
+}
+
+impl Keeper {
+    /// Compacts a run on which no report counts any more; `goes_on` is asked between slices. Until
+    /// its last slice the run is read as it was; after it the old rows are doomed. Whether it was
+    /// done to the end.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the run is as it was, and may be tried again.
+    pub fn compact(
+        &mut self,
+        test_id: &str,
+        goes_on: impl Fn() -> bool,
+    ) -> Result<bool, StoreError> {
+        self.forget_half_done(test_id)?;
+        let sql = "SELECT rowid FROM reports WHERE test_id = ?1 ORDER BY sequence";
+        let rows: Result<Vec<i64>, _> = {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement.query_map([test_id], |row| row.get(0))?.collect()
+        };
+        let mut compactor = Compactor::default();
+        for slice in rows?.chunks(ROWS_A_SLICE) {
+            if !goes_on() {
+                return Ok(false);
+            }
+            self.compact_slice(test_id, slice, &mut compactor)?;
+        }
+        self.complete(test_id, &compactor.finish())?;
+        Ok(true)
+    }
+
+    /// Deletes some of what is doomed, and gives some room back; whether there is more of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`].
+    pub fn tidy(&mut self) -> Result<bool, StoreError> {
+        Ok(self.delete_some()? || self.give_back_some()?)
+    }
+
+    fn forget_half_done(&mut self, test_id: &str) -> Result<(), StoreError> {
+        for table in &PARTS[1..] {
+            let sql = format!("DELETE FROM {table} WHERE test_id = ?1");
+            self.connection.prepare_cached(&sql)?.execute([test_id])?;
+        }
+        Ok(())
+    }
+
+    fn compact_slice(
+        &mut self,
+        test_id: &str,
+        rows: &[i64],
+        compactor: &mut Compactor,
+    ) -> Result<(), StoreError> {
+        let (mut pieces, mut verbatim) = (Vec::new(), Vec::new());
+        let sql = "SELECT node_id, sequence, payload FROM reports WHERE rowid = ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        for rowid in rows {
+            let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+            let found: Option<Found> = statement.query_row([rowid], row).optional()?;
+            let Some((node_id, sequence, payload)) = found else {
+                continue;
+            };
+            match super::read::interval(&payload) {
+                Some(report) => compactor.add(&node_id, &report, &mut pieces),
+                None => verbatim.push((node_id, sequence, deflate(&payload))),
+            }
+        }
+        drop(statement);
+        let behavior = TransactionBehavior::Immediate;
+        let transaction = self.connection.transaction_with_behavior(behavior)?;
+        for piece in &pieces {
+            add_piece(&transaction, test_id, piece)?;
+        }
+        for (node_id, sequence, payload) in &verbatim {
+            let sql = "INSERT OR REPLACE INTO last_reports VALUES (?1, ?2, ?3, ?4)";
+            let values = params![test_id, node_id, sequence, payload];
+            transaction.prepare_cached(sql)?.execute(values)?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// The last slice: from now on the run is read from its pieces.
+    fn complete(&mut self, test_id: &str, pieces: &[Piece]) -> Result<(), StoreError> {
+        let behavior = TransactionBehavior::Immediate;
+        let transaction = self.connection.transaction_with_behavior(behavior)?;
+        for piece in pieces {
+            add_piece(&transaction, test_id, piece)?;
+        }
+        let sql = "SELECT result, series, latencies FROM results WHERE test_id = ?1";
+        let texts = |row: &Row<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?]);
+        let found: Option<[Value; 3]> = transaction
+            .prepare_cached(sql)?
+            .query_row([test_id], texts)
+            .optional()?;
+        if let Some(texts) = found {
+            let [result, series, latencies] = texts.map(in_less_room);
+            let sql =
+                "UPDATE results SET result = ?2, series = ?3, latencies = ?4 WHERE test_id = ?1";
+            let values = params![test_id, result, series, latencies];
+            transaction.prepare_cached(sql)?.execute(values)?;
+        }
+        let sql = "UPDATE tests SET is_compact = 1 WHERE test_id = ?1";
+        transaction.prepare_cached(sql)?.execute([test_id])?;
+        let sql = "INSERT INTO doomed VALUES (?1, 0)";
+        transaction.prepare_cached(sql)?.execute([test_id])?;
+        Ok(transaction.commit()?)
+    }
+
+    fn delete_some(&mut self) -> Result<bool, StoreError> {
+        let behavior = TransactionBehavior::Immediate;
+        let sql = "SELECT rowid, test_id, is_whole FROM doomed ORDER BY rowid LIMIT 1";
+        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let first: Option<(i64, String, bool)> = self
+            .connection
+            .prepare_cached(sql)?
+            .query_row([], row)
+            .optional()?;
+        let Some((rowid, test_id, is_whole)) = first else {
+            return Ok(false);
+        };
+        let tables = if is_whole { &PARTS[..] } else { &PARTS[..1] };
+        let transaction = self.connection.transaction_with_behavior(behavior)?;
+        let mut deleted = 0;
+        for table in tables {
+            let sql = format!(
+                "DELETE FROM {table} WHERE rowid IN \
+                 (SELECT rowid FROM {table} WHERE test_id = ?1 LIMIT ?2)"
+            );
+            let most = ROWS_A_SLICE - deleted;
+            deleted += transaction
+                .prepare_cached(&sql)?
+                .execute(params![test_id, most])?;
+        }
+        if deleted < ROWS_A_SLICE {
+            let sql = "DELETE FROM doomed WHERE rowid = ?1";
+            transaction.prepare_cached(sql)?.execute([rowid])?;
+        }
+        transaction.commit()?;
+        Ok(true)
+    }
+
+    fn give_back_some(&mut self) -> Result<bool, StoreError> {
+        if !self.is_shrinkable {
+            return Ok(false);
+        }
+        let free: u32 = self
+            .connection
+            .pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+        if free <= 2 * PAGES_KEPT {
+            return Ok(false);
+        }
+        let pages = PAGES_A_SLICE.min(free - PAGES_KEPT);
+        // It gives back a page a step.
+        let mut statement = self
+            .connection
+            .prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+        let mut steps = statement.query([])?;
+        while steps.next()?.is_some() {}
+        Ok(true)
+    }
+}
+
+fn add_piece(connection: &Connection, test_id: &str, piece: &Piece) -> Result<(), StoreError> {
+    match piece {
+        Piece::Seconds { part, payload } => connection
+            .prepare_cached("INSERT INTO merged_seconds VALUES (?1, ?2, ?3)")?
+            .execute(params![test_id, part, payload])?,
+        Piece::Node {
+            node_id,
+            part,
+            payload,
+        } => connection
+            .prepare_cached("INSERT INTO node_seconds VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![test_id, node_id, part, payload])?,
+    };
+    Ok(())
+}
+
+/// A text of a result, deflated; what is a blob is so already.
+fn in_less_room(value: Value) -> Value {
+    match value {
+        Value::Text(text) => Value::Blob(deflate(text.as_bytes())),
+        other => other,
+    }
+}
