@@ -32,6 +32,7 @@ mod books;
 mod connecting;
 mod connection;
 mod due;
+mod losses;
 mod network;
 mod phase;
 mod ready;
@@ -199,7 +200,7 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
             }
             Event::SendFailed(errno) => self.send_failed(slot, errno, now_ns, net),
             Event::ReceiveFailed(errno) => {
-                let cause = answers::Cause::Errno(errno);
+                let cause = losses::Cause::Errno(errno);
                 self.lose_for(slot, Loss::Read, &cause, now_ns, net);
             }
         }

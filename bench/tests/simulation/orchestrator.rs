@@ -300,8 +300,7 @@ impl Orchestrator {
                 }
                 Action::Reply(ticket, reply) => self.replies.push((ticket, reply)),
                 // Nothing that is seen changes by it.
-                Action::Compact(_) => {}
-                Action::Persist(_) | Action::Load(_) | Action::Log(_) => {}
+                Action::Compact(_) | Action::Persist(_) | Action::Load(_) | Action::Log(_) => {}
             }
         }
     }

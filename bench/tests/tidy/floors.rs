@@ -44,15 +44,17 @@ const PROTO: &[Row] = &[
         ],
     ),
     // What people write; never a topic.
-    ("document", &["lenient", "units", "workload"]),
+    ("document", &["lenient", "secret", "units", "workload"]),
     // What is asked; never YAML, messages, results.
-    ("workload", &["units"]),
+    ("workload", &["secret", "units"]),
     // What was measured; never a test's intent.
     ("measure", &["histogram", "lenient"]),
     ("log", &["clock", "codec"]),
     ("clock", &[]),
     ("codec", &[]),
-    ("histogram", &[]),
+    ("histogram", &["lenient"]),
+    // What is secret by its name, and how it is shown.
+    ("secret", &[]),
     ("id", &[]),
     ("lenient", &[]),
     ("topic", &[]),
@@ -67,7 +69,14 @@ const DRIVER: &[Row] = &[
     ),
     (
         "local",
-        &["affinity", "load", "plan", "recording", "source"],
+        &[
+            "affinity",
+            "load",
+            "plan",
+            "recording",
+            "source",
+            "transport",
+        ],
     ),
     // Picks the static types of a run.
     (
@@ -107,7 +116,7 @@ const DRIVER: &[Row] = &[
     // Pure: what the node does about messages.
     ("control", &[]),
     // Pure: what was measured, from a core to the node's report.
-    ("recording", &[]),
+    ("recording", &["transport"]),
     // Pure: when each request is intended.
     ("plan", &["source"]),
     // Pure: which request comes next, and what its answer leads to.

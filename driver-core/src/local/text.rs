@@ -29,18 +29,12 @@ pub(super) fn banner(plan: &Plan, load: &Load, cpus: &[usize]) -> String {
         .ring_features()
         .map_or_else(|| "none".to_owned(), |f| f.to_string());
     let tls = load.tls_facts().map(tls).unwrap_or_default();
-    let what = match plan.cast() {
-        Some(cast) => {
-            let (flows, steps) = (cast.scenario.flows.len(), cast.scenario.steps.len());
-            format!(
-                "{}: sessions of {flows} flows, {steps} requests",
-                workload.target.shown()
-            )
-        }
-        None => {
-            let (method, target) = (&workload.request.method, workload.target.shown());
-            format!("{method} {target}: {shape}")
-        }
+    let target = workload.target.shown();
+    let what = if let Some(cast) = plan.cast() {
+        let (flows, steps) = (cast.scenario.flows.len(), cast.scenario.steps.len());
+        format!("{target}: sessions of {flows} flows, {steps} requests")
+    } else {
+        format!("{} {target}: {shape}", workload.request.method)
     };
     format!(
         "{what}, {} connections, CPU {}, io_uring {ring}{}{tls}",

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proto::document::{Document, Setting};
 
 use super::*;
-use crate::source::Source;
+use crate::source::{Answer, Source};
 
 const MS: u64 = 1_000_000;
 
