@@ -255,6 +255,7 @@ impl<P: Protocol, T: Transport, S: Source> CoreLoop<P, T, S> {
 
     /// Works off what completed; says whether there was something.
     fn reap(&mut self, now_ns: u64) -> bool {
+        self.sockets.let_go();
         let mut batch = std::mem::take(&mut self.batch);
         self.sockets.ring.reap(&mut batch);
         let found = !batch.is_empty();

@@ -11,6 +11,8 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use crate::dispatch::{Event, Network, Piece};
 use crate::ring::{Completion, GENERATION_MASK, Kind, Ring, Token, Wake};
 
+/// Most sockets that wait for the next call to the kernel before they are let go of.
+const CLOSING_MAX: usize = 64;
 /// Most bytes of a body that are thrown away at once.
 const DISCARD_MAX: u64 = 4 << 20;
 /// The token of the bell; it has no slot.
@@ -54,6 +56,11 @@ pub(super) struct Sockets {
     slots: Vec<Slot>,
     /// Whether bytes can be thrown away in the kernel.
     discards: bool,
+    /// Sockets that were shut down while something was queued. An operation names its descriptor by
+    /// its number alone, so that one which is still queued would be done on whatever socket or file
+    /// gets the number next, on any thread of the process: they are kept until it was handed over.
+    /// Behind `ring`, whose drop hands over what is queued last.
+    closing: Vec<Socket>,
 }
 
 impl Sockets {
@@ -69,6 +76,7 @@ impl Sockets {
         Self {
             ring,
             discards: endpoints.iter().all(is_tcp),
+            closing: Vec::with_capacity(CLOSING_MAX),
             endpoints,
             sources,
             slots: (0..slots).map(|_| Slot::default()).collect(),
@@ -78,6 +86,14 @@ impl Sockets {
     /// Listens to the core's bell.
     pub(super) fn listen(&mut self, bell: &Wake) {
         self.ring.listen(WAKE, bell);
+    }
+
+    /// Lets go of closed sockets, if nothing is queued that may name them.
+    #[inline]
+    pub(super) fn let_go(&mut self) {
+        if !self.closing.is_empty() && !self.ring.has_queued() {
+            self.closing.clear();
+        }
     }
 
     /// What a completion means for the current connection of its slot, if anything.
@@ -257,6 +273,11 @@ impl Network for Sockets {
     /// A reset instead of an orderly end keeps our side free of `TIME_WAIT`, of which long runs
     /// against closing servers would run out.
     fn close(&mut self, slot: u32, reset: bool) {
+        if self.closing.len() == CLOSING_MAX {
+            // Refused only for a completion queue that is full: then they are let go of later.
+            let _ = self.ring.submit();
+            self.let_go();
+        }
         let slot = &mut self.slots[slot as usize];
         if let Some(socket) = slot.socket.take() {
             if reset {
@@ -265,6 +286,7 @@ impl Network for Sockets {
             }
             // Ends the receive in flight, which holds the socket beyond its descriptor.
             let _ = socket.shutdown(std::net::Shutdown::Both);
+            self.closing.push(socket);
         }
         slot.generation = slot.generation.wrapping_add(1) & GENERATION_MASK;
         (slot.sending, slot.is_listening) = (None, false);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use driver_core::load::Directions;
@@ -284,4 +285,22 @@ fn connections_go_out_from_the_addresses_that_they_are_told() {
     assert_eq!((done.counters.ok, server.requests()), (40, 40));
     let peers: Vec<IpAddr> = peers.lock().unwrap().iter().copied().collect();
     assert_eq!(peers, sources);
+}
+
+#[test]
+fn loads_side_by_side_take_nothing_from_each_other() {
+    // Descriptors that one lets go of are the next ones of the others, and of their servers.
+    let loads = || {
+        for _ in 0..20 {
+            let server = Server::answering(OK);
+            let done = Rig::on(&server).requests(40).run();
+            let found = (done.counters.ok, server.requests());
+            assert_eq!(found, (40, 40), "{:?}", done.last.reasons);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(loads);
+        }
+    });
 }
