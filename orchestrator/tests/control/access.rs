@@ -66,7 +66,7 @@ fn what_is_not_safe_does_not_start() {
             &["--target", "http://10.0.0.1/"],
             "--allow-target 10.0.0.1:80",
         ),
-        (&["--target", "https://127.0.0.1/"], "https"),
+        (&["--target", "ftp://127.0.0.1/"], "https"),
         (&["--kafka-property", "group.id=x"], "group.id"),
     ] {
         let (code, words) = refusal(more);
