@@ -11,7 +11,7 @@ const QUOTED_MAX: usize = 40;
 /// What to do where a certificate is refused that cannot be mended.
 macro_rules! unchecked {
     () => {
-        "tls.insecure (--insecure) loads it unchecked, and the verdict says so"
+        "tls.insecure (--insecure) loads it unchecked"
     };
 }
 
