@@ -166,9 +166,14 @@ impl Call {
             }
             return Ok(values);
         }
+        self.json_object(r#"such as {"requests": 1000}"#)
+    }
+
+    /// The body as a JSON object. What is derived for a struct would take an array of its fields too.
+    pub(super) fn json_object(&self, example: &str) -> Result<Map<String, Value>, Answer> {
         serde_json::from_slice(&self.body).map_err(|error| {
             let error = format!("the body is no JSON object: {error}");
-            Answer::error(400, &error, "send an object such as {\"requests\": 1000}")
+            Answer::error(400, &error, &format!("send an object {example}"))
         })
     }
 }

@@ -27,13 +27,17 @@ impl Worker {
     }
 
     pub(super) fn label(&mut self, test_id: &str, call: &Call) -> Answer {
+        let example = r#"such as {"name": "checkout", "tags": {"env": "staging"}}"#;
+        let values = match call.json_object(example) {
+            Ok(values) => values,
+            Err(answer) => return answer,
+        };
         let test_id = test_id.to_owned();
-        match serde_json::from_slice(&call.body) {
+        match serde_json::from_value(values.into()) {
             Ok(patch) => self.command(Command::Label { test_id, patch }),
             Err(error) => {
                 let error = format!("the body is no change of name, tags and note: {error}");
-                let hint = r#"for example {"name": "checkout", "tags": {"env": "staging"}}"#;
-                Answer::error(400, &error, hint)
+                Answer::error(400, &error, &format!("send an object {example}"))
             }
         }
     }
