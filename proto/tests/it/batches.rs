@@ -1,4 +1,5 @@
-//! Batches of records that cannot be read are named and stepped over.
+//! Batches of records as other producers write them: every codec is read, and what cannot be read is
+//! named and stepped over.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -14,8 +15,12 @@ const TICK: Duration = Duration::from_millis(20);
 const GZIP: i16 = 1;
 const UNKNOWN_CODEC: i16 = 7;
 
-fn settings(broker: &EmbeddedBroker) -> BusSettings {
-    BusSettings::new(broker.address(), "test", &[]).unwrap()
+fn settings(broker: &EmbeddedBroker, properties: &[(&str, &str)]) -> BusSettings {
+    let owned: Vec<(String, String)> = properties
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    BusSettings::new(broker.address(), "test", &owned).unwrap()
 }
 
 /// Publishes a payload and waits until it is there.
@@ -58,14 +63,30 @@ fn from_the_beginning(broker: &EmbeddedBroker) -> Subscriber {
         (Topic::Metrics, StartAt::Beginning),
         (Topic::Heartbeat, StartAt::Beginning),
     ];
-    Subscriber::new(&settings(broker), &topics).unwrap()
+    Subscriber::new(&settings(broker, &[]), &topics).unwrap()
+}
+
+#[test]
+fn every_codec_is_read() {
+    let broker = EmbeddedBroker::start().unwrap();
+    let codecs = ["none", "gzip", "snappy", "lz4", "zstd"];
+    for codec in codecs {
+        let settings = settings(&broker, &[("compression.codec", codec)]);
+        let publisher = Publisher::new(&settings).unwrap();
+        // Long and even, so that it is worth compressing.
+        publish(&publisher, codec.repeat(5_000).as_bytes());
+    }
+    let (payloads, _) = read(&from_the_beginning(&broker), codecs.len());
+    for (payload, codec) in payloads.iter().zip(codecs) {
+        assert_eq!(payload, codec.repeat(5_000).as_bytes(), "{codec}");
+    }
 }
 
 #[test]
 fn a_batch_that_cannot_be_read_is_named_and_stepped_over() {
     for attributes in [GZIP, UNKNOWN_CODEC] {
         let broker = EmbeddedBroker::start().unwrap();
-        let publisher = Publisher::new(&settings(&broker)).unwrap();
+        let publisher = Publisher::new(&settings(&broker, &[])).unwrap();
         publish(&publisher, b"before");
         produce_garbage(broker.address(), attributes, 3);
         let subscriber = from_the_beginning(&broker);
