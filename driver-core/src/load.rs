@@ -40,6 +40,7 @@ pub use first_handshake::{FirstHandshakeError, first_handshake};
 pub use follow::{FollowOptions, Follower, LOOK_EVERY, follow};
 pub use limits::raise_descriptor_limit;
 pub use probe::probe_machine;
+pub use requests::templates;
 pub use route::Addresses;
 pub use secrets::Secrets;
 use speech::Speech;

@@ -31,6 +31,7 @@ mod args;
 mod document;
 mod interrupts;
 mod progress;
+mod rehearsal;
 mod steps;
 mod text;
 mod tls_args;
@@ -39,6 +40,7 @@ pub use args::RunArgs;
 pub use document::GivenArgs;
 use interrupts::Interrupts;
 use progress::Progress;
+pub use rehearsal::{TryArgs, rehearse};
 use steps::WithSteps;
 
 /// From the moment that all is ready to the start, so that every core waits for it.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use driver_core::agent::{self, AgentError, AgentOptions};
-use driver_core::local::{self, RunArgs};
+use driver_core::local::{self, RunArgs, TryArgs};
 
 /// Distributed HTTP load tester: the driver.
 #[derive(Debug, Parser)]
@@ -22,6 +22,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<RunArgs>),
+    Try(Box<TryArgs>),
     /// Check whether a driver can work here: cores, io_uring, locked memory
     Check(Box<AgentOptions>),
 }
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Some(Command::Run(args)) => local::run(&args),
+        Some(Command::Try(args)) => local::rehearse(&args),
         Some(Command::Check(options)) => exit(agent::check(&options)),
         None => exit(agent::run(&cli.agent)),
     }

@@ -4,8 +4,9 @@ use proto::workload::{Escape, Hole, Piece, RequestTemplate, Scenario, Target, Te
 
 use crate::protocol::{Template, Text};
 
-/// The requests of all steps, each at the number of its step.
-pub(super) fn of(scenario: &Scenario, is_https: bool) -> Vec<Template> {
+/// The requests of all steps of a scenario, each at the number of its step.
+#[must_use]
+pub fn templates(scenario: &Scenario, is_https: bool) -> Vec<Template> {
     let template = |step: &proto::workload::Step| {
         template(
             &step.request,

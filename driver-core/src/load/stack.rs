@@ -52,7 +52,7 @@ impl Stack {
         let workload = plan.workload();
         let is_https = speech.tls.is_some();
         let requests: Arc<[Template]> = match plan.cast() {
-            Some(cast) => requests::of(&cast.scenario, is_https).into(),
+            Some(cast) => requests::templates(&cast.scenario, is_https).into(),
             None => [Template::fixed(
                 &workload.request,
                 &workload.target,

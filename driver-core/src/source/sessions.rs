@@ -262,6 +262,12 @@ impl Sessions {
         &mut self.tallies[usize::from(!is_measured)]
     }
 
+    /// What the session of a job has last extracted into a slot; empty for nothing.
+    #[must_use]
+    pub fn extracted(&self, job: Job, slot: usize) -> &[u8] {
+        &self.users.values[job.user as usize * self.users.slots + slot]
+    }
+
     /// Sessions under way.
     #[must_use]
     pub fn active(&self) -> usize {

@@ -9,6 +9,7 @@ mod call;
 mod commands;
 mod compare;
 mod create;
+mod documents;
 mod export;
 mod health;
 mod prometheus;
@@ -63,6 +64,7 @@ enum Route<'a> {
     Trigger(&'a str),
     Stop(&'a str),
     Tests,
+    Check,
     Test(&'a str),
     Export(&'a str),
     Compare,
@@ -75,7 +77,7 @@ enum Route<'a> {
 impl Route<'_> {
     fn allow(self) -> &'static str {
         match self {
-            Self::Create(..) | Self::Trigger(_) | Self::Stop(_) => "POST",
+            Self::Create(..) | Self::Check | Self::Trigger(_) | Self::Stop(_) => "POST",
             Self::Test(_) => "GET, HEAD, PATCH, DELETE",
             _ => "GET, HEAD",
         }
@@ -96,6 +98,7 @@ fn route<'a>(path: &'a str, segments: &'a [String]) -> Option<Route<'a>> {
         ["trigger", id] => Route::Trigger(id),
         ["stop", id] => Route::Stop(id),
         ["tests"] => Route::Tests,
+        ["tests", "check"] => Route::Check,
         ["tests", id] => Route::Test(id),
         ["tests", id, "export"] => Route::Export(id),
         ["compare"] => Route::Compare,
@@ -165,6 +168,7 @@ impl Worker {
             Route::Trigger(id) => self.trigger(id, call),
             Route::Stop(id) => self.stop(id),
             Route::Tests => self.tests(call),
+            Route::Check => self.check(call),
             Route::Test(id) => match call.method.as_str() {
                 "DELETE" => self.delete(id),
                 "PATCH" => self.label(id, call),

@@ -16,7 +16,7 @@ const LOAD_NS_MAX: u64 = 604_800 * units::NS_PER_S;
 const CLOSED_MAX: u64 = 10_000_000;
 /// Most sessions of one burst.
 const BURST_MAX: u64 = 10_000_000;
-/// Most sessions of a Poisson stage, since each driver draws the arrivals of all.
+/// Most sessions of Poisson stages, since each driver draws the arrivals of all.
 const POISSON_MAX: u64 = 50_000_000;
 /// How long a load lasts that is not said.
 const STANDARD_NS: u64 = 10 * units::NS_PER_S;
@@ -56,6 +56,25 @@ pub(super) fn load(reader: &mut Reader, spot: Option<&Spot<'_>>) -> Load {
     if total > LOAD_NS_MAX {
         let seconds = units::ns_to_seconds(total);
         reader.wrong(spot, format!("{seconds} s in all; at most a week"));
+    }
+    let is_poisson = |stage: &&LoadStage| {
+        let arrivals = stage.arrivals;
+        matches!(
+            arrivals,
+            StageArrivals::Open {
+                is_poisson: true,
+                ..
+            }
+        )
+    };
+    let poisson = load.stages.iter().filter(is_poisson);
+    let drawn = poisson
+        .filter_map(LoadStage::expected)
+        .fold(0, u64::saturating_add);
+    if drawn > POISSON_MAX {
+        let problem =
+            format!("{drawn} poisson arrivals; at most {POISSON_MAX} in all: take arrival: even");
+        reader.wrong(spot, problem);
     }
     if !load.stages.is_empty() && load.stages.iter().all(|stage| stage.is_warmup) {
         reader.wrong(spot, "every stage only warms up; one has to be measured");
@@ -151,13 +170,8 @@ fn check_whole(reader: &mut Reader, spot: &Spot<'_>, stage: &LoadStage) {
         reader.wrong(spot, "a ramp needs for: 2m, the time that it takes");
     }
     if is_poisson {
-        match stage.expected() {
-            None => reader.wrong(spot, "poisson arrivals need for: 2m"),
-            Some(expected) if expected > POISSON_MAX => reader.wrong(
-                spot,
-                format!("{expected} poisson arrivals; at most {POISSON_MAX}: take arrival: even"),
-            ),
-            Some(_) => {}
+        if stage.expected().is_none() {
+            reader.wrong(spot, "poisson arrivals need for: 2m");
         }
     }
 }

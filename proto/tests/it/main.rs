@@ -4,6 +4,7 @@
 mod arbitrary;
 mod batches;
 mod broker_process;
+mod documents;
 mod embedded_broker;
 mod examples;
 mod golden;

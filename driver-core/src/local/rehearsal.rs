@@ -1,0 +1,347 @@
+//! `driver try FILE`: one session, spoken aloud: each request, answer, extraction and check.
+//!
+//! It is the source and the protocol of the engine on one blocking socket, so that what is seen here
+//! is what a load sends.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::{Args, ValueHint};
+use proto::clock::monotonic_ns;
+use proto::document::{is_secret, shown};
+use proto::units::format_ns;
+use proto::workload::{LoadStage, Mix, Part, Scenario, StageArrivals};
+
+use super::document::{self, GivenArgs};
+use super::exit;
+use crate::load::templates;
+use crate::protocol::http1::{Http1, State};
+use crate::protocol::{After, Answered, Dropped, Key, Protocol, Sink};
+use crate::source::sessions::Job;
+use crate::source::tally::StepTally;
+use crate::source::{Answer, Outcome, Sessions, Source, Verdict};
+
+/// Most bytes of a body that are shown.
+const SHOWN_MAX: usize = 2048;
+
+/// Send one session of a document, and print each request, answer, extraction and check
+#[derive(Debug, Clone, Args)]
+pub struct TryArgs {
+    /// The document: a file of YAML or JSON
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: String,
+    /// The flow [default: the first]
+    #[arg(long, value_name = "NAME")]
+    pub flow: Option<String>,
+    /// What a document needs from outside.
+    #[command(flatten)]
+    pub given: GivenArgs,
+}
+
+/// Sends one session, and says how it went.
+#[must_use]
+pub fn rehearse(args: &TryArgs) -> ExitCode {
+    match Rehearsal::new(args) {
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            ExitCode::from(exit::USAGE)
+        }
+        Ok(mut rehearsal) => match rehearsal.run() {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::from(exit::THRESHOLD),
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::from(exit::ERROR)
+            }
+        },
+    }
+}
+
+struct Rehearsal {
+    scenario: Arc<Scenario>,
+    sessions: Sessions,
+    http1: Http1,
+    connection: Option<(TcpStream, State)>,
+}
+
+impl Rehearsal {
+    fn new(args: &TryArgs) -> Result<Self, String> {
+        let loaded = document::load(&args.file, &args.given)?;
+        let mut scenario = loaded.scenario;
+        if scenario.targets[0].is_tls {
+            return Err("a session is tried without TLS only; give an http:// target".to_owned());
+        }
+        let names = || scenario.flows.iter().map(|flow| flow.name.as_str());
+        let chosen = match &args.flow {
+            None => 0,
+            Some(name) => names().position(|known| known == name).ok_or_else(|| {
+                let known: Vec<&str> = names().collect();
+                format!(
+                    "no flow has the name {name:?}; there are {}",
+                    known.join(", ")
+                )
+            })?,
+        };
+        let weights: Vec<u64> = (0..scenario.flows.len())
+            .map(|flow| u64::from(flow == chosen))
+            .collect();
+        scenario.mix = Mix::new(&weights)?;
+        scenario.load.stages = vec![LoadStage {
+            arrivals: StageArrivals::Closed { sessions: 1 },
+            for_ns: None,
+            sessions: Some(1),
+            is_warmup: false,
+        }];
+        let scenario = Arc::new(scenario);
+        let tables = loaded.tables.into();
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+        let unix_ms = wall.map_or(0, |wall| u64::try_from(wall.as_millis()).unwrap_or(0));
+        let sessions = Sessions::new(
+            Arc::clone(&scenario),
+            tables,
+            Part::WHOLE,
+            (0, 1),
+            fastrand::u64(..),
+        );
+        Ok(Self {
+            http1: Http1::new(&templates(&scenario, false)),
+            sessions: sessions.with_anchor(monotonic_ns(), unix_ms),
+            scenario,
+            connection: None,
+        })
+    }
+
+    /// Goes through the session; says whether all was as it was hoped for.
+    fn run(&mut self) -> io::Result<bool> {
+        self.sessions.begin(monotonic_ns());
+        let mut is_good = true;
+        while !self.sessions.is_over() {
+            let now_ns = monotonic_ns();
+            self.sessions.advance(now_ns);
+            if let Some(due) = self.sessions.take(now_ns) {
+                is_good &= self.exchange(due.job)?;
+                continue;
+            }
+            let due_ns = self.sessions.due_ns();
+            if due_ns == u64::MAX {
+                break;
+            }
+            let think_ns = due_ns.saturating_sub(now_ns);
+            say(&format!("* thinks for {}", format_ns(think_ns)))?;
+            thread::sleep(Duration::from_nanos(think_ns));
+        }
+        let tally = self.sessions.counted();
+        let unmade: u64 = tally.steps.iter().map(|step| step.without_value).sum();
+        if unmade > 0 {
+            say("* the next request was not made: a value for it was never found")?;
+        }
+        let word = if is_good && unmade == 0 {
+            "good"
+        } else {
+            "not good"
+        };
+        say(&format!("* the session is over: {word}"))?;
+        Ok(is_good && unmade == 0)
+    }
+
+    /// One request and its answer.
+    fn exchange(&mut self, job: Job) -> io::Result<bool> {
+        let number = self.sessions.request(job);
+        let scenario = Arc::clone(&self.scenario);
+        let step = &scenario.steps[number];
+        say(&format!(
+            "\n* {} ({})",
+            step.name, scenario.flows[step.flow].name
+        ))?;
+        let (mut stream, mut state) = match self.connection.take() {
+            Some(open) => open,
+            None => self.connect()?,
+        };
+        stream.set_read_timeout(Some(Duration::from_nanos(step.timeout_ns)))?;
+        let mut bytes = Vec::new();
+        let sessions = &mut self.sessions;
+        let mut fill = |hole: usize, out: &mut Vec<u8>| sessions.fill(job, hole, out);
+        self.http1.write(&mut state, number, &mut fill, &mut bytes);
+        say_message(">", &bytes)?;
+        let before = self.sessions.counted().steps[number].clone();
+        let sent_ns = monotonic_ns();
+        stream.write_all(&bytes)?;
+        let mut heard = Heard::default();
+        let outcome = self.listen(&mut stream, &mut state, &mut heard);
+        let end_ns = monotonic_ns();
+        if let Err(error) = outcome {
+            say(&format!("* no answer: {error}"))?;
+            self.sessions.lost(job, end_ns);
+            return Ok(false);
+        }
+        if !heard.closes {
+            self.connection = Some((stream, state));
+        }
+        heard.say()?;
+        for (name, value) in &heard.fields {
+            self.sessions.field(job, name, value);
+        }
+        self.sessions.body(job, &heard.body);
+        let answer = Answer {
+            status: heard.status,
+            sent_ns,
+            end_ns,
+        };
+        let Outcome { verdict, .. } = self.sessions.answered(job, answer);
+        say(&format!("* answered in {}", format_ns(end_ns - sent_ns)))?;
+        self.say_what_was_found(job, number, &before)?;
+        if verdict == Verdict::Status {
+            say(&format!("* status {}: FAILED", heard.status))?;
+        }
+        Ok(verdict == Verdict::Ok)
+    }
+
+    fn connect(&mut self) -> io::Result<(TcpStream, State)> {
+        let target = &self.scenario.targets[0];
+        let stream = TcpStream::connect((target.host.as_str(), target.port))?;
+        stream.set_nodelay(true)?;
+        say(&format!("* connected to {}", stream.peer_addr()?))?;
+        let state = self.http1.open(&mut Vec::new());
+        Ok((stream, state))
+    }
+
+    /// Reads to the end of an answer.
+    fn listen(
+        &mut self,
+        stream: &mut TcpStream,
+        state: &mut State,
+        heard: &mut Heard,
+    ) -> io::Result<()> {
+        let broken = |error: String| io::Error::new(io::ErrorKind::InvalidData, error);
+        let mut buffer = [0; 16 * 1024];
+        while !heard.is_whole {
+            let len = stream.read(&mut buffer)?;
+            if len == 0 {
+                let end = self.http1.end(state, heard);
+                end.map_err(|malformed| broken(malformed.to_string()))?;
+                heard.closes = true;
+                if !heard.is_whole {
+                    return Err(broken("the target ended the connection".to_owned()));
+                }
+                break;
+            }
+            let after = self
+                .http1
+                .read(state, &buffer[..len], &mut Vec::new(), heard);
+            let after = after.map_err(|malformed| broken(malformed.to_string()))?;
+            heard.closes |= after != After::GoesOn;
+        }
+        Ok(())
+    }
+
+    fn say_what_was_found(&self, job: Job, number: usize, before: &StepTally) -> io::Result<()> {
+        let step = &self.scenario.steps[number];
+        let after = &self.sessions.counted().steps[number];
+        for (nth, extract) in step.extracts.iter().enumerate() {
+            let name = &self.scenario.slots[extract.slot];
+            if after.missing[nth] > before.missing[nth] {
+                say(&format!("* {name}: NOT FOUND"))?;
+            } else {
+                let value = self.sessions.extracted(job, extract.slot);
+                say(&format!("* {name} = {:?}", String::from_utf8_lossy(value)))?;
+            }
+        }
+        for (nth, check) in step.checks.iter().enumerate() {
+            let holds = after.checks[nth].0 > before.checks[nth].0;
+            let word = if holds { "holds" } else { "FAILED" };
+            say(&format!("* check {}: {word}", check.text))?;
+        }
+        Ok(())
+    }
+}
+
+/// An answer on its way.
+#[derive(Default)]
+struct Heard {
+    status: u16,
+    fields: Vec<(Vec<u8>, Vec<u8>)>,
+    body: Vec<u8>,
+    is_whole: bool,
+    closes: bool,
+}
+
+impl Heard {
+    fn say(&self) -> io::Result<()> {
+        say(&format!("< {}", self.status))?;
+        for (name, value) in &self.fields {
+            let name = String::from_utf8_lossy(name);
+            let value = String::from_utf8_lossy(value);
+            say(&format!("< {name}: {}", shown(&name, &value)))?;
+        }
+        say_body("<", &self.body)
+    }
+}
+
+impl Sink for Heard {
+    const WATCHES: bool = true;
+
+    fn expects(&self) -> bool {
+        !self.is_whole
+    }
+
+    fn began(&mut self, _: Key) {}
+
+    fn answered(&mut self, answered: Answered) {
+        self.status = answered.status;
+        self.is_whole = true;
+    }
+
+    fn dropped(&mut self, _: Key, _: Dropped) {}
+
+    fn field(&mut self, _: Key, name: &[u8], value: &[u8]) {
+        self.fields.push((name.to_vec(), value.to_vec()));
+    }
+
+    fn body(&mut self, _: Key, bytes: &[u8]) {
+        self.body.extend_from_slice(bytes);
+    }
+}
+
+/// A request as it is sent, secrets masked.
+fn say_message(mark: &str, bytes: &[u8]) -> io::Result<()> {
+    let head_len = bytes
+        .windows(4)
+        .position(|end| end == b"\r\n\r\n")
+        .map_or(bytes.len(), |at| at + 4);
+    let (head, body) = bytes.split_at(head_len);
+    for line in String::from_utf8_lossy(head)
+        .lines()
+        .filter(|line| !line.is_empty())
+    {
+        match line.split_once(": ") {
+            Some((name, value)) if is_secret(name) => {
+                say(&format!("{mark} {name}: {}", shown(name, value)))?;
+            }
+            _ => say(&format!("{mark} {line}"))?,
+        }
+    }
+    say_body(mark, body)
+}
+
+fn say_body(mark: &str, body: &[u8]) -> io::Result<()> {
+    if body.is_empty() {
+        return Ok(());
+    }
+    let shown = &body[..body.len().min(SHOWN_MAX)];
+    say(mark)?;
+    for line in String::from_utf8_lossy(shown).lines() {
+        say(&format!("{mark} {line}"))?;
+    }
+    if shown.len() < body.len() {
+        say(&format!("{mark} … {} bytes in all", body.len()))?;
+    }
+    Ok(())
+}
+
+fn say(line: &str) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{line}")
+}
