@@ -73,6 +73,7 @@ const DRIVER: &[Row] = &[
             "affinity",
             "load",
             "plan",
+            "protocol",
             "recording",
             "source",
             "transport",

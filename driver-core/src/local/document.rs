@@ -33,6 +33,8 @@ pub(super) struct Loaded {
     /// With its files and secrets put in.
     pub(super) scenario: Scenario,
     pub(super) tables: Vec<Table>,
+    /// The values of the secrets that were put in: they are shown nowhere.
+    pub(super) hidden: Vec<String>,
     /// The only authorities to trust, as PEM.
     authorities: Option<String>,
 }
@@ -79,6 +81,8 @@ pub(super) fn load(path: &str, args: &GivenArgs) -> Result<Loaded, String> {
             .or_else(|| std::env::var(name).ok())
     };
     let scenario = document.scenario.clone();
+    let hidden = scenario.secrets.iter().filter_map(|name| secret(name));
+    let hidden = hidden.collect();
     let scenario = scenario
         .settled(&|name| files.get(name).cloned(), &secret)
         .map_err(|missing| {
@@ -109,6 +113,7 @@ pub(super) fn load(path: &str, args: &GivenArgs) -> Result<Loaded, String> {
     Ok(Loaded {
         authorities: authorities.transpose()?,
         document,
+        hidden,
         scenario,
         tables,
     })

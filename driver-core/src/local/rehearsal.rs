@@ -12,9 +12,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueHint};
 use proto::clock::monotonic_ns;
-use proto::document::{is_secret, shown};
+use proto::secret::{MASK, is_secret, shown};
 use proto::units::format_ns;
-use proto::workload::{LoadStage, Mix, Part, Scenario, StageArrivals};
+use proto::workload::{Escape, LoadStage, Mix, Part, Scenario, StageArrivals};
 
 use super::document::{self, GivenArgs};
 use super::exit;
@@ -25,7 +25,7 @@ use crate::source::sessions::Job;
 use crate::source::tally::StepTally;
 use crate::source::{Answer, Outcome, Sessions, Source, Verdict};
 
-/// Most bytes of a body that are shown.
+/// Most characters of a body that are shown.
 const SHOWN_MAX: usize = 2048;
 
 /// Send one session of a document, and print each request, answer, extraction and check
@@ -66,6 +66,7 @@ struct Rehearsal {
     sessions: Sessions,
     http1: Http1,
     connection: Option<(TcpStream, State)>,
+    voice: Voice,
 }
 
 impl Rehearsal {
@@ -112,6 +113,7 @@ impl Rehearsal {
             sessions: sessions.with_anchor(monotonic_ns(), unix_ms),
             scenario,
             connection: None,
+            voice: Voice::new(&loaded.hidden),
         })
     }
 
@@ -131,20 +133,22 @@ impl Rehearsal {
                 break;
             }
             let think_ns = due_ns.saturating_sub(now_ns);
-            say(&format!("* thinks for {}", format_ns(think_ns)))?;
+            self.voice
+                .say(&format!("* thinks for {}", format_ns(think_ns)))?;
             thread::sleep(Duration::from_nanos(think_ns));
         }
         let tally = self.sessions.counted();
         let unmade: u64 = tally.steps.iter().map(|step| step.without_value).sum();
         if unmade > 0 {
-            say("* the next request was not made: a value for it was never found")?;
+            self.voice
+                .say("* the next request was not made: a value for it was never found")?;
         }
         let word = if is_good && unmade == 0 {
             "good"
         } else {
             "not good"
         };
-        say(&format!("* the session is over: {word}"))?;
+        self.voice.say(&format!("* the session is over: {word}"))?;
         Ok(is_good && unmade == 0)
     }
 
@@ -153,7 +157,7 @@ impl Rehearsal {
         let number = self.sessions.request(job);
         let scenario = Arc::clone(&self.scenario);
         let step = &scenario.steps[number];
-        say(&format!(
+        self.voice.say(&format!(
             "\n* {} ({})",
             step.name, scenario.flows[step.flow].name
         ))?;
@@ -166,7 +170,7 @@ impl Rehearsal {
         let sessions = &mut self.sessions;
         let mut fill = |hole: usize, out: &mut Vec<u8>| sessions.fill(job, hole, out);
         self.http1.write(&mut state, number, &mut fill, &mut bytes);
-        say_message(">", &bytes)?;
+        self.voice.message(">", &bytes)?;
         let before = self.sessions.counted().steps[number].clone();
         let sent_ns = monotonic_ns();
         stream.write_all(&bytes)?;
@@ -174,14 +178,14 @@ impl Rehearsal {
         let outcome = self.listen(&mut stream, &mut state, &mut heard);
         let end_ns = monotonic_ns();
         if let Err(error) = outcome {
-            say(&format!("* no answer: {error}"))?;
+            self.voice.say(&format!("* no answer: {error}"))?;
             self.sessions.lost(job, end_ns);
             return Ok(false);
         }
         if !heard.closes {
             self.connection = Some((stream, state));
         }
-        heard.say()?;
+        heard.say(&self.voice)?;
         for (name, value) in &heard.fields {
             self.sessions.field(job, name, value);
         }
@@ -192,10 +196,12 @@ impl Rehearsal {
             end_ns,
         };
         let Outcome { verdict, .. } = self.sessions.answered(job, answer);
-        say(&format!("* answered in {}", format_ns(end_ns - sent_ns)))?;
+        self.voice
+            .say(&format!("* answered in {}", format_ns(end_ns - sent_ns)))?;
         self.say_what_was_found(job, number, &before)?;
         if verdict == Verdict::Status {
-            say(&format!("* status {}: FAILED", heard.status))?;
+            self.voice
+                .say(&format!("* status {}: FAILED", heard.status))?;
         }
         Ok(verdict == Verdict::Ok)
     }
@@ -204,7 +210,8 @@ impl Rehearsal {
         let target = &self.scenario.targets[0];
         let stream = TcpStream::connect((target.host.as_str(), target.port))?;
         stream.set_nodelay(true)?;
-        say(&format!("* connected to {}", stream.peer_addr()?))?;
+        self.voice
+            .say(&format!("* connected to {}", stream.peer_addr()?))?;
         let state = self.http1.open(&mut Vec::new());
         Ok((stream, state))
     }
@@ -244,16 +251,17 @@ impl Rehearsal {
         for (nth, extract) in step.extracts.iter().enumerate() {
             let name = &self.scenario.slots[extract.slot];
             if after.missing[nth] > before.missing[nth] {
-                say(&format!("* {name}: NOT FOUND"))?;
+                self.voice.say(&format!("* {name}: NOT FOUND"))?;
             } else {
                 let value = self.sessions.extracted(job, extract.slot);
-                say(&format!("* {name} = {:?}", String::from_utf8_lossy(value)))?;
+                self.voice
+                    .say(&format!("* {name} = {:?}", String::from_utf8_lossy(value)))?;
             }
         }
         for (nth, check) in step.checks.iter().enumerate() {
             let holds = after.checks[nth].0 > before.checks[nth].0;
             let word = if holds { "holds" } else { "FAILED" };
-            say(&format!("* check {}: {word}", check.text))?;
+            self.voice.say(&format!("* check {}: {word}", check.text))?;
         }
         Ok(())
     }
@@ -270,14 +278,14 @@ struct Heard {
 }
 
 impl Heard {
-    fn say(&self) -> io::Result<()> {
-        say(&format!("< {}", self.status))?;
+    fn say(&self, voice: &Voice) -> io::Result<()> {
+        voice.say(&format!("< {}", self.status))?;
         for (name, value) in &self.fields {
             let name = String::from_utf8_lossy(name);
             let value = String::from_utf8_lossy(value);
-            say(&format!("< {name}: {}", shown(&name, &value)))?;
+            voice.say(&format!("< {name}: {}", shown(&name, &value)))?;
         }
-        say_body("<", &self.body)
+        voice.body("<", &self.body)
     }
 }
 
@@ -306,42 +314,71 @@ impl Sink for Heard {
     }
 }
 
-/// A request as it is sent, secrets masked.
-fn say_message(mark: &str, bytes: &[u8]) -> io::Result<()> {
-    let head_len = bytes
-        .windows(4)
-        .position(|end| end == b"\r\n\r\n")
-        .map_or(bytes.len(), |at| at + 4);
-    let (head, body) = bytes.split_at(head_len);
-    for line in String::from_utf8_lossy(head)
-        .lines()
-        .filter(|line| !line.is_empty())
-    {
-        match line.split_once(": ") {
-            Some((name, value)) if is_secret(name) => {
-                say(&format!("{mark} {name}: {}", shown(name, value)))?;
-            }
-            _ => say(&format!("{mark} {line}"))?,
+/// What speaks, and keeps to itself what is secret.
+struct Voice {
+    /// The secrets, in every form in which a request can hold them.
+    hidden: Vec<String>,
+}
+
+impl Voice {
+    fn new(secrets: &[String]) -> Self {
+        let escapes = [Escape::Nothing, Escape::UrlPart, Escape::Form, Escape::Json];
+        let form = |secret: &String, escape: Escape| {
+            let mut written = Vec::new();
+            escape.write(secret.as_bytes(), &mut written);
+            String::from_utf8_lossy(&written).into_owned()
+        };
+        let forms = |secret| escapes.map(|escape| form(secret, escape));
+        let hidden = secrets.iter().filter(|secret| !secret.is_empty());
+        Self {
+            hidden: hidden.flat_map(forms).collect(),
         }
     }
-    say_body(mark, body)
-}
 
-fn say_body(mark: &str, body: &[u8]) -> io::Result<()> {
-    if body.is_empty() {
-        return Ok(());
+    /// A request as it is sent, secrets masked.
+    fn message(&self, mark: &str, bytes: &[u8]) -> io::Result<()> {
+        let head_len = bytes
+            .windows(4)
+            .position(|end| end == b"\r\n\r\n")
+            .map_or(bytes.len(), |at| at + 4);
+        let (head, body) = bytes.split_at(head_len);
+        for line in String::from_utf8_lossy(head)
+            .lines()
+            .filter(|line| !line.is_empty())
+        {
+            match line.split_once(": ") {
+                Some((name, value)) if is_secret(name) => {
+                    self.say(&format!("{mark} {name}: {}", shown(name, value)))?;
+                }
+                _ => self.say(&format!("{mark} {line}"))?,
+            }
+        }
+        self.body(mark, body)
     }
-    let shown = &body[..body.len().min(SHOWN_MAX)];
-    say(mark)?;
-    for line in String::from_utf8_lossy(shown).lines() {
-        say(&format!("{mark} {line}"))?;
-    }
-    if shown.len() < body.len() {
-        say(&format!("{mark} … {} bytes in all", body.len()))?;
-    }
-    Ok(())
-}
 
-fn say(line: &str) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{line}")
+    fn body(&self, mark: &str, body: &[u8]) -> io::Result<()> {
+        if body.is_empty() {
+            return Ok(());
+        }
+        self.say(mark)?;
+        // Masked before it is cut, so that no half of a secret is left at the end.
+        let text = self.masked(&String::from_utf8_lossy(body));
+        let shown: String = text.chars().take(SHOWN_MAX).collect();
+        for line in shown.lines() {
+            self.say(&format!("{mark} {line}"))?;
+        }
+        if shown.len() < text.len() {
+            self.say(&format!("{mark} … {} bytes in all", body.len()))?;
+        }
+        Ok(())
+    }
+
+    fn masked(&self, text: &str) -> String {
+        let hide = |text: String, secret: &String| text.replace(secret, MASK);
+        self.hidden.iter().fold(text.to_owned(), hide)
+    }
+
+    fn say(&self, line: &str) -> io::Result<()> {
+        writeln!(io::stdout().lock(), "{}", self.masked(line))
+    }
 }

@@ -5,9 +5,11 @@
 mod accounting;
 mod answers;
 mod command;
+mod documents;
 mod errors;
 mod kernels;
 mod open_loop;
 mod rig;
 mod server;
+mod site;
 mod steering;

@@ -169,10 +169,8 @@ fn check_whole(reader: &mut Reader, spot: &Spot<'_>, stage: &LoadStage) {
     if from != to && stage.for_ns.is_none() {
         reader.wrong(spot, "a ramp needs for: 2m, the time that it takes");
     }
-    if is_poisson {
-        if stage.expected().is_none() {
-            reader.wrong(spot, "poisson arrivals need for: 2m");
-        }
+    if is_poisson && stage.expected().is_none() {
+        reader.wrong(spot, "poisson arrivals need for: 2m");
     }
 }
 

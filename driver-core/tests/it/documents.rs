@@ -1,0 +1,131 @@
+//! Documents as people run them: every example in bench/documents against a site that checks what it
+//! gets, and one session spoken aloud.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::server::{OK, Server};
+use crate::site::{SECRET, Site};
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../bench/documents")
+        .join(name)
+}
+
+/// `driver` with a document and the site's address.
+fn driver(command: &str, file: &Path, url: &str) -> Command {
+    let target = format!("TARGET={}", url.trim_end_matches('/'));
+    let mut driver = Command::new(env!("CARGO_BIN_EXE_driver"));
+    driver.arg(command).arg(file).args(["-e", &target]);
+    driver.env("CLIENT_SECRET", SECRET).stdin(Stdio::null());
+    driver
+}
+
+fn text(output: &Output) -> String {
+    let part = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    part(&output.stdout) + &part(&output.stderr)
+}
+
+/// Runs an example against a site of its own; its result.
+fn run(name: &str) -> (Value, Site) {
+    let site = Site::start();
+    let mut command = driver("run", &example(name), &site.server.url());
+    if name == "two_servers.json" {
+        let same = format!("STATIC={}", site.server.url().trim_end_matches('/'));
+        command.args(["-e", &same]);
+    }
+    let output = command.arg("--json").output().unwrap();
+    let complaints = site.complaints();
+    assert!(complaints.is_empty(), "{name}: {}", complaints.join("\n\n"));
+    let code = output.status.code();
+    assert_eq!(code, Some(0), "{name}: {}", text(&output));
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let warmed_up = result["warmup_sent"].as_u64().unwrap_or_default();
+    let sent = result["sent"].as_u64().unwrap() + warmed_up;
+    assert_eq!(sent, site.server.requests(), "{name}");
+    assert_eq!(result["ok"], result["sent"], "{name}");
+    assert_eq!(result["accounting"]["holds"], true, "{name}");
+    (result, site)
+}
+
+/// Of a step of a result, one of its numbers.
+fn step(result: &Value, name: &str, figure: &str) -> u64 {
+    let steps = result["steps"].as_array().unwrap();
+    let found = steps.iter().find(|step| step["name"] == name);
+    found.unwrap_or_else(|| panic!("no step {name} in {result}"))[figure]
+        .as_u64()
+        .unwrap()
+}
+
+#[test]
+fn sessions_do_what_their_documents_say() {
+    for (name, last, times) in [
+        ("burst.yaml", "GET /front", 400),
+        ("graphql.yaml", "note", 100),
+        ("log_replay.yaml", "GET $log.path", 200),
+        ("login_cookie.yaml", "out", 20),
+        ("polling.yaml", "fetch", 25),
+        ("token_api.yaml", "read", 400),
+        ("two_servers.json", "count", 30),
+        ("upload.yaml", "get", 40),
+    ] {
+        let (result, _) = run(name);
+        assert_eq!(step(&result, last, "ok"), times, "{name}");
+    }
+}
+
+#[test]
+fn a_mix_is_exact_over_the_whole_run() {
+    let (_, site) = run("mix.yaml");
+    let tens: Vec<u64> = (1..=10).rev().map(|weight| weight * 10).collect();
+    assert_eq!(site.pages(), tens);
+}
+
+#[test]
+fn a_shop_sells_to_everyone_once() {
+    let (result, _) = run("shop.yaml");
+    let sold = step(&result, "pay", "ok");
+    assert!(sold > 10, "{result}");
+    assert_eq!(step(&result, "login", "ok"), sold);
+    let thresholds = result["thresholds"].as_array().unwrap();
+    assert_eq!(thresholds.len(), 4);
+}
+
+#[test]
+fn one_session_is_spoken_aloud_and_secrets_are_not() {
+    let site = Site::start();
+    let file = example("token_api.yaml");
+    let output = driver("try", &file, &site.server.url()).output().unwrap();
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert_eq!(site.complaints(), Vec::<String>::new());
+    assert_eq!(site.server.requests(), 21);
+    for line in [
+        "* token (main)",
+        "> POST /oauth/token HTTP/1.1",
+        "client_secret=********",
+        "< 200",
+        "* token = \"T\"",
+        "> Authorization: ********",
+        "* check json $.orders[0].id exists: holds",
+        "* the session is over: good",
+    ] {
+        assert!(said.contains(line), "{line:?} is not in {said}");
+    }
+    assert!(!said.contains("s%26c+ret"), "{said}");
+}
+
+#[test]
+fn a_session_that_fails_says_where() {
+    let server = Server::answering(OK);
+    let output = driver("try", &example("polling.yaml"), &server.url()).output();
+    let output = output.unwrap();
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("* job: NOT FOUND"), "{said}");
+    assert!(said.contains("* status 200: FAILED"), "{said}");
+    assert!(said.contains("* the session is over: not good"), "{said}");
+}
