@@ -27,6 +27,7 @@ use crate::plan::Plan;
 use crate::recording::{Collector, CoreInterval, CoreLog};
 use crate::source::Tally;
 
+mod aborting;
 mod args;
 mod document;
 mod interrupts;
@@ -36,6 +37,7 @@ mod steps;
 mod text;
 mod tls_args;
 
+use aborting::Aborting;
 pub use args::RunArgs;
 pub use document::GivenArgs;
 use interrupts::Interrupts;
@@ -117,7 +119,8 @@ fn try_run(args: &RunArgs) -> Result<u8, RunError> {
     };
     let run = Run::new(plan, machine, &interrupts)?;
     let cast = run.plan.cast().cloned();
-    let mut done = run.run(args, &interrupts);
+    let aborting = Aborting::new(document.as_ref());
+    let mut done = run.run(args, &interrupts, aborting);
     if let (Some(document), Some(cast)) = (document, cast) {
         let tally = cast.tally.lock().unwrap_or_else(PoisonError::into_inner);
         let more = steps::thresholds(&document, &tally);
@@ -151,6 +154,8 @@ struct Done {
     outcome: LoadOutcome,
     /// Why the logs are incomplete.
     logs_failed: Option<String>,
+    /// The condition that ended the run.
+    aborted: Option<String>,
     /// What a document's steps and flows came to.
     parts: Option<(Document, Tally)>,
 }
@@ -187,7 +192,7 @@ impl Run {
         })
     }
 
-    fn run(self, args: &RunArgs, interrupts: &Interrupts) -> Done {
+    fn run(self, args: &RunArgs, interrupts: &Interrupts, aborting: Aborting) -> Done {
         let workload = self.plan.workload();
         let progress = Progress::new(workload, args.json);
         progress.banner(&text::banner(&self.plan, &self.load, &self.cpus));
@@ -206,6 +211,8 @@ impl Run {
             progress,
             interrupts,
             logs_failed: None,
+            aborting,
+            aborted: None,
         };
         self.load.start(start_ns);
         let outcome = follow(options, self.load, &self.intervals, &mut reports);
@@ -214,6 +221,7 @@ impl Run {
             result: reports.result(workload, &outcome),
             outcome,
             logs_failed: reports.logs_failed,
+            aborted: reports.aborted,
             parts: None,
         }
     }
@@ -226,6 +234,9 @@ struct Reports<'a> {
     progress: Progress,
     interrupts: &'a Interrupts,
     logs_failed: Option<String>,
+    aborting: Aborting,
+    /// The condition that ends the run, once one does.
+    aborted: Option<String>,
 }
 
 /// The one participant's name.
@@ -235,6 +246,9 @@ impl Follower for Reports<'_> {
     fn report(&mut self, report: Report, so_far: &Collector) {
         if !report.last {
             self.progress.show(&report, so_far.counters());
+            if self.aborted.is_none() {
+                self.aborted = self.aborting.judge(&report);
+            }
         }
         self.summary.absorb(&Metrics {
             node_id: NODE.to_owned(),
@@ -248,7 +262,7 @@ impl Follower for Reports<'_> {
 
     fn look(&mut self, load: &Load) {
         self.progress.tick();
-        if self.interrupts.first().try_recv().is_ok() {
+        if self.aborted.is_some() || self.interrupts.first().try_recv().is_ok() {
             load.stop();
         }
     }
@@ -262,6 +276,7 @@ impl Reports<'_> {
     fn result(&self, workload: &Workload, outcome: &LoadOutcome) -> TestResult {
         let state = match (&outcome.failed, outcome.stopped) {
             (Some(_), _) => "failed",
+            (None, true) if self.aborted.is_some() => "aborted",
             (None, true) => "interrupted",
             (None, false) => "done",
         };
@@ -292,6 +307,7 @@ impl Done {
             (None, false) => text::summary(&self.result).into_bytes(),
             (Some((document, tally)), true) => line(proto::codec::encode(&WithSteps {
                 result: &self.result,
+                reason: self.aborted.as_deref(),
                 steps: steps::steps(document, tally),
                 flows: steps::flows(document, tally),
             })),
@@ -300,6 +316,9 @@ impl Done {
                 (text::summary(&self.result) + &parts).into_bytes()
             }
         };
+        if let Some(reason) = &self.aborted {
+            eprintln!("{reason}");
+        }
         if let Some(reason) = &self.logs_failed {
             eprintln!("error: the logs are incomplete: {reason}");
         }
@@ -314,9 +333,12 @@ impl Done {
         }
     }
 
-    /// The first that applies: interrupted, failed, incomplete or invalid, a threshold breached.
+    /// The first that applies: ended by a condition, interrupted, failed, incomplete or invalid, a
+    /// threshold breached.
     fn exit_code(&self) -> u8 {
-        if self.outcome.stopped {
+        if self.result.state == "aborted" {
+            exit::THRESHOLD
+        } else if self.outcome.stopped {
             exit::INTERRUPTED
         } else if self.outcome.failed.is_some() || self.logs_failed.is_some() {
             exit::ERROR

@@ -16,6 +16,7 @@ mod parts;
 mod place;
 mod reading;
 mod requests;
+mod runners;
 mod scope;
 mod sets;
 mod stages;
@@ -29,6 +30,7 @@ pub use conditions::{AbortCondition, Bound, Condition, Whose};
 pub use params::{InvalidParam, Params};
 pub use place::{InvalidDocument, Place, Problem};
 pub use requests::Allowed;
+pub use runners::Runner;
 pub use scope::Given;
 pub use text::{DOCUMENT_LEN_MAX, Key, Node, Scalar, Value};
 pub use tls::TlsParams;
@@ -39,7 +41,7 @@ use requests::{HeaderText, Requests, header_texts, number};
 use scope::Scope;
 
 use crate::units::NS_PER_S;
-use crate::workload::{HttpChoice, Mix, Scenario, StatusSet, Target, Trust};
+use crate::workload::{Flow, HttpChoice, Mix, Scenario, StatusSet, Step, Target, Trust};
 
 /// Keys of a document.
 pub(crate) const DOCUMENT_KEYS: [&str; 18] = [
@@ -99,6 +101,8 @@ pub struct Document {
     pub abort: Vec<AbortCondition>,
     /// How often it is run.
     pub repeat: u32,
+    /// The first URL of another server than the target, and the way to it.
+    elsewhere: Option<(Node, String)>,
 }
 
 /// What surrounds a document where it is read.
@@ -221,6 +225,7 @@ fn whole(
         slots_in_headers: Vec::new(),
         headers: defaults.headers,
         cookies: defaults.cookies,
+        elsewhere: None,
         allowed,
     };
     let standard = Standard {
@@ -237,13 +242,8 @@ fn whole(
         slots,
         ..
     } = flows;
-    let weights: Vec<u64> = flows.iter().map(|flow| flow.weight).collect();
-    let mix = if reader.is_right() {
-        let at = fields.get("flows").unwrap_or_else(|| root.clone());
-        reader.right(&at, Mix::new(&weights))
-    } else {
-        None
-    };
+    check_pipeline(reader, &root, &fields, defaults.pipeline, &steps);
+    let mix = mix(reader, &root, &fields, &flows);
     let trust = fields
         .get("tls")
         .map(|at| trust(reader, &at, &mut requests.files));
@@ -298,6 +298,7 @@ fn whole(
         thresholds: thresholds.unwrap_or_default(),
         abort: abort.unwrap_or_default(),
         repeat: about.repeat,
+        elsewhere: requests.elsewhere,
     })
 }
 
@@ -476,6 +477,34 @@ impl Standards {
             self.requests_per_connection = reader.whole(&at, 1..=u64::from(u32::MAX)).map(small);
         }
     }
+}
+
+/// Steps can share a pipeline only with one timeout: what waits for those before it has none of its
+/// own.
+fn check_pipeline(
+    reader: &mut Reader,
+    root: &Spot<'_>,
+    fields: &Fields<'_>,
+    pipeline: u32,
+    steps: &[Step],
+) {
+    let differs = |step: &Step| step.timeout_ns != steps[0].timeout_ns;
+    if pipeline > 1 && steps.iter().any(differs) {
+        let at = fields.get("defaults").unwrap_or_else(|| root.clone());
+        let problem = "steps have different timeouts, and requests in a pipeline wait for those \
+            before them; give all the same timeout, or take pipeline out";
+        reader.wrong(&at, problem);
+    }
+}
+
+/// Which flow a session is, by the weights of all.
+fn mix(reader: &mut Reader, root: &Spot<'_>, fields: &Fields<'_>, flows: &[Flow]) -> Option<Mix> {
+    if !reader.is_right() {
+        return None;
+    }
+    let weights: Vec<u64> = flows.iter().map(|flow| flow.weight).collect();
+    let at = fields.get("flows").unwrap_or_else(|| root.clone());
+    reader.right(&at, Mix::new(&weights))
 }
 
 /// Whether a choice of HTTP goes with a target.

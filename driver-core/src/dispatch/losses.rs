@@ -124,8 +124,10 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     /// Whether the oldest request in flight, or a send that nobody takes, is out of time.
     pub(super) fn look_for_timeout<N: Network>(&mut self, slot: u32, now_ns: u64, net: &mut N) {
         let connection = &mut self.connections[slot as usize];
-        let timeout_ns = self.limits.timeout_ns;
         let oldest = connection.flights.oldest();
+        let job = connection.jobs.front().filter(|_| oldest.is_some());
+        let own_ns = job.map_or(u64::MAX, |(_, job)| self.source.timeout_ns(*job));
+        let timeout_ns = self.limits.timeout_ns.min(own_ns);
         let since_ns = match oldest {
             Some((_, flight)) => flight.sent_ns,
             None if connection.sending => connection.sent_ns,

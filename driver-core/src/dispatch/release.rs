@@ -256,6 +256,11 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         } else {
             connection.assign_keyed(key, flight);
         }
+        // The wheel looks at a connection when the longest of all timeouts may be over.
+        let timeout_ns = self.source.timeout_ns(due.job);
+        if timeout_ns < self.limits.timeout_ns {
+            self.wheel.set(slot, now_ns.saturating_add(timeout_ns));
+        }
         self.touch(slot);
         self.enqueue(slot);
     }

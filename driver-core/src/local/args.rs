@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::document::{self, GivenArgs, Loaded, is_document};
 use super::tls_args::TlsArgs;
 use clap::{Args, ValueHint};
-use proto::document::{Defaults, Params};
+use proto::document::{Defaults, Params, Runner};
 use proto::units::{ns_to_ms, ns_to_seconds, parse_duration_ns};
 use proto::workload::{RateSpec, Stage, TestType, Workload};
 
@@ -130,13 +130,14 @@ impl RunArgs {
             ("--warmup", self.warmup.is_some()),
             ("--threshold", !self.threshold.is_empty()),
         ];
-        if let Some((name, _)) = of_a_url.iter().find(|(_, is_given)| *is_given) {
+        let of_a_url = of_a_url.into_iter().chain(self.tls.given());
+        if let Some((name, _)) = of_a_url.into_iter().find(|(_, is_given)| *is_given) {
             let file = &self.url;
             return Err(format!(
                 "{name} is for a URL; {file} says it itself: write it there, with a $NAME where it changes"
             ));
         }
-        document::load(&self.url, &self.given).map(Some)
+        document::load(&self.url, &self.given, Runner::Alone).map(Some)
     }
 
     /// The workload that the arguments describe.

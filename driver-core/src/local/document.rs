@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
-use proto::document::{Bound, Document, Given, Setting, Whose};
+use proto::document::{Bound, Document, Given, InvalidDocument, Runner, Setting, Whose};
 use proto::workload::{Part, RowSource, Scenario, Threshold, Tls, Workload};
 
 use crate::plan::Plan;
@@ -54,7 +54,7 @@ pub(super) fn is_document(argument: &str) -> bool {
 ///
 /// # Errors
 /// In words, a line for each thing that is wrong, with its place.
-pub(super) fn load(path: &str, args: &GivenArgs) -> Result<Loaded, String> {
+pub(super) fn load(path: &str, args: &GivenArgs, runner: Runner) -> Result<Loaded, String> {
     let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
     let given = Given {
         values: args.env.iter().cloned().collect(),
@@ -64,10 +64,12 @@ pub(super) fn load(path: &str, args: &GivenArgs) -> Result<Loaded, String> {
         given,
         ..Setting::default()
     };
-    let document = Document::read(&text, setting).map_err(|invalid| {
+    let placed = |invalid: InvalidDocument| {
         let lines: Vec<String> = invalid.0.iter().map(|at| format!("{path}:{at}")).collect();
         lines.join("\n")
-    })?;
+    };
+    let document = Document::read(&text, setting).map_err(placed)?;
+    document.check_runner(runner).map_err(placed)?;
     let folder = Folder::of(Path::new(path))?;
     let secrets = secrets(args.secret_file.as_deref())?;
     let mut files = BTreeMap::new();
@@ -91,20 +93,7 @@ pub(super) fn load(path: &str, args: &GivenArgs) -> Result<Loaded, String> {
                 missing.join(", ")
             )
         })?;
-    if scenario.targets.len() > 1 {
-        let targets: Vec<String> = scenario.targets.iter().map(ToString::to_string).collect();
-        return Err(format!(
-            "{path}: {} are several servers, and one driver loads one: put the steps of each into a document of its own",
-            targets.join(", ")
-        ));
-    }
     let tables = tables(&scenario, &folder)?;
-    if let Some(client) = &scenario.trust.client {
-        return Err(format!(
-            "{path}: tls.client {client}: a driver run on its own takes a client certificate with \
-             --cert and --key of a URL, not by name"
-        ));
-    }
     let authorities = scenario.trust.authorities.map(|file| {
         let name = &scenario.files[file];
         let text = String::from_utf8(files[name].clone());

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueHint};
 use proto::clock::monotonic_ns;
+use proto::document::Runner;
 use proto::secret::{MASK, is_secret, shown};
 use proto::units::format_ns;
 use proto::workload::{Escape, LoadStage, Mix, Part, Scenario, StageArrivals};
@@ -71,7 +72,7 @@ struct Rehearsal {
 
 impl Rehearsal {
     fn new(args: &TryArgs) -> Result<Self, String> {
-        let loaded = document::load(&args.file, &args.given)?;
+        let loaded = document::load(&args.file, &args.given, Runner::Trial)?;
         let mut scenario = loaded.scenario;
         if scenario.targets[0].is_tls {
             return Err("a session is tried without TLS only; give an http:// target".to_owned());

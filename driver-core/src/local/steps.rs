@@ -15,6 +15,9 @@ use crate::source::tally::StepTally;
 pub(super) struct WithSteps<'r> {
     #[serde(flatten)]
     pub(super) result: &'r TestResult,
+    /// What ended it early.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<&'r str>,
     pub(super) steps: Vec<StepRow>,
     pub(super) flows: Vec<FlowRow>,
 }

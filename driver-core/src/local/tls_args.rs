@@ -33,6 +33,23 @@ pub struct TlsArgs {
 }
 
 impl TlsArgs {
+    /// Each by its name, and whether it was given.
+    pub(super) fn given(&self) -> [(&'static str, bool); 8] {
+        [
+            ("--http", self.http.is_some()),
+            (
+                "--requests-per-connection",
+                self.requests_per_connection.is_some(),
+            ),
+            ("--cacert", self.cacert.is_some()),
+            ("--insecure", self.insecure),
+            ("--server-name", self.server_name.is_some()),
+            ("--cert", self.cert.is_some()),
+            ("--key", self.key.is_some()),
+            ("--no-resume", self.no_resume),
+        ]
+    }
+
     /// As parameters of a test, of what was given.
     pub(super) fn params(&self) -> TlsParams {
         TlsParams {

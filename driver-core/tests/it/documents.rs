@@ -129,3 +129,74 @@ fn a_session_that_fails_says_where() {
     assert!(said.contains("* status 200: FAILED"), "{said}");
     assert!(said.contains("* the session is over: not good"), "{said}");
 }
+
+/// A document in a folder of its own, run against a server.
+fn run_text(document: &str, server: &Server, args: &[&str]) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("test.yaml");
+    std::fs::write(&file, document).unwrap();
+    let mut command = driver("run", &file, &server.url());
+    let output = command.args(args).output().unwrap();
+    (output.status.code(), text(&output))
+}
+
+#[test]
+fn a_condition_of_the_document_ends_the_run() {
+    let server = Server::answering("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+    let document =
+        "target: $TARGET\nload: {open: 50/s, for: 1m}\nabort: [error_rate > 20% for 2s]\n";
+    let (code, said) = run_text(document, &server, &["--json"]);
+    assert_eq!(code, Some(3), "{said}");
+    let reason = r#""reason":"aborted: error_rate > 20% for 2.00s""#;
+    assert!(said.contains(reason), "{said}");
+    assert!(said.contains(r#""state":"aborted""#), "{said}");
+    assert!(server.requests() < 500, "{} requests", server.requests());
+}
+
+#[test]
+fn each_step_has_its_own_timeout() {
+    let server = Server::start(|peer| {
+        while let Some(request) = peer.request() {
+            // A connection without an answer is ended by the driver.
+            if !request.starts_with(b"GET /silent") && !peer.send(OK) {
+                return;
+            }
+        }
+    });
+    let document = "target: $TARGET\nload: {closed: 1, sessions: 1}\nsteps:\n\
+        - {GET: /first, timeout: 20s}\n- {GET: /silent, timeout: 200ms}\n- GET /last\n";
+    let begin = std::time::Instant::now();
+    let (code, said) = run_text(document, &server, &["--json"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(begin.elapsed().as_secs() < 5, "{:?}", begin.elapsed());
+    assert!(said.contains(r#""timeout":1"#), "{said}");
+    assert_eq!(server.requests(), 3);
+}
+
+#[test]
+fn nothing_of_a_document_or_beside_it_is_ignored() {
+    let server = Server::answering(OK);
+    let base = "target: $TARGET\nload: {closed: 1, sessions: 1}\n";
+    for (line, args, word) in [
+        ("repeat: 2", &[][..], "test.yaml:3:9: repeat: 2 runs"),
+        ("drivers: 2", &[], "test.yaml:3:10: drivers: at least 2"),
+        (
+            "steps: [GET /, GET http://127.0.0.1:1/]",
+            &[],
+            "test.yaml:3:16: steps[1]: ",
+        ),
+        ("tls: {client: us}", &[], "test.yaml:3:15: tls.client: "),
+        (
+            "abort: [step(x).p99 > 1s for 2s]",
+            &[],
+            "test.yaml:3:9: abort",
+        ),
+        ("", &["--insecure"], "--insecure is for a URL"),
+        ("", &["--http", "2"], "--http is for a URL"),
+    ] {
+        let (code, said) = run_text(&format!("{base}{line}\n"), &server, args);
+        assert_eq!(code, Some(2), "{line} {args:?}: {said}");
+        assert!(said.contains(word), "{line} {args:?}: {said}");
+    }
+    assert_eq!(server.requests(), 0);
+}

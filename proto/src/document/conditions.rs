@@ -39,7 +39,7 @@ pub enum Bound {
     CheckRate(f64),
 }
 
-/// A condition that ends the run when it has held for a time.
+/// A condition on the requests of the whole run that ends it when it has held for a time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AbortCondition {
     /// What ends it.
@@ -85,6 +85,12 @@ fn abort(text: &str, names: (&[Flow], &[Step])) -> Result<AbortCondition, String
         return Err(format!("{text:?}: for is in whole seconds"));
     }
     let condition = condition(what, names)?;
+    if condition.of != Whose::All || matches!(condition.bound, Bound::CheckRate(_)) {
+        return Err(format!(
+            "{text:?}: what ends a run is judged each second on the requests of the whole run, such \
+             as error_rate or p99; write {what} among the thresholds"
+        ));
+    }
     Ok(AbortCondition { condition, for_ns })
 }
 

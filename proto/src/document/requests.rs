@@ -30,6 +30,8 @@ pub(super) struct Requests<'a> {
     /// Header fields of each request that does not have its own of the name.
     pub(super) headers: Vec<HeaderText>,
     pub(super) cookies: bool,
+    /// The first URL of another server than the test's, and the way to it.
+    pub(super) elsewhere: Option<(Node, String)>,
     pub(super) allowed: &'a Allowed<'a>,
 }
 
@@ -128,7 +130,11 @@ impl Requests<'_> {
             let path = first.split_off(end.unwrap_or(first.len()));
             let origin = std::mem::replace(first, path);
             let target = self.target(&origin);
-            reader.right(spot, target)?
+            let target = reader.right(spot, target)?;
+            if target > 0 && self.elsewhere.is_none() {
+                self.elsewhere = Some((spot.node.clone(), spot.path.clone()));
+            }
+            target
         } else {
             let base = self.targets.first()?;
             let prefix = base.path.split('?').next().unwrap_or_default();

@@ -52,6 +52,27 @@ impl ThresholdResult {
             ..measured.against(threshold)
         }
     }
+
+    /// A threshold held against an interval of `seconds` of a whole run, `latencies` being those of
+    /// its response, service and release lag.
+    #[must_use]
+    pub fn of_interval(
+        threshold: &Threshold,
+        counters: &Counters,
+        latencies: [&Statistics; 3],
+        seconds: f64,
+    ) -> Self {
+        let [response, service, release_lag] = latencies;
+        let measured = Measured {
+            counters,
+            requests_per_second: (seconds > 0.0).then(|| counters.ok as f64 / seconds),
+            target_lost: false,
+            response,
+            service,
+            release_lag,
+        };
+        measured.against(threshold)
+    }
 }
 
 impl Measured<'_> {

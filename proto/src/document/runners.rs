@@ -1,0 +1,105 @@
+//! What a document may say and whoever runs it does not do: refused where it stands, never ignored.
+
+use super::place::Problem;
+use super::{Document, InvalidDocument, Node};
+use crate::workload::Target;
+
+/// Who runs a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runner {
+    /// One driver on its own.
+    Alone,
+    /// The drivers of a cluster.
+    Cluster,
+    /// Whoever tries one session.
+    Trial,
+}
+
+impl Document {
+    /// Whether `runner` does all that the document says.
+    ///
+    /// # Errors
+    /// Everything that it does not do, each with its place and what to do instead.
+    pub fn check_runner(&self, runner: Runner) -> Result<(), InvalidDocument> {
+        let mut problems = Vec::new();
+        let mut refuse = |node: &Node, path: &str, error: String| {
+            problems.push(Problem {
+                place: node.place,
+                path: path.to_owned(),
+                error,
+            });
+        };
+        if let Some((url, path)) = &self.elsewhere {
+            let targets = self.scenario.targets.iter().map(Target::shown);
+            let targets: Vec<String> = targets.collect();
+            let problem = format!(
+                "{} are several servers, and a run loads one: put the steps of each into a document \
+                 of its own",
+                targets.join(", ")
+            );
+            refuse(url, path, problem);
+        }
+        if let Some(at) = self
+            .node
+            .get("repeat")
+            .filter(|_| self.repeat > 1 && runner != Runner::Trial)
+        {
+            let times = self.repeat;
+            let problem =
+                format!("{times} runs, and this is one: take repeat out and run it {times} times");
+            refuse(at, "repeat", problem);
+        }
+        if runner == Runner::Alone
+            && let (Some(at), Some(min @ 2..)) = (self.node.get("drivers"), self.drivers_min)
+        {
+            let problem = format!(
+                "at least {min} drivers, and a driver run on its own is one: take drivers out, or give \
+                 the document to an orchestrator"
+            );
+            refuse(at, "drivers", problem);
+        }
+        let client = self.node.get("tls").and_then(|tls| tls.get("client"));
+        if let Some(at) = client.filter(|_| self.scenario.trust.client.is_some()) {
+            let problem = "no driver has client certificates by name; load the URL without a \
+                document, which takes them as files (--cert and --key, or tls.cert and tls.key)";
+            refuse(at, "tls.client", problem.to_owned());
+        }
+        if problems.is_empty() {
+            return Ok(());
+        }
+        problems.sort_by_key(|problem| problem.place);
+        Err(InvalidDocument(problems))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::Setting;
+
+    fn refused(text: &str, runner: Runner) -> Vec<String> {
+        let document = Document::read(text, Setting::default()).unwrap();
+        let refused = document.check_runner(runner);
+        let problems = refused.map_or_else(|invalid| invalid.0, |()| Vec::new());
+        problems.iter().map(Problem::to_string).collect()
+    }
+
+    #[test]
+    fn what_is_not_done_is_refused_where_it_stands() {
+        let text = "target: http://a/\nrepeat: 3\ndrivers: {min: 2}\n\
+            steps: [GET /, GET http://b/x]\nload: {closed: 1, for: 1s}\n";
+        let alone = refused(text, Runner::Alone);
+        assert!(alone[0].starts_with("2:9: repeat: 3 runs"), "{alone:?}");
+        assert!(
+            alone[1].starts_with("3:10: drivers: at least 2"),
+            "{alone:?}"
+        );
+        assert!(
+            alone[2].starts_with("4:16: steps[1]: http://a/, http://b/"),
+            "{alone:?}"
+        );
+        assert_eq!(refused(text, Runner::Cluster).len(), 2);
+        let one = "target: http://a/\nrepeat: 1\nsteps: [GET http://a/x]\ndrivers: {min: 1}\n";
+        assert_eq!(refused(one, Runner::Alone), Vec::<String>::new());
+    }
+}
