@@ -20,7 +20,7 @@ use rustix::time::{ClockId, clock_gettime};
 use socket2::SockAddr;
 use thiserror::Error;
 
-use crate::dispatch::{Dispatcher, Limits, Readiness, Shared};
+use crate::dispatch::{Dispatcher, Event, Limits, Readiness, Shared};
 use crate::plan::{Plan, Share};
 use crate::protocol::Protocol;
 use crate::recording::CoreInterval;
@@ -36,10 +36,6 @@ pub use bells::Bells;
 use pacing::Pace;
 use sockets::Sockets;
 
-/// Receive buffers of all connections together, in bytes, as long as each gets the minimum.
-const BUFFERS_LEN: usize = 4 << 20;
-/// Smallest and largest receive buffer of a connection, in bytes.
-const BUFFER_LEN: std::ops::RangeInclusive<usize> = 4096..=65_536;
 /// Completions that are worked off before sends have their turn.
 const BATCH_MAX: usize = 256;
 
@@ -161,11 +157,10 @@ impl<P: Protocol, T: Transport, S: Source> CoreLoop<P, T, S> {
         stack: (P, T, S),
     ) -> Result<Self, CoreError> {
         let count = share.connections;
-        let buffer_len = (BUFFERS_LEN / count.max(1)).clamp(*BUFFER_LEN.start(), *BUFFER_LEN.end());
         let endpoints = common.route.endpoints;
         let (request_len, copies) = (payload.request_len, payload.copies);
         let limits = Limits::new(&common.plan, request_len, copies, endpoints.len());
-        let ring = Ring::new(common.setup, count, buffer_len, payload.bytes, &endpoints)?;
+        let ring = Ring::new(common.setup, count, payload.bytes, &endpoints)?;
         let mut sockets = Sockets::new(ring, count, endpoints, common.route.sources);
         sockets.listen(common.bells.of(share.core));
         let now_ns = monotonic_ns();
@@ -265,6 +260,9 @@ impl<P: Protocol, T: Transport, S: Source> CoreLoop<P, T, S> {
             for completion in batch.drain(..) {
                 if let Some((slot, event)) = self.sockets.read(completion, bell) {
                     self.dispatcher.take(slot, event, now_ns, &mut self.sockets);
+                    if let Event::Received(piece) = event {
+                        self.sockets.give_back(piece);
+                    }
                 }
             }
         }

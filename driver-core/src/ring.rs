@@ -5,10 +5,10 @@
 //! ring of its own; glommio keeps placement, life cycle and cooperation.
 //!
 //! The ring owns every byte that the kernel reads or writes: the payload that connections share, the
-//! target's addresses, one receive buffer a slot, and copies of what is sent besides the payload. A
-//! slot has at most one receive in flight and its buffer is lent out only while none is, which is
-//! what makes the interface safe. When the ring is dropped with operations in flight that do not
-//! end, the memory is leaked rather than freed under them.
+//! target's addresses, the receive buffers, and copies of what is sent besides the payload. A receive
+//! buffer is the kernel's from when it is given until a completion names it, and is lent out only
+//! while it is not, which is what makes the interface safe. When the ring is dropped with operations
+//! in flight that do not end, the memory is leaked rather than freed under them.
 //!
 //! What is sent besides the payload goes through an arena that is used again after each call to the
 //! kernel, unless it is to be told of. That is safe since such a send never waits: with
@@ -26,10 +26,12 @@ use std::time::{Duration, Instant};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use socket2::SockAddr;
 
+mod buffers;
 mod setup;
 mod token;
 mod wake;
 
+use buffers::{Buffers, GROUP};
 pub use setup::{Features, RingError, Setup};
 pub(crate) use token::GENERATION_MASK;
 pub use token::{Kind, Token};
@@ -39,58 +41,42 @@ pub use wake::Wake;
 const ARENA_LEN: usize = 1 << 20;
 /// Buffers of sends that are kept to be used again.
 const SPARE_SENDS_MAX: usize = 64;
-/// How long a dropped ring waits for operations that were told to end.
+/// How long a dropped ring waits for operations that end with their sockets.
+const DRAIN_ALONE: Duration = Duration::from_millis(100);
+/// How long it waits for those that were told to end.
 const DRAIN: Duration = Duration::from_millis(200);
 
 /// What the kernel reads and writes on behalf of the ring.
 struct Memory {
     payload: Arc<[u8]>,
     addresses: Box<[SockAddr]>,
-    /// From `Box::into_raw`, for the same reason as `buffers`; no longer read once a call to the
-    /// kernel has returned.
+    /// From `Box::into_raw`: the kernel reads parts of it while others are written, so no reference
+    /// to the whole may exist; no longer read once a call to the kernel has returned.
     arena: *mut [u8],
     /// Sends that are to be told of, by the token of their operation.
     sends: HashMap<u64, Vec<u8>>,
-    /// From `Box::into_raw`: the kernel writes into parts of it while others are read, so no
-    /// reference to the whole may exist.
-    buffers: *mut [u8],
+    buffers: Buffers,
     wake_count: *mut u64,
 }
 
 impl Memory {
-    fn new(payload: Arc<[u8]>, addresses: &[SockAddr], length: usize) -> Self {
+    fn new(payload: Arc<[u8]>, addresses: &[SockAddr], buffers: Buffers) -> Self {
         Self {
             payload,
             addresses: addresses.into(),
             arena: Box::into_raw(vec![0; ARENA_LEN].into_boxed_slice()),
             sends: HashMap::new(),
-            buffers: Box::into_raw(vec![0; length].into_boxed_slice()),
+            buffers,
             wake_count: Box::into_raw(Box::new(0)),
         }
-    }
-
-    fn slot(&self, slot: usize, slot_len: usize) -> *mut u8 {
-        assert!(
-            (slot + 1) * slot_len <= self.buffers.len(),
-            "slot {slot} of {}",
-            self.buffers.len()
-        );
-        // SAFETY: the offset was checked to be within the allocation.
-        unsafe { self.buffers.cast::<u8>().add(slot * slot_len) }
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: all came from `Box::into_raw`, are freed only here, and no operation of the kernel
+        // SAFETY: both came from `Box::into_raw`, are freed only here, and no operation of the kernel
         // is in flight any more (else the ring forgets this memory instead).
-        drop(unsafe {
-            (
-                Box::from_raw(self.buffers),
-                Box::from_raw(self.arena),
-                Box::from_raw(self.wake_count),
-            )
-        });
+        drop(unsafe { (Box::from_raw(self.arena), Box::from_raw(self.wake_count)) });
     }
 }
 
@@ -101,6 +87,27 @@ pub struct Completion {
     pub token: Token,
     /// Bytes, or a negated error number.
     pub result: i32,
+    flags: u32,
+}
+
+impl Completion {
+    /// The buffer that holds what was received. It has to be [given back](Ring::give_back).
+    #[must_use]
+    pub fn buffer(&self) -> Option<u16> {
+        cqueue::buffer_select(self.flags)
+    }
+
+    /// Whether the operation goes on: more completions of it follow.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        cqueue::more(self.flags)
+    }
+
+    /// Whether the socket had more bytes than were received.
+    #[must_use]
+    pub fn left_some(&self) -> bool {
+        cqueue::sock_nonempty(self.flags)
+    }
 }
 
 /// One core's ring. Created in, and never leaves, the thread that uses it.
@@ -108,13 +115,10 @@ pub struct Ring {
     uring: IoUring,
     features: Features,
     memory: Option<Memory>,
-    slot_len: usize,
     /// Bytes of the arena that the next call to the kernel is going to read.
     arena_len: usize,
     /// Buffers of sends that have ended.
     spare_sends: Vec<Vec<u8>>,
-    /// Receives in flight, by slot.
-    receiving: Vec<bool>,
     /// Operations whose completion is still to come.
     in_flight: usize,
     /// Completions that were taken in to make room for others.
@@ -132,25 +136,29 @@ impl Ring {
     pub fn new(
         setup: Setup,
         slots: usize,
-        slot_len: usize,
         payload: Arc<[u8]>,
         addresses: &[SockAddr],
     ) -> Result<Self, RingError> {
         let (uring, features) = setup.build(slots)?;
-        let memory = Memory::new(payload, addresses, slots * slot_len);
-        let receiving = vec![false; slots];
-        Ok(Self {
+        let mut buffers = Buffers::new(slots)?;
+        if features.buffer_ring {
+            buffers.share(&uring.submitter())?;
+        }
+        let count = buffers.count();
+        let mut ring = Self {
             uring,
             features,
-            memory: Some(memory),
-            slot_len,
+            memory: Some(Memory::new(payload, addresses, buffers)),
             arena_len: 0,
             spare_sends: Vec::new(),
-            receiving,
             in_flight: 0,
             early: Vec::new(),
             bell: None,
-        })
+        };
+        for buffer in 0..count {
+            ring.give_back(buffer);
+        }
+        Ok(ring)
     }
 
     /// What the kernel lets this ring use.
@@ -259,33 +267,35 @@ impl Ring {
         }
     }
 
-    /// Receives into the buffer of the token's slot.
-    ///
-    /// # Panics
-    /// When a receive of this slot is in flight already.
-    pub fn receive(&mut self, token: Token, fd: RawFd) {
-        let slot = token.slot as usize;
-        assert!(!self.receiving[slot], "slot {slot} already receives");
-        self.receiving[slot] = true;
-        let buffer = self.memory().slot(slot, self.slot_len);
-        let length = u32::try_from(self.slot_len).expect("invariant: buffers are 64 KiB at most");
-        let entry = opcode::Recv::new(types::Fd(fd), buffer, length)
-            .ioprio(self.features.receive_priority())
+    /// Receives what comes: `again` and again where the kernel can do that, else once. `at_once` when
+    /// there is something already.
+    pub fn receive(&mut self, token: Token, fd: RawFd, again: bool, at_once: bool) {
+        let priority = self.features.receive_priority(again, at_once);
+        let entry = opcode::Recv::new(types::Fd(fd), std::ptr::null_mut(), 0)
+            .buf_group(GROUP)
+            .ioprio(priority)
             .build()
+            .flags(squeue::Flags::BUFFER_SELECT)
             .user_data(token.pack());
         self.in_flight += 1;
         self.push(&entry);
     }
 
+    /// Ends a receive that goes on and on. Its last completion says so; another one is that of the
+    /// token.
+    pub fn cancel(&mut self, receive: Token) {
+        let token = Token {
+            kind: Kind::Cancel,
+            ..receive
+        };
+        let entry = opcode::AsyncCancel::new(receive.pack()).build();
+        self.in_flight += 1;
+        self.push(&entry.user_data(token.pack()));
+    }
+
     /// Receives up to `length` bytes and throws them away in the kernel; ends with as many as there
     /// are. Of TCP only: other sockets would write them to where nothing is.
-    ///
-    /// # Panics
-    /// When a receive of this slot is in flight already.
     pub fn discard(&mut self, token: Token, fd: RawFd, length: u32) {
-        let slot = token.slot as usize;
-        assert!(!self.receiving[slot], "slot {slot} already receives");
-        self.receiving[slot] = true;
         // MSG_TRUNC of TCP (tcp(7), since 2.4): the bytes are dropped instead of copied, and no buffer
         // is needed. A null one turns any copy into EFAULT. Not with MSG_WAITALL: io_uring waits for
         // the whole length anew after each part, since what is dropped does not advance its iterator.
@@ -297,24 +307,38 @@ impl Ring {
         self.push(&entry);
     }
 
-    /// Whether a receive of this slot is in flight.
-    #[must_use]
-    pub fn is_receiving(&self, slot: u32) -> bool {
-        self.receiving[slot as usize]
-    }
-
-    /// What the last receive of this slot brought; it may be overwritten.
+    /// The first `length` bytes of a buffer that a completion has named; they may be overwritten.
     ///
     /// # Panics
-    /// When another one is in flight: the kernel may be writing.
+    /// When the buffer has been given back: the kernel may be writing.
     #[must_use]
-    pub fn received(&mut self, slot: u32, length: usize) -> &mut [u8] {
-        let slot = slot as usize;
-        assert!(!self.receiving[slot], "slot {slot} is receiving");
-        let start = self.memory().slot(slot, self.slot_len);
-        // SAFETY: the slot lies within the buffers, which are initialised, and no receive of it is
-        // in flight; the borrow of `self` keeps one from starting, and another borrow from existing.
-        unsafe { std::slice::from_raw_parts_mut(start, length.min(self.slot_len)) }
+    pub fn received(&mut self, buffer: u16, length: usize) -> &mut [u8] {
+        self.memory_mut().buffers.bytes(buffer, length)
+    }
+
+    /// Gives a buffer that a completion has named to the kernel again.
+    ///
+    /// # Panics
+    /// When it has been given back already.
+    #[inline]
+    pub fn give_back(&mut self, buffer: u16) {
+        if let Some(entry) = self.memory_mut().buffers.give(buffer) {
+            let token = Token {
+                kind: Kind::Provide,
+                slot: buffer.into(),
+                generation: 0,
+            };
+            self.in_flight += 1;
+            self.push(&entry.user_data(token.pack()));
+        }
+    }
+
+    /// Gives a buffer once more that the kernel had refused.
+    pub fn give_again(&mut self, buffer: u32) {
+        if let Ok(buffer) = u16::try_from(buffer) {
+            self.memory_mut().buffers.take(buffer);
+            self.give_back(buffer);
+        }
     }
 
     /// Waits for `wake` to be rung; ends with a completion.
@@ -379,23 +403,23 @@ impl Ring {
     }
 
     fn take_completions(&mut self, most: usize, to: &mut Vec<Completion>) {
-        let (receiving, in_flight) = (&mut self.receiving, &mut self.in_flight);
         let skips = self.features.skip_success;
+        let memory = self.memory.as_mut().expect("invariant: taken only by drop");
         for entry in self.uring.completion().take(most) {
             let completion = Completion::from(&entry);
-            let token = completion.token;
-            if matches!(token.kind, Kind::Receive | Kind::Discard) {
-                receiving[token.slot as usize] = false;
+            if let Some(buffer) = completion.buffer() {
+                memory.buffers.take(buffer);
             }
             // A failed send that was not to notify was never counted.
-            *in_flight -= usize::from(token.kind != Kind::SilentSend || !skips);
+            let was_counted = completion.token.kind != Kind::SilentSend || !skips;
+            self.in_flight -= usize::from(was_counted && !completion.goes_on());
             to.push(completion);
         }
     }
 
     fn push(&mut self, entry: &squeue::Entry) {
         // SAFETY: all pointers in entries point into `memory`, which outlives the operations (see
-        // `drop`), or are owned by the kernel; the buffers' exclusivity is kept by `receiving`.
+        // `drop`), or are owned by the kernel; the buffers' exclusivity is kept by `Buffers`.
         while unsafe { self.uring.submission().push(entry) }.is_err() {
             // Full: hand over what is queued, which makes room. The kernel refuses that only for a
             // completion queue that overflowed (before 5.19), so that one is emptied first.
@@ -404,6 +428,18 @@ impl Ring {
             self.early = early;
             // A refusal shows in the next round, which tries again.
             let _ = self.uring.submit();
+        }
+    }
+
+    /// Waits until nothing is in flight, at most until then.
+    fn drain(&mut self, until: Instant) {
+        let mut batch = Vec::with_capacity(1024);
+        while self.in_flight > 0 && Instant::now() < until {
+            if self.submit_and_wait(Duration::from_millis(10)).is_err() {
+                return;
+            }
+            batch.clear();
+            self.reap(&mut batch);
         }
     }
 
@@ -418,29 +454,27 @@ impl Ring {
 
 impl Drop for Ring {
     /// Cancels the wait for the bell, and waits a little for what is in flight, which ends since the
-    /// sockets were shut down by their owner.
+    /// sockets were shut down by their owner; what has not ended then is cancelled.
     fn drop(&mut self) {
-        let until = Instant::now() + DRAIN;
         // Nobody rings the bell any more.
         if let Some(bell) = self.bell {
             let cancel = opcode::AsyncCancel::new(bell.pack()).build();
             self.push(&cancel.user_data(bell.pack()));
             self.in_flight += 1;
         }
-        // From 6.0 on this ends attempts to connect too; before, they end with their sockets.
-        let cancel = types::CancelBuilder::any();
-        let _ = self
-            .uring
-            .submitter()
-            .register_sync_cancel(Some(types::Timespec::from(DRAIN)), cancel);
-        let mut batch = Vec::with_capacity(1024);
-        while self.in_flight > 0 && Instant::now() < until {
-            if self.submit_and_wait(Duration::from_millis(10)).is_err() {
-                break;
-            }
-            batch.clear();
-            self.reap(&mut batch);
+        self.drain(Instant::now() + DRAIN_ALONE);
+        if self.in_flight > 0 && self.features.sync_cancel {
+            // The kernel goes through all that is in flight for each one that it ends, so that this is
+            // no way to end thousands of receives.
+            let cancel = types::CancelBuilder::any();
+            let limit = types::Timespec::from(DRAIN);
+            // Where it fails, the wait for what is in flight goes on all the same.
+            let _ = self
+                .uring
+                .submitter()
+                .register_sync_cancel(Some(limit), cancel);
         }
+        self.drain(Instant::now() + DRAIN);
         if self.in_flight > 0 {
             std::mem::forget(self.memory.take());
         }
@@ -452,6 +486,7 @@ impl From<&cqueue::Entry> for Completion {
         Self {
             token: Token::unpack(entry.user_data()),
             result: entry.result(),
+            flags: entry.flags(),
         }
     }
 }

@@ -31,14 +31,43 @@ enum Sending {
     Own { from: usize, to: usize },
 }
 
+/// How what comes on a connection is received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Receiving {
+    /// Not at all.
+    #[default]
+    Not,
+    /// By one operation that ends with what it brings.
+    Once,
+    /// By one operation that goes on and on.
+    Again,
+    /// The same, which has been told to end.
+    Ending,
+}
+
+/// What the dispatcher waits for on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Wanted {
+    #[default]
+    Nothing,
+    Bytes,
+    /// Up to so many bytes that nobody looks at.
+    Discarded(u32),
+}
+
 /// One slot's socket.
 #[derive(Debug, Default)]
 struct Slot {
     socket: Option<Socket>,
     generation: u32,
     sending: Option<Sending>,
-    /// Whether what comes is to be received as soon as the buffer is free.
-    is_listening: bool,
+    receiving: Receiving,
+    wanted: Wanted,
+    /// Whether each piece is received by an operation of its own. What is discarded is no use of one
+    /// that goes on, and a connection whose answers are long once has more of them.
+    one_by_one: bool,
+    /// Whether there is more to receive already.
+    has_more: bool,
 }
 
 impl Slot {
@@ -99,55 +128,121 @@ impl Sockets {
     /// What a completion means for the current connection of its slot, if anything.
     #[inline]
     pub(super) fn read(&mut self, completion: Completion, bell: &Wake) -> Option<(u32, Event)> {
-        let Completion { token, result } = completion;
-        if token.kind == Kind::Wake {
-            self.listen(bell);
+        let Completion { token, result, .. } = completion;
+        if matches!(token.kind, Kind::Wake | Kind::Provide) {
+            self.read_own(completion, bell);
             return None;
         }
         let slot = &self.slots[token.slot as usize];
         if slot.generation != token.generation {
-            return self.read_old(token);
+            self.read_old(completion);
+            return None;
         }
         let event = match token.kind {
-            Kind::Receive | Kind::Discard => self.read_receive(token, result)?,
+            Kind::Receive | Kind::Discard => self.read_receive(completion)?,
             Kind::Send => self.read_send(token, result)?,
             Kind::SilentSend => Event::SendFailed(failure(result)),
             Kind::Connect if result < 0 => Event::ConnectFailed(-result),
             Kind::Connect => Event::Connected,
-            Kind::Wake => return None,
+            Kind::Cancel | Kind::Provide | Kind::Wake => return None,
         };
         Some((token.slot, event))
     }
 
-    /// An operation of an earlier connection has ended, which may free what the current one needs.
-    fn read_old(&mut self, token: Token) -> Option<(u32, Event)> {
-        match token.kind {
-            Kind::Receive | Kind::Discard if self.slots[token.slot as usize].is_listening => {
-                self.receive(token.slot);
-            }
-            Kind::Send => self.ring.forget_send(token),
+    /// An operation that is no connection's has ended.
+    fn read_own(&mut self, completion: Completion, bell: &Wake) {
+        match completion.token.kind {
+            Kind::Wake => self.listen(bell),
+            // Refused for want of memory alone: it is tried until there is some.
+            _ if completion.result < 0 => self.ring.give_again(completion.token.slot),
             _ => {}
         }
-        None
+    }
+
+    /// An operation of an earlier connection has brought something or ended, of which nobody wants to
+    /// know any more.
+    fn read_old(&mut self, completion: Completion) {
+        if let Some(buffer) = completion.buffer() {
+            self.ring.give_back(buffer);
+        }
+        if completion.token.kind == Kind::Send {
+            self.ring.forget_send(completion.token);
+        }
     }
 
     #[inline]
-    fn read_receive(&mut self, token: Token, result: i32) -> Option<Event> {
-        let slot = token.slot;
-        self.slots[slot as usize].is_listening = false;
-        match u32::try_from(result) {
-            Ok(0) => Some(Event::Ended),
-            Ok(length) if token.kind == Kind::Discard => Some(Event::Discarded(length.into())),
-            Ok(length) => Some(Event::Received(Piece {
-                buffer: slot,
-                length,
-            })),
-            Err(_) if matches!(-result, libc::EINTR | libc::EAGAIN) => {
-                self.receive(slot);
+    fn read_receive(&mut self, completion: Completion) -> Option<Event> {
+        let Completion { token, result, .. } = completion;
+        let state = &mut self.slots[token.slot as usize];
+        if !completion.goes_on() {
+            state.receiving = Receiving::Not;
+        }
+        state.has_more = completion.left_some();
+        match (u32::try_from(result), completion.buffer()) {
+            (Ok(0), buffer) => {
+                if let Some(buffer) = buffer {
+                    self.ring.give_back(buffer);
+                }
+                Some(Event::Ended)
+            }
+            (Ok(length), Some(buffer)) => {
+                state.wanted = Wanted::Nothing;
+                Some(Event::Received(Piece {
+                    buffer: buffer.into(),
+                    length,
+                }))
+            }
+            (Ok(length), None) => {
+                state.wanted = Wanted::Nothing;
+                Some(Event::Discarded(length.into()))
+            }
+            // No buffer was free, or it was told to end: what is wanted begins anew.
+            (Err(_), _)
+                if matches!(
+                    -result,
+                    libc::EINTR | libc::EAGAIN | libc::ENOBUFS | libc::ECANCELED
+                ) =>
+            {
+                self.begin_receiving(token.slot);
                 None
             }
-            Err(_) => Some(Event::ReceiveFailed(-result)),
+            (Err(_), _) => Some(Event::ReceiveFailed(-result)),
         }
+    }
+
+    /// Begins to receive what is wanted, unless that is under way.
+    #[inline]
+    fn begin_receiving(&mut self, slot: u32) {
+        let state = &self.slots[slot as usize];
+        match (state.receiving, state.wanted) {
+            (Receiving::Not, Wanted::Bytes) => {
+                let (again, at_once) = (!state.one_by_one, state.has_more);
+                let (token, fd) = self.token(slot, Kind::Receive);
+                self.ring.receive(token, fd, again, at_once);
+                let goes_on = again && self.ring.features().multishot;
+                self.slots[slot as usize].receiving = if goes_on {
+                    Receiving::Again
+                } else {
+                    Receiving::Once
+                };
+            }
+            (Receiving::Not, Wanted::Discarded(length)) => {
+                let (token, fd) = self.token(slot, Kind::Discard);
+                self.ring.discard(token, fd, length);
+                self.slots[slot as usize].receiving = Receiving::Once;
+            }
+            (Receiving::Again, Wanted::Discarded(_)) => {
+                self.ring.cancel(self.token(slot, Kind::Receive).0);
+                self.slots[slot as usize].receiving = Receiving::Ending;
+            }
+            _ => {}
+        }
+    }
+
+    /// Lets the kernel have the buffer of a piece that has been read.
+    #[inline]
+    pub(super) fn give_back(&mut self, piece: Piece) {
+        self.ring.give_back(number(piece));
     }
 
     fn read_send(&mut self, token: Token, result: i32) -> Option<Event> {
@@ -245,29 +340,25 @@ impl Network for Sockets {
     }
 
     #[inline]
-    fn bytes(&mut self, slot: u32, piece: Piece) -> &mut [u8] {
-        self.ring.received(slot, piece.length as usize)
+    fn bytes(&mut self, _: u32, piece: Piece) -> &mut [u8] {
+        self.ring.received(number(piece), piece.length as usize)
     }
 
     #[inline]
     fn receive(&mut self, slot: u32) {
-        self.slots[slot as usize].is_listening = true;
-        // A receive of the slot's earlier connection may still have the buffer; then this one
-        // starts when that one has ended.
-        if !self.ring.is_receiving(slot) {
-            let (token, fd) = self.token(slot, Kind::Receive);
-            self.ring.receive(token, fd);
-        }
+        self.slots[slot as usize].wanted = Wanted::Bytes;
+        self.begin_receiving(slot);
     }
 
     fn discard(&mut self, slot: u32, length: u64) {
-        let (token, fd) = self.token(slot, Kind::Discard);
-        // Not so many that a long body would count in the second of its end alone.
-        let length = u32::try_from(length.min(DISCARD_MAX)).expect("invariant: a few MiB");
-        if !self.discards || self.ring.is_receiving(slot) {
+        if !self.discards {
             return self.receive(slot);
         }
-        self.ring.discard(token, fd, length);
+        // Not so many that a long body would count in the second of its end alone.
+        let length = u32::try_from(length.min(DISCARD_MAX)).expect("invariant: a few MiB");
+        let state = &mut self.slots[slot as usize];
+        (state.wanted, state.one_by_one) = (Wanted::Discarded(length), true);
+        self.begin_receiving(slot);
     }
 
     /// A reset instead of an orderly end keeps our side free of `TIME_WAIT`, of which long runs
@@ -288,9 +379,16 @@ impl Network for Sockets {
             let _ = socket.shutdown(std::net::Shutdown::Both);
             self.closing.push(socket);
         }
-        slot.generation = slot.generation.wrapping_add(1) & GENERATION_MASK;
-        (slot.sending, slot.is_listening) = (None, false);
+        *slot = Slot {
+            generation: slot.generation.wrapping_add(1) & GENERATION_MASK,
+            ..Slot::default()
+        };
     }
+}
+
+/// The number of a piece's buffer.
+fn number(piece: Piece) -> u16 {
+    u16::try_from(piece.buffer).expect("invariant: as the ring numbers them")
 }
 
 /// The error number of a send that failed: one that took a part only found its socket full.

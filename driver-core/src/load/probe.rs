@@ -34,7 +34,7 @@ fn probe(core: usize, cpu: usize) -> Result<Features, PrepareError> {
         )));
     }
     let address = SockAddr::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 9)));
-    let ring = Ring::new(Setup::Newest, 1, 4096, Arc::from([]), &[address]);
+    let ring = Ring::new(Setup::Newest, 1, Arc::from([]), &[address]);
     let ring = ring.map_err(|source| PrepareError::Core {
         core,
         source: source.into(),

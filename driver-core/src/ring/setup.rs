@@ -8,6 +8,8 @@ use thiserror::Error;
 
 /// `IORING_RECVSEND_POLL_FIRST`: wait for data before trying to read, since there is none yet.
 const POLL_FIRST: u16 = 1;
+/// `IORING_RECV_MULTISHOT`: one receive brings whatever comes, as often as something does.
+const MULTISHOT: u16 = 2;
 /// Largest submission queue, in entries.
 const ENTRIES_MAX: u32 = 4096;
 /// Largest completion queue, in entries.
@@ -59,12 +61,28 @@ pub struct Features {
     pub skip_success: bool,
     /// `RECVSEND_POLL_FIRST` (5.19).
     pub poll_first: bool,
+    /// `PBUF_RING` (5.19): buffers are given without an operation.
+    pub buffer_ring: bool,
+    /// `RECV_MULTISHOT` (6.0).
+    pub multishot: bool,
+    /// `SYNC_CANCEL` (6.0).
+    pub sync_cancel: bool,
 }
 
 impl Features {
-    /// The flags of a receive.
-    pub(super) fn receive_priority(self) -> u16 {
-        if self.poll_first { POLL_FIRST } else { 0 }
+    /// The flags of a receive: whether it is to go on and on, and whether there is something already.
+    pub(super) fn receive_priority(self, again: bool, at_once: bool) -> u16 {
+        let poll_first = if self.poll_first && !at_once {
+            POLL_FIRST
+        } else {
+            0
+        };
+        poll_first
+            | if self.multishot && again {
+                MULTISHOT
+            } else {
+                0
+            }
     }
 }
 
@@ -77,6 +95,9 @@ impl fmt::Display for Features {
             (self.taskrun_flag, "TASKRUN_FLAG"),
             (self.skip_success, "CQE_SKIP"),
             (self.poll_first, "POLL_FIRST"),
+            (self.buffer_ring, "PBUF_RING"),
+            (self.multishot, "RECV_MULTISHOT"),
+            (self.sync_cancel, "SYNC_CANCEL"),
         ];
         let used: Vec<&str> = names
             .iter()
@@ -93,7 +114,8 @@ pub enum Setup {
     /// Whatever the kernel has.
     #[default]
     Newest,
-    /// As on Linux 6.0, without deferred task work.
+    /// As on Linux 5.19, without deferred task work, multishot receives and sync
+    /// cancel.
     Cooperative,
     /// As on Linux 5.11, without any of the flags.
     Plain,
@@ -151,6 +173,9 @@ impl Setup {
             taskrun_flag: recent,
             skip_success: recent && uring.params().is_feature_skip_cqe_on_success(),
             poll_first: recent,
+            buffer_ring: recent,
+            multishot: self == Self::Newest,
+            sync_cancel: self == Self::Newest,
         };
         Ok((uring, features))
     }

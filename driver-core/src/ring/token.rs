@@ -14,6 +14,10 @@ pub enum Kind {
     Receive,
     /// A receive whose bytes nobody wants.
     Discard,
+    /// The end of a receive that goes on and on.
+    Cancel,
+    /// A buffer that is given to the kernel; its number stands for the slot.
+    Provide,
     /// The wake-up call.
     Wake,
 }
@@ -45,6 +49,8 @@ impl Token {
             2 => Kind::SilentSend,
             3 => Kind::Receive,
             4 => Kind::Discard,
+            5 => Kind::Cancel,
+            6 => Kind::Provide,
             _ => Kind::Wake,
         };
         #[allow(clippy::cast_possible_truncation)] // the parts' own widths
@@ -69,6 +75,8 @@ mod tests {
             Kind::SilentSend,
             Kind::Receive,
             Kind::Discard,
+            Kind::Cancel,
+            Kind::Provide,
             Kind::Wake,
         ] {
             let token = Token {

@@ -92,8 +92,9 @@ fn a_pipelined_connection_that_dies_loses_exactly_what_was_in_flight() {
         answered + errors.read + errors.write + errors.unanswered,
         200
     );
-    assert!(errors.unanswered >= 40, "{errors:?}"); // 3 or 4 of each 14
-    assert!(answered >= 140, "{answered} answered"); // 10 of each 14, but for the last
+    // Up to 4 with every 10 that are answered: what had not been sent when the end came is not lost.
+    assert!(errors.unanswered >= 14, "{errors:?}");
+    assert!(answered >= 140, "{answered} answered");
 }
 
 #[test]

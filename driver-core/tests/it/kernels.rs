@@ -2,10 +2,11 @@
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use driver_core::ring::Setup;
 
-use crate::rig::Rig;
+use crate::rig::{Rig, own_the_cores};
 use crate::server::{OK, Server};
 
 #[test]
@@ -28,6 +29,86 @@ fn the_engine_works_without_the_newest_flags() {
             .seconds(0.3)
             .run();
         assert_eq!(paced.counters.ok, 300, "{setup:?}");
+    }
+}
+
+#[test]
+fn long_and_short_answers_are_received_whole_without_the_newest_flags() {
+    let _cores = own_the_cores();
+    let long = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n{}",
+        "x".repeat(300_000)
+    );
+    for setup in [Setup::Newest, Setup::Cooperative, Setup::Plain] {
+        let long = long.clone();
+        let server = Server::start(move |peer| {
+            let mut count = 0;
+            while peer.request().is_some() {
+                count += 1;
+                let answer = if count % 3 == 0 { long.as_bytes() } else { OK };
+                if !peer.send(answer) {
+                    return;
+                }
+            }
+        });
+        let done = Rig::on(&server)
+            .setup(setup)
+            .connections(3)
+            .requests(300)
+            .pipeline(4)
+            .run();
+        assert_eq!(
+            (done.counters.ok, server.requests()),
+            (300, 300),
+            "{setup:?}: {:?}",
+            done.counters
+        );
+    }
+}
+
+#[test]
+fn more_answers_at_once_than_there_are_buffers_are_received_all_the_same() {
+    let _cores = own_the_cores();
+    for setup in [Setup::Newest, Setup::Cooperative, Setup::Plain] {
+        // One connection has 16 buffers; a hundred answers in pieces need more.
+        let answers = OK.repeat(100);
+        let server = Server::start(move |peer| {
+            while (0..100).all(|_| peer.request().is_some()) {
+                if !answers.chunks(7).all(|piece| peer.send(piece)) {
+                    return;
+                }
+            }
+        });
+        let done = Rig::on(&server)
+            .setup(setup)
+            .connections(1)
+            .pipeline(100)
+            .requests(1000)
+            .run();
+        assert_eq!(done.counters.ok, 1000, "{setup:?}: {:?}", done.counters);
+    }
+}
+
+#[test]
+fn the_end_of_a_load_waits_for_nothing() {
+    let _cores = own_the_cores();
+    let server = Server::answering(OK);
+    for setup in [Setup::Newest, Setup::Cooperative, Setup::Plain] {
+        let took = (0..5).map(|_| {
+            let begin = Instant::now();
+            let done = Rig::on(&server)
+                .setup(setup)
+                .connections(20)
+                .requests(20)
+                .run();
+            assert_eq!(done.counters.ok, 20);
+            begin.elapsed()
+        });
+        let fastest = took.min().unwrap();
+        assert!(
+            fastest < Duration::from_millis(100),
+            "{setup:?}: {fastest:?}"
+        );
     }
 }
 
