@@ -15,6 +15,7 @@ use crate::plan::Plan;
 use crate::recording::CoreInterval;
 use crate::ring::{Features, Setup};
 use crate::transport::tls::Facts;
+use proto::measure::{Certificate, TlsReport};
 
 mod core_thread;
 mod credentials;
@@ -92,6 +93,8 @@ pub struct Load {
     open: usize,
     features: Option<Features>,
     facts: Option<Facts>,
+    /// Whether any certificate is taken.
+    is_insecure: bool,
 }
 
 /// Where a load is, as the control side sees it.
@@ -164,6 +167,7 @@ impl Load {
             open: 0,
             features: None,
             facts: speech.facts,
+            is_insecure: plan.workload().tls.insecure,
         };
         hold(load.stopper());
         let mut begun = Ok(());
@@ -246,10 +250,25 @@ impl Load {
         self.features
     }
 
-    /// What the first handshake came to, where the target speaks TLS.
+    /// What the first handshake came to, where the target speaks TLS, as it is reported, without the
+    /// counts of handshakes.
     #[must_use]
-    pub fn tls_facts(&self) -> Option<&Facts> {
-        self.facts.as_ref()
+    pub fn tls_report(&self) -> Option<TlsReport> {
+        let facts = self.facts.as_ref()?;
+        let certificate = facts.certificate.as_ref().map(|of| Certificate {
+            subject: of.subject.clone(),
+            issuer: of.issuer.clone(),
+            not_after_unix_s: of.not_after_unix_s,
+        });
+        Some(TlsReport {
+            version: facts.version.clone(),
+            cipher: facts.cipher.clone(),
+            group: facts.group.clone(),
+            alpn: facts.alpn.clone(),
+            insecure: self.is_insecure,
+            certificate,
+            ..TlsReport::default()
+        })
     }
 
     /// CPUs in use.

@@ -7,9 +7,11 @@ mod clock_offset;
 mod counters;
 mod reasons;
 mod report;
+mod tls;
 
 pub use addresses::{ADDRESSES_MAX, Addresses};
 pub use clock_offset::ClockOffset;
 pub use counters::{Counters, ErrorCounters, Imbalance, SecondRow};
 pub use reasons::{REASON_CHARS_MAX, REASONS_A_KIND_MAX, Reason, ReasonKind, Reasons};
 pub use report::{Connections, Health, LatencyFigures, Outcome, Report};
+pub use tls::{Certificate, TlsReport};

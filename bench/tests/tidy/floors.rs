@@ -76,7 +76,6 @@ const DRIVER: &[Row] = &[
             "protocol",
             "recording",
             "source",
-            "transport",
         ],
     ),
     // Picks the static types of a run.

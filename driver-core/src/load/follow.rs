@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use proto::measure::{ClockOffset, Health, Outcome, Report};
+use proto::measure::{ClockOffset, Health, Outcome, Report, TlsReport};
 
 use crate::cpu::{CpuWatch, spin_share};
 use crate::load::{Load, LoadOutcome};
@@ -78,13 +78,22 @@ pub fn follow(
     if let Some(report) = following.collector.flush() {
         follower.report(following.stamped(report), &following.collector);
     }
+    let tls = load.tls_report();
     let outcome = load.join();
     let how = match (&outcome.failed, outcome.stopped) {
         (Some(_), _) => Outcome::Failed,
         (None, true) => Outcome::Aborted,
         (None, false) => Outcome::Done,
     };
-    let last = following.collector.last(how, outcome.failed.clone());
+    let handshakes = following.collector.handshakes();
+    let last = Report {
+        tls: tls.map(|tls| TlsReport {
+            handshakes: handshakes.full + handshakes.resumed,
+            resumed: handshakes.resumed,
+            ..tls
+        }),
+        ..following.collector.last(how, outcome.failed.clone())
+    };
     follower.report(following.stamped(last), &following.collector);
     outcome
 }

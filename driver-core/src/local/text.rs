@@ -3,13 +3,13 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
+use proto::measure::TlsReport;
 use proto::summary::{Statistics, TestResult};
 use proto::units::format_ns;
 use proto::workload::Arrival;
 
 use crate::load::{Addresses, Load};
 use crate::plan::Plan;
-use crate::transport::tls::Facts;
 
 /// One line on what is about to run, and on what.
 pub(super) fn banner(plan: &Plan, load: &Load, cpus: &[usize]) -> String {
@@ -28,7 +28,7 @@ pub(super) fn banner(plan: &Plan, load: &Load, cpus: &[usize]) -> String {
     let ring = load
         .ring_features()
         .map_or_else(|| "none".to_owned(), |f| f.to_string());
-    let tls = load.tls_facts().map(tls).unwrap_or_default();
+    let tls = load.tls_report().as_ref().map(tls).unwrap_or_default();
     let target = workload.target.shown();
     let what = if let Some(cast) = plan.cast() {
         let (flows, steps) = (cast.scenario.flows.len(), cast.scenario.steps.len());
@@ -65,7 +65,7 @@ fn addresses(addresses: &Addresses) -> String {
 }
 
 /// What the first handshake came to, and whose certificate the target has.
-fn tls(facts: &Facts) -> String {
+fn tls(facts: &TlsReport) -> String {
     let parts = [
         Some(facts.version.clone()),
         Some(facts.cipher.clone()),
@@ -75,6 +75,9 @@ fn tls(facts: &Facts) -> String {
             .certificate
             .as_ref()
             .map(|certificate| certificate.subject.clone()),
+        facts
+            .insecure
+            .then(|| "which nobody checks (--insecure)".to_owned()),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     format!("\n  {}", parts.join(", "))

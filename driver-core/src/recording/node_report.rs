@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::transport::Handshakes;
 use proto::histogram::{Latencies, SparseLatencies};
 use proto::measure::{
     Connections, Counters, Health, LatencyFigures, Outcome, Reasons, Report, SecondRow,
@@ -26,6 +27,7 @@ pub struct Collector {
     /// When the last core stopped sending, of those that did.
     sending_ns: Option<u64>,
     answers: Vec<u64>,
+    handshakes: Handshakes,
 }
 
 /// How far a core has reported.
@@ -82,6 +84,7 @@ impl Collector {
             first_send_ns: None,
             sending_ns: None,
             answers: Vec::new(),
+            handshakes: Handshakes::default(),
         }
     }
 
@@ -101,6 +104,8 @@ impl Collector {
         };
         self.sending_ns = self.sending_ns.max(interval.sending_ns);
         self.answers.extend(&interval.answers);
+        self.handshakes.full += interval.handshakes.full;
+        self.handshakes.resumed += interval.handshakes.resumed;
         let progress = Progress {
             seconds: interval.second + 1,
             ended: interval.last,
@@ -114,6 +119,12 @@ impl Collector {
     pub fn observe(&mut self, health: &Health) {
         self.pending.health.absorb(health);
         self.total.health.absorb(health);
+    }
+
+    /// Handshakes of TLS that succeeded; known when every core has ended.
+    #[must_use]
+    pub fn handshakes(&self) -> Handshakes {
+        self.handshakes
     }
 
     /// Whether every core has handed over its last interval.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Addresses, ClockOffset, Counters, Reasons, SecondRow};
+use super::{Addresses, ClockOffset, Counters, Reasons, SecondRow, TlsReport};
 use crate::histogram::SparseLatencies;
 use crate::lenient::{self, Number};
 
@@ -202,6 +202,8 @@ pub struct Report {
     pub reasons: Reasons,
     /// Addresses of the target that connections went to; in the last report.
     pub addresses: Addresses,
+    /// TLS of its connections, where the target has it; in the last report.
+    pub tls: Option<TlsReport>,
     /// The samples; sparse, since reports wait in queues and a thousand nodes send them.
     pub latencies: SparseLatencies,
 }
@@ -231,6 +233,7 @@ impl Report {
         self.reason = next.reason.clone().or_else(|| self.reason.take());
         self.reasons.absorb(&next.reasons);
         self.addresses.absorb(&next.addresses);
+        self.tls = next.tls.clone().or_else(|| self.tls.take());
         self.latencies.add(&next.latencies);
     }
 }

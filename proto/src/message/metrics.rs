@@ -6,7 +6,7 @@ use crate::histogram::{LatenciesWire, SparseLatencies};
 use crate::lenient::{self, Signed, Text, Truth, Whole};
 use crate::measure::{
     Addresses, ClockOffset, Connections, Counters, Health, LatencyFigures, Outcome, Reasons,
-    Report, SecondRow,
+    Report, SecondRow, TlsReport,
 };
 
 /// `metrics`: a node's report on a test, one a second while it runs and one at its end.
@@ -84,6 +84,8 @@ struct Wire {
     reasons: Reasons,
     #[serde(default)]
     addresses: Addresses,
+    #[serde(default)]
+    tls: Option<TlsReport>,
     #[serde(flatten)]
     latencies: LatenciesWire,
 }
@@ -129,6 +131,8 @@ struct WrittenReport<'a> {
     reasons: &'a Reasons,
     #[serde(skip_serializing_if = "Addresses::is_empty")]
     addresses: &'a Addresses,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<&'a TlsReport>,
 }
 
 impl<'a> From<&'a Metrics> for Written<'a> {
@@ -164,6 +168,7 @@ impl<'a> From<&'a Report> for WrittenReport<'a> {
             reason: report.reason.as_deref(),
             reasons: &report.reasons,
             addresses: &report.addresses,
+            tls: report.tls.as_ref(),
         }
     }
 }
@@ -220,6 +225,7 @@ impl TryFrom<Wire> for Metrics {
                     reason: wire.reason,
                     reasons: wire.reasons,
                     addresses: wire.addresses,
+                    tls: wire.tls,
                     latencies: SparseLatencies::try_from(&wire.latencies)
                         .map_err(|e| e.to_string())?,
                 })

@@ -9,7 +9,7 @@ use super::series::{Series, SeriesRow};
 use crate::histogram::{Latencies, SparseLatencies};
 use crate::measure::{
     Addresses, ClockOffset, Connections, Counters, Health, LatencyFigures, Outcome, Reasons,
-    Report, SecondRow,
+    Report, SecondRow, TlsReport,
 };
 use crate::message::Metrics;
 
@@ -41,6 +41,8 @@ pub struct Totals {
     pub reasons: Reasons,
     /// Where the connections went.
     pub addresses: Addresses,
+    /// TLS of its connections; known at the end.
+    pub tls: Option<TlsReport>,
 }
 
 impl Totals {
@@ -52,6 +54,7 @@ impl Totals {
         self.sending_ns = self.sending_ns.max(report.sending_ns);
         self.reasons.absorb(&report.reasons);
         self.addresses.absorb(&report.addresses);
+        self.tls = report.tls.clone().or_else(|| self.tls.take());
     }
 
     /// The time in which requests were sent so far, ns.

@@ -212,6 +212,7 @@ fn node_result(
         clock: node.clock,
         outcome: node.outcome,
         reason: node.reason.as_deref(),
+        unchecked: totals.tls.as_ref().is_some_and(|tls| tls.insecure),
     };
     let mut tally = Tally::new(counters, Span::of(totals));
     tally.connections.spread = node.connections;
@@ -230,6 +231,7 @@ fn node_result(
         first_byte: figures.first_byte,
         reasons: totals.reasons.clone(),
         addresses: totals.addresses.clone(),
+        tls: totals.tls.clone(),
         first_send_ms: node.first_send_ns.map(|ns| ns as f64 / 1e6),
         clock: node.clock,
         health: totals.health,

@@ -102,6 +102,8 @@ pub(super) struct Evidence<'a> {
     pub(super) clock: Option<ClockOffset>,
     pub(super) outcome: Option<Outcome>,
     pub(super) reason: Option<&'a str>,
+    /// Whether the target's certificate was not looked at.
+    pub(super) unchecked: bool,
 }
 
 /// The verdict on one node.
@@ -239,6 +241,7 @@ fn of_target<'a>(evidence: &Evidence<'a>) -> Vec<Doubt<'a>> {
             },
         ),
         (unsolicited, Doubt::Unsolicited { count: unsolicited }),
+        (u64::from(evidence.unchecked), Doubt::Unchecked),
     ]
     .into_iter()
     .filter_map(|(count, doubt)| (count > 0).then_some(doubt))

@@ -7,8 +7,8 @@ use proptest::sample::select;
 use proto::document::{Params, TlsParams};
 use proto::histogram::{self, Latencies};
 use proto::measure::{
-    ClockOffset, Connections, Counters, ErrorCounters, Health, LatencyFigures, Outcome, ReasonKind,
-    Reasons, Report, SecondRow,
+    Certificate, ClockOffset, Connections, Counters, ErrorCounters, Health, LatencyFigures,
+    Outcome, ReasonKind, Reasons, Report, SecondRow, TlsReport,
 };
 use proto::message::{
     ClockEcho, ClockProbe, Heartbeat, Metrics, NodeState, Register, Role, TestConfig, Trigger,
@@ -363,6 +363,7 @@ fn report() -> impl Strategy<Value = Report> {
         option::of(text()),
         reasons(),
         vec(text(), 0..3),
+        option::of(tls_report()),
     );
     (span, counts, clocks, end, latencies()).prop_map(|(span, counts, clocks, end, latencies)| {
         Report {
@@ -382,8 +383,30 @@ fn report() -> impl Strategy<Value = Report> {
             reason: end.3,
             reasons: end.4,
             addresses: end.5.into_iter().collect(),
+            tls: end.6,
             latencies: (&latencies).into(),
         }
+    })
+}
+
+fn tls_report() -> impl Strategy<Value = TlsReport> {
+    let names = (text(), text(), option::of(text()), option::of(text()));
+    let certificate =
+        (text(), text(), count()).prop_map(|(subject, issuer, not_after_unix_s)| Certificate {
+            subject,
+            issuer,
+            not_after_unix_s,
+        });
+    let counts = (count(), count(), any::<bool>());
+    (names, counts, option::of(certificate)).prop_map(|(names, counts, certificate)| TlsReport {
+        version: names.0,
+        cipher: names.1,
+        group: names.2,
+        alpn: names.3,
+        handshakes: counts.0,
+        resumed: counts.1,
+        insecure: counts.2,
+        certificate,
     })
 }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::histogram::{self, Latencies, Sparse};
 use crate::measure::ReasonKind;
-use crate::summary::{Context, Plan};
+use crate::summary::{Context, Judgement, Plan};
 
 /// One node's interval with these response times, all sent and answered in it.
 fn interval(node: &str, sequence: u64, samples: &[u64]) -> Metrics {
@@ -292,6 +292,28 @@ fn reasons_and_addresses_are_those_of_all_nodes() {
     assert_eq!(told, [("reset", 4), ("a", 1), ("b", 1)]);
     let addresses: Vec<&str> = result.addresses.iter().collect();
     assert_eq!(addresses, ["a:80", "b:80", "c:80"]);
+}
+
+#[test]
+fn tls_is_shown_for_each_node_and_an_unchecked_certificate_is_in_the_verdict() {
+    let mut summary = Summary::default();
+    for (node, insecure) in [("a", true), ("b", false)] {
+        let mut message = last(node, 0, &[5]);
+        message.report.as_mut().unwrap().tls = Some(TlsReport {
+            version: "TLS 1.3".to_owned(),
+            handshakes: 3,
+            insecure,
+            ..TlsReport::default()
+        });
+        summary.absorb(&message);
+    }
+    let result = summary.result(&context(&["a".to_owned(), "b".to_owned()]));
+    assert_eq!(result.nodes[0].tls.as_ref().unwrap().handshakes, 3);
+    let said = |reasons: &[String]| reasons.iter().any(|reason| reason.contains("tls.insecure"));
+    assert!(said(&result.nodes[0].verdict.reasons));
+    assert!(!said(&result.nodes[1].verdict.reasons));
+    assert!(said(&result.verdict.reasons));
+    assert_eq!(result.nodes[0].verdict.verdict, Judgement::Valid);
 }
 
 #[test]

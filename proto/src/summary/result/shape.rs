@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::measure::{
     Addresses, ClockOffset, Connections, Counters, ErrorCounters, Health, LatencyFigures, Outcome,
-    Reasons,
+    Reasons, TlsReport,
 };
 use crate::summary::fold::Totals;
 use crate::summary::series::SeriesRow;
@@ -296,6 +296,8 @@ pub struct NodeResult {
     pub reasons: Reasons,
     /// Where the connections went; known at the end.
     pub addresses: Addresses,
+    /// TLS of its connections, where the target has it; known at the end.
+    pub tls: Option<TlsReport>,
     /// Actual first send minus the common start and, where nodes are staggered, minus this node's
     /// place within the gap, ms.
     pub first_send_ms: Option<f64>,

@@ -59,6 +59,8 @@ pub(in crate::summary) enum Doubt<'a> {
     Unanswered { count: u64, sent: u64 },
     /// Bytes came that nobody had asked for.
     Unsolicited { count: u64 },
+    /// The target's certificate was not looked at.
+    Unchecked,
     /// A node's own accounting does not add up.
     NodeImbalance { imbalance: Imbalance },
     /// No answer was ok.
@@ -119,9 +121,10 @@ impl Doubt<'_> {
             | Self::Shed { .. }
             | Self::NoHistograms
             | Self::Lost { .. } => Judgement::Suspect,
-            Self::Refused { .. } | Self::Unsolicited { .. } | Self::FewSamples { .. } => {
-                Judgement::Valid
-            }
+            Self::Refused { .. }
+            | Self::Unsolicited { .. }
+            | Self::Unchecked
+            | Self::FewSamples { .. } => Judgement::Valid,
             Self::Stolen { share } => beyond(*share, STEAL_INVALID, Judgement::Invalid),
             Self::Throttled {
                 throttled_ns,
@@ -254,6 +257,10 @@ impl fmt::Display for Doubt<'_> {
             Self::Unsolicited { count } => write!(
                 f,
                 "bytes that nobody had asked for came {count} times; see the reasons"
+            ),
+            Self::Unchecked => f.write_str(
+                "the target's certificate was not checked (tls.insecure): whose server answered is \
+                 not known; give its authority as tls.ca",
             ),
             Self::NodeImbalance { imbalance } => write!(
                 f,

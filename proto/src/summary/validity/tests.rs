@@ -22,6 +22,7 @@ fn judged_in(closed_loop: bool, health: Health, lag_p99: f64, counters: &Counter
         clock: None,
         outcome: Some(Outcome::Done),
         reason: None,
+        unchecked: false,
     })
 }
 
