@@ -3,14 +3,14 @@
 use std::process::Command;
 
 use crate::client::{Load, get, post};
-use crate::program::{Program, find};
+use crate::program::{Program, find, skip};
 
 fn start(streams: &str) -> Option<Program> {
     let go = find("go", "install it from https://go.dev/dl")?;
     let version = Command::new(&go).arg("version").output().unwrap().stdout;
     let version = String::from_utf8(version).unwrap();
     if !is_new_enough(&version) {
-        eprintln!("SKIPPED: Go 1.24 or later is needed, not {version}");
+        skip(&format!("Go 1.24 or later is needed, not {version}"));
         return None;
     }
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/http2/peers/server.go");

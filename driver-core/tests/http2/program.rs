@@ -9,18 +9,27 @@ use std::time::{Duration, Instant};
 /// No server takes longer to start; a compiler before it may have to compile its library.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Where a program is; says so when it is nowhere.
+/// Where a program is; the test is skipped when it is nowhere.
 pub(crate) fn find(name: &str, remedy: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders =
-        std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/go/bin".into()]);
-    let found = folders
+    let others = ["/usr/sbin".into(), "/usr/local/go/bin".into()];
+    let found = std::env::split_paths(&path)
+        .chain(others)
         .map(|folder| folder.join(name))
         .find(|program| program.is_file());
     if found.is_none() {
-        eprintln!("SKIPPED: no {name}; {remedy}");
+        skip(&format!("there is no {name} here; {remedy}"));
     }
     found
+}
+
+/// Says that this test is skipped, past the capture of the test harness. With `DLTS_TESTS_NO_SKIP`
+/// in the environment it is a failure instead.
+pub(crate) fn skip(why: &str) {
+    let thread = std::thread::current();
+    let said = format!("{} is skipped: {why}", thread.name().unwrap_or("a test"));
+    assert!(std::env::var_os("DLTS_TESTS_NO_SKIP").is_none(), "{said}");
+    let _ = writeln!(std::io::stderr(), "{said}");
 }
 
 /// A port that is free now.
