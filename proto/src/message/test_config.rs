@@ -64,12 +64,21 @@ impl Workload {
             requests: count,
             burst: DEFAULT_BURST,
         };
-        Self::from_params(
-            config.test_type,
-            config.test_message_delay,
-            &params,
-            &defaults,
-        )
+        // In the reference a tsunami's delay may be 0: each request follows the answer to the one
+        // before, without a gap.
+        let paced = params.rate.is_some() || params.stages.is_some();
+        let kind = match config.test_type {
+            TestType::Tsunami if config.test_message_delay == 0.0 && !paced => {
+                params.burst = None;
+                TestType::Avalanche
+            }
+            kind => kind,
+        };
+        let checked = Self::from_params(kind, config.test_message_delay, &params, &defaults)?;
+        Ok(Self {
+            test_type: config.test_type,
+            ..checked
+        })
     }
 
     /// The message that carries this workload.

@@ -90,3 +90,19 @@ proptest! {
         prop_assert_eq!(Workload::from_config(&decoded, "http://unused/").unwrap(), workload);
     }
 }
+
+#[test]
+fn a_tsunami_without_a_delay_is_a_request_after_the_other() {
+    let text = r#"{"test_id":"t","test_type":"TSUNAMI","test_message_delay":"0","message_count_per_driver":20}"#;
+    let config: TestConfig = codec::decode(&mut text.as_bytes().to_vec()).unwrap();
+    let workload = Workload::from_config(&config, TARGET).unwrap();
+    assert_eq!(workload.test_type, TestType::Tsunami);
+    assert_eq!(workload.arrival, Arrival::ClosedLoop);
+    // Written again it is the same; one with a rate has its pace from that.
+    let again = workload.to_config("t");
+    assert_eq!(Workload::from_config(&again, TARGET).unwrap(), workload);
+    let mut paced = config;
+    paced.params.rate = Some(crate::workload::RateSpec::Constant("5".parse().unwrap()));
+    let workload = Workload::from_config(&paced, TARGET).unwrap();
+    assert_eq!(workload.arrival, Arrival::Rate("5".parse().unwrap()));
+}
