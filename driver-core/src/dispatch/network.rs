@@ -54,14 +54,15 @@ pub trait Network {
     /// Whether every send is told of, whatever was asked for.
     fn notifies_always(&self) -> bool;
 
-    /// The bytes of a piece, until the slot receives again.
+    /// The bytes of a piece, while its event is worked off.
     fn bytes(&mut self, slot: u32, piece: Piece) -> &mut [u8];
 
-    /// Receives what comes next. Without a call nothing more comes.
+    /// Receives what comes next. Without a call nothing more has to come; it may, where one operation
+    /// of the kernel goes on by itself.
     fn receive(&mut self, slot: u32);
 
     /// Throws away up to `length` of the bytes that come next, or receives them all the same where it
-    /// cannot. Without a call nothing more comes.
+    /// cannot. Without a call nothing more has to come.
     fn discard(&mut self, slot: u32, length: u64) {
         let _ = length;
         self.receive(slot);
