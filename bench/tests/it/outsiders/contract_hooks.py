@@ -32,6 +32,8 @@ def before_load_schema(context, raw_schema):
     for choices, choice in elsewhere:
         choices.remove(choice)
     without_tls(raw_schema)
+    # What a document is, its parser says and no schema yet: most of what is drawn is none.
+    assert raw_schema["paths"].pop("/tests/check")
 
 
 def without_tls(raw_schema):
