@@ -47,14 +47,16 @@ fn down_insists_when_a_process_does_not_listen() {
 
 #[test]
 fn a_recycled_process_id_is_left_alone() {
-    let mut machine = Machine::new();
-    machine.serve(TWO_UP);
-    assert!(machine.run(&["up"]).status.success());
+    // Before the driver, which starts last: a process is known by its id and the tick (10 ms) of its
+    // start, and one that starts right after the driver can share its tick.
     let mut stranger = Command::new("sleep")
         .arg("1000")
         .stdin(Stdio::null())
         .spawn()
         .unwrap();
+    let mut machine = Machine::new();
+    machine.serve(TWO_UP);
+    assert!(machine.run(&["up"]).status.success());
     let path = machine.path("run/appliance.json");
     let mut record = machine.record();
     let driver = record["entries"][3]["process"]["pid"].clone();
