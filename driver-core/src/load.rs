@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 use glommio::LocalExecutor;
-
+use proto::measure::TlsReport;
 use socket2::SockAddr;
 
 use crate::core_loop::{Bells, Common, Route};
@@ -15,7 +15,6 @@ use crate::plan::Plan;
 use crate::recording::CoreInterval;
 use crate::ring::{Features, Setup};
 use crate::transport::tls::Facts;
-use proto::measure::{Certificate, TlsReport};
 
 mod core_thread;
 mod credentials;
@@ -255,18 +254,13 @@ impl Load {
     #[must_use]
     pub fn tls_report(&self) -> Option<TlsReport> {
         let facts = self.facts.as_ref()?;
-        let certificate = facts.certificate.as_ref().map(|of| Certificate {
-            subject: of.subject.clone(),
-            issuer: of.issuer.clone(),
-            not_after_unix_s: of.not_after_unix_s,
-        });
         Some(TlsReport {
             version: facts.version.clone(),
             cipher: facts.cipher.clone(),
             group: facts.group.clone(),
             alpn: facts.alpn.clone(),
             insecure: self.is_insecure,
-            certificate,
+            certificate: facts.certificate.clone(),
             ..TlsReport::default()
         })
     }

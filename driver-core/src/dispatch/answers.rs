@@ -7,7 +7,7 @@ use proto::measure::ReasonKind;
 
 use super::Dispatcher;
 use super::books::Books;
-use super::connection::{Flight, Flights, State, take_job};
+use super::connection::{Flight, Flights, Live, State, take_job};
 use super::due::{Again, Returned, ReturnedQueue};
 use super::losses::{Cause, Losses};
 use super::network::{Network, Piece};
@@ -236,6 +236,14 @@ fn put_back(flight: &Flight, books: &mut Books, queue: &mut ReturnedQueue) {
     }
 }
 
+/// The states of a connection's protocol and transport, and what is to be sent on it: before the
+/// transport, and after.
+struct Line<'a, P, T> {
+    live: &'a mut Live<P, T>,
+    plain: &'a mut Vec<u8>,
+    raw: &'a mut Vec<u8>,
+}
+
 /// What is to be done after bytes were read.
 enum Then {
     GoesOn,
@@ -259,13 +267,28 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
             return;
         }
         let bytes = net.bytes(slot, piece);
-        if connection
-            .flights
-            .oldest()
-            .is_some_and(|(_, flight)| flight.measured)
-        {
-            self.books.receive(bytes.len() as u64);
-        }
+        self.count_bytes(slot, bytes.len() as u64);
+        let (then, answered) = self.hear(slot, now_ns, |protocol, transport, line, answers| {
+            if !T::IS_PLAIN {
+                return open_and_read((protocol, transport), line, bytes, answers);
+            }
+            let state = line.live.protocol.as_mut();
+            let state = state.expect("invariant: a plain connection is established at once");
+            read(protocol, state, bytes, line.plain, answers)
+        });
+        self.after(slot, then, answered, now_ns, net);
+    }
+
+    /// Lets what came on a connection speak to the books: what it says, and whether it answered
+    /// requests.
+    #[inline]
+    fn hear<R>(
+        &mut self,
+        slot: u32,
+        now_ns: u64,
+        say: impl FnOnce(&mut P, &mut T, Line<'_, P::State, T::State>, &mut Answers<'_, S>) -> R,
+    ) -> (R, bool) {
+        let connection = &mut self.connections[slot as usize];
         let mut answers = Answers::new(
             (&mut connection.flights, &mut connection.jobs),
             (&mut self.source, &mut self.again),
@@ -274,31 +297,27 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
             P::IN_ORDER,
             now_ns,
         );
-        let then = if T::IS_PLAIN {
-            let state = connection.live.protocol.as_mut();
-            let state = state.expect("invariant: a plain connection is established at once");
-            read(
-                &mut self.protocol,
-                state,
-                bytes,
-                &mut connection.plain,
-                &mut answers,
-            )
-        } else {
-            open_and_read(
-                (&mut self.protocol, &mut self.transport),
-                &mut connection.live,
-                bytes,
-                (&mut connection.plain, &mut connection.raw),
-                &mut answers,
-            )
+        let line = Line {
+            live: &mut connection.live,
+            plain: &mut connection.plain,
+            raw: &mut connection.raw,
         };
+        let said = say(&mut self.protocol, &mut self.transport, line, &mut answers);
         answers.flush();
         let (answered, measured) = (answers.count, answers.measured);
         if answered > 0 {
             connection.count_answers(answered, measured, now_ns);
         }
-        self.after(slot, then, answered > 0, now_ns, net);
+        (said, answered > 0)
+    }
+
+    /// Counts bytes that came, where they are of a request that is measured.
+    #[inline]
+    fn count_bytes(&mut self, slot: u32, bytes: u64) {
+        let oldest = self.connections[slot as usize].flights.oldest();
+        if oldest.is_some_and(|(_, flight)| flight.measured) {
+            self.books.receive(bytes);
+        }
     }
 
     #[inline]
@@ -364,35 +383,19 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         net: &mut N,
     ) {
         let connection = &mut self.connections[slot as usize];
-        let Some(state) = connection.live.protocol.as_mut() else {
+        if connection.live.protocol.is_none() {
             return;
-        };
-        if connection
-            .flights
-            .oldest()
-            .is_some_and(|(_, flight)| flight.measured)
-        {
-            self.books.receive(length);
         }
-        let mut answers = Answers::new(
-            (&mut connection.flights, &mut connection.jobs),
-            (&mut self.source, &mut self.again),
-            &mut self.books,
-            &mut self.returned,
-            P::IN_ORDER,
-            now_ns,
-        );
-        let after = self.protocol.skipped(state, length, &mut answers);
-        answers.flush();
-        let (answered, measured) = (answers.count, answers.measured);
-        if answered > 0 {
-            connection.count_answers(answered, measured, now_ns);
-        }
-        let then = match after {
-            After::GoesOn => Then::GoesOn,
-            After::Closes | After::Unsolicited(_) => Then::Closes,
-        };
-        self.after(slot, then, answered > 0, now_ns, net);
+        self.count_bytes(slot, length);
+        let (then, answered) = self.hear(slot, now_ns, |protocol, _, line, answers| {
+            let state = line.live.protocol.as_mut();
+            let after = state.map(|state| protocol.skipped(state, length, answers));
+            match after {
+                None | Some(After::GoesOn) => Then::GoesOn,
+                Some(After::Closes | After::Unsolicited(_)) => Then::Closes,
+            }
+        });
+        self.after(slot, then, answered, now_ns, net);
     }
 
     /// Whether the connection has had as many requests as it is to have, and all are answered.
@@ -416,33 +419,21 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
 
     /// The target has ended the connection, which completes an answer without a length.
     pub(super) fn ended<N: Network>(&mut self, slot: u32, now_ns: u64, net: &mut N) {
-        let connection = &mut self.connections[slot as usize];
-        let mut answers = Answers::new(
-            (&mut connection.flights, &mut connection.jobs),
-            (&mut self.source, &mut self.again),
-            &mut self.books,
-            &mut self.returned,
-            P::IN_ORDER,
-            now_ns,
-        );
-        let is_announced = connection.live.transport.as_ref().map(|state| {
-            let end = self.transport.end(state);
-            end.map_err(|broken| broken.to_string())
-        });
-        // What only the end would complete is whole only if the end was meant.
-        let end = match (is_announced, connection.live.protocol.as_mut()) {
-            (Some(Err(broken)), _) => Err(broken),
-            (_, Some(state)) => {
-                let end = self.protocol.end(state, &mut answers);
-                end.map_err(|malformed| malformed.to_string())
+        let (end, _) = self.hear(slot, now_ns, |protocol, transport, line, answers| {
+            let is_announced = line.live.transport.as_ref().map(|state| {
+                let end = transport.end(state);
+                end.map_err(|broken| broken.to_string())
+            });
+            // What only the end would complete is whole only if the end was meant.
+            match (is_announced, line.live.protocol.as_mut()) {
+                (Some(Err(broken)), _) => Err(broken),
+                (_, Some(state)) => {
+                    let end = protocol.end(state, answers);
+                    end.map_err(|malformed| malformed.to_string())
+                }
+                _ => Ok(()),
             }
-            _ => Ok(()),
-        };
-        answers.flush();
-        let (answered, measured) = (answers.count, answers.measured);
-        if answered > 0 {
-            connection.count_answers(answered, measured, now_ns);
-        }
+        });
         match end {
             Ok(()) => self.lose_for(slot, Loss::Read, &Cause::Ended, now_ns, net),
             Err(words) => {
@@ -552,9 +543,8 @@ fn read<P: Protocol, S: Source>(
 
 fn open_and_read<P: Protocol, T: Transport, S: Source>(
     (protocol, transport): (&mut P, &mut T),
-    live: &mut super::connection::Live<P::State, T::State>,
+    Line { live, plain, raw }: Line<'_, P::State, T::State>,
     bytes: &mut [u8],
-    (plain, raw): (&mut Vec<u8>, &mut Vec<u8>),
     answers: &mut Answers<'_, S>,
 ) -> Then {
     let Some(sealed) = live.transport.as_mut() else {

@@ -15,7 +15,7 @@ pub struct TlsArgs {
     /// A file with the only authorities to trust, as PEM [default: the system's]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub cacert: Option<String>,
-    /// Take any certificate, unchecked
+    /// Take any certificate, unchecked; the verdict says so
     #[arg(short = 'k', long, conflicts_with = "cacert")]
     pub insecure: bool,
     /// The name that the certificate has to be for, instead of the URL's

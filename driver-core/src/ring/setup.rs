@@ -72,17 +72,9 @@ pub struct Features {
 impl Features {
     /// The flags of a receive: whether it is to go on and on, and whether there is something already.
     pub(super) fn receive_priority(self, again: bool, at_once: bool) -> u16 {
-        let poll_first = if self.poll_first && !at_once {
-            POLL_FIRST
-        } else {
-            0
-        };
-        poll_first
-            | if self.multishot && again {
-                MULTISHOT
-            } else {
-                0
-            }
+        let poll_first = u16::from(self.poll_first && !at_once) * POLL_FIRST;
+        let multishot = u16::from(self.multishot && again) * MULTISHOT;
+        poll_first | multishot
     }
 }
 
@@ -114,8 +106,7 @@ pub enum Setup {
     /// Whatever the kernel has.
     #[default]
     Newest,
-    /// As on Linux 5.19, without deferred task work, multishot receives and sync
-    /// cancel.
+    /// As on Linux 5.19, without deferred task work, multishot receives and sync cancel.
     Cooperative,
     /// As on Linux 5.11, without any of the flags.
     Plain,

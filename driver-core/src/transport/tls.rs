@@ -42,7 +42,7 @@ mod tests;
 pub use broken::Broken;
 use broken::Failure;
 use clock::Clock;
-pub use facts::{CertificateFacts, Facts};
+pub use facts::Facts;
 use records::Records;
 use session::Session;
 pub use setup::{Identity, InvalidSetup, Offer, Setup, Trust};

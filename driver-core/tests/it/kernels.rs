@@ -9,9 +9,11 @@ use driver_core::ring::Setup;
 use crate::rig::{Rig, own_the_cores};
 use crate::server::{OK, Server};
 
+const SETUPS: [Setup; 3] = [Setup::Newest, Setup::Cooperative, Setup::Plain];
+
 #[test]
 fn the_engine_works_without_the_newest_flags() {
-    for setup in [Setup::Newest, Setup::Cooperative, Setup::Plain] {
+    for setup in SETUPS {
         let server = Server::answering(OK);
         let done = Rig::on(&server)
             .setup(setup)
@@ -39,7 +41,7 @@ fn long_and_short_answers_are_received_whole_without_the_newest_flags() {
         "HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n{}",
         "x".repeat(300_000)
     );
-    for setup in [Setup::Newest, Setup::Cooperative, Setup::Plain] {
+    for setup in SETUPS {
         let long = long.clone();
         let server = Server::start(move |peer| {
             let mut count = 0;
@@ -69,7 +71,7 @@ fn long_and_short_answers_are_received_whole_without_the_newest_flags() {
 #[test]
 fn more_answers_at_once_than_there_are_buffers_are_received_all_the_same() {
     let _cores = own_the_cores();
-    for setup in [Setup::Newest, Setup::Cooperative, Setup::Plain] {
+    for setup in SETUPS {
         // One connection has 16 buffers; a hundred answers in pieces need more.
         let answers = OK.repeat(100);
         let server = Server::start(move |peer| {
@@ -93,7 +95,7 @@ fn more_answers_at_once_than_there_are_buffers_are_received_all_the_same() {
 fn the_end_of_a_load_waits_for_nothing() {
     let _cores = own_the_cores();
     let server = Server::answering(OK);
-    for setup in [Setup::Newest, Setup::Cooperative, Setup::Plain] {
+    for setup in SETUPS {
         let took = (0..5).map(|_| {
             let begin = Instant::now();
             let done = Rig::on(&server)

@@ -21,7 +21,7 @@ pub struct TlsOptions {
     /// A file here with the only authorities to trust, as PEM [default: those of each driver's system]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub cacert: Option<PathBuf>,
-    /// Take any certificate, unchecked
+    /// Take any certificate, unchecked; the verdict says so
     #[arg(short = 'k', long, conflicts_with = "cacert")]
     pub insecure: bool,
     /// The name that the certificate has to be for, instead of the URL's

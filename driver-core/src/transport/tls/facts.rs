@@ -1,9 +1,9 @@
 //! What a handshake came to, for the report.
 
+use proto::measure::Certificate;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::CertificateDer;
 use rustls::{HandshakeKind, ProtocolVersion};
-use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
 /// What was negotiated.
@@ -22,18 +22,7 @@ pub struct Facts {
     /// Whether the target asked for a certificate of the client.
     pub asked: bool,
     /// The target's certificate.
-    pub certificate: Option<CertificateFacts>,
-}
-
-/// What people ask of a certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertificateFacts {
-    /// Whose it is, RFC 4514.
-    pub subject: String,
-    /// Who signed it, RFC 4514.
-    pub issuer: String,
-    /// The end of its validity, seconds since 1970.
-    pub not_after_unix_s: u64,
+    pub certificate: Option<Certificate>,
 }
 
 impl Facts {
@@ -57,20 +46,19 @@ impl Facts {
             alpn: alpn.map(|name| String::from_utf8_lossy(name).into_owned()),
             resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
             asked,
-            certificate: chain.and_then(<[_]>::first).and_then(CertificateFacts::of),
+            certificate: chain.and_then(<[_]>::first).and_then(read),
         }
     }
 }
 
-impl CertificateFacts {
-    /// `None` where the certificate cannot be read, which only the report cares about.
-    fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
-        let parsed = Certificate::from_der(certificate).ok()?.tbs_certificate;
-        let subject = parsed.subject.to_string();
-        Some(Self {
-            subject,
-            issuer: parsed.issuer.to_string(),
-            not_after_unix_s: parsed.validity.not_after.to_unix_duration().as_secs(),
-        })
-    }
+/// What people ask of a certificate; `None` where it cannot be read, which only the report cares
+/// about.
+fn read(certificate: &CertificateDer<'_>) -> Option<Certificate> {
+    let parsed = x509_cert::Certificate::from_der(certificate).ok()?;
+    let parsed = parsed.tbs_certificate;
+    Some(Certificate {
+        subject: parsed.subject.to_string(),
+        issuer: parsed.issuer.to_string(),
+        not_after_unix_s: parsed.validity.not_after.to_unix_duration().as_secs(),
+    })
 }
