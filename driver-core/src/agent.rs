@@ -14,6 +14,7 @@
 mod bootstrap;
 mod control_thread;
 mod inbox;
+mod staged;
 mod test_thread;
 mod topic_reader;
 

@@ -22,7 +22,7 @@ pub mod sessions;
 pub mod table;
 pub mod tally;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use proto::workload::{Part, Scenario};
 
@@ -55,21 +55,22 @@ pub struct Cast {
     pub scenario: Arc<Scenario>,
     /// Their rows.
     pub tables: Arc<[Table]>,
-    /// This driver among all.
-    pub driver: Part,
+    /// This driver among all, once that is known: at the latest before the start.
+    pub driver: Arc<OnceLock<Part>>,
     /// What its cores have counted when they are over.
     pub tally: Arc<Mutex<Tally>>,
 }
 
 impl Cast {
-    /// The sessions of driver `driver` of all.
+    /// The sessions of driver `driver` of all, or of one whose place is not known yet.
     #[must_use]
-    pub fn new(scenario: Scenario, tables: Vec<Table>, driver: Part) -> Self {
+    pub fn new(scenario: Scenario, tables: Vec<Table>, driver: impl Into<Option<Part>>) -> Self {
+        let place = driver.into().map_or_else(OnceLock::new, OnceLock::from);
         Self {
             tally: Arc::new(Mutex::new(Tally::new(&scenario))),
             scenario: Arc::new(scenario),
             tables: tables.into(),
-            driver,
+            driver: Arc::new(place),
         }
     }
 }

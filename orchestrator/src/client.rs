@@ -17,6 +17,7 @@
 pub mod api;
 pub mod cli;
 pub mod comparison;
+pub mod document;
 pub mod ending;
 pub mod follow;
 pub mod listing;

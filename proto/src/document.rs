@@ -9,6 +9,7 @@ mod check;
 mod conditions;
 mod flows;
 mod headers;
+mod kept;
 mod mask;
 mod nearest;
 mod params;
@@ -157,24 +158,6 @@ impl Document {
             }
             _ => Err(InvalidDocument(problems)),
         }
-    }
-
-    /// The document as JSON on one line, complete in itself: what travels and is kept.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        self.node.to_json()
-    }
-
-    /// The same with secrets masked: what may be shown.
-    #[must_use]
-    pub fn to_masked_json(&self) -> String {
-        mask::masked(&self.node).to_json()
-    }
-
-    /// Its text as a tree.
-    #[must_use]
-    pub fn tree(&self) -> &Node {
-        &self.node
     }
 }
 

@@ -65,7 +65,15 @@ const DRIVER: &[Row] = &[
     ("bin", &["agent", "local"]),
     (
         "agent",
-        &["affinity", "control", "load", "plan", "recording", "ring"],
+        &[
+            "affinity",
+            "control",
+            "load",
+            "plan",
+            "recording",
+            "ring",
+            "source",
+        ],
     ),
     (
         "local",

@@ -13,10 +13,11 @@ use proto::clock::{self, Anchor};
 use proto::log;
 use proto::measure::{ClockOffset, Report};
 use proto::message::TestConfig;
-use proto::workload::{AllowedTarget, Workload};
+use proto::workload::{AllowedTarget, Target, Workload};
 use serde_json::json;
 
 use super::inbox::{Inbound, TestEvent};
+use super::staged;
 use crate::load::{
     Addresses, FollowOptions, Follower, Load, Machine, Phase, Secrets, Stopper, follow,
 };
@@ -170,12 +171,12 @@ impl Work {
         let (sender, intervals) = bounded(INTERVALS);
         match self.load(&sender) {
             Err(reason) => self.tell(TestEvent::Failed { reason }),
-            Ok((workload, load)) => {
+            Ok((plan, load)) => {
                 drop(sender);
                 self.tell(TestEvent::Prepared);
                 // An error means that the control thread let go of the test.
                 if let Ok(begin) = told.recv() {
-                    self.follow(&workload, load, &begin, &intervals);
+                    self.follow(&plan, load, &begin, &intervals);
                 } else {
                     load.stop();
                     drop(intervals);
@@ -185,19 +186,11 @@ impl Work {
         }
     }
 
-    fn load(&self, intervals: &Sender<CoreInterval>) -> Result<(Workload, Load), String> {
-        let workload = Workload::from_config(&self.config, &self.settings.default_target)
-            .map_err(|error| error.to_string())?;
-        if !workload.target.is_admitted_by(&self.settings.allow_targets) {
-            let host = &workload.target.host;
-            return Err(format!(
-                "the target {host} is beyond loopback and not allowed on this driver; start it \
-                 with --allow-target {host}"
-            ));
-        }
-        let mut filled = workload.clone();
-        self.settings.secrets.fill(&mut filled)?;
-        let plan = Plan::new(filled);
+    fn load(&self, intervals: &Sender<CoreInterval>) -> Result<(Plan, Load), String> {
+        let plan = match &self.config.document {
+            Some(document) => staged::plan(document, &self.settings)?,
+            None => self.plan()?,
+        };
         let hold = |load| self.stopping.hold(load);
         let machine = &self.settings.machine;
         let load = Load::prepare_with(&plan, machine, intervals, Setup::Newest, hold);
@@ -210,19 +203,25 @@ impl Work {
                 json!({"test_id": test_id, "used": used, "silent": silent}),
             );
         }
-        Ok((workload, load))
+        Ok((plan, load))
     }
 
-    fn follow(
-        &self,
-        workload: &Workload,
-        load: Load,
-        begin: &Begin,
-        intervals: &Receiver<CoreInterval>,
-    ) {
+    /// The plan of a test of one request.
+    fn plan(&self) -> Result<Plan, String> {
+        let mut workload = Workload::from_config(&self.config, &self.settings.default_target)
+            .map_err(|error| error.to_string())?;
+        admit(&workload.target, &self.settings)?;
+        self.settings.secrets.fill(&mut workload)?;
+        Ok(Plan::new(workload))
+    }
+
+    fn follow(&self, plan: &Plan, load: Load, begin: &Begin, intervals: &Receiver<CoreInterval>) {
         let anchor = Anchor::now();
         let at_unix_ns = begin.at_unix_ns.unwrap_or(anchor.unix_ns);
-        let stagger_ns = stagger_ns(workload, begin);
+        let stagger_ns = stagger_ns(plan.workload(), begin);
+        if let Some(cast) = plan.cast() {
+            staged::take_place(cast, begin);
+        }
         load.start_staggered(anchor.to_monotonic(at_unix_ns), stagger_ns);
         let options = FollowOptions {
             test_id: self.config.test_id.clone(),
@@ -278,6 +277,18 @@ impl Follower for Reporter<'_> {
             Phase::Draining => self.work.tell(TestEvent::Draining),
         }
     }
+}
+
+/// Whether a target may be loaded from here.
+pub(super) fn admit(target: &Target, settings: &Settings) -> Result<(), String> {
+    if target.is_admitted_by(&settings.allow_targets) {
+        return Ok(());
+    }
+    let host = &target.host;
+    Err(format!(
+        "the target {host} is beyond loopback and not allowed on this driver; start it with \
+         --allow-target {host}"
+    ))
 }
 
 /// How much later than the common start this node's first request is intended, where the test asks

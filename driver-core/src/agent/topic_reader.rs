@@ -324,6 +324,7 @@ mod tests {
             test_type: TestType::Avalanche,
             test_message_delay: 0.0,
             message_count_per_driver: 1,
+            document: None,
             params: Params::default(),
         }
     }

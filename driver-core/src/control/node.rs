@@ -218,6 +218,11 @@ impl Node {
                 self.keep(trigger, now_ns);
                 Vec::new()
             }
+            TriggerKind::Start if self.lacks_a_share(&trigger) => {
+                let reason =
+                    "its document is divided among participants, and the trigger names none";
+                self.unrun(trigger.test_id, Unrun::Missed, reason.to_owned())
+            }
             TriggerKind::Start => match self.place(&trigger) {
                 Some(start) => self.start(start, now_unix_ns),
                 None => self
@@ -233,6 +238,13 @@ impl Node {
         let is_known = self.configs.contains_key(&trigger.test_id);
         let concerns_me = trigger.participants.is_none() || self.is_listed(trigger);
         concerns_me && !is_known && !self.is_over(&trigger.test_id)
+    }
+
+    /// Whether it starts a document, which is divided among all, without saying who they are.
+    fn lacks_a_share(&self, trigger: &Trigger) -> bool {
+        let config = self.configs.get(&trigger.test_id);
+        let is_divided = config.is_some_and(|config| config.document.is_some());
+        is_divided && trigger.participants.is_none() && !self.is_over(&trigger.test_id)
     }
 
     fn is_listed(&self, trigger: &Trigger) -> bool {

@@ -55,6 +55,12 @@ impl Secrets {
         Ok(())
     }
 
+    /// The value of a secret, if this driver has it.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     fn filled(&self, text: &str) -> Result<String, String> {
         let (mut filled, mut rest) = (String::new(), text);
         while let Some((before, after)) = rest.split_once(OPEN) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use proto::clock::{Anchor, monotonic_ns, unix_ns};
 use proto::units::NS_PER_MS;
+use proto::workload::Part;
 
 use super::requests;
 use super::speech::Speech;
@@ -155,7 +156,9 @@ async fn run<P: Protocol, T: Transport>(
 fn sessions(cast: &Cast, core: usize, cores: usize) -> Sessions {
     let part = (core as u64, cores as u64);
     let (scenario, tables) = (Arc::clone(&cast.scenario), Arc::clone(&cast.tables));
-    Sessions::new(scenario, tables, cast.driver, part, fastrand::u64(..))
+    let driver = cast.driver.get().copied().unwrap_or(Part::WHOLE);
+    Sessions::new(scenario, tables, driver, part, fastrand::u64(..))
+        .with_driver(Arc::clone(&cast.driver))
         .with_anchor(monotonic_ns(), unix_ns() / NS_PER_MS)
         .with_tally(Arc::clone(&cast.tally))
 }

@@ -6,8 +6,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
-use proto::document::{Bound, Document, Given, InvalidDocument, Runner, Setting, Whose};
-use proto::workload::{Part, RowSource, Scenario, Threshold, Tls, Workload};
+use proto::document::{Document, Given, InvalidDocument, Runner, Setting};
+use proto::workload::{Part, RowSource, Scenario};
 
 use crate::plan::Plan;
 use crate::source::{Cast, Table};
@@ -122,26 +122,8 @@ fn tables(scenario: &Scenario, folder: &Folder) -> Result<Vec<Table>, String> {
 impl Loaded {
     /// The plan of this machine alone.
     pub(super) fn plan(self) -> Plan {
-        let workload = self.workload();
+        let workload = self.document.workload(self.authorities);
         Plan::of_sessions(workload, Cast::new(self.scenario, self.tables, Part::WHOLE))
-    }
-
-    fn workload(&self) -> Workload {
-        let of_all = self.document.thresholds.iter().filter_map(|condition| {
-            match (&condition.of, &condition.bound) {
-                (Whose::All, Bound::Requests(threshold)) => Some(threshold.clone()),
-                _ => None,
-            }
-        });
-        let thresholds: Vec<Threshold> = of_all.collect();
-        let trust = &self.scenario.trust;
-        let tls = Tls {
-            ca: self.authorities.clone(),
-            insecure: trust.is_insecure,
-            server_name: trust.server_name.clone(),
-            ..Tls::default()
-        };
-        self.scenario.workload(thresholds, tls)
     }
 }
 

@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::fmt::Display;
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use fastrand::Rng;
 use proto::workload::{Arrivals, Fill, Hole, Op, Part, Scenario, SessionArrival, mixed};
@@ -39,6 +39,10 @@ pub struct Sessions {
     scenario: Arc<Scenario>,
     tables: Arc<[Table]>,
     part: Part,
+    /// Which driver of all this is, where that is said later, and which core of it.
+    driver: Option<Arc<OnceLock<Part>>>,
+    core: (u64, u64),
+    entropy: u64,
     start_ns: u64,
     /// An instant of the monotonic clock in ns, and what the wall clock said then in ms.
     anchor: (u64, u64),
@@ -199,15 +203,15 @@ impl Sessions {
             slots: scenario.slots.len(),
             ..Users::default()
         };
-        let at_once_max = scenario.load.sessions_max.map_or(SESSIONS_MAX, |most| {
-            usize::try_from(part.share(most)).unwrap_or(SESSIONS_MAX)
-        });
         Self {
             part,
+            driver: None,
+            core: (core, cores),
+            entropy,
             start_ns: 0,
             anchor: (0, 0),
             now_ns: 0,
-            random: Rng::with_seed(mixed(entropy ^ mixed(part.index + 1))),
+            random: random(entropy, part),
             arrivals: Arrivals::new(&scenario.load, part),
             next_arrival: None,
             closed: Vec::new(),
@@ -227,7 +231,7 @@ impl Sessions {
             sets: (0..scenario.flows.len())
                 .map(|flow| sets_of(&scenario, flow))
                 .collect(),
-            at_once_max: at_once_max.min(SESSIONS_MAX),
+            at_once_max: at_once_max(&scenario, part),
             is_stopped: true,
             seen: Vec::new(),
             scratch: Vec::new(),
@@ -236,6 +240,29 @@ impl Sessions {
             scenario,
             tables,
         }
+    }
+
+    /// The same of a driver whose place among all is known only when it starts.
+    #[must_use]
+    pub fn with_driver(mut self, driver: Arc<OnceLock<Part>>) -> Self {
+        self.driver = Some(driver);
+        self
+    }
+
+    /// Takes the place among all drivers that was said meanwhile.
+    fn take_place(&mut self) {
+        let place = self.driver.as_ref().and_then(|driver| driver.get());
+        let Some(driver) = place.copied() else {
+            return;
+        };
+        let (core, cores) = self.core;
+        self.part = driver.part(core, cores);
+        self.tables
+            .iter()
+            .for_each(|table| table.belongs_to(driver));
+        self.random = random(self.entropy, self.part);
+        self.arrivals = Arrivals::new(&self.scenario.load, self.part);
+        self.at_once_max = at_once_max(&self.scenario, self.part);
     }
 
     /// The same with what the wall clock said at an instant of the monotonic one, for `$now`.
@@ -455,6 +482,19 @@ impl Sessions {
         )
         .expect("invariant: memory takes every write");
     }
+}
+
+/// What a core draws from.
+fn random(entropy: u64, part: Part) -> Rng {
+    Rng::with_seed(mixed(entropy ^ mixed(part.index + 1)))
+}
+
+/// Sessions at once of a core, at most.
+fn at_once_max(scenario: &Scenario, part: Part) -> usize {
+    let most = scenario.load.sessions_max.map_or(SESSIONS_MAX, |most| {
+        usize::try_from(part.share(most)).unwrap_or(SESSIONS_MAX)
+    });
+    most.min(SESSIONS_MAX)
 }
 
 fn append(out: &mut Vec<u8>, number: impl Display) {

@@ -1,6 +1,7 @@
 //! The rows of a data set: in memory once for all cores of a driver, their values end to end.
 
 use std::io::{BufRead, BufReader, Read};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fastrand::Rng;
@@ -22,26 +23,31 @@ pub struct Table {
     bytes: Vec<u8>,
     /// Where each of them ends.
     ends: Vec<u32>,
-    /// This driver among all.
-    part: Part,
+    /// This driver among all, once that is known.
+    part: OnceLock<Part>,
     /// Rows that sessions of this driver were given, and those that would have been.
     taken: AtomicU64,
     zipf: Option<Zipf>,
 }
 
 impl Table {
-    /// Reads the rows of a data set for driver `part` of all; `file` is the content of its file.
+    /// Reads the rows of a data set for driver `part` of all, or of one whose place is not known
+    /// yet; `file` is the content of its file.
     ///
     /// # Errors
     /// In words: which file and row, what is wrong, what is allowed.
-    pub fn load(set: &DataSet, file: Option<&mut dyn Read>, part: Part) -> Result<Self, String> {
+    pub fn load(
+        set: &DataSet,
+        file: Option<&mut dyn Read>,
+        part: impl Into<Option<Part>>,
+    ) -> Result<Self, String> {
         let mut table = Self {
             name: set.name.clone(),
             pick: set.pick,
             columns: set.columns.len().max(1),
             bytes: Vec::new(),
             ends: Vec::new(),
-            part,
+            part: part.into().map_or_else(OnceLock::new, OnceLock::from),
             taken: AtomicU64::new(0),
             zipf: None,
         };
@@ -69,6 +75,16 @@ impl Table {
         Ok(table)
     }
 
+    /// Says which driver of all this is; the first word counts.
+    pub fn belongs_to(&self, part: Part) {
+        // Every core says the same.
+        let _ = self.part.set(part);
+    }
+
+    fn part(&self) -> Part {
+        self.part.get().copied().unwrap_or(Part::WHOLE)
+    }
+
     /// Its name in the document.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -93,7 +109,7 @@ impl Table {
     pub fn left(&self) -> u64 {
         match self.pick {
             Pick::Unique => {
-                let mine = self.part.share(self.rows());
+                let mine = self.part().share(self.rows());
                 mine.saturating_sub(self.taken.load(Ordering::Relaxed))
             }
             _ => 0,
@@ -114,7 +130,7 @@ impl Table {
 
     /// The next row of this driver, with no end.
     fn next(&self) -> u64 {
-        self.part.nth(self.taken.fetch_add(1, Ordering::Relaxed))
+        self.part().nth(self.taken.fetch_add(1, Ordering::Relaxed))
     }
 
     /// A value.

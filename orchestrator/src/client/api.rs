@@ -181,12 +181,20 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        self.post_text(path, &body.to_string())
+    }
+
+    /// A POST of a text that is JSON, as it stands.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub fn post_text(&self, path: &str, body: &str) -> Result<Value, ApiError> {
         let request = self.agent.post(format!("{}/{path}", self.base));
         let mut request = request.header("Content-Type", "application/json");
         if let Some(token) = &self.token {
             request = request.header("Authorization", token);
         }
-        let answer = request.send(body.to_string());
+        let answer = request.send(body);
         self.json(&self.accept(answer)?)
     }
 

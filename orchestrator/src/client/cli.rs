@@ -8,6 +8,7 @@ use proto::bus;
 use proto::units::parse_duration_ns;
 
 use super::api::Trust;
+use super::document;
 use super::load::Load;
 
 /// The terminal front end of dlts: runs tests, shows results, watches the drivers.
@@ -47,6 +48,7 @@ const AFTER_HELP: &str = "\
 Examples:
   client run avalanche --requests 1000000        create, trigger, follow, print the result
   client run tsunami 0.5 --burst 10
+  client run shop.yaml -e TARGET=http://10.0.0.7     a test that is a document
   client list; client watch <id>; client stop <id>
   client export <id> --format hlog --output run.hlog
   client compare <base> <test> --fail-if-worse
@@ -88,10 +90,29 @@ pub enum Command {
 
 /// Options of `run`.
 #[derive(Debug, Clone, Args)]
+#[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 pub struct RunOptions {
-    /// The test
+    /// The test, where it is not a document
     #[command(subcommand)]
-    pub load: Load,
+    pub load: Option<Load>,
+    /// The document, where it is one
+    #[command(flatten)]
+    pub document: DocumentOptions,
+}
+
+/// A test that is a document.
+#[derive(Debug, Clone, Args)]
+pub struct DocumentOptions {
+    /// The document: a file of YAML or JSON
+    #[arg(required = true, value_name = "FILE", value_parser = document::file,
+        value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    /// A value for $NAME in the document, which otherwise is that of the environment; may be repeated
+    #[arg(short = 'e', long = "env", value_name = "NAME=VALUE", value_parser = document::named)]
+    pub env: Vec<(String, String)>,
+    /// Wait for the drivers when another test runs
+    #[arg(long)]
+    pub queue: bool,
 }
 
 /// Options of `list`.
@@ -193,6 +214,8 @@ mod tests {
             &["client"][..],
             &["client", "run"],
             &["client", "run", "flood"],
+            &["client", "run", "shop.txt"],
+            &["client", "run", "shop.yaml", "-e", "NAME"],
             &["client", "run", "avalanche", "--request", "5"],
             &["client", "run", "avalanche", "--duration", "soon"],
             &["client", "export", "id", "--format", "xml"],

@@ -85,6 +85,9 @@ pub enum Problem {
         /// What the system said.
         error: io::Error,
     },
+    /// A document that is none, in its own words.
+    #[error("{0}")]
+    Document(String),
     /// An output file.
     #[error("cannot write {path}: {error}")]
     File {
@@ -110,6 +113,7 @@ impl Problem {
                 status: 400 | 403, ..
             })
             | Self::Body { .. }
+            | Self::Document(_)
             | Self::Authorities { .. } => Ending::Usage,
             _ => Ending::Error,
         }

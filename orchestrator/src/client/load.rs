@@ -194,7 +194,7 @@ mod tests {
     fn load(arguments: &[&str]) -> Load {
         let line = ["client", "run"].iter().chain(arguments);
         match Cli::try_parse_from(line).unwrap().command {
-            Command::Run(options) => options.load,
+            Command::Run(options) => options.load.unwrap(),
             other => panic!("{other:?}"),
         }
     }

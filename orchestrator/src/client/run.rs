@@ -9,7 +9,7 @@ use super::cli::RunOptions;
 use super::ending::{Ending, Problem};
 use super::follow::{Followed, Interrupts, OnInterrupt, follow};
 use super::progress::Progress;
-use super::{print, summary};
+use super::{document, print, summary};
 
 /// A test that nobody follows is stopped: attempts where the orchestrator does not answer, after
 /// the first one, and the time between them.
@@ -22,8 +22,13 @@ const STOP_PAUSE: Duration = Duration::from_secs(1);
 /// [`Problem::Api`] with the orchestrator's own words.
 pub fn run(api: &Api, options: &RunOptions, as_json: bool) -> Result<Ending, Problem> {
     let interrupts = Interrupts::take()?;
-    let load = &options.load;
-    let created = api.post(&load.path(), &load.options().parameters()?)?;
+    let (created, queue) = if let Some(load) = &options.load {
+        let parameters = load.options().parameters()?;
+        (api.post(&load.path(), &parameters)?, load.options().queue)
+    } else {
+        let body = document::body(&options.document)?;
+        (api.post_text("tests", &body)?, options.document.queue)
+    };
     let Some(test_id) = created["TestId"].as_str() else {
         return Err(ApiError::Foreign {
             url: api.base().to_owned(),
@@ -33,7 +38,6 @@ pub fn run(api: &Api, options: &RunOptions, as_json: bool) -> Result<Ending, Pro
     };
     let mut progress = Progress::new(as_json);
     progress.note(&format!("test {test_id}: {}/#/test/{test_id}", api.base()));
-    let queue = load.options().queue;
     let outcome = launch(api, test_id, queue, &interrupts, &mut progress);
     progress.finish();
     match outcome {

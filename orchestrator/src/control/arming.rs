@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::queue::Arming;
 use super::run::Step;
-use super::{Action, Actions, Control, Now, Refusal, Reply, log, reasons};
+use super::{Action, Actions, Control, Now, OpenRun, Refusal, Reply, log, reasons};
 
 /// From the trigger to the common start, ns: time for the broker and the drivers' polling …
 const LEAD_NS: u64 = 300_000_000;
@@ -78,29 +78,44 @@ impl Control {
         let test_id = arming.test_id.clone();
         let is_late = arming.is_late(now);
         let tally = self.registry.tally(&test_id);
-        let ready = tally.ready + self.registry.awaited_foreign();
-        if ready + tally.failed < self.registry.awaited_len() && !is_late {
+        let (is_for_all, least) = self
+            .runs
+            .get(&test_id)
+            .map_or((true, 1), |open| (open.is_for_all(), open.drivers_min()));
+        let foreign = self.registry.awaited_foreign();
+        let ready = tally.ready + if is_for_all { foreign } else { 0 };
+        let failed = tally.failed + if is_for_all { 0 } else { foreign };
+        let is_everyone_asked = ready + failed >= self.registry.awaited_len();
+        let may_more_come = ready > 0 && ready < least;
+        if (!is_everyone_asked || may_more_come) && !is_late {
             // A test that is created while another one waits for its drivers draws them away,
             // since they prepare whatever was published last.
             if arming.is_time_to_ask(now) {
                 self.ask_to_prepare(&test_id, actions);
             }
+        } else if may_more_come {
+            self.give_up_arming(&test_id, Some((ready, least)), actions);
         } else if ready > 0 {
             let readiness = self.readiness(&test_id);
             self.arm(&test_id, readiness, now, actions);
-        } else if tally.failed > 0 {
+        } else if failed > 0 {
             let readiness = self.readiness(&test_id);
             self.fail_to_arm(&test_id, readiness.failed, now, actions);
         } else if is_late {
-            self.give_up_arming(&test_id, actions);
+            self.give_up_arming(&test_id, None, actions);
         }
     }
 
     fn readiness(&self, test_id: &str) -> Readiness {
         let mut readiness = Readiness::default();
+        let open = self.runs.get(test_id);
+        let is_for_all = open.is_none_or(OpenRun::is_for_all);
         for (node_id, node) in self.registry.awaited() {
             let id = node_id.clone();
-            if node.is_foreign() || node.is(NodeState::Ready, test_id) {
+            if node.is_foreign() && !is_for_all {
+                let reason = "it is of another implementation, which knows no documents";
+                readiness.failed.insert(id, reason.to_owned());
+            } else if node.is_foreign() || node.is(NodeState::Ready, test_id) {
                 readiness.ready.push(id);
             } else if node.is(NodeState::Failed, test_id) {
                 let reason = node.reason.clone();
@@ -181,22 +196,45 @@ impl Control {
         self.end(test_id, Step::Fail, Some(reason), now, actions);
     }
 
-    /// Nobody became ready in time. A client may ask again; a queued test is tried again for some
-    /// time, and then skipped.
-    fn give_up_arming(&mut self, test_id: &str, actions: &mut Actions) {
-        let waiting = self.readiness(test_id).waiting;
+    /// Nobody became ready in time, or fewer than the test asks for: so many of so many. A client may
+    /// ask again; a queued test is tried again for some time, and then skipped.
+    fn give_up_arming(
+        &mut self,
+        test_id: &str,
+        too_few: Option<(usize, usize)>,
+        actions: &mut Actions,
+    ) {
+        let readiness = self.readiness(test_id);
+        let mut waiting = readiness.waiting;
+        if too_few.is_some() {
+            waiting.extend(readiness.failed);
+            let missing = self.registry.nodes().iter();
+            let missing = missing.filter(|(_, node)| !node.is_awaited());
+            waiting.extend(missing.map(|(id, _)| (id.clone(), "no heartbeat".to_owned())));
+        }
         let waiting = (!waiting.is_empty()).then(|| reasons::of_drivers(&waiting));
+        let too_few = too_few.map(|(ready, least)| {
+            let others = waiting
+                .as_ref()
+                .map_or_else(String::new, |what| format!("; {what}"));
+            format!(
+                "it asks for at least {least} drivers, and {ready} became ready within 5 s{others}"
+            )
+        });
         let Some(arming) = self.queue.end_if(|_| true) else {
             return;
         };
         if arming.ticket.is_some() {
-            let refusal = waiting.map_or(Refusal::NoDriver, Refusal::NotReady);
+            let otherwise = || waiting.map_or(Refusal::NoDriver, Refusal::NotReady);
+            let refusal = too_few.map_or_else(otherwise, Refusal::TooFew);
             return answer(arming.ticket, refusal, actions);
         }
-        let trouble = waiting.map_or_else(
-            || "no driver is up".to_owned(),
-            |waiting| format!("no driver is ready for it: {waiting}"),
-        );
+        let trouble = too_few.unwrap_or_else(|| {
+            waiting.map_or_else(
+                || "no driver is up".to_owned(),
+                |waiting| format!("no driver is ready for it: {waiting}"),
+            )
+        });
         let fields = json!({"test_id": test_id, "reason": trouble});
         log(actions, Level::Warn, "queued_test_waits", fields);
         self.queue.set_trouble(trouble);

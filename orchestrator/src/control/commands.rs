@@ -1,10 +1,12 @@
 //! What clients ask for: create, trigger, stop.
 
+use proto::document::Document;
 use proto::log::Level;
+use proto::message::TestConfig;
 use proto::summary::Summary;
-use proto::workload::Workload;
 use serde_json::json;
 
+use super::labels::Labels;
 use super::queue::Arming;
 use super::run::{Run, Step};
 use super::{
@@ -35,7 +37,14 @@ impl Control {
                 workload,
                 queue,
             } => self
-                .create(&test_id, &workload, queue, now, actions)
+                .create(workload.to_config(&test_id), queue, now, actions)
+                .map(Some),
+            Command::Compose {
+                test_id,
+                document,
+                queue,
+            } => self
+                .compose(&test_id, &document, queue, now, actions)
                 .map(Some),
             Command::Trigger { test_id, queue } => {
                 self.trigger(ticket, &test_id, queue, now, actions)
@@ -52,10 +61,26 @@ impl Control {
         }
     }
 
-    fn create(
+    /// Creates a test that is a document, which says what it is called.
+    fn compose(
         &mut self,
         test_id: &str,
-        workload: &Workload,
+        document: &Document,
+        queue: bool,
+        now: Now,
+        actions: &mut Actions,
+    ) -> Result<Reply, Refusal> {
+        let labels = Labels::of(document).map_err(Refusal::WrongLabel)?;
+        let reply = self.create(document.to_config(test_id), queue, now, actions)?;
+        if let Some(row) = self.list.set_labels(test_id, labels) {
+            actions.push(Action::Persist(Change::Row(Box::new(row))));
+        }
+        Ok(reply)
+    }
+
+    fn create(
+        &mut self,
+        config: TestConfig,
         queue: bool,
         now: Now,
         actions: &mut Actions,
@@ -65,7 +90,7 @@ impl Control {
         if self.runs.open_len() >= OPEN_RUNS_MAX || self.runs.open_bytes() >= OPEN_BYTES_MAX {
             return Err(Refusal::TooMany);
         }
-        let config = workload.to_config(test_id);
+        let test_id = &config.test_id.clone();
         let len = proto::codec::encode(&config).len();
         if len > MESSAGE_LEN_MAX {
             return Err(Refusal::TooLong(len));

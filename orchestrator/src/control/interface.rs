@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use proto::bus::BusError;
+use proto::document::Document;
 use proto::histogram::LatenciesWire;
 use proto::log::Level;
 use proto::message::{Heartbeat, Metrics, Register, TestConfig, Trigger};
@@ -122,6 +123,15 @@ pub enum Command {
         /// Whether its trigger waits for busy drivers.
         queue: bool,
     },
+    /// Create and publish a test that is a document.
+    Compose {
+        /// Its new id.
+        test_id: String,
+        /// What it is.
+        document: Box<Document>,
+        /// Whether its trigger waits for busy drivers.
+        queue: bool,
+    },
     /// Start a test.
     Trigger {
         /// Which.
@@ -221,6 +231,8 @@ pub enum Refusal {
     NoDriver,
     /// No driver became ready in time; what they do instead.
     NotReady(String),
+    /// Fewer drivers than the test asks for: how many, and what others do instead.
+    TooFew(String),
     /// No driver can prepare the test, and why.
     CannotPrepare(String),
     /// The drivers are busy with this test.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use proto::document::Document;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Most tags.
@@ -58,6 +59,21 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 }
 
 impl Labels {
+    /// What a document says about itself.
+    ///
+    /// # Errors
+    /// In words, what is too long or too many.
+    pub fn of(document: &Document) -> Result<Self, String> {
+        let given = |text: &String| (!text.is_empty()).then(|| text.clone());
+        let tags = document.tags.iter();
+        let tags = tags.map(|(tag, value)| (tag.clone(), Some(value.clone())));
+        Self::default().patched(&LabelsPatch {
+            name: Some(given(&document.name)),
+            note: Some(given(&document.note)),
+            tags: Some(Some(tags.collect())),
+        })
+    }
+
     /// The labels after a change.
     ///
     /// # Errors

@@ -78,6 +78,7 @@ impl Route<'_> {
     fn allow(self) -> &'static str {
         match self {
             Self::Create(..) | Self::Check | Self::Trigger(_) | Self::Stop(_) => "POST",
+            Self::Tests => "GET, HEAD, POST",
             Self::Test(_) => "GET, HEAD, PATCH, DELETE",
             _ => "GET, HEAD",
         }
@@ -167,6 +168,7 @@ impl Worker {
             Route::Create(kind, seconds) => self.create(kind, seconds, call),
             Route::Trigger(id) => self.trigger(id, call),
             Route::Stop(id) => self.stop(id),
+            Route::Tests if call.method == "POST" => self.compose(call),
             Route::Tests => self.tests(call),
             Route::Check => self.check(call),
             Route::Test(id) => match call.method.as_str() {

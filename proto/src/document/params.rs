@@ -23,7 +23,7 @@ pub struct InvalidParam {
 }
 
 impl InvalidParam {
-    pub(super) fn new(name: &str, problem: impl fmt::Display) -> Self {
+    pub(crate) fn new(name: &str, problem: impl fmt::Display) -> Self {
         Self {
             name: name.to_owned(),
             problem: problem.to_string(),

@@ -1,7 +1,7 @@
 //! What a document may say and whoever runs it does not do: refused where it stands, never ignored.
 
 use super::place::Problem;
-use super::{Document, InvalidDocument, Node};
+use super::{Bound, Document, InvalidDocument, Node, Value, Whose};
 use crate::workload::Target;
 
 /// Who runs a document.
@@ -49,14 +49,10 @@ impl Document {
                 format!("{times} runs, and this is one: take repeat out and run it {times} times");
             refuse(at, "repeat", problem);
         }
-        if runner == Runner::Alone
-            && let (Some(at), Some(min @ 2..)) = (self.node.get("drivers"), self.drivers_min)
-        {
-            let problem = format!(
-                "at least {min} drivers, and a driver run on its own is one: take drivers out, or give \
-                 the document to an orchestrator"
-            );
-            refuse(at, "drivers", problem);
+        match runner {
+            Runner::Alone => self.refuse_company(&mut refuse),
+            Runner::Cluster => self.refuse_what_stays_here(&mut refuse),
+            Runner::Trial => {}
         }
         let client = self.node.get("tls").and_then(|tls| tls.get("client"));
         if let Some(at) = client.filter(|_| self.scenario.trust.client.is_some()) {
@@ -69,6 +65,65 @@ impl Document {
         }
         problems.sort_by_key(|problem| problem.place);
         Err(InvalidDocument(problems))
+    }
+
+    /// What needs more drivers than one.
+    fn refuse_company(&self, refuse: &mut dyn FnMut(&Node, &str, String)) {
+        if let (Some(at), Some(min @ 2..)) = (self.node.get("drivers"), self.drivers_min) {
+            let problem = format!(
+                "at least {min} drivers, and a driver run on its own is one: take drivers out, or give \
+                 the document to an orchestrator"
+            );
+            refuse(at, "drivers", problem);
+        }
+    }
+
+    /// What does not come to the drivers of a cluster, or back from them.
+    fn refuse_what_stays_here(&self, refuse: &mut dyn FnMut(&Node, &str, String)) {
+        let mut files = Vec::new();
+        files_in(&self.node, &mut files);
+        let ca = self.node.get("tls").and_then(|tls| tls.get("ca"));
+        for file in files.into_iter().chain(ca) {
+            let problem = "files do not come to the drivers of a cluster: write what is in it into \
+                the document (inline, body), or use driver run on each host";
+            refuse(file, "file", problem.to_owned());
+        }
+        if let Some(at) = self.node.get("abort").filter(|_| !self.abort.is_empty()) {
+            let problem = "only driver run ends a run by its conditions so far: take abort out, and \
+                stop the test with POST /stop or client stop";
+            refuse(at, "abort", problem.to_owned());
+        }
+        let thresholds = self.node.get("thresholds");
+        let items = thresholds.map_or(&[][..], |at| match &at.value {
+            Value::List(items) => items,
+            _ => std::slice::from_ref(at),
+        });
+        for (condition, at) in self.thresholds.iter().zip(items) {
+            if condition.of != Whose::All || matches!(condition.bound, Bound::CheckRate(_)) {
+                let problem = format!(
+                    "{condition}: drivers of a cluster report the requests of the whole run only: write \
+                     thresholds on these, or use driver run"
+                );
+                refuse(at, "thresholds", problem);
+            }
+        }
+    }
+}
+
+/// The places where steps and data sets name files.
+fn files_in<'n>(node: &'n Node, found: &mut Vec<&'n Node>) {
+    match &node.value {
+        Value::Scalar(_) => {}
+        Value::List(items) => items.iter().for_each(|item| files_in(item, found)),
+        Value::Map(entries) => {
+            for (key, entry) in entries {
+                match (key.name.as_str(), &entry.value) {
+                    ("file", Value::Scalar(_)) => found.push(entry),
+                    ("json" | "form" | "headers" | "vars" | "inline" | "tags", _) => {}
+                    _ => files_in(entry, found),
+                }
+            }
+        }
     }
 }
 
@@ -94,12 +149,29 @@ mod tests {
             alone[1].starts_with("3:10: drivers: at least 2"),
             "{alone:?}"
         );
-        assert!(
-            alone[2].starts_with("4:16: steps[1]: http://a/, http://b/"),
-            "{alone:?}"
-        );
+        assert!(alone[2].starts_with("4:16: steps[1]: "), "{alone:?}");
         assert_eq!(refused(text, Runner::Cluster).len(), 2);
+        assert_eq!(refused(text, Runner::Trial).len(), 1);
         let one = "target: http://a/\nrepeat: 1\nsteps: [GET http://a/x]\ndrivers: {min: 1}\n";
         assert_eq!(refused(one, Runner::Alone), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_stays_here_is_refused_for_a_cluster() {
+        let text = "target: http://a/\ndata: {u: {file: u.csv}}\n\
+            steps: [{PUT: /$u, file: b.bin}, {PUT: /, json: {file: x}}]\n\
+            abort: [error_rate > 1% for 2s]\nthresholds: [p99 < 1s, check_rate >= 1%]\n";
+        let places = [
+            "2:17: file: ",
+            "3:25: file: ",
+            "4:8: abort: ",
+            "5:24: thresholds: ",
+        ];
+        let found = refused(text, Runner::Cluster);
+        assert_eq!(found.len(), places.len(), "{found:?}");
+        for (found, place) in found.iter().zip(places) {
+            assert!(found.starts_with(place), "{found}");
+        }
+        assert_eq!(refused(text, Runner::Alone), Vec::<String>::new());
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::document::{Defaults, InvalidParam, Params};
+use crate::document::{Defaults, Document, InvalidParam, Params};
 use crate::lenient::{self, Number, Text, Whole};
 use crate::workload::{TestType, Workload};
 
@@ -29,6 +29,14 @@ pub struct TestConfig {
     /// Requests of each driver. 0 together with a duration or stages means no limit by count.
     #[serde(default = "default_count", deserialize_with = "count_or_default")]
     pub message_count_per_driver: u64,
+    /// The whole test as a document, JSON in a text; ours. Where it stands, it says everything, and
+    /// what else is here is for those who do not know it.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Text, _>"
+    )]
+    pub document: Option<String>,
     /// Everything else; ours.
     #[serde(flatten)]
     pub params: Params,
@@ -40,6 +48,7 @@ impl TestConfig {
     pub fn masked(&self) -> Self {
         Self {
             params: self.params.masked(),
+            document: self.document.as_deref().map(Document::masked_text),
             ..self.clone()
         }
     }
@@ -51,6 +60,11 @@ impl Workload {
     /// # Errors
     /// [`InvalidParam`] as [`Self::from_params`].
     pub fn from_config(config: &TestConfig, default_target: &str) -> Result<Self, InvalidParam> {
+        if let Some(document) = &config.document {
+            let document = Document::kept(document)
+                .map_err(|invalid| InvalidParam::new("document", invalid))?;
+            return Ok(document.workload(None));
+        }
         let count = config.message_count_per_driver;
         let timed = config.params.duration_s.is_some() || config.params.stages.is_some();
         let mut params = config.params.clone();
@@ -91,7 +105,29 @@ impl Workload {
             test_type: self.test_type,
             test_message_delay: self.delay_s(),
             message_count_per_driver: count.unwrap_or(0),
+            document: None,
             params,
+        }
+    }
+}
+
+impl Document {
+    /// The message that carries this document. Its count is 0, and no duration stands beside it, so
+    /// that a driver that knows no documents refuses it instead of running something else.
+    #[must_use]
+    pub fn to_config(&self, test_id: &str) -> TestConfig {
+        let workload = self.workload(None);
+        TestConfig {
+            test_id: test_id.to_owned(),
+            test_type: workload.test_type,
+            test_message_delay: 0.0,
+            message_count_per_driver: 0,
+            document: Some(self.to_json()),
+            params: Params {
+                target: Some(workload.target.to_string()),
+                connections: Some(u64::from(workload.connections)),
+                ..Params::default()
+            },
         }
     }
 }

@@ -184,8 +184,13 @@ impl Scenario {
     #[must_use]
     pub fn workload(&self, thresholds: Vec<Threshold>, tls: Tls) -> Workload {
         let timeouts = self.steps.iter().map(|step| step.timeout_ns);
+        let is_open = self.load.stages.iter().any(super::LoadStage::is_open);
         Workload {
-            test_type: TestType::Avalanche,
+            test_type: if is_open {
+                TestType::Tsunami
+            } else {
+                TestType::Avalanche
+            },
             target: self.targets[0].clone(),
             connections: self.connections,
             pipeline: self.pipeline,

@@ -152,6 +152,7 @@ pub(crate) fn test_config() -> impl Strategy<Value = TestConfig> {
             test_type,
             test_message_delay,
             message_count_per_driver,
+            document: None,
             params,
         },
     )

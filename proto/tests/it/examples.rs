@@ -34,6 +34,7 @@ pub(crate) fn avalanche() -> TestConfig {
         test_type: TestType::Avalanche,
         test_message_delay: 0.0,
         message_count_per_driver: 100_000,
+        document: None,
         params: Params {
             target: Some("http://127.0.0.1:8000/".into()),
             connections: Some(64),
@@ -51,6 +52,7 @@ pub(crate) fn tsunami() -> TestConfig {
         test_type: TestType::Tsunami,
         test_message_delay: 2.0,
         message_count_per_driver: 500,
+        document: None,
         params: Params {
             target: Some("http://192.0.2.80:8080/order?id=1".into()),
             connections: Some(100),

@@ -47,6 +47,7 @@ fn config(test_id: &str, target: &TcpListener) -> Inbound {
         test_type: TestType::Avalanche,
         test_message_delay: 0.0,
         message_count_per_driver: 10,
+        document: None,
         params: Params {
             target: Some(format!("http://127.0.0.1:{port}/")),
             connections: Some(4),

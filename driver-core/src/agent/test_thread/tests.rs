@@ -68,6 +68,7 @@ fn test_thread(
         test_type: TestType::Tsunami,
         test_message_delay: 1.0,
         message_count_per_driver: 3,
+        document: None,
         params: Params {
             target: Some(format!("http://127.0.0.1:{port}/")),
             connections: Some(3),

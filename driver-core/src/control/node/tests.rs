@@ -15,6 +15,7 @@ fn config(test_id: &str) -> TestConfig {
         test_type: TestType::Avalanche,
         test_message_delay: 0.0,
         message_count_per_driver: 10,
+        document: None,
         params: Params::default(),
     }
 }

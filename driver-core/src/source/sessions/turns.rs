@@ -13,6 +13,7 @@ impl Source for Sessions {
     type Job = Job;
 
     fn begin(&mut self, start_ns: u64) {
+        self.take_place();
         self.start_ns = start_ns;
         self.now_ns = start_ns;
         self.is_stopped = false;

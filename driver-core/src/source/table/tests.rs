@@ -98,7 +98,10 @@ fn no_unique_row_is_given_twice_and_leftovers_are_counted() {
     for index in 0..3 {
         let table = load(&unique, text, Part::new(index, 3).unwrap()).unwrap();
         let given: Vec<u32> = std::iter::from_fn(|| table.pick(&mut random)).collect();
-        assert_eq!((given.len() as u64, table.left()), (table.part.share(7), 0));
+        assert_eq!(
+            (given.len() as u64, table.left()),
+            (table.part().share(7), 0)
+        );
         assert_eq!(table.pick(&mut random), None);
         seen.extend(given);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use proto::document::InvalidParam;
+use proto::document::{Document, InvalidParam};
 use proto::message::{Metrics, NodeState};
 use proto::summary::{Absorbed, Context, NodeSummary, Summary, TestResult};
 use proto::workload::Workload;
@@ -24,6 +24,7 @@ pub struct OpenRun {
     /// What was reported.
     pub summary: Summary,
     workload: Workload,
+    drivers_min: usize,
     config_bytes: usize,
     parts: Parts,
     /// When a stop was asked for, in observed time, ms.
@@ -49,6 +50,7 @@ impl OpenRun {
     pub fn new(run: Run, summary: Summary, default_target: &str) -> Result<Self, InvalidParam> {
         let mut open = Self {
             workload: Workload::from_config(&run.config, default_target)?,
+            drivers_min: drivers_min(&run),
             config_bytes: config_bytes(&run),
             parts: Parts::default(),
             stop_at_ms: run.stop_requested.then_some(0),
@@ -233,6 +235,16 @@ impl OpenRun {
         }
     }
 
+    /// Drivers without which it does not start.
+    pub(in crate::control) fn drivers_min(&self) -> usize {
+        self.drivers_min
+    }
+
+    /// Whether drivers of every kind can take part: documents are ours alone.
+    pub(in crate::control) fn is_for_all(&self) -> bool {
+        self.run.config.document.is_none()
+    }
+
     /// Whether drivers are at work on it.
     #[must_use]
     pub fn is_active(&self) -> bool {
@@ -246,6 +258,14 @@ impl OpenRun {
     }
 }
 
+/// Drivers without which a run does not start.
+fn drivers_min(run: &Run) -> usize {
+    let document = run.config.document.as_deref();
+    let document = document.and_then(|json| Document::kept(json).ok());
+    let least = document.and_then(|document| document.drivers_min);
+    least.map_or(1, |least| least as usize)
+}
+
 /// About how many bytes a run's config takes: what people can make long of it.
 fn config_bytes(run: &Run) -> usize {
     let params = &run.config.params;
@@ -253,5 +273,6 @@ fn config_bytes(run: &Run) -> usize {
     let texts: usize = texts.into_iter().flatten().map(String::len).sum();
     let headers = params.headers.iter().flatten();
     let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
-    run.test_id.len() + texts + headers
+    let document = run.config.document.as_ref().map_or(0, String::len);
+    run.test_id.len() + texts + headers + document
 }

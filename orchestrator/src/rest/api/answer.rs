@@ -65,6 +65,16 @@ impl Answer {
         answer.with("Retry-After", "1")
     }
 
+    /// Adds a text to a body that is a JSON object; any other stays as it is.
+    #[must_use]
+    pub fn with_field(mut self, name: &str, text: &str) -> Self {
+        if let Ok(Value::Object(mut body)) = serde_json::from_slice(&self.body) {
+            body.insert(name.to_owned(), text.into());
+            self.body = Self::json(&body).body;
+        }
+        self
+    }
+
     /// Adds a header.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {

@@ -1,12 +1,15 @@
-//! `POST /tests/check`: whether a document is a test, with everything that is wrong at once.
+//! `POST /tests`, which makes a test of a document, and `POST /tests/check`, which says whether it is
+//! one, with everything that is wrong at once.
 
 use std::collections::BTreeMap;
 
-use proto::document::{Document, Given, InvalidDocument, Setting};
+use proto::document::{self, Document, Given, InvalidDocument, Node, Runner, Setting};
 use proto::workload::{Part, Target};
 use serde_json::{Value, json};
 
-use super::{Answer, Call, Worker};
+use super::call::take_flag;
+use super::{Answer, Call, Worker, reply};
+use crate::control::{Command, Reply};
 use crate::rest::access::Access;
 
 /// How a value for `$NAME` is called in the query.
@@ -15,37 +18,89 @@ const VARIABLE: &str = "var.";
 impl Worker {
     /// Reads the document in a body, YAML or JSON; nothing is kept of it.
     pub(super) fn check(&mut self, call: &Call) -> Answer {
-        match self.document(call) {
+        match self.document(call, &[]) {
             Ok(document) => checked(&document),
             Err(answer) => answer,
         }
     }
 
-    fn document(&self, call: &Call) -> Result<Document, Answer> {
+    /// Makes a test of the document in a body, and starts it where the query says so.
+    pub(super) fn compose(&mut self, call: &Call) -> Answer {
+        match self.composed(call) {
+            Ok(answer) | Err(answer) => answer,
+        }
+    }
+
+    fn composed(&mut self, call: &Call) -> Result<Answer, Answer> {
+        let mut values = call.query_values();
+        let start = take_flag(&mut values, "start")?;
+        let queue = take_flag(&mut values, "queue")?;
+        let document = self.document(call, &["start", "queue"])?;
+        let checked = document.check_runner(Runner::Cluster);
+        checked.map_err(|invalid| refusal(&invalid))?;
+        let test_id = proto::id::new_test_id();
+        let command = Command::Compose {
+            test_id: test_id.clone(),
+            document: Box::new(document),
+            queue,
+        };
+        let created = self.api.handle.command(command);
+        match created.map_err(|_| Answer::busy())? {
+            Reply::Created { .. } if start => {}
+            Reply::Created { test_id } => return Ok(Answer::json(&json!({"TestId": test_id}))),
+            other => return Err(reply::answer(other, &self.api.bootstrap)),
+        }
+        let trigger = Command::Trigger {
+            test_id: test_id.clone(),
+            queue,
+        };
+        let triggered = self.api.handle.command(trigger);
+        let answer = reply::answer(triggered.map_err(|_| Answer::busy())?, &self.api.bootstrap);
+        Ok(answer.with_field("TestId", &test_id))
+    }
+
+    fn document(&self, call: &Call, flags: &[&str]) -> Result<Document, Answer> {
         let text = std::str::from_utf8(&call.body).map_err(|error| {
             let error = format!("the document is not UTF-8: {error}");
             Answer::error(400, &error, "send YAML or JSON in UTF-8")
         })?;
         let setting = Setting {
             given: Given {
-                values: variables(call)?,
+                values: variables(call, flags)?,
                 // The orchestrator's own environment is nobody's to read.
                 environment: BTreeMap::new(),
             },
-            target: Some(self.api.default_target.clone()),
+            target: None,
             allowed: Box::new(|target| admitted(&self.api.access, target)),
         };
-        Document::read(text, setting).map_err(|invalid| refusal(&invalid))
+        let node = Node::read(text).map_err(|problem| refusal(&problem.into()))?;
+        let node = with_target(node, &self.api.default_target);
+        Document::of_tree(node, setting).map_err(|invalid| refusal(&invalid))
     }
 }
 
-fn variables(call: &Call) -> Result<BTreeMap<String, String>, Answer> {
+/// The document with the target that it has where it names none: what is kept is complete in itself.
+fn with_target(mut node: Node, default: &str) -> Node {
+    if matches!(node.value, document::Value::Map(_)) && node.get("target").is_none() {
+        node.set("target", Node::text(default.replace('$', "$$")));
+    }
+    node
+}
+
+fn variables(call: &Call, flags: &[&str]) -> Result<BTreeMap<String, String>, Answer> {
     let mut variables = BTreeMap::new();
-    for (name, value) in &call.query {
+    let others = call.query.iter();
+    for (name, value) in others.filter(|(name, _)| !flags.contains(&name.as_str())) {
         let Some(variable) = name.strip_prefix(VARIABLE) else {
             let error = format!("{name}: no such parameter");
-            let hint = "values for $NAME are given as ?var.NAME=value; all else is in the document";
-            return Err(Answer::error(400, &error, hint));
+            let known = ["var.NAME"].iter().chain(flags);
+            let known: Vec<&str> = known.copied().collect();
+            let hint = format!(
+                "known here: {}; values for $NAME are given as ?var.NAME=value, and all else is in \
+                 the document",
+                known.join(", ")
+            );
+            return Err(Answer::error(400, &error, &hint));
         };
         variables.insert(variable.to_owned(), value.clone());
     }

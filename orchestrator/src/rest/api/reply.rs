@@ -69,6 +69,10 @@ fn refuse(refusal: Refusal, bootstrap: &str) -> Answer {
             let error = format!("no driver became ready within 5 s: {what}");
             Answer::error(409, &error, "look at GET /nodes, and trigger again")
         }
+        Refusal::TooFew(what) => {
+            let hint = "start more (driver --kafka …), or write drivers: 1; then trigger again";
+            Answer::error(409, &what, hint)
+        }
         Refusal::CannotPrepare(reason) => {
             let hint = "is the target running, and is its address right? Then create another test";
             Answer::error(409, &reason, hint)

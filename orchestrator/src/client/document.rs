@@ -1,0 +1,100 @@
+//! `client run FILE`: a test that is a document, read here with its errors in place, and sent whole.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proto::document::{Document, Given, InvalidDocument, Runner, Setting};
+
+use super::cli::DocumentOptions;
+use super::ending::Problem;
+
+/// What stands for the target that the orchestrator fills in where the document names none.
+const ANY_TARGET: &str = "http://127.0.0.1/";
+/// How names of documents end.
+const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
+
+/// The name of a document on the command line.
+///
+/// # Errors
+/// In words, for what is none.
+pub fn file(text: &str) -> Result<PathBuf, String> {
+    let ending = Path::new(text).extension().and_then(|end| end.to_str());
+    let is_known = |end: &str| ENDINGS.iter().any(|known| end.eq_ignore_ascii_case(known));
+    if ending.is_some_and(is_known) {
+        return Ok(PathBuf::from(text));
+    }
+    Err(format!(
+        "{text:?} is neither avalanche nor tsunami, nor a document: a file with .yaml, .yml or .json"
+    ))
+}
+
+/// NAME=VALUE.
+///
+/// # Errors
+/// In words, without an equals sign.
+pub fn named(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| "a value without '='; write NAME=VALUE".to_owned())?;
+    Ok((name.trim().to_owned(), value.to_owned()))
+}
+
+/// The document as JSON, with the values from outside that it uses: the body of `POST /tests`.
+///
+/// # Errors
+/// [`Problem::Document`] with everything that is wrong in it, each with its place.
+pub fn body(options: &DocumentOptions) -> Result<String, Problem> {
+    let path = options.file.clone().unwrap_or_default();
+    let shown = path.display();
+    let wrong = |invalid: InvalidDocument| {
+        let lines: Vec<String> = invalid.0.iter().map(|at| format!("{shown}:{at}")).collect();
+        Problem::Document(lines.join("\n"))
+    };
+    let text = fs::read_to_string(&path)
+        .map_err(|error| Problem::Document(format!("{shown}: {error}")))?;
+    let setting = Setting {
+        given: Given {
+            values: options.env.iter().cloned().collect(),
+            environment: std::env::vars().collect(),
+        },
+        target: Some(ANY_TARGET.to_owned()),
+        ..Setting::default()
+    };
+    let document = Document::read(&text, setting).map_err(wrong)?;
+    document.check_runner(Runner::Cluster).map_err(wrong)?;
+    Ok(document.to_json())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body_of(text: &str, env: &[(&str, &str)]) -> Result<String, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("test.yaml");
+        fs::write(&file, text).unwrap();
+        let env = env
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let options = DocumentOptions {
+            file: Some(file),
+            env: env.collect(),
+            queue: false,
+        };
+        body(&options).map_err(|problem| problem.to_string())
+    }
+
+    #[test]
+    fn what_is_sent_is_complete_but_for_the_target() {
+        let text = "steps: [GET /$WHAT]\nload: {closed: 1, sessions: 5}\n";
+        let sent = body_of(text, &[("WHAT", "x")]).unwrap();
+        assert!(
+            sent.contains(r#""WHAT":"x""#) && !sent.contains("target"),
+            "{sent}"
+        );
+        let refused = body_of("steps: [GET /]\nrepeat: 2\nnam: x\n", &[]).unwrap_err();
+        assert!(refused.contains("test.yaml:3:1: nam"), "{refused}");
+        let refused = body_of("steps: [{POST: /, file: a}]\n", &[]).unwrap_err();
+        assert!(refused.contains("test.yaml:1:25: file"), "{refused}");
+    }
+}
