@@ -5,9 +5,12 @@
 //! and it is compiled to a [`Scenario`] that drivers run; [`Document::to_json`] is what travels and
 //! what the store keeps, and gives the same scenario again wherever it is read.
 
+mod about;
 mod check;
 mod conditions;
+mod files;
 mod flows;
+mod folder;
 mod headers;
 mod kept;
 mod mask;
@@ -28,6 +31,7 @@ use std::fmt;
 
 pub use check::{BODY_LEN_MAX, CONNECTIONS_MAX, Defaults, HEADERS_MAX, PIPELINE_MAX, REQUESTS_MAX};
 pub use conditions::{AbortCondition, Bound, Condition, Whose};
+pub use folder::{Folder, named_value, placed};
 pub use params::{InvalidParam, Params};
 pub use place::{InvalidDocument, Place, Problem};
 pub use requests::Allowed;
@@ -36,6 +40,8 @@ pub use scope::Given;
 pub use text::{DOCUMENT_LEN_MAX, Key, Node, Scalar, Value};
 pub use tls::TlsParams;
 
+use about::About;
+use files::Contents;
 use flows::{Compiler, Standard, TIMEOUT_NS_MAX, statuses};
 use reading::{Fields, Reader, Spot};
 use requests::{HeaderText, Requests, header_texts, number};
@@ -45,7 +51,7 @@ use crate::units::NS_PER_S;
 use crate::workload::{Flow, HttpChoice, Mix, Scenario, StatusSet, Step, Target, Trust};
 
 /// Keys of a document.
-pub(crate) const DOCUMENT_KEYS: [&str; 18] = [
+pub(crate) const DOCUMENT_KEYS: [&str; 19] = [
     "dlts",
     "name",
     "note",
@@ -55,6 +61,7 @@ pub(crate) const DOCUMENT_KEYS: [&str; 18] = [
     "tls",
     "vars",
     "data",
+    "files",
     "flows",
     "steps",
     "load",
@@ -77,7 +84,6 @@ const DEFAULTS_KEYS: [&str; 9] = [
     "requests_per_connection",
 ];
 const TLS_KEYS: [&str; 4] = ["ca", "insecure", "server_name", "client"];
-const DRIVERS_KEYS: [&str; 1] = ["min"];
 /// Connections of each driver where no document says otherwise.
 const CONNECTIONS: u32 = 64;
 
@@ -102,6 +108,8 @@ pub struct Document {
     pub abort: Vec<AbortCondition>,
     /// How often it is run.
     pub repeat: u32,
+    /// Contents of files, by name.
+    contents: Contents,
     /// The first URL of another server than the target, and the way to it.
     elsewhere: Option<(Node, String)>,
 }
@@ -248,13 +256,14 @@ fn whole(
     let abort = fields.get("abort");
     let abort = abort.map(|at| conditions::aborts(reader, &at, names));
     let about = About::read(reader, &fields);
+    let contents = fields.get("files").map(|at| files::files(reader, &at));
     for name in reader.scope.unasked() {
         reader.wrong(
             &root,
             format!("{name} was given, and nothing here uses ${name}"),
         );
     }
-    Some(Document {
+    let document = Document {
         node: node.clone(),
         name: about.name,
         note: about.note,
@@ -281,43 +290,11 @@ fn whole(
         thresholds: thresholds.unwrap_or_default(),
         abort: abort.unwrap_or_default(),
         repeat: about.repeat,
+        contents: contents.unwrap_or_default(),
         elsewhere: requests.elsewhere,
-    })
-}
-
-/// What a document says about itself and its runs.
-struct About {
-    name: String,
-    note: String,
-    tags: Vec<(String, String)>,
-    drivers_min: Option<u32>,
-    repeat: u32,
-}
-
-impl About {
-    fn read(reader: &mut Reader, fields: &Fields<'_>) -> Self {
-        let repeat = fields
-            .get("repeat")
-            .and_then(|at| reader.whole(&at, 1..=1000));
-        Self {
-            name: text_of(reader, fields, "name"),
-            note: text_of(reader, fields, "note"),
-            tags: tags(reader, fields),
-            drivers_min: drivers(reader, fields),
-            repeat: repeat.map_or(1, |times| u32::try_from(times).unwrap_or(1)),
-        }
-    }
-}
-
-fn text_of(reader: &mut Reader, fields: &Fields<'_>, name: &str) -> String {
-    let Some(at) = fields.get(name) else {
-        return String::new();
     };
-    let text = reader.text(&at).unwrap_or_default();
-    if text.len() > 10_000 {
-        reader.wrong(&at, format!("{} bytes; at most 10000", text.len()));
-    }
-    text
+    document.check_files(reader, &fields);
+    Some(document)
 }
 
 fn vars(reader: &mut Reader, fields: &Fields<'_>) {
@@ -516,37 +493,6 @@ fn trust(reader: &mut Reader, spot: &Spot<'_>, files: &mut Vec<String>) -> Trust
     trust.server_name = fields.get("server_name").and_then(|at| reader.text(&at));
     trust.client = fields.get("client").and_then(|at| reader.text(&at));
     trust
-}
-
-fn tags(reader: &mut Reader, fields: &Fields<'_>) -> Vec<(String, String)> {
-    let Some(at) = fields.get("tags") else {
-        return Vec::new();
-    };
-    let mut tags = Vec::new();
-    for (key, entry) in reader.entries(&at, "a map of labels by name") {
-        if let Some(value) = reader.text(&entry) {
-            if key.name.len() + value.len() > 1000 {
-                reader.wrong(&entry, "a label has at most 1000 bytes");
-            }
-            tags.push((key.name.clone(), value));
-        }
-    }
-    if tags.len() > 50 {
-        reader.wrong(&at, format!("{} labels; at most 50", tags.len()));
-    }
-    tags
-}
-
-fn drivers(reader: &mut Reader, fields: &Fields<'_>) -> Option<u32> {
-    let at = fields.get("drivers")?;
-    if at.scalar().is_some() {
-        let number = reader.whole(&at, 1..=100_000)?;
-        return u32::try_from(number).ok();
-    }
-    let fields = reader.fields(&at, &DRIVERS_KEYS);
-    let min = fields.get("min")?;
-    let number = reader.whole(&min, 1..=100_000)?;
-    u32::try_from(number).ok()
 }
 
 #[cfg(test)]

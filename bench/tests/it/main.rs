@@ -9,6 +9,7 @@
 
 mod cluster;
 mod disk;
+mod documents;
 mod faults;
 mod first_minute;
 mod frozen_target;

@@ -20,9 +20,9 @@ pub(super) fn plan(json: &str, settings: &Settings) -> Result<Plan, String> {
     let document = Document::read(json, setting).map_err(|invalid| invalid.to_string())?;
     let checked = document.check_runner(Runner::Cluster);
     checked.map_err(|invalid| invalid.to_string())?;
-    let workload = document.workload(None);
     let secret = |name: &str| settings.secrets.value(name).map(str::to_owned);
-    let scenario = document.scenario.settled(&|_| None, &secret);
+    let file = |name: &str| document.content(name).map(<[u8]>::to_vec);
+    let scenario = document.scenario.clone().settled(&file, &secret);
     let scenario = scenario.map_err(|missing| {
         format!(
             "this driver cannot fill in what the document names: {}; secrets are given by its \
@@ -30,15 +30,17 @@ pub(super) fn plan(json: &str, settings: &Settings) -> Result<Plan, String> {
             missing.join(", ")
         )
     })?;
+    let authorities = document.authorities(file)?;
     let table = |set: &proto::workload::DataSet| match &set.rows {
         RowSource::Inline(_) => Table::load(set, None, None),
-        RowSource::File { name, .. } => {
-            Err(format!("{name}: a file does not come with a document"))
-        }
+        RowSource::File { name, .. } => match document.content(name) {
+            Some(mut content) => Table::load(set, Some(&mut content), None),
+            None => Table::load(set, None, None),
+        },
     };
     let tables: Result<Vec<Table>, String> = scenario.data.iter().map(table).collect();
     Ok(Plan::of_sessions(
-        workload,
+        document.workload(authorities),
         Cast::new(scenario, tables?, None),
     ))
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use proto::bus;
+use proto::document::named_value;
 use proto::units::parse_duration_ns;
 
 use super::api::Trust;
@@ -108,7 +109,7 @@ pub struct DocumentOptions {
         value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
     /// A value for $NAME in the document, which otherwise is that of the environment; may be repeated
-    #[arg(short = 'e', long = "env", value_name = "NAME=VALUE", value_parser = document::named)]
+    #[arg(short = 'e', long = "env", value_name = "NAME=VALUE", value_parser = named_value)]
     pub env: Vec<(String, String)>,
     /// Wait for the drivers when another test runs
     #[arg(long)]

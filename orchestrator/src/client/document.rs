@@ -1,9 +1,8 @@
 //! `client run FILE`: a test that is a document, read here with its errors in place, and sent whole.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use proto::document::{Document, Given, InvalidDocument, Runner, Setting};
+use proto::document::{Document, Folder, Runner, placed};
 
 use super::cli::DocumentOptions;
 use super::ending::Problem;
@@ -28,45 +27,26 @@ pub fn file(text: &str) -> Result<PathBuf, String> {
     ))
 }
 
-/// NAME=VALUE.
-///
-/// # Errors
-/// In words, without an equals sign.
-pub fn named(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text
-        .split_once('=')
-        .ok_or_else(|| "a value without '='; write NAME=VALUE".to_owned())?;
-    Ok((name.trim().to_owned(), value.to_owned()))
-}
-
-/// The document as JSON, with the values from outside that it uses: the body of `POST /tests`.
+/// The document as JSON, with the values from outside and the files that it uses: the body of `POST /tests`.
 ///
 /// # Errors
 /// [`Problem::Document`] with everything that is wrong in it, each with its place.
 pub fn body(options: &DocumentOptions) -> Result<String, Problem> {
     let path = options.file.clone().unwrap_or_default();
-    let shown = path.display();
-    let wrong = |invalid: InvalidDocument| {
-        let lines: Vec<String> = invalid.0.iter().map(|at| format!("{shown}:{at}")).collect();
-        Problem::Document(lines.join("\n"))
-    };
-    let text = fs::read_to_string(&path)
-        .map_err(|error| Problem::Document(format!("{shown}: {error}")))?;
-    let setting = Setting {
-        given: Given {
-            values: options.env.iter().cloned().collect(),
-            environment: std::env::vars().collect(),
-        },
-        target: Some(ANY_TARGET.to_owned()),
-        ..Setting::default()
-    };
-    let document = Document::read(&text, setting).map_err(wrong)?;
-    document.check_runner(Runner::Cluster).map_err(wrong)?;
+    let target = Some(ANY_TARGET.to_owned());
+    let document = Document::open(&path, &options.env, target).map_err(Problem::Document)?;
+    let folder = Folder::of(&path).map_err(Problem::Document)?;
+    let document = document.with_files(|name| folder.read(name));
+    let document = document.map_err(Problem::Document)?;
+    let checked = document.check_runner(Runner::Cluster);
+    checked.map_err(|invalid| Problem::Document(placed(&path, &invalid)))?;
     Ok(document.to_json())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn body_of(text: &str, env: &[(&str, &str)]) -> Result<String, String> {
@@ -95,6 +75,6 @@ mod tests {
         let refused = body_of("steps: [GET /]\nrepeat: 2\nnam: x\n", &[]).unwrap_err();
         assert!(refused.contains("test.yaml:3:1: nam"), "{refused}");
         let refused = body_of("steps: [{POST: /, file: a}]\n", &[]).unwrap_err();
-        assert!(refused.contains("test.yaml:1:25: file"), "{refused}");
+        assert!(refused.starts_with("a: "), "{refused}");
     }
 }

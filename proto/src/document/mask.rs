@@ -15,6 +15,7 @@ pub(super) fn masked(node: &Node) -> Node {
     let mut node = node.clone();
     let mut hidden = BTreeSet::new();
     mask_headers(&mut node, &mut hidden);
+    mask_files(&mut node);
     let Some(vars) = node.get("vars").cloned() else {
         return node;
     };
@@ -70,6 +71,19 @@ fn scalar(node: &Node) -> Option<&str> {
         Value::Scalar(Scalar { text, .. }) => Some(text),
         _ => None,
     }
+}
+
+/// Masks the contents of files: what is secret in them has no name.
+fn mask_files(node: &mut Node) {
+    let Some(mut files) = node.get("files").cloned() else {
+        return;
+    };
+    if let Value::Map(contents) = &mut files.value {
+        contents
+            .iter_mut()
+            .for_each(|(_, content)| *content = Node::text(MASK));
+    }
+    node.set("files", files);
 }
 
 /// Masks each map that is called `headers`, and gathers the names that masked values use.

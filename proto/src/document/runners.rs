@@ -83,9 +83,17 @@ impl Document {
         let mut files = Vec::new();
         files_in(&self.node, &mut files);
         let ca = self.node.get("tls").and_then(|tls| tls.get("ca"));
-        for file in files.into_iter().chain(ca) {
-            let problem = "files do not come to the drivers of a cluster: write what is in it into \
-                the document (inline, body), or use driver run on each host";
+        let are_all_here = self
+            .file_names()
+            .iter()
+            .all(|name| self.content(name).is_some());
+        let is_here = |file: &&Node| match &file.value {
+            Value::Scalar(scalar) => are_all_here || self.content(&scalar.text).is_some(),
+            _ => are_all_here,
+        };
+        for file in files.into_iter().chain(ca).filter(|file| !is_here(file)) {
+            let problem = "the drivers of a cluster have no file but those of the document: write its \
+                content under files, as client run does, or use driver run on each host";
             refuse(file, "file", problem.to_owned());
         }
         if let Some(at) = self.node.get("abort").filter(|_| !self.abort.is_empty()) {
@@ -119,7 +127,7 @@ fn files_in<'n>(node: &'n Node, found: &mut Vec<&'n Node>) {
             for (key, entry) in entries {
                 match (key.name.as_str(), &entry.value) {
                     ("file", Value::Scalar(_)) => found.push(entry),
-                    ("json" | "form" | "headers" | "vars" | "inline" | "tags", _) => {}
+                    ("json" | "form" | "headers" | "vars" | "inline" | "tags" | "files", _) => {}
                     _ => files_in(entry, found),
                 }
             }
@@ -162,8 +170,8 @@ mod tests {
             steps: [{PUT: /$u, file: b.bin}, {PUT: /, json: {file: x}}]\n\
             abort: [error_rate > 1% for 2s]\nthresholds: [p99 < 1s, check_rate >= 1%]\n";
         let places = [
-            "2:17: file: ",
-            "3:25: file: ",
+            "2:18: file: ",
+            "3:26: file: ",
             "4:8: abort: ",
             "5:24: thresholds: ",
         ];

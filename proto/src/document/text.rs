@@ -83,6 +83,17 @@ impl PartialEq for Scalar {
     }
 }
 
+impl Key {
+    /// A name at no place.
+    #[must_use]
+    pub fn unplaced(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            place: Place::default(),
+        }
+    }
+}
+
 impl Node {
     /// Reads YAML or JSON.
     ///
@@ -134,11 +145,7 @@ impl Node {
             *old = node;
             return;
         }
-        let key = Key {
-            name: name.to_owned(),
-            place: Place::default(),
-        };
-        entries.push((key, node));
+        entries.push((Key::unplaced(name), node));
     }
 
     /// The tree as JSON, on one line; numbers as they were written.

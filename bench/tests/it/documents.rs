@@ -1,0 +1,92 @@
+//! Tests that are documents, over a cluster: the whole exactly divided, with the target's own count
+//! as the truth.
+
+use std::fs;
+use std::process::Command;
+
+use crate::cluster::process::binary;
+use crate::cluster::{Cluster, assert_whole, int};
+
+/// A shop whose 50 accounts log in once each, over all drivers.
+const SHOP: &str = "\
+name: shop
+tags: {team: blue}
+data: {users: {inline: [ROWS], pick: unique}}
+flows:
+  - {name: browse, weight: 3, steps: [GET /, GET /ping]}
+  - {name: buy, weight: 1, steps: [{name: login, GET: /ping?user=$users, check: [status == 200]}]}
+load: {closed: 6, sessions: 101}
+thresholds: [p99 < 20s, error_rate < 1%]
+";
+
+fn shop() -> String {
+    let rows: Vec<String> = (0..50).map(|row| format!("u{row}")).collect();
+    SHOP.replace("ROWS", &rows.join(", "))
+}
+
+#[test]
+fn two_drivers_share_a_document_exactly() {
+    let cluster = Cluster::start(2);
+    let answer = cluster.rest.post_json("/tests?start=1", &shop());
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let test_id = answer.json["TestId"].as_str().unwrap();
+    let result = cluster.await_end(test_id);
+    // Of 101 sessions by 3 to 1, 76 or 75 browse, whoever has the odd one.
+    let sent = int(&result["sent"]);
+    assert!((75 * 2 + 26..=76 * 2 + 25).contains(&sent), "{result}");
+    assert_whole(&result, sent, cluster.seen());
+    let nodes = result["nodes"].as_array().unwrap();
+    assert_eq!(nodes.len(), 2);
+    assert!(nodes.iter().all(|node| int(&node["sent"]) > sent / 3), "{result}");
+    let test = cluster.rest.get(&format!("/tests/{test_id}")).json;
+    assert_eq!(test["name"], "shop", "{test}");
+    assert_eq!(test["tags"]["team"], "blue", "{test}");
+}
+
+#[test]
+fn a_document_that_is_wrong_is_told_where() {
+    let cluster = Cluster::start(1);
+    let refused = cluster.rest.post_json("/tests", "target: http://127.0.0.1/\nload: {opn: 5/s}\n");
+    assert_eq!(refused.status, 400, "{}", refused.text);
+    assert!(refused.text.contains("2:8"), "{}", refused.text);
+    assert!(refused.text.contains("did you mean open?"), "{}", refused.text);
+
+    let few = "drivers: {min: 2}\nload: {closed: 1, sessions: 3}\n";
+    let answer = cluster.rest.post_json("/tests", few);
+    let test_id = answer.json["TestId"].as_str().unwrap().to_owned();
+    let refused = cluster.rest.post(&format!("/trigger/{test_id}"));
+    assert_eq!(refused.status, 409, "{}", refused.text);
+    assert!(refused.text.contains('2'), "{}", refused.text);
+
+    let secret = "steps: [{GET: /, headers: {Authorization: 'Bearer $secret(NOBODY_HAS)'}}]\n";
+    let answer = cluster.rest.post_json("/tests", secret);
+    let test_id = answer.json["TestId"].as_str().unwrap().to_owned();
+    let refused = cluster.rest.post(&format!("/trigger/{test_id}"));
+    assert_eq!(refused.status, 409, "{}", refused.text);
+    assert!(refused.text.contains("NOBODY_HAS"), "{}", refused.text);
+    assert_eq!(cluster.seen(), 0);
+}
+
+#[test]
+fn the_client_takes_files_along() {
+    let cluster = Cluster::start(2);
+    let rows: String = (0..40).map(|row| format!("u{row},secret{row}\n")).collect();
+    fs::write(cluster.path("users.csv"), format!("name,password\n{rows}")).unwrap();
+    let document = cluster.path("login.yaml");
+    let text = "data: {users: {file: users.csv, pick: unique}}\n\
+        steps: [{name: login, POST: /, form: {user: $users.name, password: $users.password}}]\n\
+        load: {closed: 4, sessions: $SESSIONS}\nthresholds: [error_rate < 1%]\n";
+    fs::write(&document, text).unwrap();
+    let output = Command::new(binary("client"))
+        .args(["--orchestrator", &cluster.rest.orchestrator, "run"])
+        .arg(&document)
+        .args(["-e", "SESSIONS=40"])
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{shown}{words}");
+    assert_eq!(cluster.seen(), 40, "{shown}{words}");
+    let tests = cluster.rest.get("/tests").text;
+    assert!(!tests.contains("secret7"), "{tests}");
+}

@@ -1,0 +1,71 @@
+//! What a document says about itself and its runs.
+
+use super::reading::{Fields, Reader};
+
+const DRIVERS_KEYS: [&str; 1] = ["min"];
+
+/// What a document says about itself and its runs.
+pub(super) struct About {
+    pub(super) name: String,
+    pub(super) note: String,
+    pub(super) tags: Vec<(String, String)>,
+    pub(super) drivers_min: Option<u32>,
+    pub(super) repeat: u32,
+}
+
+impl About {
+    pub(super) fn read(reader: &mut Reader, fields: &Fields<'_>) -> Self {
+        let repeat = fields
+            .get("repeat")
+            .and_then(|at| reader.whole(&at, 1..=1000));
+        Self {
+            name: text_of(reader, fields, "name"),
+            note: text_of(reader, fields, "note"),
+            tags: tags(reader, fields),
+            drivers_min: drivers(reader, fields),
+            repeat: repeat.map_or(1, |times| u32::try_from(times).unwrap_or(1)),
+        }
+    }
+}
+
+fn text_of(reader: &mut Reader, fields: &Fields<'_>, name: &str) -> String {
+    let Some(at) = fields.get(name) else {
+        return String::new();
+    };
+    let text = reader.text(&at).unwrap_or_default();
+    if text.len() > 10_000 {
+        reader.wrong(&at, format!("{} bytes; at most 10000", text.len()));
+    }
+    text
+}
+
+fn tags(reader: &mut Reader, fields: &Fields<'_>) -> Vec<(String, String)> {
+    let Some(at) = fields.get("tags") else {
+        return Vec::new();
+    };
+    let mut tags = Vec::new();
+    for (key, entry) in reader.entries(&at, "a map of labels by name") {
+        if let Some(value) = reader.text(&entry) {
+            if key.name.len() + value.len() > 1000 {
+                reader.wrong(&entry, "a label has at most 1000 bytes");
+            }
+            tags.push((key.name.clone(), value));
+        }
+    }
+    if tags.len() > 50 {
+        reader.wrong(&at, format!("{} labels; at most 50", tags.len()));
+    }
+    tags
+}
+
+fn drivers(reader: &mut Reader, fields: &Fields<'_>) -> Option<u32> {
+    let at = fields.get("drivers")?;
+    if at.scalar().is_some() {
+        let number = reader.whole(&at, 1..=100_000)?;
+        return u32::try_from(number).ok();
+    }
+    let fields = reader.fields(&at, &DRIVERS_KEYS);
+    let min = fields.get("min")?;
+    let number = reader.whole(&min, 1..=100_000)?;
+    u32::try_from(number).ok()
+}
