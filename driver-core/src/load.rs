@@ -91,6 +91,7 @@ pub struct Load {
     /// Connections that are open.
     open: usize,
     features: Option<Features>,
+    is_http2: bool,
     facts: Option<Facts>,
     /// Whether any certificate is taken.
     is_insecure: bool,
@@ -165,6 +166,7 @@ impl Load {
             addresses,
             open: 0,
             features: None,
+            is_http2: speech.is_http2,
             facts: speech.facts,
             is_insecure: plan.workload().tls.insecure,
         };
@@ -247,6 +249,12 @@ impl Load {
     #[must_use]
     pub fn ring_features(&self) -> Option<Features> {
         self.features
+    }
+
+    /// The version of HTTP that is spoken, as it is reported.
+    #[must_use]
+    pub fn http(&self) -> &'static str {
+        if self.is_http2 { "2" } else { "1.1" }
     }
 
     /// What the first handshake came to, where the target speaks TLS, as it is reported, without the

@@ -48,7 +48,7 @@ use requests::{HeaderText, Requests, header_texts, number};
 use scope::Scope;
 
 use crate::units::NS_PER_S;
-use crate::workload::{Flow, HttpChoice, Mix, Scenario, StatusSet, Step, Target, Trust};
+use crate::workload::{Flow, HttpChoice, Load, Mix, Scenario, StatusSet, Step, Target, Trust};
 
 /// Keys of a document.
 pub(crate) const DOCUMENT_KEYS: [&str; 19] = [
@@ -238,13 +238,7 @@ fn whole(
     let trust = fields
         .get("tls")
         .map(|at| trust(reader, &at, &mut requests.files));
-    let mut load = stages::load(reader, fields.get("load").as_ref());
-    let sessions_max = fields.get("max_sessions");
-    load.sessions_max = sessions_max.and_then(|at| reader.whole(&at, 1..=10_000_000));
-    let seed = fields
-        .get("seed")
-        .and_then(|at| reader.whole(&at, 0..=u64::MAX));
-    load.seed = seed.unwrap_or(0);
+    let load = load(reader, &fields);
     let mut data = Vec::new();
     let at_data = fields.get("data").unwrap_or_else(|| root.clone());
     for set in requests.sets {
@@ -295,6 +289,18 @@ fn whole(
     };
     document.check_files(reader, &fields);
     Some(document)
+}
+
+/// How sessions come, and how many at most at once.
+fn load(reader: &mut Reader, fields: &Fields<'_>) -> Load {
+    let mut load = stages::load(reader, fields.get("load").as_ref());
+    let sessions_max = fields.get("max_sessions");
+    load.sessions_max = sessions_max.and_then(|at| reader.whole(&at, 1..=10_000_000));
+    let seed = fields
+        .get("seed")
+        .and_then(|at| reader.whole(&at, 0..=u64::MAX));
+    load.seed = seed.unwrap_or(0);
+    load
 }
 
 fn vars(reader: &mut Reader, fields: &Fields<'_>) {

@@ -16,6 +16,7 @@ mod series;
 mod statistics;
 mod thresholds;
 mod validity;
+pub mod words;
 
 pub use fold::{Absorbed, Figures, NodeSummary, Summary, Totals};
 pub use result::{

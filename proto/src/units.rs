@@ -82,6 +82,25 @@ pub fn format_ns(ns: u64) -> String {
     }
 }
 
+/// The day of an instant of seconds since 1970, UTC: `2027-01-15`.
+#[must_use]
+pub fn format_utc_day(unix_s: u64) -> String {
+    // Years that begin in March have their leap day last; 400 of them have always as many days.
+    let days = unix_s / 86_400 + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year_of_era = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 {
+        march_month + 3
+    } else {
+        march_month - 9
+    };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day_of_month:02}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +139,24 @@ mod tests {
         assert_eq!(format_ns(41_300), "41.30us");
         assert_eq!(format_ns(2_150_000), "2.15ms");
         assert_eq!(format_ns(1_500_000_000), "1.50s");
+    }
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        let table = [
+            (0, "1970-01-01"),
+            (951_782_399, "2000-02-28"),
+            (951_782_400, "2000-02-29"),
+            (951_868_800, "2000-03-01"),
+            (1_798_761_599, "2026-12-31"),
+            (1_798_761_600, "2027-01-01"),
+            (4_107_542_400, "2100-03-01"),
+        ];
+        for (unix_s, day) in table {
+            assert_eq!(format_utc_day(unix_s), day, "{unix_s}");
+        }
+        // The last instant that can be written is still a day.
+        assert!(format_utc_day(u64::MAX).ends_with(|end: char| end.is_ascii_digit()));
     }
 
     #[test]

@@ -37,7 +37,10 @@ fn two_drivers_share_a_document_exactly() {
     assert_whole(&result, sent, cluster.seen());
     let nodes = result["nodes"].as_array().unwrap();
     assert_eq!(nodes.len(), 2);
-    assert!(nodes.iter().all(|node| int(&node["sent"]) > sent / 3), "{result}");
+    assert!(
+        nodes.iter().all(|node| int(&node["sent"]) > sent / 3),
+        "{result}"
+    );
     let test = cluster.rest.get(&format!("/tests/{test_id}")).json;
     assert_eq!(test["name"], "shop", "{test}");
     assert_eq!(test["tags"]["team"], "blue", "{test}");
@@ -46,10 +49,16 @@ fn two_drivers_share_a_document_exactly() {
 #[test]
 fn a_document_that_is_wrong_is_told_where() {
     let cluster = Cluster::start(1);
-    let refused = cluster.rest.post_json("/tests", "target: http://127.0.0.1/\nload: {opn: 5/s}\n");
+    let refused = cluster
+        .rest
+        .post_json("/tests", "target: http://127.0.0.1/\nload: {opn: 5/s}\n");
     assert_eq!(refused.status, 400, "{}", refused.text);
     assert!(refused.text.contains("2:8"), "{}", refused.text);
-    assert!(refused.text.contains("did you mean open?"), "{}", refused.text);
+    assert!(
+        refused.text.contains("did you mean open?"),
+        "{}",
+        refused.text
+    );
 
     let few = "drivers: {min: 2}\nload: {closed: 1, sessions: 3}\n";
     let answer = cluster.rest.post_json("/tests", few);
@@ -70,8 +79,9 @@ fn a_document_that_is_wrong_is_told_where() {
 #[test]
 fn the_client_takes_files_along() {
     let cluster = Cluster::start(2);
-    let rows: String = (0..40).map(|row| format!("u{row},secret{row}\n")).collect();
-    fs::write(cluster.path("users.csv"), format!("name,password\n{rows}")).unwrap();
+    let rows: Vec<String> = (0..40).map(|row| format!("u{row},secret{row}")).collect();
+    let rows = format!("name,password\n{}\n", rows.join("\n"));
+    fs::write(cluster.path("users.csv"), rows).unwrap();
     let document = cluster.path("login.yaml");
     let text = "data: {users: {file: users.csv, pick: unique}}\n\
         steps: [{name: login, POST: /, form: {user: $users.name, password: $users.password}}]\n\

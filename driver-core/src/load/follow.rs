@@ -78,7 +78,7 @@ pub fn follow(
     if let Some(report) = following.collector.flush() {
         follower.report(following.stamped(report), &following.collector);
     }
-    let tls = load.tls_report();
+    let (http, tls) = (load.http(), load.tls_report());
     let outcome = load.join();
     let how = match (&outcome.failed, outcome.stopped) {
         (Some(_), _) => Outcome::Failed,
@@ -87,6 +87,7 @@ pub fn follow(
     };
     let handshakes = following.collector.handshakes();
     let last = Report {
+        http: Some(http.to_owned()),
         tls: tls.map(|tls| TlsReport {
             handshakes: handshakes.full + handshakes.resumed,
             resumed: handshakes.resumed,

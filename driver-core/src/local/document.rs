@@ -86,11 +86,11 @@ pub(super) fn load(path: &str, args: &GivenArgs, runner: Runner) -> Result<Loade
     let tables = tables(&document, &scenario, &folder)?;
     let authorities = document.authorities(|name| files.get(name).cloned())?;
     Ok(Loaded {
-        authorities,
         document,
-        hidden,
         scenario,
         tables,
+        hidden,
+        authorities,
     })
 }
 

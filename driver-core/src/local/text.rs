@@ -3,13 +3,16 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use proto::measure::TlsReport;
+use proto::summary::words::{self, ConnectionCounts};
 use proto::summary::{Statistics, TestResult};
 use proto::units::format_ns;
 use proto::workload::Arrival;
 
 use crate::load::{Addresses, Load};
 use crate::plan::Plan;
+
+/// A wait for the last answers that is worth a word, s.
+const DRAIN_MIN_S: f64 = 0.1;
 
 /// One line on what is about to run, and on what.
 pub(super) fn banner(plan: &Plan, load: &Load, cpus: &[usize]) -> String {
@@ -28,7 +31,17 @@ pub(super) fn banner(plan: &Plan, load: &Load, cpus: &[usize]) -> String {
     let ring = load
         .ring_features()
         .map_or_else(|| "none".to_owned(), |f| f.to_string());
-    let tls = load.tls_report().as_ref().map(tls).unwrap_or_default();
+    let tls = load.tls_report();
+    let mut protocol = String::new();
+    for line in words::protocol(Some(load.http()), tls.as_ref()) {
+        protocol.push_str("\n  ");
+        protocol.push_str(&line);
+    }
+    let streams = match workload.pipeline {
+        1 => String::new(),
+        n if load.http() == "2" => format!(" of {n} streams"),
+        n => format!(" of {n} requests in flight"),
+    };
     let target = workload.target.shown();
     let what = if let Some(cast) = plan.cast() {
         let (flows, steps) = (cast.scenario.flows.len(), cast.scenario.steps.len());
@@ -37,7 +50,7 @@ pub(super) fn banner(plan: &Plan, load: &Load, cpus: &[usize]) -> String {
         format!("{} {target}: {shape}", workload.request.method)
     };
     format!(
-        "{what}, {} connections, CPU {}, io_uring {ring}{}{tls}",
+        "{what}, {} connections{streams}, CPU {}, io_uring {ring}{}{protocol}",
         load.connections_open(),
         cpus.join(","),
         addresses(load.addresses())
@@ -64,25 +77,6 @@ fn addresses(addresses: &Addresses) -> String {
     text
 }
 
-/// What the first handshake came to, and whose certificate the target has.
-fn tls(facts: &TlsReport) -> String {
-    let parts = [
-        Some(facts.version.clone()),
-        Some(facts.cipher.clone()),
-        facts.group.clone(),
-        Some(facts.alpn.clone().unwrap_or_else(|| "no ALPN".to_owned())),
-        facts
-            .certificate
-            .as_ref()
-            .map(|certificate| certificate.subject.clone()),
-        facts
-            .insecure
-            .then(|| "which nobody checks (--insecure)".to_owned()),
-    ];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
-    format!("\n  {}", parts.join(", "))
-}
-
 /// The whole result in a screen of text.
 pub(super) fn summary(result: &TestResult) -> String {
     let mut out = String::new();
@@ -96,34 +90,50 @@ pub(super) fn summary(result: &TestResult) -> String {
 fn counts(out: &mut String, result: &TestResult) -> std::fmt::Result {
     let t = &result.tally;
     let rate = t.requests_per_second.unwrap_or(0.0);
-    writeln!(
+    write!(
         out,
         "\n{} in {:.2} s: {rate:.1} ok/s",
         result.state, t.elapsed_s
     )?;
+    if let Some(drain_s) = t.drain_s.filter(|drain_s| *drain_s >= DRAIN_MIN_S) {
+        let sending_s = t.elapsed_s - drain_s;
+        let words = "then waited for the last answers";
+        write!(
+            out,
+            "; sent for {sending_s:.2} s, {words} for {drain_s:.2} s"
+        )?;
+    }
+    writeln!(out)?;
     writeln!(
         out,
         "  planned {}  sent {}  completed {}  ok {}",
         t.planned, t.sent, t.completed, t.ok
     )?;
-    writeln!(
-        out,
-        "  shed {}  not sent {}  aborted {}",
-        t.shed, t.not_sent, t.aborted
-    )?;
-    let e = &t.errors;
-    writeln!(
-        out,
-        "  errors: write {}  read {}  timeout {}  status {}  check {}  malformed {}  (connect {})",
-        e.write, e.read, e.timeout, e.status, e.check, e.malformed, t.connect_errors
-    )?;
-    if t.warmup_sent > 0 {
-        writeln!(
-            out,
-            "  warm-up, counted nowhere else: {} sent",
-            t.warmup_sent
-        )?;
-    }
+    let others = [
+        ("returned unprocessed", t.returned),
+        ("shed", t.shed),
+        ("refused", t.refused),
+        ("not sent", t.not_sent),
+        ("aborted", t.aborted),
+        ("of unknown fate", t.unknown),
+        ("sent as warm-up, counted nowhere else", t.warmup_sent),
+    ];
+    let away_ns = result.nodes.iter().map(|node| node.health.away_ns).max();
+    let away = away_ns
+        .filter(|ns| *ns > 0)
+        .map(|ns| format!("the target was away for {}", format_ns(ns)));
+    let lines = words::counts(others)
+        .into_iter()
+        .chain(away)
+        .chain([words::errors(&t.errors, t.connect_errors)])
+        .chain(
+            words::reasons(&result.reasons)
+                .into_iter()
+                .map(|line| format!("  {line}")),
+        );
+    lines
+        .into_iter()
+        .try_for_each(|line| writeln!(out, "  {line}"))?;
     let codes: Vec<String> = t
         .status_codes
         .iter()
@@ -135,19 +145,32 @@ fn counts(out: &mut String, result: &TestResult) -> std::fmt::Result {
         "  status {}  bytes sent {sent}, received {received}",
         codes.join("  ")
     )?;
-    if let Some(c) = result
-        .nodes
-        .first()
-        .and_then(|node| node.tally.connections.spread)
-    {
+    network(out, result)
+}
+
+/// Connections, where they went, and what was spoken on them.
+fn network(out: &mut String, result: &TestResult) -> std::fmt::Result {
+    let t = &result.tally;
+    let node = result.nodes.first();
+    let spread = node.and_then(|node| node.tally.connections.spread);
+    let connections = words::connections(&ConnectionCounts {
+        opened: t.connections.opened,
+        lost: t.connections.lost,
+        unsolicited: t.connections.unsolicited,
+        held: spread.map(|spread| spread.count),
+        sends: t.sent.saturating_add(t.warmup_sent),
+    });
+    let spread = spread.map(|c| {
         let (min, median, max) = (c.answers_min, c.answers_median, c.answers_max);
         let never = c.never_served;
-        writeln!(
-            out,
-            "  answers a connection: min {min}  median {median}  max {max}  never served {never}"
-        )?;
-    }
-    Ok(())
+        format!("answers a connection: min {min}  median {median}  max {max}  never served {never}")
+    });
+    let protocol = node.map(|node| words::protocol(node.http.as_deref(), node.tls.as_ref()));
+    connections
+        .into_iter()
+        .chain(spread)
+        .chain(protocol.into_iter().flatten())
+        .try_for_each(|line| writeln!(out, "  {line}"))
 }
 
 fn latencies(out: &mut String, result: &TestResult) -> std::fmt::Result {
@@ -159,6 +182,9 @@ fn latencies(out: &mut String, result: &TestResult) -> std::fmt::Result {
     row(out, "response", &result.metrics)?;
     row(out, "service", &result.service)?;
     row(out, "release lag", &result.release_lag)?;
+    row(out, "first byte", &result.first_byte)?;
+    row(out, "connect", &result.connect)?;
+    row(out, "TLS handshake", &result.handshake)?;
     row(out, "errors", &result.error_latency)
 }
 
@@ -195,3 +221,6 @@ fn judgement(out: &mut String, result: &TestResult) -> std::fmt::Result {
 fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
+
+#[cfg(test)]
+mod tests;

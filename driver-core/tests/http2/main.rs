@@ -12,3 +12,4 @@ mod nginx;
 mod node;
 mod program;
 mod silent;
+mod told;

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::client::{Load, get, post};
 use crate::program::{Program, find};
 
-fn start(arguments: &[&str]) -> Option<Program> {
+pub(crate) fn start(arguments: &[&str]) -> Option<Program> {
     let nghttpd = find("nghttpd", "apt-get install -y nghttp2-server")?;
     let own: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
     let arguments = |port: u16, folder: &Path| {

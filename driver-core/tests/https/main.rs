@@ -8,3 +8,4 @@ mod client;
 mod first_handshakes;
 mod servers;
 mod streams;
+mod told;

@@ -48,21 +48,26 @@ fn is_nothing(count: &u64) -> bool {
 }
 
 impl ErrorCounters {
+    /// Each kind, by the name that it has in answers.
+    #[must_use]
+    pub const fn by_kind(&self) -> [(&'static str, u64); 8] {
+        [
+            ("write", self.write),
+            ("read", self.read),
+            ("timeout", self.timeout),
+            ("status", self.status),
+            ("malformed", self.malformed),
+            ("stale", self.stale),
+            ("unanswered", self.unanswered),
+            ("check", self.check),
+        ]
+    }
+
     /// All kinds together.
     #[must_use]
     pub fn total(&self) -> u64 {
-        [
-            self.write,
-            self.read,
-            self.timeout,
-            self.status,
-            self.malformed,
-            self.stale,
-            self.unanswered,
-            self.check,
-        ]
-        .iter()
-        .fold(0, |sum, n| sum.saturating_add(*n))
+        let counts = self.by_kind().into_iter().map(|(_, count)| count);
+        counts.fold(0, u64::saturating_add)
     }
 
     /// Adds another core's, interval's or node's counts.

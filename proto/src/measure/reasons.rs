@@ -40,6 +40,27 @@ pub enum ReasonKind {
     Other,
 }
 
+impl ReasonKind {
+    /// The name that it has in answers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Read => "read",
+            Self::Timeout => "timeout",
+            Self::Status => "status",
+            Self::Malformed => "malformed",
+            Self::Stale => "stale",
+            Self::Unanswered => "unanswered",
+            Self::Refused => "refused",
+            Self::Connect => "connect",
+            Self::Unsolicited => "unsolicited",
+            Self::Tls => "tls",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// A reason, and how often it was the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {

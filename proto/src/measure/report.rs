@@ -202,6 +202,8 @@ pub struct Report {
     pub reasons: Reasons,
     /// Addresses of the target that connections went to; in the last report.
     pub addresses: Addresses,
+    /// The version of HTTP that it spoke, `1.1` or `2`; in the last report.
+    pub http: Option<String>,
     /// TLS of its connections, where the target has it; in the last report.
     pub tls: Option<TlsReport>,
     /// The samples; sparse, since reports wait in queues and a thousand nodes send them.
@@ -233,6 +235,7 @@ impl Report {
         self.reason = next.reason.clone().or_else(|| self.reason.take());
         self.reasons.absorb(&next.reasons);
         self.addresses.absorb(&next.addresses);
+        self.http = next.http.clone().or_else(|| self.http.take());
         self.tls = next.tls.clone().or_else(|| self.tls.take());
         self.latencies.add(&next.latencies);
     }

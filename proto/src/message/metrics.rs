@@ -85,6 +85,8 @@ struct Wire {
     #[serde(default)]
     addresses: Addresses,
     #[serde(default)]
+    http: Option<Text>,
+    #[serde(default)]
     tls: Option<TlsReport>,
     #[serde(flatten)]
     latencies: LatenciesWire,
@@ -132,6 +134,8 @@ struct WrittenReport<'a> {
     #[serde(skip_serializing_if = "Addresses::is_empty")]
     addresses: &'a Addresses,
     #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<&'a TlsReport>,
 }
 
@@ -168,6 +172,7 @@ impl<'a> From<&'a Report> for WrittenReport<'a> {
             reason: report.reason.as_deref(),
             reasons: &report.reasons,
             addresses: &report.addresses,
+            http: report.http.as_deref(),
             tls: report.tls.as_ref(),
         }
     }
@@ -225,6 +230,7 @@ impl TryFrom<Wire> for Metrics {
                     reason: wire.reason,
                     reasons: wire.reasons,
                     addresses: wire.addresses,
+                    http: wire.http.map(|http| http.0),
                     tls: wire.tls,
                     latencies: SparseLatencies::try_from(&wire.latencies)
                         .map_err(|e| e.to_string())?,

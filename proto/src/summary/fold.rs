@@ -41,6 +41,8 @@ pub struct Totals {
     pub reasons: Reasons,
     /// Where the connections went.
     pub addresses: Addresses,
+    /// The version of HTTP that it spoke; known at the end.
+    pub http: Option<String>,
     /// TLS of its connections; known at the end.
     pub tls: Option<TlsReport>,
 }
@@ -54,6 +56,7 @@ impl Totals {
         self.sending_ns = self.sending_ns.max(report.sending_ns);
         self.reasons.absorb(&report.reasons);
         self.addresses.absorb(&report.addresses);
+        self.http = report.http.clone().or_else(|| self.http.take());
         self.tls = report.tls.clone().or_else(|| self.tls.take());
     }
 

@@ -231,6 +231,7 @@ fn node_result(
         first_byte: figures.first_byte,
         reasons: totals.reasons.clone(),
         addresses: totals.addresses.clone(),
+        http: totals.http.clone(),
         tls: totals.tls.clone(),
         first_send_ms: node.first_send_ns.map(|ns| ns as f64 / 1e6),
         clock: node.clock,

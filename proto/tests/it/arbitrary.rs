@@ -364,7 +364,7 @@ fn report() -> impl Strategy<Value = Report> {
         option::of(text()),
         reasons(),
         vec(text(), 0..3),
-        option::of(tls_report()),
+        (option::of(text()), option::of(tls_report())),
     );
     (span, counts, clocks, end, latencies()).prop_map(|(span, counts, clocks, end, latencies)| {
         Report {
@@ -384,7 +384,8 @@ fn report() -> impl Strategy<Value = Report> {
             reason: end.3,
             reasons: end.4,
             addresses: end.5.into_iter().collect(),
-            tls: end.6,
+            http: end.6.0,
+            tls: end.6.1,
             latencies: (&latencies).into(),
         }
     })

@@ -197,6 +197,7 @@ fn report() -> Report {
         reason: None,
         reasons: reasons(),
         addresses: Addresses::default(),
+        http: None,
         tls: None,
         latencies: (&latencies()).into(),
     }
@@ -228,6 +229,7 @@ pub(crate) fn last_metrics() -> Metrics {
         }),
         sending_ns: Some(3_500_000_000),
         addresses: ["127.0.0.1:8000".to_owned()].into_iter().collect(),
+        http: None,
         tls: None,
         outcome: Some(Outcome::Failed),
         reason: Some("30 s without any connection".into()),

@@ -296,6 +296,8 @@ pub struct NodeResult {
     pub reasons: Reasons,
     /// Where the connections went; known at the end.
     pub addresses: Addresses,
+    /// The version of HTTP that it spoke, `1.1` or `2`; known at the end.
+    pub http: Option<String>,
     /// TLS of its connections, where the target has it; known at the end.
     pub tls: Option<TlsReport>,
     /// Actual first send minus the common start and, where nodes are staggered, minus this node's

@@ -1,0 +1,58 @@
+//! What `driver run` says of a target that speaks TLS.
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::certificates::Certificates;
+use crate::servers::{has, nginx};
+
+fn run(args: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_driver"));
+    let output = command.arg("run").args(args).stdin(Stdio::null()).output();
+    let output = output.unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+#[test]
+fn the_summary_and_the_result_say_what_tls_came_to() {
+    if !has("nginx") {
+        return;
+    }
+    let certificates = Certificates::new();
+    let server = nginx(&certificates, "ssl_protocols TLSv1.3;");
+    let target = format!("https://localhost:{}/", server.address.port());
+    let resolve = format!(
+        "localhost:{}:{}",
+        server.address.port(),
+        server.address.ip()
+    );
+    let common = [&target, "-n", "20", "-c", "1", "--resolve", &resolve];
+    let each = ["--requests-per-connection", "5"];
+    let ca = certificates.name("ca.pem");
+    let text = run(&[&common[..], &each, &["--cacert", &ca]].concat());
+    for word in [
+        "HTTP/1.1, TLS 1.3, TLS_AES_256_GCM_SHA384, X25519, ALPN http/1.1, 4 handshakes (75.0 % resumed)",
+        "certificate of CN=the target, issued by ",
+        "TLS handshake",
+        "first byte",
+        "(3 of them again), 5.0 requests on each",
+    ] {
+        assert!(text.contains(word), "{word:?} is missing in {text}");
+    }
+    assert!(!text.contains("not checked"), "{text}");
+    server.assert_answered(20);
+    let text = run(&[&common[..], &["--insecure"]].concat());
+    assert!(text.contains(", not checked"), "{text}");
+    assert!(text.contains("tls.insecure"), "{text}");
+    let json = run(&[&common[..], &["--cacert", &ca, "--json"]].concat());
+    let result: Value = serde_json::from_str(&json).unwrap();
+    let node = &result["nodes"][0];
+    assert_eq!(
+        (&node["http"], &node["tls"]["version"]),
+        (&"1.1".into(), &"TLS 1.3".into())
+    );
+    assert_eq!(node["tls"]["handshakes"], 1, "{node}");
+}
