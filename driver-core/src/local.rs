@@ -4,7 +4,6 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::PoisonError;
 use std::thread;
 
 use crossbeam_channel::{Receiver, bounded, select};
@@ -16,6 +15,7 @@ use proto::message::Metrics;
 use proto::summary::{Context, Judgement, Summary, TestResult};
 use proto::units::NS_PER_MS;
 use proto::workload::Workload;
+use serde::Serialize;
 use thiserror::Error;
 
 use crate::affinity;
@@ -25,7 +25,6 @@ use crate::load::{
 };
 use crate::plan::Plan;
 use crate::recording::{Collector, CoreInterval, CoreLog};
-use crate::source::Tally;
 
 mod aborting;
 mod args;
@@ -33,7 +32,6 @@ mod document;
 mod interrupts;
 mod progress;
 mod rehearsal;
-mod steps;
 mod text;
 mod tls_args;
 
@@ -43,7 +41,6 @@ pub use document::GivenArgs;
 use interrupts::Interrupts;
 use progress::Progress;
 pub use rehearsal::{TryArgs, rehearse};
-use steps::WithSteps;
 
 /// From the moment that all is ready to the start, so that every core waits for it.
 const LEAD_NS: u64 = 20 * NS_PER_MS;
@@ -118,15 +115,7 @@ fn try_run(args: &RunArgs) -> Result<u8, RunError> {
         directions: args.directions.clone(),
     };
     let run = Run::new(plan, machine, &interrupts)?;
-    let cast = run.plan.cast().cloned();
-    let aborting = Aborting::new(document.as_ref());
-    let mut done = run.run(args, &interrupts, aborting);
-    if let (Some(document), Some(cast)) = (document, cast) {
-        let tally = cast.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        let more = steps::thresholds(&document, &tally);
-        done.result.thresholds.extend(more);
-        done.parts = Some((document, tally.clone()));
-    }
+    let done = run.run(args, &interrupts, document.as_ref());
     interrupts.let_go();
     Ok(done.print(args))
 }
@@ -148,6 +137,15 @@ struct Run {
     intervals: Receiver<CoreInterval>,
 }
 
+/// A result, and what ended it early.
+#[derive(Serialize)]
+struct WithReason<'r> {
+    #[serde(flatten)]
+    result: &'r TestResult,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'r str>,
+}
+
 /// What a run left.
 struct Done {
     result: TestResult,
@@ -156,8 +154,6 @@ struct Done {
     logs_failed: Option<String>,
     /// The condition that ended the run.
     aborted: Option<String>,
-    /// What a document's steps and flows came to.
-    parts: Option<(Document, Tally)>,
 }
 
 impl Run {
@@ -192,7 +188,7 @@ impl Run {
         })
     }
 
-    fn run(self, args: &RunArgs, interrupts: &Interrupts, aborting: Aborting) -> Done {
+    fn run(self, args: &RunArgs, interrupts: &Interrupts, document: Option<&Document>) -> Done {
         let workload = self.plan.workload();
         let progress = Progress::new(workload, args.json);
         progress.banner(&text::banner(&self.plan, &self.load, &self.cpus));
@@ -204,6 +200,7 @@ impl Run {
             start_unix_ns: Anchor::now().to_unix(start_ns),
             stagger_ns: 0,
             clock: None,
+            cast: self.plan.cast().cloned(),
         };
         let mut reports = Reports {
             test_id: options.test_id.clone(),
@@ -211,18 +208,17 @@ impl Run {
             progress,
             interrupts,
             logs_failed: None,
-            aborting,
+            aborting: Aborting::new(document),
             aborted: None,
         };
         self.load.start(start_ns);
         let outcome = follow(options, self.load, &self.intervals, &mut reports);
         reports.progress.finish();
         Done {
-            result: reports.result(workload, &outcome),
+            result: reports.result(workload, document, &outcome),
             outcome,
             logs_failed: reports.logs_failed,
             aborted: reports.aborted,
-            parts: None,
         }
     }
 }
@@ -273,7 +269,12 @@ impl Follower for Reports<'_> {
 }
 
 impl Reports<'_> {
-    fn result(&self, workload: &Workload, outcome: &LoadOutcome) -> TestResult {
+    fn result(
+        &self,
+        workload: &Workload,
+        document: Option<&Document>,
+        outcome: &LoadOutcome,
+    ) -> TestResult {
         let state = match (&outcome.failed, outcome.stopped) {
             (Some(_), _) => "failed",
             (None, true) if self.aborted.is_some() => "aborted",
@@ -288,6 +289,7 @@ impl Reports<'_> {
             ended: true,
             plan: workload.planned_per_driver().into(),
             expected: &[NODE.to_owned()],
+            document,
             thresholds: &workload.thresholds,
             series_from: 0,
         })
@@ -302,19 +304,13 @@ fn line(mut json: Vec<u8>) -> Vec<u8> {
 impl Done {
     /// Prints the result; the exit code.
     fn print(&self, args: &RunArgs) -> u8 {
-        let text = match (&self.parts, args.json) {
-            (None, true) => line(proto::codec::encode(&self.result)),
-            (None, false) => text::summary(&self.result).into_bytes(),
-            (Some((document, tally)), true) => line(proto::codec::encode(&WithSteps {
+        let text = if args.json {
+            line(proto::codec::encode(&WithReason {
                 result: &self.result,
                 reason: self.aborted.as_deref(),
-                steps: steps::steps(document, tally),
-                flows: steps::flows(document, tally),
-            })),
-            (Some((document, tally)), false) => {
-                let parts = steps::text(document, tally);
-                (text::summary(&self.result) + &parts).into_bytes()
-            }
+            }))
+        } else {
+            text::summary(&self.result).into_bytes()
         };
         if let Some(reason) = &self.aborted {
             eprintln!("{reason}");

@@ -22,8 +22,9 @@ pub mod sessions;
 pub mod table;
 pub mod tally;
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use proto::measure::Parts;
 use proto::workload::{Part, Scenario};
 
 pub use sessions::Sessions;
@@ -62,6 +63,13 @@ pub struct Cast {
 }
 
 impl Cast {
+    /// What its sessions came to, once its cores have ended.
+    #[must_use]
+    pub fn parts(&self) -> Parts {
+        let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.parts(&self.tables)
+    }
+
     /// The sessions of driver `driver` of all, or of one whose place is not known yet.
     #[must_use]
     pub fn new(scenario: Scenario, tables: Vec<Table>, driver: impl Into<Option<Part>>) -> Self {

@@ -70,6 +70,7 @@ fn check_fold(metrics: &Metrics) {
         ended: false,
         plan: Plan::Unknown,
         expected: std::slice::from_ref(&metrics.node_id),
+        document: None,
         thresholds: &[],
         series_from: 0,
     };

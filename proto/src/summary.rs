@@ -23,6 +23,7 @@ pub use result::{
     Accounting, Bytes, ConnectionFigures, Context, Coverage, CurvePoint, MissingReports,
     NodeResult, Plan, Tally, TestResult, curve,
 };
+pub use result::{CheckRow, DataRow, FlowRow, SessionRows, StepRow};
 pub use series::{SeriesRow, downsample};
 pub use statistics::Statistics;
 pub use thresholds::ThresholdResult;

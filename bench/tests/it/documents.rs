@@ -4,6 +4,8 @@
 use std::fs;
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::cluster::process::binary;
 use crate::cluster::{Cluster, assert_whole, int};
 
@@ -16,7 +18,7 @@ flows:
   - {name: browse, weight: 3, steps: [GET /, GET /ping]}
   - {name: buy, weight: 1, steps: [{name: login, GET: /ping?user=$users, check: [status == 200]}]}
 load: {closed: 6, sessions: 101}
-thresholds: [p99 < 20s, error_rate < 1%]
+thresholds: [p99 < 20s, error_rate < 1%, step(login).p99 < 20s, check_rate >= 99%]
 ";
 
 fn shop() -> String {
@@ -40,6 +42,27 @@ fn two_drivers_share_a_document_exactly() {
     assert!(
         nodes.iter().all(|node| int(&node["sent"]) > sent / 3),
         "{result}"
+    );
+    let sum = |rows: &Value, name: &str| -> u64 {
+        let rows = rows.as_array().unwrap();
+        rows.iter().map(|row| int(&row[name])).sum()
+    };
+    let (steps, flows, users) = (&result["steps"], &result["flows"], &result["data"][0]);
+    assert_eq!(
+        (sum(steps, "sent"), sum(steps, "ok")),
+        (sent, sent),
+        "{steps}"
+    );
+    assert_eq!(sum(flows, "completed"), 101, "{flows}");
+    let login = &steps[2];
+    assert_eq!(login["name"], "login", "{steps}");
+    assert_eq!(login["checks"][0]["held"], login["sent"], "{steps}");
+    assert_eq!(int(&users["left"]), 50 - int(&login["sent"]), "{users}");
+    let thresholds = result["thresholds"].as_array().unwrap();
+    assert_eq!(thresholds.len(), 4, "{thresholds:?}");
+    assert!(
+        thresholds.iter().all(|one| one["pass"] == true),
+        "{thresholds:?}"
     );
     let test = cluster.rest.get(&format!("/tests/{test_id}")).json;
     assert_eq!(test["name"], "shop", "{test}");

@@ -29,7 +29,14 @@ const PROTO: &[Row] = &[
     // From reports to a result.
     (
         "summary",
-        &["histogram", "measure", "message", "units", "workload"],
+        &[
+            "document",
+            "histogram",
+            "measure",
+            "message",
+            "units",
+            "workload",
+        ],
     ),
     // Envelopes, without any mathematics.
     (

@@ -28,6 +28,8 @@ use crate::ring::Setup;
 
 /// Intervals of cores that wait to be merged.
 const INTERVALS: usize = 256;
+/// Most bytes of what sessions came to in a last report, which has to fit into one message.
+const PARTS_LEN_MAX: usize = 512 << 10;
 
 /// When to start.
 #[derive(Debug, Clone)]
@@ -230,6 +232,7 @@ impl Work {
             start_unix_ns: at_unix_ns,
             stagger_ns,
             clock: begin.clock,
+            cast: plan.cast().cloned(),
         };
         let mut reporter = Reporter {
             work: self,
@@ -253,7 +256,9 @@ struct Reporter<'a> {
 }
 
 impl Follower for Reporter<'_> {
-    fn report(&mut self, report: Report, so_far: &Collector) {
+    fn report(&mut self, mut report: Report, so_far: &Collector) {
+        let parts = report.parts.take();
+        report.parts = parts.map(|parts| Box::new(parts.fitted(PARTS_LEN_MAX)));
         self.work.tell(TestEvent::Report {
             report: Box::new(report),
             figures: so_far.figures(),

@@ -12,6 +12,7 @@ use proto::measure::{ClockOffset, Health, Outcome, Report, TlsReport};
 use crate::cpu::{CpuWatch, spin_share};
 use crate::load::{Load, LoadOutcome};
 use crate::recording::{Collector, CoreInterval, CoreLog};
+use crate::source::Cast;
 
 /// What following a load needs to know besides the load.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +29,8 @@ pub struct FollowOptions {
     pub stagger_ns: u64,
     /// The node's clock offset, as it was told.
     pub clock: Option<ClockOffset>,
+    /// The sessions that are played, where the test is a document.
+    pub cast: Option<Cast>,
 }
 
 /// Who is told how a load goes on.
@@ -86,7 +89,9 @@ pub fn follow(
         (None, false) => Outcome::Done,
     };
     let handshakes = following.collector.handshakes();
+    let cast = following.options.cast.as_ref();
     let last = Report {
+        parts: cast.map(|cast| Box::new(cast.parts())),
         http: Some(http.to_owned()),
         tls: tls.map(|tls| TlsReport {
             handshakes: handshakes.full + handshakes.resumed,

@@ -83,6 +83,9 @@ pub(super) fn summary(result: &TestResult) -> String {
     // Writing to a String cannot fail.
     let _ = counts(&mut out, result);
     let _ = latencies(&mut out, result);
+    if let Some(rows) = &result.sessions {
+        out.push_str(&words::sessions(rows));
+    }
     let _ = judgement(&mut out, result);
     out
 }
@@ -205,15 +208,8 @@ fn judgement(out: &mut String, result: &TestResult) -> std::fmt::Result {
         writeln!(out, "  {reason}")?;
     }
     for threshold in &result.thresholds {
-        let word = if threshold.pass { "pass" } else { "FAIL" };
-        let observed = threshold
-            .observed
-            .map_or_else(|| "no samples".to_owned(), |v| format!("{v:.3}"));
-        writeln!(
-            out,
-            "threshold {}: {word} ({observed})",
-            threshold.threshold
-        )?;
+        let (text, observed) = (&threshold.threshold, threshold.observed);
+        writeln!(out, "{}", words::threshold(text, observed, threshold.pass))?;
     }
     Ok(())
 }

@@ -396,7 +396,7 @@ impl Sessions {
         match how {
             End::Completed => {
                 flow.completed += 1;
-                flow.session.record(ended.1);
+                flow.record(ended.1);
             }
             End::Failed => flow.failed += 1,
             End::Cut => flow.cut += 1,

@@ -1,9 +1,10 @@
 //! What is counted of sessions, by step, flow, check and data set; warm-up is not.
 
-use hdrhistogram::Histogram;
-use proto::histogram;
-use proto::summary::Statistics;
+use proto::histogram::{OnDemand, Sparse};
+use proto::measure::{DataCounts, FlowCounts, Parts, StepCounts};
 use proto::workload::Scenario;
+
+use super::Table;
 
 /// The counts of a source.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,38 +38,9 @@ pub struct StepTally {
     /// Extractions that found nothing, each in its order in the step.
     pub missing: Vec<u64>,
     /// Of good answers: from the intended start to the end, ns.
-    pub response: Times,
+    pub response: OnDemand,
     /// Of good answers: from the actual start to the end, ns.
-    pub service: Times,
-}
-
-/// A histogram of times that takes no memory before there is one.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Times(Option<Box<Histogram<u64>>>);
-
-impl Times {
-    /// Records a time in ns; one out of range counts as the nearest that is in it.
-    pub fn record(&mut self, ns: u64) {
-        let histogram = self.0.get_or_insert_with(|| Box::new(histogram::new()));
-        histogram.saturating_record(ns.max(1));
-    }
-
-    /// The statistics of what was recorded.
-    #[must_use]
-    pub fn statistics(&self) -> Statistics {
-        self.0
-            .as_deref()
-            .map_or_else(Statistics::default, Statistics::of)
-    }
-
-    fn add(&mut self, more: &Self) {
-        if let Some(more) = &more.0 {
-            let histogram = self.0.get_or_insert_with(|| Box::new(histogram::new()));
-            histogram
-                .add(&**more)
-                .expect("invariant: all have the same bounds");
-        }
-    }
+    pub service: OnDemand,
 }
 
 /// The counts of a flow's sessions.
@@ -83,7 +55,7 @@ pub struct FlowTally {
     /// Those that the end of the load cut off.
     pub cut: u64,
     /// How long those that came to their end took from their intended start, ns.
-    pub session: Times,
+    pub session: OnDemand,
 }
 
 impl Tally {
@@ -119,17 +91,67 @@ impl Tally {
         }
     }
 
-    /// Checks that held, and all.
+    /// What a report says of it; `tables` are those of the scenario.
     #[must_use]
-    pub fn checks(&self) -> (u64, u64) {
-        let all = self.steps.iter().flat_map(|step| &step.checks);
-        all.fold((0, 0), |(held, total), (holds, fails)| {
-            (held + holds, total + holds + fails)
-        })
+    pub fn parts(&self, tables: &[Table]) -> Parts {
+        let data = self.used_up.iter().zip(tables);
+        Parts {
+            steps: self.steps.iter().map(StepTally::counts).collect(),
+            flows: self.flows.iter().map(FlowTally::counts).collect(),
+            data: data
+                .map(|(used_up, table)| DataCounts {
+                    used_up: *used_up,
+                    left: table.left(),
+                })
+                .collect(),
+        }
     }
 }
 
+impl FlowTally {
+    /// Records how long a whole session took, ns.
+    pub fn record(&mut self, session_ns: u64) {
+        record(&mut self.session, session_ns);
+    }
+
+    fn counts(&self) -> FlowCounts {
+        FlowCounts {
+            started: self.started,
+            completed: self.completed,
+            failed: self.failed,
+            cut: self.cut,
+            session: Sparse::from(&self.session),
+        }
+    }
+}
+
+/// A time out of range counts as the nearest that is in it.
+fn record(times: &mut OnDemand, ns: u64) {
+    times.made().saturating_record(ns.max(1));
+}
+
 impl StepTally {
+    /// Records the times of a good answer, ns.
+    pub fn record(&mut self, response_ns: u64, service_ns: u64) {
+        record(&mut self.response, response_ns);
+        record(&mut self.service, service_ns);
+    }
+
+    fn counts(&self) -> StepCounts {
+        StepCounts {
+            sent: self.taken,
+            ok: self.ok,
+            status: self.status,
+            failed: self.failed,
+            lost: self.lost,
+            without_value: self.without_value,
+            checks: self.checks.clone(),
+            missing: self.missing.clone(),
+            response: Sparse::from(&self.response),
+            service: Sparse::from(&self.service),
+        }
+    }
+
     fn add(&mut self, more: &Self) {
         self.taken += more.taken;
         self.ok += more.ok;

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use proto::summary::Statistics;
+use proto::summary::words::{self, ConnectionCounts};
 
 use super::view::{NodeView, Tally, View};
 
@@ -23,6 +24,10 @@ pub fn table(result: &View) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = write_table(&mut out, result);
+    if let Some(rows) = &result.sessions {
+        out.push_str(&words::sessions(rows));
+        out.push('\n');
+    }
     let _ = write_judgement(&mut out, result);
     out
 }
@@ -93,40 +98,52 @@ fn write_row(
     writeln!(out, "  {:>15}", ms(lag.p99))
 }
 
-fn write_judgement(out: &mut String, result: &View) -> fmt::Result {
+/// Where the planned requests went, what went wrong, and on what connections.
+fn write_accounts(out: &mut String, result: &View) -> fmt::Result {
     let tally = &result.tally;
     write!(out, "planned {} = sent {}", tally.planned, tally.sent)?;
-    write!(out, " + shed {} + not sent {}", tally.shed, tally.not_sent)?;
-    writeln!(
-        out,
-        "{}",
-        if result.accounting.holds {
-            ""
-        } else {
-            "   (does not add up)"
-        }
-    )?;
-    let errors = tally.errors;
-    if errors.total() > 0 || tally.connect_errors > 0 {
-        write!(out, "errors: write {} read {} ", errors.write, errors.read)?;
-        write!(out, "timeout {} status {} ", errors.timeout, errors.status)?;
-        writeln!(
-            out,
-            "malformed {} (connect {})",
-            errors.malformed, tally.connect_errors
-        )?;
+    if tally.returned > 0 {
+        write!(out, " - returned {}", tally.returned)?;
     }
+    write!(out, " + shed {} + not sent {}", tally.shed, tally.not_sent)?;
+    for (name, count) in [("refused", tally.refused), ("unknown", tally.unknown)] {
+        if count > 0 {
+            write!(out, " + {name} {count}")?;
+        }
+    }
+    let holds = result.accounting.holds;
+    writeln!(out, "{}", if holds { "" } else { "   (does not add up)" })?;
+    let others = [("aborted", tally.aborted), ("warm-up", tally.warmup_sent)];
+    let held = result.nodes.iter().map(|node| node.tally.connections.count);
+    let connections = words::connections(&ConnectionCounts {
+        opened: tally.connections.opened,
+        lost: tally.connections.lost,
+        unsolicited: tally.connections.unsolicited,
+        held: held.sum(),
+        sends: tally.sent.saturating_add(tally.warmup_sent),
+    });
+    let is_bad = tally.errors.total() > 0 || tally.connect_errors > 0;
+    let errors = is_bad.then(|| words::errors(&tally.errors, tally.connect_errors));
+    let reasons = words::reasons(&result.reasons);
+    let protocols = result.nodes.iter().map(|node| {
+        let lines = words::protocol(node.http.as_deref(), node.tls.as_ref());
+        (node.node_id.as_str(), lines)
+    });
+    words::counts(others)
+        .into_iter()
+        .chain(errors)
+        .chain(reasons.into_iter().map(|line| format!("  {line}")))
+        .chain(connections)
+        .chain(words::by_node(protocols))
+        .try_for_each(|line| writeln!(out, "{line}"))
+}
+
+fn write_judgement(out: &mut String, result: &View) -> fmt::Result {
+    write_accounts(out, result)?;
     write_coverage(out, result)?;
     for threshold in &result.thresholds {
-        let mark = if threshold.pass { "holds" } else { "BREACHED" };
-        let observed = threshold
-            .observed
-            .map_or_else(|| "no samples".to_owned(), |n| n.to_string());
-        writeln!(
-            out,
-            "threshold {}: {mark} ({observed})",
-            threshold.threshold
-        )?;
+        let (text, observed) = (&threshold.threshold, threshold.observed);
+        writeln!(out, "{}", words::threshold(text, observed, threshold.pass))?;
     }
     writeln!(out, "verdict: {}", result.verdict.verdict)?;
     for reason in &result.verdict.reasons {
@@ -206,10 +223,10 @@ mod tests {
             "driver-1         10         10        0",
             "total            19         17        2        1.4     0.500         -         -      12.0         -      2000",
             "planned 20 = sent 19 + shed 0 + not sent 1   (does not add up)",
-            "timeout 2",
+            "errors 2: timeout 2",
             "coverage: 2 of 2 nodes, 1 reports missing, without their end: driver-2; first sends within 0.250 ms",
             "driver-2: killed",
-            "threshold p99<5ms: BREACHED (12)",
+            "threshold p99<5ms: FAIL (12)",
             "verdict: suspect\n  driver-2 was lost",
         ] {
             assert!(table.contains(words), "{words:?} is not in\n{table}");

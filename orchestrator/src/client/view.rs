@@ -1,8 +1,8 @@
 //! A result as the client reads it from `GET /metrics/{id}`: the part that it shows. Fields that a
 //! later orchestrator leaves out or adds do not stop it.
 
-use proto::measure::ErrorCounters;
-use proto::summary::{Statistics, Verdict};
+use proto::measure::{ErrorCounters, Reasons, TlsReport};
+use proto::summary::{SessionRows, Statistics, Verdict};
 use serde::Deserialize;
 
 /// The result of a test.
@@ -36,6 +36,11 @@ pub struct View {
     pub thresholds: Vec<Threshold>,
     /// Each node's part.
     pub nodes: Vec<NodeView>,
+    /// Why requests and connections failed.
+    pub reasons: Reasons,
+    /// What became of the sessions of a document.
+    #[serde(flatten)]
+    pub sessions: Option<SessionRows>,
 }
 
 /// The counts of a test or a node.
@@ -48,20 +53,46 @@ pub struct Tally {
     pub sent: u64,
     /// Answers below 400.
     pub ok: u64,
+    /// Sent, and known not to have been processed.
+    pub returned: u64,
     /// Given up unsent past their deadline.
     pub shed: u64,
+    /// Due while the target took no connection.
+    pub refused: u64,
     /// Never sent.
     pub not_sent: u64,
+    /// What lost nodes still owed.
+    pub unknown: u64,
     /// In flight when the load was stopped.
     pub aborted: u64,
+    /// Sent before anything counted.
+    pub warmup_sent: u64,
     /// By kind.
     pub errors: ErrorCounters,
     /// Failed attempts to connect.
     pub connect_errors: u64,
+    /// Connections.
+    pub connections: Connections,
     /// ok a second.
     pub requests_per_second: Option<f64>,
     /// Length of the run so far, s.
     pub elapsed_s: f64,
+    /// How much of it came after the last send, s.
+    pub drain_s: Option<f64>,
+}
+
+/// Connections that came and went.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+pub struct Connections {
+    /// Opened in all.
+    pub opened: u64,
+    /// Lost: closed by the target, or broken.
+    pub lost: u64,
+    /// Times that bytes came which nobody had asked for.
+    pub unsolicited: u64,
+    /// Held at a time; of a node.
+    pub count: Option<u64>,
 }
 
 /// How much of the test the numbers cover.
@@ -118,6 +149,10 @@ pub struct NodeView {
     pub metrics: Statistics,
     /// Release lags, ms.
     pub release_lag: Statistics,
+    /// The version of HTTP that it spoke.
+    pub http: Option<String>,
+    /// TLS of its connections.
+    pub tls: Option<TlsReport>,
 }
 
 impl View {
@@ -141,8 +176,9 @@ impl Tally {
     /// Requests whose fate is decided.
     #[must_use]
     pub fn settled(&self) -> u64 {
-        self.sent
-            .saturating_add(self.shed)
-            .saturating_add(self.not_sent)
+        let sent = self.sent.saturating_sub(self.returned);
+        [self.shed, self.refused, self.not_sent, self.unknown]
+            .into_iter()
+            .fold(sent, u64::saturating_add)
     }
 }

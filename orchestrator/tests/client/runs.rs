@@ -92,7 +92,7 @@ fn a_breached_threshold_ends_with_3_and_a_partial_result_with_4() {
             stderr(&run)
         );
         assert!(
-            stdout(&run).contains("threshold p99<1ms: BREACHED (2)"),
+            stdout(&run).contains("threshold p99<1ms: FAIL (2)"),
             "{}",
             stdout(&run)
         );

@@ -1,5 +1,6 @@
 //! A document as it travels and is kept: whole, or with its secrets masked.
 
+use super::files::Contents;
 use super::{Bound, Document, InvalidDocument, Node, Setting, Whose, mask};
 use crate::secret::MASK;
 use crate::workload::{Tls, Workload};
@@ -27,12 +28,17 @@ impl Document {
         Node::read(json).map_or_else(|_| String::new(), |node| mask::masked(&node).to_json())
     }
 
-    /// A document that was kept, and so was right once; it may have been masked since.
+    /// A document that was kept, and so was right once; it may have been masked since. The contents of
+    /// its files are left out.
     ///
     /// # Errors
     /// As [`Self::read`].
     pub fn kept(json: &str) -> Result<Self, InvalidDocument> {
-        Self::read(&json.replace(MASK, UNMASKED), Setting::default())
+        let document = Self::read(&json.replace(MASK, UNMASKED), Setting::default())?;
+        Ok(Self {
+            contents: Contents::new(),
+            ..document
+        })
     }
 
     /// What of each driver's load is not its sessions'; `authorities` are the only ones to trust, as

@@ -1,7 +1,7 @@
 //! What a document may say and whoever runs it does not do: refused where it stands, never ignored.
 
 use super::place::Problem;
-use super::{Bound, Document, InvalidDocument, Node, Value, Whose};
+use super::{Document, InvalidDocument, Node, Value};
 use crate::workload::Target;
 
 /// Who runs a document.
@@ -101,20 +101,6 @@ impl Document {
                 stop the test with POST /stop or client stop";
             refuse(at, "abort", problem.to_owned());
         }
-        let thresholds = self.node.get("thresholds");
-        let items = thresholds.map_or(&[][..], |at| match &at.value {
-            Value::List(items) => items,
-            _ => std::slice::from_ref(at),
-        });
-        for (condition, at) in self.thresholds.iter().zip(items) {
-            if condition.of != Whose::All || matches!(condition.bound, Bound::CheckRate(_)) {
-                let problem = format!(
-                    "{condition}: drivers of a cluster report the requests of the whole run only: write \
-                     thresholds on these, or use driver run"
-                );
-                refuse(at, "thresholds", problem);
-            }
-        }
     }
 }
 
@@ -169,12 +155,7 @@ mod tests {
         let text = "target: http://a/\ndata: {u: {file: u.csv}}\n\
             steps: [{PUT: /$u, file: b.bin}, {PUT: /, json: {file: x}}]\n\
             abort: [error_rate > 1% for 2s]\nthresholds: [p99 < 1s, check_rate >= 1%]\n";
-        let places = [
-            "2:18: file: ",
-            "3:26: file: ",
-            "4:8: abort: ",
-            "5:24: thresholds: ",
-        ];
+        let places = ["2:18: file: ", "3:26: file: ", "4:8: abort: "];
         let found = refused(text, Runner::Cluster);
         assert_eq!(found.len(), places.len(), "{found:?}");
         for (found, place) in found.iter().zip(places) {

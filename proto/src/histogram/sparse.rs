@@ -2,8 +2,10 @@
 //! each would take a gigabyte as arrays, and a few dozen megabytes like this.
 
 use hdrhistogram::Histogram;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::new;
+use super::{decode_sparse, encode_sparse, new};
 
 /// The non-empty buckets of a histogram of our shape, in rising order of value.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -105,6 +107,20 @@ impl Sparse {
         let mut histogram = new();
         self.add_to(&mut histogram);
         histogram
+    }
+}
+
+/// On the wire: V2-deflate in base64.
+impl Serialize for Sparse {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        encode_sparse(self).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sparse {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        decode_sparse(&text).map_err(D::Error::custom)
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::histogram::{LatenciesWire, SparseLatencies};
 use crate::lenient::{self, Signed, Text, Truth, Whole};
 use crate::measure::{
-    Addresses, ClockOffset, Connections, Counters, Health, LatencyFigures, Outcome, Reasons,
+    Addresses, ClockOffset, Connections, Counters, Health, LatencyFigures, Outcome, Parts, Reasons,
     Report, SecondRow, TlsReport,
 };
 
@@ -37,6 +37,7 @@ impl Metrics {
     pub fn without_histograms(mut self) -> Self {
         if let Some(report) = &mut self.report {
             report.latencies = SparseLatencies::default();
+            report.parts = None;
         }
         self
     }
@@ -88,6 +89,8 @@ struct Wire {
     http: Option<Text>,
     #[serde(default)]
     tls: Option<TlsReport>,
+    #[serde(default)]
+    parts: Option<Box<Parts>>,
     #[serde(flatten)]
     latencies: LatenciesWire,
 }
@@ -137,6 +140,8 @@ struct WrittenReport<'a> {
     http: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<&'a TlsReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parts: Option<&'a Parts>,
 }
 
 impl<'a> From<&'a Metrics> for Written<'a> {
@@ -174,15 +179,28 @@ impl<'a> From<&'a Report> for WrittenReport<'a> {
             addresses: &report.addresses,
             http: report.http.as_deref(),
             tls: report.tls.as_ref(),
+            // They hold histograms, as a line of the log does not.
+            parts: None,
+        }
+    }
+}
+
+impl<'a> WrittenReport<'a> {
+    /// With what else holds histograms.
+    fn whole(report: &'a Report) -> Self {
+        Self {
+            parts: report.parts.as_deref(),
+            ..Self::from(report)
         }
     }
 }
 
 impl Serialize for Metrics {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let latencies = |report: &Report| LatenciesWire::from(&report.latencies);
+        let report = self.report.as_ref();
         Written {
-            latencies: self.report.as_ref().map(latencies),
+            report: report.map(WrittenReport::whole),
+            latencies: report.map(|report| LatenciesWire::from(&report.latencies)),
             ..Written::from(self)
         }
         .serialize(serializer)
@@ -232,6 +250,7 @@ impl TryFrom<Wire> for Metrics {
                     addresses: wire.addresses,
                     http: wire.http.map(|http| http.0),
                     tls: wire.tls,
+                    parts: wire.parts,
                     latencies: SparseLatencies::try_from(&wire.latencies)
                         .map_err(|e| e.to_string())?,
                 })

@@ -8,7 +8,7 @@ use super::ranges::Ranges;
 use super::series::{Series, SeriesRow};
 use crate::histogram::{Latencies, SparseLatencies};
 use crate::measure::{
-    Addresses, ClockOffset, Connections, Counters, Health, LatencyFigures, Outcome, Reasons,
+    Addresses, ClockOffset, Connections, Counters, Health, LatencyFigures, Outcome, Parts, Reasons,
     Report, SecondRow, TlsReport,
 };
 use crate::message::Metrics;
@@ -99,6 +99,8 @@ pub struct NodeSummary {
     pub first_send_ns: Option<i64>,
     /// The clock offset that the node was told.
     pub clock: Option<ClockOffset>,
+    /// What became of its sessions; known at the end.
+    pub parts: Option<Box<Parts>>,
     /// Spread over the connections.
     pub connections: Option<Connections>,
     /// How the node's part ended.
@@ -159,6 +161,7 @@ impl NodeSummary {
             self.last = Some(totals);
             self.outcome = report.outcome;
             self.connections = report.connections;
+            self.parts.clone_from(&report.parts);
         } else {
             self.intervals.absorb(report);
         }
@@ -217,6 +220,17 @@ impl Summary {
                 node.totals().latencies.add_to(&mut all);
             }
             all
+        })
+    }
+
+    /// What became of the sessions of all nodes that said so; `None` before one did.
+    #[must_use]
+    pub fn parts(&self) -> Option<Parts> {
+        let said = self.nodes.values().filter_map(|node| node.parts.as_deref());
+        said.fold(None, |all, more| {
+            let mut all = all.unwrap_or_default();
+            Parts::add(&mut all, more);
+            Some(all)
         })
     }
 

@@ -3,8 +3,10 @@
 use hdrhistogram::Histogram;
 
 mod accounts;
+mod rows;
 mod shape;
 
+pub use rows::{CheckRow, DataRow, FlowRow, SessionRows, StepRow};
 pub use shape::{
     Accounting, Bytes, ConnectionFigures, Context, Coverage, CurvePoint, MissingReports,
     NodeResult, Plan, Tally, TestResult,
@@ -37,12 +39,21 @@ impl Summary {
         let accounting = accounting(&accounts.total, context, &coverage);
         let on_demand = |histogram: &OnDemand| Statistics::of_sparse(&Sparse::from(histogram));
         let (reasons, addresses) = self.reasons_and_addresses();
+        let mut thresholds = self.thresholds(context, &accounts.total, &tally, &figures);
+        let parts = self.parts();
+        let sessions = context.document.map(|document| {
+            let parts = parts.unwrap_or_default();
+            if context.ended {
+                thresholds.extend(rows::thresholds(document, &parts));
+            }
+            SessionRows::new(document, &parts)
+        });
         TestResult {
             test_id: context.test_id.to_owned(),
             test_type: context.test_type.to_owned(),
             state: context.state.to_owned(),
             verdict: self.verdict(context, &coverage, &accounting, &accounts, &nodes),
-            thresholds: self.thresholds(context, &accounts.total, &tally, &figures),
+            thresholds,
             coverage,
             accounting,
             metrics: figures[0],
@@ -58,6 +69,7 @@ impl Summary {
             curve: curve(&merged.response, &merged.service),
             tally,
             nodes,
+            sessions: sessions.filter(|rows| !rows.steps.is_empty()),
             series: self.series(context.series_from),
         }
     }

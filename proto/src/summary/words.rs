@@ -3,6 +3,10 @@
 
 use std::fmt::Write;
 
+mod sessions;
+
+pub use sessions::sessions;
+
 use crate::measure::{ErrorCounters, Reasons, TlsReport};
 use crate::units::format_utc_day;
 
@@ -154,6 +158,34 @@ pub fn by_node<'a>(nodes: impl IntoIterator<Item = (&'a str, Vec<String>)>) -> V
         .collect()
 }
 
+/// `threshold p99<5ms: FAIL (12)`; what was observed is in ms, a share, or a plain number.
+#[must_use]
+pub fn threshold(text: &str, observed: Option<f64>, pass: bool) -> String {
+    let word = if pass { "pass" } else { "FAIL" };
+    let observed = observed.map_or_else(|| "no samples".to_owned(), significant);
+    format!("threshold {text}: {word} ({observed})")
+}
+
+/// Four significant digits, and every digit before the point.
+fn significant(value: f64) -> String {
+    let mut digits = 3;
+    let mut bound = value.abs();
+    while bound > 0.0 && bound < 1.0 && digits < 12 {
+        bound *= 10.0;
+        digits += 1;
+    }
+    while bound >= 10.0 && digits > 0 {
+        bound /= 10.0;
+        digits -= 1;
+    }
+    let text = format!("{value:.digits$}");
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
 /// `1 time`, `2 times`.
 #[must_use]
 pub fn plural(count: u64, one: &str) -> String {
@@ -195,6 +227,25 @@ mod tests {
         assert_eq!(
             errors(&of, 2),
             "errors 4: timeout 3  stale 1; attempts to connect that failed 2"
+        );
+    }
+
+    #[test]
+    fn what_was_observed_has_the_digits_that_say_something() {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.000_512_34, "0.0005123"),
+            (2.0, "2"),
+            (-1.5, "-1.5"),
+            (12.345_67, "12.35"),
+            (1940.6, "1941"),
+            (123_456.7, "123457"),
+        ] {
+            assert_eq!(significant(value), text);
+        }
+        assert_eq!(
+            threshold("p99<5ms", None, false),
+            "threshold p99<5ms: FAIL (no samples)"
         );
     }
 

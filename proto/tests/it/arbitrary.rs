@@ -5,10 +5,10 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proto::document::{Params, TlsParams};
-use proto::histogram::{self, Latencies};
+use proto::histogram::{self, Latencies, Sparse};
 use proto::measure::{
-    Certificate, ClockOffset, Connections, Counters, ErrorCounters, Health, LatencyFigures,
-    Outcome, ReasonKind, Reasons, Report, SecondRow, TlsReport,
+    Certificate, ClockOffset, Connections, Counters, DataCounts, ErrorCounters, FlowCounts, Health,
+    LatencyFigures, Outcome, Parts, ReasonKind, Reasons, Report, SecondRow, StepCounts, TlsReport,
 };
 use proto::message::{
     ClockEcho, ClockProbe, Heartbeat, Metrics, NodeState, Register, Role, TestConfig, Trigger,
@@ -364,7 +364,11 @@ fn report() -> impl Strategy<Value = Report> {
         option::of(text()),
         reasons(),
         vec(text(), 0..3),
-        (option::of(text()), option::of(tls_report())),
+        (
+            option::of(text()),
+            option::of(tls_report()),
+            option::of(parts()),
+        ),
     );
     (span, counts, clocks, end, latencies()).prop_map(|(span, counts, clocks, end, latencies)| {
         Report {
@@ -386,8 +390,49 @@ fn report() -> impl Strategy<Value = Report> {
             addresses: end.5.into_iter().collect(),
             http: end.6.0,
             tls: end.6.1,
+            parts: end.6.2.map(Box::new),
             latencies: (&latencies).into(),
         }
+    })
+}
+
+fn times() -> impl Strategy<Value = Sparse> {
+    latencies().prop_map(|latencies| Sparse::from(&latencies.response))
+}
+
+fn parts() -> impl Strategy<Value = Parts> {
+    let checks = vec((count(), count()), 0..3);
+    let step = (
+        vec(count(), 6),
+        checks,
+        vec(count(), 0..3),
+        times(),
+        times(),
+    )
+        .prop_map(|(n, checks, missing, response, service)| StepCounts {
+            sent: n[0],
+            ok: n[1],
+            status: n[2],
+            failed: n[3],
+            lost: n[4],
+            without_value: n[5],
+            checks,
+            missing,
+            response,
+            service,
+        });
+    let flow = (vec(count(), 4), times()).prop_map(|(n, session)| FlowCounts {
+        started: n[0],
+        completed: n[1],
+        failed: n[2],
+        cut: n[3],
+        session,
+    });
+    let data = (count(), count()).prop_map(|(used_up, left)| DataCounts { used_up, left });
+    (vec(step, 0..3), vec(flow, 0..3), vec(data, 0..3)).prop_map(|(steps, flows, data)| Parts {
+        steps,
+        flows,
+        data,
     })
 }
 

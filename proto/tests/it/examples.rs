@@ -199,6 +199,7 @@ fn report() -> Report {
         addresses: Addresses::default(),
         http: None,
         tls: None,
+        parts: None,
         latencies: (&latencies()).into(),
     }
 }

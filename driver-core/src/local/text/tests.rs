@@ -30,6 +30,7 @@ fn text_of(report: Report) -> String {
         ended: true,
         plan: Plan::Each(planned),
         expected: &["local".to_owned()],
+        document: None,
         thresholds: &[],
         series_from: 0,
     }))

@@ -215,10 +215,8 @@ impl Source for Sessions {
         let tally = &mut self.tallies[usize::from(!is_measured)].steps[number];
         let judged = judge(step, &seen, &answer, &mut slots, (tally, &mut self.scratch));
         if judged.verdict == Verdict::Ok {
-            tally.response.record(answer.end_ns.saturating_sub(due_ns));
-            tally
-                .service
-                .record(answer.end_ns.saturating_sub(answer.sent_ns));
+            let response_ns = answer.end_ns.saturating_sub(due_ns);
+            tally.record(response_ns, answer.end_ns.saturating_sub(answer.sent_ns));
         }
         seen.clear();
         self.seen.push(seen);

@@ -24,7 +24,7 @@ pub struct OpenRun {
     /// What was reported.
     pub summary: Summary,
     workload: Workload,
-    drivers_min: usize,
+    document: Option<Document>,
     config_bytes: usize,
     parts: Parts,
     /// When a stop was asked for, in observed time, ms.
@@ -50,7 +50,7 @@ impl OpenRun {
     pub fn new(run: Run, summary: Summary, default_target: &str) -> Result<Self, InvalidParam> {
         let mut open = Self {
             workload: Workload::from_config(&run.config, default_target)?,
-            drivers_min: drivers_min(&run),
+            document: document(&run),
             config_bytes: config_bytes(&run),
             parts: Parts::default(),
             stop_at_ms: run.stop_requested.then_some(0),
@@ -170,6 +170,7 @@ impl OpenRun {
             ended: self.run.phase.has_ended(),
             plan: self.workload.planned_per_driver().into(),
             expected: &self.run.participants,
+            document: self.document.as_ref(),
             thresholds: &self.workload.thresholds,
             series_from: u64::MAX,
         };
@@ -237,7 +238,11 @@ impl OpenRun {
 
     /// Drivers without which it does not start.
     pub(in crate::control) fn drivers_min(&self) -> usize {
-        self.drivers_min
+        let least = self
+            .document
+            .as_ref()
+            .and_then(|document| document.drivers_min);
+        least.map_or(1, |least| least as usize)
     }
 
     /// Whether drivers of every kind can take part: documents are ours alone.
@@ -258,12 +263,11 @@ impl OpenRun {
     }
 }
 
-/// Drivers without which a run does not start.
-fn drivers_min(run: &Run) -> usize {
-    let document = run.config.document.as_deref();
-    let document = document.and_then(|json| Document::kept(json).ok());
-    let least = document.and_then(|document| document.drivers_min);
-    least.map_or(1, |least| least as usize)
+/// The document that a run is, if it is one.
+fn document(run: &Run) -> Option<Document> {
+    let json = run.config.document.as_deref()?;
+    // It was right when the test was made; one of a store from elsewhere has no steps to show.
+    Document::kept(json).ok()
 }
 
 /// About how many bytes a run's config takes: what people can make long of it.

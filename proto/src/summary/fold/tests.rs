@@ -67,6 +67,7 @@ fn context(expected: &[String]) -> Context<'_> {
         ended: true,
         plan: Plan::Unknown,
         expected,
+        document: None,
         thresholds: &[],
         series_from: 0,
     }

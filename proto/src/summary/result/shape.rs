@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::rows::SessionRows;
+use crate::document::Document;
 use crate::measure::{
     Addresses, ClockOffset, Connections, Counters, ErrorCounters, Health, LatencyFigures, Outcome,
     Reasons, TlsReport,
@@ -31,6 +33,8 @@ pub struct Context<'a> {
     pub plan: Plan<'a>,
     /// The participants, frozen when the run was armed.
     pub expected: &'a [String],
+    /// The document that it is, where it is one: names of its steps and flows, and conditions on them.
+    pub document: Option<&'a Document>,
     /// The conditions on the result.
     pub thresholds: &'a [Threshold],
     /// The first second of the series that is wanted.
@@ -357,6 +361,9 @@ pub struct TestResult {
     pub curve: Vec<CurvePoint>,
     /// Each node's part.
     pub nodes: Vec<NodeResult>,
+    /// What became of the sessions, where the test is a document; known at the end.
+    #[serde(flatten)]
+    pub sessions: Option<SessionRows>,
     /// Second by second.
     pub series: Vec<SeriesRow>,
 }

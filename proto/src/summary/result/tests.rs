@@ -37,6 +37,7 @@ fn the_json_has_the_fields_of_the_contract() {
         ended: false,
         plan: Plan::Each(5),
         expected: &[],
+        document: None,
         thresholds: &[],
         series_from: 0,
     };
@@ -107,6 +108,7 @@ fn counts_beyond_belief_are_added_up_all_the_same() {
         ended: true,
         plan: Plan::Each(5),
         expected: &expected,
+        document: None,
         thresholds: &[],
         series_from: 0,
     });

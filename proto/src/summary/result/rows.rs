@@ -1,0 +1,236 @@
+//! The result of a document by step, flow and data set, and its thresholds on them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::document::{Bound, Condition, Document, Whose};
+use crate::measure::{Counters, ErrorCounters, FlowCounts, Parts, StepCounts};
+use crate::summary::{Statistics, ThresholdResult};
+use crate::workload::{Step, Threshold};
+
+/// What became of the sessions of a document.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SessionRows {
+    /// By step, in the order of the document.
+    pub steps: Vec<StepRow>,
+    /// By flow.
+    pub flows: Vec<FlowRow>,
+    /// By data set.
+    pub data: Vec<DataRow>,
+}
+
+/// The result of a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepRow {
+    /// Its name.
+    pub name: String,
+    /// The flow that it belongs to.
+    pub flow: String,
+    /// See [`StepCounts::sent`].
+    pub sent: u64,
+    /// See [`StepCounts::ok`].
+    pub ok: u64,
+    /// See [`StepCounts::status`].
+    pub status: u64,
+    /// See [`StepCounts::failed`].
+    pub failed: u64,
+    /// See [`StepCounts::lost`].
+    pub lost: u64,
+    /// See [`StepCounts::without_value`].
+    pub without_value: u64,
+    /// By check.
+    pub checks: Vec<CheckRow>,
+    /// Extractions that found nothing.
+    pub missing: u64,
+    /// Response times of good answers.
+    pub response: Statistics,
+    /// Their service times.
+    pub service: Statistics,
+}
+
+/// The result of a check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckRow {
+    /// As it was written.
+    pub check: String,
+    /// Answers for which it held.
+    pub held: u64,
+    /// Those for which it did not.
+    pub failed: u64,
+}
+
+/// The result of a flow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FlowRow {
+    /// Its name.
+    pub name: String,
+    /// See [`FlowCounts::started`].
+    pub started: u64,
+    /// See [`FlowCounts::completed`].
+    pub completed: u64,
+    /// See [`FlowCounts::failed`].
+    pub failed: u64,
+    /// See [`FlowCounts::cut`].
+    pub cut: u64,
+    /// How long whole sessions took.
+    pub session: Statistics,
+}
+
+/// What became of the rows of a data set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataRow {
+    /// Its name.
+    pub name: String,
+    /// Sessions that did not start because no row was left.
+    pub used_up: u64,
+    /// Rows of nodes that ended which no session was given.
+    pub left: u64,
+}
+
+impl SessionRows {
+    pub(super) fn new(document: &Document, parts: &Parts) -> Self {
+        let scenario = &document.scenario;
+        let steps = scenario.steps.iter().zip(&parts.steps);
+        let flows = scenario.flows.iter().zip(&parts.flows);
+        let data = scenario.data.iter().zip(&parts.data);
+        Self {
+            steps: steps
+                .map(|(step, counts)| step_row(step, &scenario.flows[step.flow].name, counts))
+                .collect(),
+            flows: flows
+                .map(|(flow, counts)| flow_row(&flow.name, counts))
+                .collect(),
+            data: data
+                .map(|(set, counts)| DataRow {
+                    name: set.name.clone(),
+                    used_up: counts.used_up,
+                    left: counts.left,
+                })
+                .collect(),
+        }
+    }
+}
+
+fn step_row(step: &Step, flow: &str, counts: &StepCounts) -> StepRow {
+    let checks = step.checks.iter().zip(&counts.checks);
+    StepRow {
+        name: step.name.clone(),
+        flow: flow.to_owned(),
+        sent: counts.sent,
+        ok: counts.ok,
+        status: counts.status,
+        failed: counts.failed,
+        lost: counts.lost,
+        without_value: counts.without_value,
+        checks: checks
+            .map(|(check, (held, failed))| CheckRow {
+                check: check.text.clone(),
+                held: *held,
+                failed: *failed,
+            })
+            .collect(),
+        missing: counts
+            .missing
+            .iter()
+            .fold(0, |sum, more| sum.saturating_add(*more)),
+        response: Statistics::of_sparse(&counts.response),
+        service: Statistics::of_sparse(&counts.service),
+    }
+}
+
+fn flow_row(name: &str, counts: &FlowCounts) -> FlowRow {
+    FlowRow {
+        name: name.to_owned(),
+        started: counts.started,
+        completed: counts.completed,
+        failed: counts.failed,
+        cut: counts.cut,
+        session: Statistics::of_sparse(&counts.session),
+    }
+}
+
+/// The thresholds of a document that are not about the whole run's requests.
+pub(super) fn thresholds(document: &Document, parts: &Parts) -> Vec<ThresholdResult> {
+    let of_parts = document.thresholds.iter();
+    of_parts
+        .filter_map(|condition| judged(condition, document, parts))
+        .collect()
+}
+
+fn judged(condition: &Condition, document: &Document, parts: &Parts) -> Option<ThresholdResult> {
+    let scenario = &document.scenario;
+    let steps = || scenario.steps.iter().zip(&parts.steps);
+    match (&condition.bound, &condition.of) {
+        (Bound::Requests(_), Whose::All) => None,
+        (Bound::CheckRate(least), of) => {
+            let is_meant = |step: &Step| match of {
+                Whose::All => true,
+                Whose::Step(name) => step.name == *name,
+                Whose::Flow(name) => scenario.flows[step.flow].name == *name,
+            };
+            let meant = steps().filter(|(step, _)| is_meant(step));
+            let (held, all) = meant.fold((0, 0), |(held, all), (_, counts)| {
+                let (more_held, more) = counts.checks();
+                (held + more_held, all + more)
+            });
+            let observed = (all > 0).then(|| held as f64 / all as f64);
+            Some(ThresholdResult {
+                threshold: condition.text.clone(),
+                observed,
+                pass: observed.is_some_and(|share| share >= *least),
+            })
+        }
+        (Bound::Requests(threshold), Whose::Step(name)) => {
+            let counts = steps().find(|(step, _)| step.name == *name);
+            let counts = counts.map(|(_, counts)| counts.clone()).unwrap_or_default();
+            let response = Statistics::of_sparse(&counts.response);
+            let service = Statistics::of_sparse(&counts.service);
+            Some(of_part(
+                threshold,
+                condition,
+                &counters_of(&counts),
+                [&response, &service],
+            ))
+        }
+        (Bound::Requests(threshold), Whose::Flow(name)) => {
+            let at = scenario.flows.iter().position(|flow| flow.name == *name)?;
+            let mut counters = Counters::default();
+            for (_, counts) in steps().filter(|(step, _)| step.flow == at) {
+                counters.add(&counters_of(counts));
+            }
+            // Of a flow, the time is that of its sessions.
+            let session = parts.flows.get(at).map(|flow| &flow.session);
+            let session = session.map_or_else(Statistics::default, Statistics::of_sparse);
+            Some(of_part(
+                threshold,
+                condition,
+                &counters,
+                [&session, &session],
+            ))
+        }
+    }
+}
+
+fn of_part(
+    threshold: &Threshold,
+    condition: &Condition,
+    counters: &Counters,
+    [response, service]: [&Statistics; 2],
+) -> ThresholdResult {
+    ThresholdResult::of_part((threshold, &condition.text), counters, response, service)
+}
+
+fn counters_of(counts: &StepCounts) -> Counters {
+    Counters {
+        planned: counts.sent,
+        offered: counts.sent,
+        sent: counts.sent,
+        ok: counts.ok,
+        errors: ErrorCounters {
+            status: counts.status,
+            check: counts.failed,
+            read: counts.lost,
+            ..ErrorCounters::default()
+        },
+        ..Counters::default()
+    }
+}
