@@ -12,10 +12,9 @@ use proto::document::Document;
 use proto::id;
 use proto::measure::{LatencyFigures, Report};
 use proto::message::Metrics;
-use proto::summary::{Context, Judgement, Summary, TestResult};
+use proto::summary::{Aborting, Context, Judgement, Summary, TestResult};
 use proto::units::NS_PER_MS;
 use proto::workload::Workload;
-use serde::Serialize;
 use thiserror::Error;
 
 use crate::affinity;
@@ -26,7 +25,6 @@ use crate::load::{
 use crate::plan::Plan;
 use crate::recording::{Collector, CoreInterval, CoreLog};
 
-mod aborting;
 mod args;
 mod document;
 mod interrupts;
@@ -35,7 +33,6 @@ mod rehearsal;
 mod text;
 mod tls_args;
 
-use aborting::Aborting;
 pub use args::RunArgs;
 pub use document::GivenArgs;
 use interrupts::Interrupts;
@@ -137,23 +134,12 @@ struct Run {
     intervals: Receiver<CoreInterval>,
 }
 
-/// A result, and what ended it early.
-#[derive(Serialize)]
-struct WithReason<'r> {
-    #[serde(flatten)]
-    result: &'r TestResult,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'r str>,
-}
-
 /// What a run left.
 struct Done {
     result: TestResult,
     outcome: LoadOutcome,
     /// Why the logs are incomplete.
     logs_failed: Option<String>,
-    /// The condition that ended the run.
-    aborted: Option<String>,
 }
 
 impl Run {
@@ -208,7 +194,7 @@ impl Run {
             progress,
             interrupts,
             logs_failed: None,
-            aborting: Aborting::new(document),
+            aborting: document.map(Aborting::new).unwrap_or_default(),
             aborted: None,
         };
         self.load.start(start_ns);
@@ -218,7 +204,6 @@ impl Run {
             result: reports.result(workload, document, &outcome),
             outcome,
             logs_failed: reports.logs_failed,
-            aborted: reports.aborted,
         }
     }
 }
@@ -290,6 +275,7 @@ impl Reports<'_> {
             plan: workload.planned_per_driver().into(),
             expected: &[NODE.to_owned()],
             document,
+            aborted_by: self.aborted.as_deref(),
             thresholds: &workload.thresholds,
             series_from: 0,
         })
@@ -305,15 +291,12 @@ impl Done {
     /// Prints the result; the exit code.
     fn print(&self, args: &RunArgs) -> u8 {
         let text = if args.json {
-            line(proto::codec::encode(&WithReason {
-                result: &self.result,
-                reason: self.aborted.as_deref(),
-            }))
+            line(proto::codec::encode(&self.result))
         } else {
             text::summary(&self.result).into_bytes()
         };
-        if let Some(reason) = &self.aborted {
-            eprintln!("{reason}");
+        if let Some(condition) = &self.result.aborted_by {
+            eprintln!("aborted: {condition}");
         }
         if let Some(reason) = &self.logs_failed {
             eprintln!("error: the logs are incomplete: {reason}");

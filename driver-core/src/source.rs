@@ -24,7 +24,7 @@ pub mod tally;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use proto::measure::Parts;
+use proto::measure::SessionCounts;
 use proto::workload::{Part, Scenario};
 
 pub use sessions::Sessions;
@@ -65,9 +65,9 @@ pub struct Cast {
 impl Cast {
     /// What its sessions came to, once its cores have ended.
     #[must_use]
-    pub fn parts(&self) -> Parts {
+    pub fn counts(&self) -> SessionCounts {
         let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        tally.parts(&self.tables)
+        tally.counts(&self.tables)
     }
 
     /// The sessions of driver `driver` of all, or of one whose place is not known yet.

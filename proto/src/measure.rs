@@ -5,15 +5,15 @@
 mod addresses;
 mod clock_offset;
 mod counters;
-mod parts;
 mod reasons;
 mod report;
+mod session_counts;
 mod tls;
 
 pub use addresses::{ADDRESSES_MAX, Addresses};
 pub use clock_offset::ClockOffset;
 pub use counters::{Counters, ErrorCounters, Imbalance, SecondRow};
-pub use parts::{DataCounts, FlowCounts, Parts, StepCounts};
 pub use reasons::{REASON_CHARS_MAX, REASONS_A_KIND_MAX, Reason, ReasonKind, Reasons};
 pub use report::{Connections, Health, LatencyFigures, Outcome, Report};
+pub use session_counts::{DataCounts, FlowCounts, SessionCounts, StepCounts};
 pub use tls::{Certificate, TlsReport};

@@ -9,6 +9,7 @@
 //! - A report covers a range of a node's sequence numbers. A range that is already covered is a
 //!   duplicate and changes nothing; a range that never came is a gap and is named.
 
+mod aborting;
 mod fold;
 mod ranges;
 mod result;
@@ -18,6 +19,7 @@ mod thresholds;
 mod validity;
 pub mod words;
 
+pub use aborting::Aborting;
 pub use fold::{Absorbed, Figures, NodeSummary, Summary, Totals};
 pub use result::{
     Accounting, Bytes, ConnectionFigures, Context, Coverage, CurvePoint, MissingReports,

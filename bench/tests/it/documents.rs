@@ -123,3 +123,33 @@ fn the_client_takes_files_along() {
     let tests = cluster.rest.get("/tests").text;
     assert!(!tests.contains("secret7"), "{tests}");
 }
+
+#[test]
+fn a_condition_of_the_document_ends_the_run_of_all_drivers() {
+    let cluster = Cluster::start(2);
+    let document = cluster.path("broken.yaml");
+    let text = "steps: [GET /no-such-page]\nload: {open: 50/s, for: 60s}\n\
+        abort: [error_rate > 50% for 2s]\n";
+    fs::write(&document, text).unwrap();
+    let output = Command::new(binary("client"))
+        .args([
+            "--orchestrator",
+            &cluster.rest.orchestrator,
+            "--json",
+            "run",
+        ])
+        .arg(&document)
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{words}");
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(result["state"], "aborted", "{result}");
+    assert_eq!(
+        result["aborted_by"], "error_rate > 50% for 2.00s",
+        "{result}"
+    );
+    assert_eq!(int(&result["sent"]), cluster.seen(), "{result}");
+    // It is over long before the minute that was planned.
+    assert!(int(&result["sent"]) < 1500, "{result}");
+}

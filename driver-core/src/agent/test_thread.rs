@@ -29,7 +29,7 @@ use crate::ring::Setup;
 /// Intervals of cores that wait to be merged.
 const INTERVALS: usize = 256;
 /// Most bytes of what sessions came to in a last report, which has to fit into one message.
-const PARTS_LEN_MAX: usize = 512 << 10;
+const SESSIONS_LEN_MAX: usize = 512 << 10;
 
 /// When to start.
 #[derive(Debug, Clone)]
@@ -257,8 +257,8 @@ struct Reporter<'a> {
 
 impl Follower for Reporter<'_> {
     fn report(&mut self, mut report: Report, so_far: &Collector) {
-        let parts = report.parts.take();
-        report.parts = parts.map(|parts| Box::new(parts.fitted(PARTS_LEN_MAX)));
+        let counts = report.sessions.take();
+        report.sessions = counts.map(|counts| Box::new(counts.fitted(SESSIONS_LEN_MAX)));
         self.work.tell(TestEvent::Report {
             report: Box::new(report),
             figures: so_far.figures(),

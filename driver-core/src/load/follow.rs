@@ -91,7 +91,7 @@ pub fn follow(
     let handshakes = following.collector.handshakes();
     let cast = following.options.cast.as_ref();
     let last = Report {
-        parts: cast.map(|cast| Box::new(cast.parts())),
+        sessions: cast.map(|cast| Box::new(cast.counts())),
         http: Some(http.to_owned()),
         tls: tls.map(|tls| TlsReport {
             handshakes: handshakes.full + handshakes.resumed,

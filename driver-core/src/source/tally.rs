@@ -1,7 +1,7 @@
 //! What is counted of sessions, by step, flow, check and data set; warm-up is not.
 
 use proto::histogram::{OnDemand, Sparse};
-use proto::measure::{DataCounts, FlowCounts, Parts, StepCounts};
+use proto::measure::{DataCounts, FlowCounts, SessionCounts, StepCounts};
 use proto::workload::Scenario;
 
 use super::Table;
@@ -93,9 +93,9 @@ impl Tally {
 
     /// What a report says of it; `tables` are those of the scenario.
     #[must_use]
-    pub fn parts(&self, tables: &[Table]) -> Parts {
+    pub fn counts(&self, tables: &[Table]) -> SessionCounts {
         let data = self.used_up.iter().zip(tables);
-        Parts {
+        SessionCounts {
             steps: self.steps.iter().map(StepTally::counts).collect(),
             flows: self.flows.iter().map(FlowTally::counts).collect(),
             data: data

@@ -147,7 +147,7 @@ fn a_condition_of_the_document_ends_the_run() {
         "target: $TARGET\nload: {open: 50/s, for: 1m}\nabort: [error_rate > 20% for 2s]\n";
     let (code, said) = run_text(document, &server, &["--json"]);
     assert_eq!(code, Some(3), "{said}");
-    let reason = r#""reason":"aborted: error_rate > 20% for 2.00s""#;
+    let reason = r#""aborted_by":"error_rate > 20% for 2.00s""#;
     assert!(said.contains(reason), "{said}");
     assert!(said.contains(r#""state":"aborted""#), "{said}");
     assert!(server.requests() < 500, "{} requests", server.requests());

@@ -47,6 +47,8 @@ impl Ending {
         let thresholds_hold = result.thresholds.iter().all(|threshold| threshold.pass);
         if result.state == "failed" {
             Self::Error
+        } else if result.state == "aborted" && result.aborted_by.is_some() {
+            Self::ThresholdBreached
         } else if !result.is_whole() || result.verdict.verdict == Judgement::Invalid {
             Self::Invalid
         } else if !thresholds_hold {

@@ -15,6 +15,8 @@ pub struct View {
     pub test_type: String,
     /// The run's state.
     pub state: String,
+    /// The condition of its document that ended it early.
+    pub aborted_by: Option<String>,
     /// The counts.
     #[serde(flatten)]
     pub tally: Tally,

@@ -230,6 +230,27 @@ impl Control {
         })
     }
 
+    /// Ends a run by a condition of its document. While the drivers cannot be told, the next second
+    /// tells whether it still holds.
+    pub(super) fn abort_if_met(&mut self, test_id: &str, now: Now, actions: &mut Actions) {
+        let Some(open) = self.runs.get_mut(test_id) else {
+            return;
+        };
+        let Some(condition) = open.take_met() else {
+            return;
+        };
+        open.run.aborted_by = Some(condition.clone());
+        let stopped = self.stop(test_id, now, actions);
+        if stopped.is_err() {
+            if let Some(open) = self.runs.get_mut(test_id) {
+                open.run.aborted_by = None;
+            }
+            return;
+        }
+        let fields = json!({"test_id": test_id, "condition": condition});
+        log(actions, Level::Warn, "test_aborted", fields);
+    }
+
     /// Deletes a test that has ended.
     fn delete(&mut self, test_id: &str, now: Now, actions: &mut Actions) -> Result<Reply, Refusal> {
         let row = self.list.get(test_id);

@@ -106,7 +106,10 @@ impl OpenRun {
     fn why(&self, step: Step) -> Option<String> {
         let mut reasons: Vec<String> = Vec::new();
         if step == Step::Abort {
-            reasons.push("stopped".to_owned());
+            reasons.push(match &self.run.aborted_by {
+                Some(condition) => format!("aborted: {condition}"),
+                None => "stopped".to_owned(),
+            });
         }
         let lost = self.run.lost.iter().map(|(id, why)| format!("{id}: {why}"));
         reasons.extend(lost);

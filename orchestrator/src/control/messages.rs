@@ -181,6 +181,7 @@ impl Control {
             return self.runs.mark_changed(&test_id);
         }
         self.start(&test_id, &node_id, now, actions);
+        self.abort_if_met(&test_id, now, actions);
         // Who is not awaited any more for other reasons, the next heartbeat of ours finds out.
         if have_all_finished {
             self.settle(&test_id, now, actions);

@@ -183,6 +183,9 @@ pub struct Run {
     pub lost: BTreeMap<String, String>,
     /// Whether a stop was asked for.
     pub stop_requested: bool,
+    /// The condition of its document that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aborted_by: Option<String>,
     /// Its place in the queue of those that start when the drivers are free.
     pub queued: Option<u64>,
     /// Whether a trigger queues it when the drivers are busy.
@@ -210,6 +213,7 @@ impl Run {
             excluded: BTreeMap::new(),
             lost: BTreeMap::new(),
             stop_requested: false,
+            aborted_by: None,
             queued: None,
             queue_when_busy: false,
             reason: None,

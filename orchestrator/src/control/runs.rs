@@ -6,6 +6,7 @@
 
 mod open_run;
 mod parts;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 

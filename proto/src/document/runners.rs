@@ -96,11 +96,6 @@ impl Document {
                 content under files, as client run does, or use driver run on each host";
             refuse(file, "file", problem.to_owned());
         }
-        if let Some(at) = self.node.get("abort").filter(|_| !self.abort.is_empty()) {
-            let problem = "only driver run ends a run by its conditions so far: take abort out, and \
-                stop the test with POST /stop or client stop";
-            refuse(at, "abort", problem.to_owned());
-        }
     }
 }
 
@@ -155,7 +150,7 @@ mod tests {
         let text = "target: http://a/\ndata: {u: {file: u.csv}}\n\
             steps: [{PUT: /$u, file: b.bin}, {PUT: /, json: {file: x}}]\n\
             abort: [error_rate > 1% for 2s]\nthresholds: [p99 < 1s, check_rate >= 1%]\n";
-        let places = ["2:18: file: ", "3:26: file: ", "4:8: abort: "];
+        let places = ["2:18: file: ", "3:26: file: "];
         let found = refused(text, Runner::Cluster);
         assert_eq!(found.len(), places.len(), "{found:?}");
         for (found, place) in found.iter().zip(places) {

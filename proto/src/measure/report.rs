@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Addresses, ClockOffset, Counters, Parts, Reasons, SecondRow, TlsReport};
+use super::{Addresses, ClockOffset, Counters, Reasons, SecondRow, SessionCounts, TlsReport};
 use crate::histogram::SparseLatencies;
 use crate::lenient::{self, Number};
 
@@ -207,7 +207,7 @@ pub struct Report {
     /// TLS of its connections, where the target has it; in the last report.
     pub tls: Option<TlsReport>,
     /// What became of the sessions of a document; in the last report.
-    pub parts: Option<Box<Parts>>,
+    pub sessions: Option<Box<SessionCounts>>,
     /// The samples; sparse, since reports wait in queues and a thousand nodes send them.
     pub latencies: SparseLatencies,
 }
@@ -239,7 +239,7 @@ impl Report {
         self.addresses.absorb(&next.addresses);
         self.http = next.http.clone().or_else(|| self.http.take());
         self.tls = next.tls.clone().or_else(|| self.tls.take());
-        self.parts = next.parts.clone().or_else(|| self.parts.take());
+        self.sessions = next.sessions.clone().or_else(|| self.sessions.take());
         self.latencies.add(&next.latencies);
     }
 }

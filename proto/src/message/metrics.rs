@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::histogram::{LatenciesWire, SparseLatencies};
 use crate::lenient::{self, Signed, Text, Truth, Whole};
 use crate::measure::{
-    Addresses, ClockOffset, Connections, Counters, Health, LatencyFigures, Outcome, Parts, Reasons,
-    Report, SecondRow, TlsReport,
+    Addresses, ClockOffset, Connections, Counters, Health, LatencyFigures, Outcome, Reasons,
+    Report, SecondRow, SessionCounts, TlsReport,
 };
 
 /// `metrics`: a node's report on a test, one a second while it runs and one at its end.
@@ -37,7 +37,7 @@ impl Metrics {
     pub fn without_histograms(mut self) -> Self {
         if let Some(report) = &mut self.report {
             report.latencies = SparseLatencies::default();
-            report.parts = None;
+            report.sessions = None;
         }
         self
     }
@@ -90,7 +90,7 @@ struct Wire {
     #[serde(default)]
     tls: Option<TlsReport>,
     #[serde(default)]
-    parts: Option<Box<Parts>>,
+    sessions: Option<Box<SessionCounts>>,
     #[serde(flatten)]
     latencies: LatenciesWire,
 }
@@ -141,7 +141,7 @@ struct WrittenReport<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<&'a TlsReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    parts: Option<&'a Parts>,
+    sessions: Option<&'a SessionCounts>,
 }
 
 impl<'a> From<&'a Metrics> for Written<'a> {
@@ -180,7 +180,7 @@ impl<'a> From<&'a Report> for WrittenReport<'a> {
             http: report.http.as_deref(),
             tls: report.tls.as_ref(),
             // They hold histograms, as a line of the log does not.
-            parts: None,
+            sessions: None,
         }
     }
 }
@@ -189,7 +189,7 @@ impl<'a> WrittenReport<'a> {
     /// With what else holds histograms.
     fn whole(report: &'a Report) -> Self {
         Self {
-            parts: report.parts.as_deref(),
+            sessions: report.sessions.as_deref(),
             ..Self::from(report)
         }
     }
@@ -250,7 +250,7 @@ impl TryFrom<Wire> for Metrics {
                     addresses: wire.addresses,
                     http: wire.http.map(|http| http.0),
                     tls: wire.tls,
-                    parts: wire.parts,
+                    sessions: wire.sessions,
                     latencies: SparseLatencies::try_from(&wire.latencies)
                         .map_err(|e| e.to_string())?,
                 })

@@ -8,8 +8,8 @@ use super::ranges::Ranges;
 use super::series::{Series, SeriesRow};
 use crate::histogram::{Latencies, SparseLatencies};
 use crate::measure::{
-    Addresses, ClockOffset, Connections, Counters, Health, LatencyFigures, Outcome, Parts, Reasons,
-    Report, SecondRow, TlsReport,
+    Addresses, ClockOffset, Connections, Counters, Health, LatencyFigures, Outcome, Reasons,
+    Report, SecondRow, SessionCounts, TlsReport,
 };
 use crate::message::Metrics;
 
@@ -100,7 +100,7 @@ pub struct NodeSummary {
     /// The clock offset that the node was told.
     pub clock: Option<ClockOffset>,
     /// What became of its sessions; known at the end.
-    pub parts: Option<Box<Parts>>,
+    pub sessions: Option<Box<SessionCounts>>,
     /// Spread over the connections.
     pub connections: Option<Connections>,
     /// How the node's part ended.
@@ -161,7 +161,7 @@ impl NodeSummary {
             self.last = Some(totals);
             self.outcome = report.outcome;
             self.connections = report.connections;
-            self.parts.clone_from(&report.parts);
+            self.sessions.clone_from(&report.sessions);
         } else {
             self.intervals.absorb(report);
         }
@@ -225,11 +225,14 @@ impl Summary {
 
     /// What became of the sessions of all nodes that said so; `None` before one did.
     #[must_use]
-    pub fn parts(&self) -> Option<Parts> {
-        let said = self.nodes.values().filter_map(|node| node.parts.as_deref());
+    pub fn sessions(&self) -> Option<SessionCounts> {
+        let said = self
+            .nodes
+            .values()
+            .filter_map(|node| node.sessions.as_deref());
         said.fold(None, |all, more| {
             let mut all = all.unwrap_or_default();
-            Parts::add(&mut all, more);
+            SessionCounts::add(&mut all, more);
             Some(all)
         })
     }

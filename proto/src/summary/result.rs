@@ -40,18 +40,19 @@ impl Summary {
         let on_demand = |histogram: &OnDemand| Statistics::of_sparse(&Sparse::from(histogram));
         let (reasons, addresses) = self.reasons_and_addresses();
         let mut thresholds = self.thresholds(context, &accounts.total, &tally, &figures);
-        let parts = self.parts();
+        let counts = self.sessions();
         let sessions = context.document.map(|document| {
-            let parts = parts.unwrap_or_default();
+            let counts = counts.unwrap_or_default();
             if context.ended {
-                thresholds.extend(rows::thresholds(document, &parts));
+                thresholds.extend(rows::thresholds(document, &counts));
             }
-            SessionRows::new(document, &parts)
+            SessionRows::new(document, &counts)
         });
         TestResult {
             test_id: context.test_id.to_owned(),
             test_type: context.test_type.to_owned(),
             state: context.state.to_owned(),
+            aborted_by: context.aborted_by.map(str::to_owned),
             verdict: self.verdict(context, &coverage, &accounting, &accounts, &nodes),
             thresholds,
             coverage,

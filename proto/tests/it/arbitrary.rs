@@ -8,7 +8,8 @@ use proto::document::{Params, TlsParams};
 use proto::histogram::{self, Latencies, Sparse};
 use proto::measure::{
     Certificate, ClockOffset, Connections, Counters, DataCounts, ErrorCounters, FlowCounts, Health,
-    LatencyFigures, Outcome, Parts, ReasonKind, Reasons, Report, SecondRow, StepCounts, TlsReport,
+    LatencyFigures, Outcome, ReasonKind, Reasons, Report, SecondRow, SessionCounts, StepCounts,
+    TlsReport,
 };
 use proto::message::{
     ClockEcho, ClockProbe, Heartbeat, Metrics, NodeState, Register, Role, TestConfig, Trigger,
@@ -367,7 +368,7 @@ fn report() -> impl Strategy<Value = Report> {
         (
             option::of(text()),
             option::of(tls_report()),
-            option::of(parts()),
+            option::of(sessions()),
         ),
     );
     (span, counts, clocks, end, latencies()).prop_map(|(span, counts, clocks, end, latencies)| {
@@ -390,7 +391,7 @@ fn report() -> impl Strategy<Value = Report> {
             addresses: end.5.into_iter().collect(),
             http: end.6.0,
             tls: end.6.1,
-            parts: end.6.2.map(Box::new),
+            sessions: end.6.2.map(Box::new),
             latencies: (&latencies).into(),
         }
     })
@@ -400,7 +401,7 @@ fn times() -> impl Strategy<Value = Sparse> {
     latencies().prop_map(|latencies| Sparse::from(&latencies.response))
 }
 
-fn parts() -> impl Strategy<Value = Parts> {
+fn sessions() -> impl Strategy<Value = SessionCounts> {
     let checks = vec((count(), count()), 0..3);
     let step = (
         vec(count(), 6),
@@ -429,11 +430,8 @@ fn parts() -> impl Strategy<Value = Parts> {
         session,
     });
     let data = (count(), count()).prop_map(|(used_up, left)| DataCounts { used_up, left });
-    (vec(step, 0..3), vec(flow, 0..3), vec(data, 0..3)).prop_map(|(steps, flows, data)| Parts {
-        steps,
-        flows,
-        data,
-    })
+    (vec(step, 0..3), vec(flow, 0..3), vec(data, 0..3))
+        .prop_map(|(steps, flows, data)| SessionCounts { steps, flows, data })
 }
 
 fn tls_report() -> impl Strategy<Value = TlsReport> {

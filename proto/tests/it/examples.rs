@@ -199,7 +199,7 @@ fn report() -> Report {
         addresses: Addresses::default(),
         http: None,
         tls: None,
-        parts: None,
+        sessions: None,
         latencies: (&latencies()).into(),
     }
 }

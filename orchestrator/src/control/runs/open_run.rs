@@ -12,6 +12,7 @@ use super::super::list::{Outcome, TestRow};
 use super::super::now::Now;
 use super::super::run::{Phase, Run};
 use super::parts::{Part, Parts};
+use super::watch::Watch;
 
 /// A live result is computed again after a time for each driver, ns: 500 ms for a thousand.
 const PAUSE_PER_DRIVER_NS: u64 = 500_000;
@@ -25,6 +26,9 @@ pub struct OpenRun {
     pub summary: Summary,
     workload: Workload,
     document: Option<Document>,
+    watch: Option<Watch>,
+    /// The condition that ends it, from when it is met until the drivers are told.
+    met: Option<String>,
     config_bytes: usize,
     parts: Parts,
     /// When a stop was asked for, in observed time, ms.
@@ -48,9 +52,12 @@ impl OpenRun {
     /// # Errors
     /// [`InvalidParam`] when its config does not describe a load.
     pub fn new(run: Run, summary: Summary, default_target: &str) -> Result<Self, InvalidParam> {
+        let document = document(&run);
         let mut open = Self {
             workload: Workload::from_config(&run.config, default_target)?,
-            document: document(&run),
+            watch: document.as_ref().and_then(Watch::new),
+            met: None,
+            document,
             config_bytes: config_bytes(&run),
             parts: Parts::default(),
             stop_at_ms: run.stop_requested.then_some(0),
@@ -101,7 +108,19 @@ impl OpenRun {
         if message.report.as_ref().is_some_and(|report| report.last) {
             self.parts.finish(&message.node_id);
         }
+        let awaited = self.parts.awaited();
+        if let (Absorbed::New, Some(report), Some(watch)) =
+            (absorbed, &message.report, &mut self.watch)
+        {
+            self.met = watch.take(report, awaited).or_else(|| self.met.take());
+        }
         absorbed
+    }
+
+    /// The condition that ends the run from now on.
+    pub(in crate::control) fn take_met(&mut self) -> Option<String> {
+        let may_end = self.is_active() && !self.run.stop_requested;
+        self.met.take().filter(|_| may_end)
     }
 
     /// Takes note of what a participant says that it does.
@@ -171,6 +190,7 @@ impl OpenRun {
             plan: self.workload.planned_per_driver().into(),
             expected: &self.run.participants,
             document: self.document.as_ref(),
+            aborted_by: self.run.aborted_by.as_deref(),
             thresholds: &self.workload.thresholds,
             series_from: u64::MAX,
         };

@@ -37,6 +37,11 @@ impl Parts {
         }
     }
 
+    /// How many have not finished.
+    pub(super) fn awaited(&self) -> usize {
+        self.awaited
+    }
+
     pub(super) fn get(&self, node_id: &str) -> Option<&Part> {
         self.by_node.get(node_id)
     }

@@ -68,6 +68,7 @@ fn context(expected: &[String]) -> Context<'_> {
         plan: Plan::Unknown,
         expected,
         document: None,
+        aborted_by: None,
         thresholds: &[],
         series_from: 0,
     }

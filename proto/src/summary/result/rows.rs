@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::document::{Bound, Condition, Document, Whose};
-use crate::measure::{Counters, ErrorCounters, FlowCounts, Parts, StepCounts};
+use crate::measure::{Counters, ErrorCounters, FlowCounts, SessionCounts, StepCounts};
 use crate::summary::{Statistics, ThresholdResult};
 use crate::workload::{Step, Threshold};
 
@@ -87,11 +87,11 @@ pub struct DataRow {
 }
 
 impl SessionRows {
-    pub(super) fn new(document: &Document, parts: &Parts) -> Self {
+    pub(super) fn new(document: &Document, sessions: &SessionCounts) -> Self {
         let scenario = &document.scenario;
-        let steps = scenario.steps.iter().zip(&parts.steps);
-        let flows = scenario.flows.iter().zip(&parts.flows);
-        let data = scenario.data.iter().zip(&parts.data);
+        let steps = scenario.steps.iter().zip(&sessions.steps);
+        let flows = scenario.flows.iter().zip(&sessions.flows);
+        let data = scenario.data.iter().zip(&sessions.data);
         Self {
             steps: steps
                 .map(|(step, counts)| step_row(step, &scenario.flows[step.flow].name, counts))
@@ -149,16 +149,20 @@ fn flow_row(name: &str, counts: &FlowCounts) -> FlowRow {
 }
 
 /// The thresholds of a document that are not about the whole run's requests.
-pub(super) fn thresholds(document: &Document, parts: &Parts) -> Vec<ThresholdResult> {
+pub(super) fn thresholds(document: &Document, sessions: &SessionCounts) -> Vec<ThresholdResult> {
     let of_parts = document.thresholds.iter();
     of_parts
-        .filter_map(|condition| judged(condition, document, parts))
+        .filter_map(|condition| judged(condition, document, sessions))
         .collect()
 }
 
-fn judged(condition: &Condition, document: &Document, parts: &Parts) -> Option<ThresholdResult> {
+fn judged(
+    condition: &Condition,
+    document: &Document,
+    sessions: &SessionCounts,
+) -> Option<ThresholdResult> {
     let scenario = &document.scenario;
-    let steps = || scenario.steps.iter().zip(&parts.steps);
+    let steps = || scenario.steps.iter().zip(&sessions.steps);
     match (&condition.bound, &condition.of) {
         (Bound::Requests(_), Whose::All) => None,
         (Bound::CheckRate(least), of) => {
@@ -198,7 +202,7 @@ fn judged(condition: &Condition, document: &Document, parts: &Parts) -> Option<T
                 counters.add(&counters_of(counts));
             }
             // Of a flow, the time is that of its sessions.
-            let session = parts.flows.get(at).map(|flow| &flow.session);
+            let session = sessions.flows.get(at).map(|flow| &flow.session);
             let session = session.map_or_else(Statistics::default, Statistics::of_sparse);
             Some(of_part(
                 threshold,

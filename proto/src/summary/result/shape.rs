@@ -35,6 +35,8 @@ pub struct Context<'a> {
     pub expected: &'a [String],
     /// The document that it is, where it is one: names of its steps and flows, and conditions on them.
     pub document: Option<&'a Document>,
+    /// The condition of the document that ended it early.
+    pub aborted_by: Option<&'a str>,
     /// The conditions on the result.
     pub thresholds: &'a [Threshold],
     /// The first second of the series that is wanted.
@@ -326,6 +328,9 @@ pub struct TestResult {
     pub test_type: String,
     /// The run's state.
     pub state: String,
+    /// The condition of its document that ended it early.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aborted_by: Option<String>,
     /// The counts over all nodes.
     #[serde(flatten)]
     pub tally: Tally,

@@ -38,6 +38,7 @@ fn the_json_has_the_fields_of_the_contract() {
         plan: Plan::Each(5),
         expected: &[],
         document: None,
+        aborted_by: None,
         thresholds: &[],
         series_from: 0,
     };
@@ -109,6 +110,7 @@ fn counts_beyond_belief_are_added_up_all_the_same() {
         plan: Plan::Each(5),
         expected: &expected,
         document: None,
+        aborted_by: None,
         thresholds: &[],
         series_from: 0,
     });

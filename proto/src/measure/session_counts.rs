@@ -11,7 +11,7 @@ const PARTS_MAX: usize = 10_000;
 /// The counts of a node's sessions; in its last report.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Parts {
+pub struct SessionCounts {
     /// By step, in the order of the document.
     pub steps: Vec<StepCounts>,
     /// By flow.
@@ -88,7 +88,7 @@ pub struct DataCounts {
     pub left: u64,
 }
 
-impl Parts {
+impl SessionCounts {
     /// Adds the counts of another node that ran the same document.
     pub fn add(&mut self, other: &Self) {
         add_each(&mut self.steps, &other.steps, StepCounts::add);
@@ -103,8 +103,8 @@ impl Parts {
     /// service times, then without any. The counts stay.
     #[must_use]
     pub fn fitted(mut self, len_max: usize) -> Self {
-        let is_fitting = |parts: &Self| {
-            let json = serde_json::to_vec(parts).map(|json| json.len());
+        let is_fitting = |counts: &Self| {
+            let json = serde_json::to_vec(counts).map(|json| json.len());
             json.is_ok_and(|len| len <= len_max)
         };
         if is_fitting(&self) {
@@ -203,8 +203,8 @@ mod tests {
         Sparse::from(&histogram)
     }
 
-    fn parts() -> Parts {
-        Parts {
+    fn counts() -> SessionCounts {
+        SessionCounts {
             steps: vec![StepCounts {
                 sent: 5,
                 ok: 2,
@@ -228,25 +228,28 @@ mod tests {
 
     #[test]
     fn counts_and_times_add_whatever_the_shapes() {
-        let (mut one, two) = (Parts::default(), parts());
+        let (mut one, two) = (SessionCounts::default(), counts());
         one.add(&two);
         assert_eq!(one, two);
         one.add(&two);
         assert_eq!((one.steps[0].sent, one.steps[0].response.len()), (10, 4));
         assert_eq!(one.steps[0].checks(), (4, 6));
         assert_eq!(one.data[0].used_up, 2);
-        one.add(&Parts::default());
+        one.add(&SessionCounts::default());
         assert_eq!(one.flows[0].session.len(), 2);
     }
 
     #[test]
     fn they_are_read_as_they_were_written_and_fit_where_they_have_to() {
-        let whole = serde_json::to_string(&parts()).unwrap();
-        assert_eq!(serde_json::from_str::<Parts>(&whole).unwrap(), parts());
-        assert_eq!(parts().fitted(whole.len()), parts());
-        let fewer = parts().fitted(whole.len() - 1);
+        let whole = serde_json::to_string(&counts()).unwrap();
+        assert_eq!(
+            serde_json::from_str::<SessionCounts>(&whole).unwrap(),
+            counts()
+        );
+        assert_eq!(counts().fitted(whole.len()), counts());
+        let fewer = counts().fitted(whole.len() - 1);
         assert!(fewer.steps[0].service.is_empty() && !fewer.steps[0].response.is_empty());
-        let least = parts().fitted(0);
+        let least = counts().fitted(0);
         assert!(least.steps[0].response.is_empty() && least.flows[0].session.is_empty());
         assert_eq!((least.steps[0].sent, least.flows[0].started), (5, 5));
     }

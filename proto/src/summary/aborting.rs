@@ -1,30 +1,27 @@
 //! What ends a run early: conditions of its document, judged each second.
 
-use proto::document::{AbortCondition, Bound, Document};
-use proto::measure::Report;
-use proto::summary::{Statistics, ThresholdResult};
+use super::{Statistics, ThresholdResult};
+use crate::document::{AbortCondition, Bound, Document};
+use crate::measure::Report;
 
 /// The conditions, and for how long each has held until now.
-#[derive(Debug, Default)]
-pub(super) struct Aborting {
+#[derive(Debug, Clone, Default)]
+pub struct Aborting {
     conditions: Vec<(AbortCondition, u64)>,
 }
 
 impl Aborting {
-    /// Those of a document, if there is one.
-    pub(super) fn new(document: Option<&Document>) -> Self {
-        let conditions = document.map(|document| document.abort.iter());
+    /// Those of a document.
+    #[must_use]
+    pub fn new(document: &Document) -> Self {
+        let conditions = document.abort.iter();
         Self {
-            conditions: conditions
-                .into_iter()
-                .flatten()
-                .map(|condition| (condition.clone(), 0))
-                .collect(),
+            conditions: conditions.map(|condition| (condition.clone(), 0)).collect(),
         }
     }
 
-    /// Takes what an interval came to; why the run has to end, if it has to.
-    pub(super) fn judge(&mut self, interval: &Report) -> Option<String> {
+    /// Takes what an interval came to; the condition that ends the run, if one does.
+    pub fn judge(&mut self, interval: &Report) -> Option<String> {
         let ns = interval
             .interval_end_ns
             .saturating_sub(interval.interval_start_ns);
@@ -50,7 +47,7 @@ impl Aborting {
             *held_ns = if judged.pass { *held_ns + ns } else { 0 };
             // Cores hand over a little before or after the whole second.
             if *held_ns + ns / 2 >= condition.for_ns && judged.pass {
-                reason.get_or_insert_with(|| format!("aborted: {condition}"));
+                reason.get_or_insert_with(|| condition.to_string());
             }
         }
         reason
@@ -59,10 +56,9 @@ impl Aborting {
 
 #[cfg(test)]
 mod tests {
-    use proto::document::Setting;
-    use proto::measure::{Counters, ErrorCounters};
-
     use super::*;
+    use crate::document::Setting;
+    use crate::measure::{Counters, ErrorCounters};
 
     fn second(second: u64, ok: u64, failed: u64) -> Report {
         Report {
@@ -86,12 +82,12 @@ mod tests {
         let text =
             "target: http://h/\nabort: [error_rate > 20% for 2s, requests_per_second < 1 for 9s]\n";
         let document = Document::read(text, Setting::default()).unwrap();
-        let mut aborting = Aborting::new(Some(&document));
+        let mut aborting = Aborting::new(&document);
         let rows = [(7, 3), (8, 2), (7, 3), (0, 0), (7, 3)];
         for (at, (ok, failed)) in (0..).zip(rows) {
             assert_eq!(aborting.judge(&second(at, ok, failed)), None, "{at}");
         }
         let reason = aborting.judge(&second(5, 0, 1)).unwrap();
-        assert_eq!(reason, "aborted: error_rate > 20% for 2.00s");
+        assert_eq!(reason, "error_rate > 20% for 2.00s");
     }
 }
