@@ -262,15 +262,7 @@ impl Load {
     #[must_use]
     pub fn tls_report(&self) -> Option<TlsReport> {
         let facts = self.facts.as_ref()?;
-        Some(TlsReport {
-            version: facts.version.clone(),
-            cipher: facts.cipher.clone(),
-            group: facts.group.clone(),
-            alpn: facts.alpn.clone(),
-            insecure: self.is_insecure,
-            certificate: facts.certificate.clone(),
-            ..TlsReport::default()
-        })
+        Some(facts.report(self.is_insecure))
     }
 
     /// CPUs in use.

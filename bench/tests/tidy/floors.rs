@@ -91,6 +91,7 @@ const DRIVER: &[Row] = &[
             "protocol",
             "recording",
             "source",
+            "transport",
         ],
     ),
     // Picks the static types of a run.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 use proto::document::{Document, Folder, Runner, named_value, placed};
-use proto::workload::{Part, RowSource, Scenario};
+use proto::workload::{Part, RowSource, Scenario, Workload};
 
 use crate::plan::Plan;
 use crate::source::{Cast, Table};
@@ -109,9 +109,14 @@ fn tables(document: &Document, scenario: &Scenario, folder: &Folder) -> Result<V
 }
 
 impl Loaded {
+    /// What of the load is not its sessions'.
+    pub(super) fn workload(&self) -> Workload {
+        self.document.workload(self.authorities.clone())
+    }
+
     /// The plan of this machine alone.
     pub(super) fn plan(self) -> Plan {
-        let workload = self.document.workload(self.authorities);
+        let workload = self.workload();
         Plan::of_sessions(workload, Cast::new(self.scenario, self.tables, Part::WHOLE))
     }
 }

@@ -3,8 +3,7 @@
 //! It is the source and the protocol of the engine on one blocking socket, so that what is seen here
 //! is what a load sends.
 
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -15,16 +14,21 @@ use proto::clock::monotonic_ns;
 use proto::document::Runner;
 use proto::secret::{MASK, is_secret, shown};
 use proto::units::format_ns;
-use proto::workload::{Escape, LoadStage, Mix, Part, Scenario, StageArrivals};
+use proto::workload::{
+    Escape, HttpChoice, LoadStage, Mix, Part, Scenario, StageArrivals, Workload,
+};
 
 use super::document::{self, GivenArgs};
 use super::exit;
-use crate::load::templates;
+use crate::load::{compile, templates};
 use crate::protocol::http1::{Http1, State};
 use crate::protocol::{After, Answered, Dropped, Key, Protocol, Sink};
 use crate::source::sessions::Job;
 use crate::source::tally::StepTally;
 use crate::source::{Answer, Outcome, Sessions, Source, Verdict};
+use wire::{Secure, Wire};
+
+mod wire;
 
 /// Most characters of a body that are shown.
 const SHOWN_MAX: usize = 2048;
@@ -66,17 +70,16 @@ struct Rehearsal {
     scenario: Arc<Scenario>,
     sessions: Sessions,
     http1: Http1,
-    connection: Option<(TcpStream, State)>,
+    secure: Option<Secure>,
+    connection: Option<(Wire, State)>,
     voice: Voice,
 }
 
 impl Rehearsal {
     fn new(args: &TryArgs) -> Result<Self, String> {
         let loaded = document::load(&args.file, &args.given, Runner::Trial)?;
+        let secure = secure(&loaded.workload())?;
         let mut scenario = loaded.scenario;
-        if scenario.targets[0].is_tls {
-            return Err("a session is tried without TLS only; give an http:// target".to_owned());
-        }
         let names = || scenario.flows.iter().map(|flow| flow.name.as_str());
         let chosen = match &args.flow {
             None => 0,
@@ -110,9 +113,10 @@ impl Rehearsal {
             fastrand::u64(..),
         );
         Ok(Self {
-            http1: Http1::new(&templates(&scenario, false)),
+            http1: Http1::new(&templates(&scenario, secure.is_some())),
             sessions: sessions.with_anchor(monotonic_ns(), unix_ms),
             scenario,
+            secure,
             connection: None,
             voice: Voice::new(&loaded.hidden),
         })
@@ -162,11 +166,12 @@ impl Rehearsal {
             "\n* {} ({})",
             step.name, scenario.flows[step.flow].name
         ))?;
-        let (mut stream, mut state) = match self.connection.take() {
+        let within = Duration::from_nanos(step.timeout_ns);
+        let (mut wire, mut state) = match self.connection.take() {
             Some(open) => open,
-            None => self.connect()?,
+            None => self.connect(within)?,
         };
-        stream.set_read_timeout(Some(Duration::from_nanos(step.timeout_ns)))?;
+        wire.wait_at_most(within)?;
         let mut bytes = Vec::new();
         let sessions = &mut self.sessions;
         let mut fill = |hole: usize, out: &mut Vec<u8>| sessions.fill(job, hole, out);
@@ -174,9 +179,9 @@ impl Rehearsal {
         self.voice.message(">", &bytes)?;
         let before = self.sessions.counted().steps[number].clone();
         let sent_ns = monotonic_ns();
-        stream.write_all(&bytes)?;
+        wire.write(&bytes)?;
         let mut heard = Heard::default();
-        let outcome = self.listen(&mut stream, &mut state, &mut heard);
+        let outcome = self.listen(&mut wire, &mut state, &mut heard);
         let end_ns = monotonic_ns();
         if let Err(error) = outcome {
             self.voice.say(&format!("* no answer: {error}"))?;
@@ -184,7 +189,7 @@ impl Rehearsal {
             return Ok(false);
         }
         if !heard.closes {
-            self.connection = Some((stream, state));
+            self.connection = Some((wire, state));
         }
         heard.say(&self.voice)?;
         for (name, value) in &heard.fields {
@@ -207,28 +212,24 @@ impl Rehearsal {
         Ok(verdict == Verdict::Ok)
     }
 
-    fn connect(&mut self) -> io::Result<(TcpStream, State)> {
-        let target = &self.scenario.targets[0];
-        let stream = TcpStream::connect((target.host.as_str(), target.port))?;
-        stream.set_nodelay(true)?;
-        self.voice
-            .say(&format!("* connected to {}", stream.peer_addr()?))?;
+    fn connect(&mut self, within: Duration) -> io::Result<(Wire, State)> {
+        let wire = Wire::connect(&self.scenario.targets[0], self.secure.as_ref(), within)?;
+        self.voice.say(&format!("* {}", wire.shown()?))?;
+        if self.scenario.http != HttpChoice::Auto && self.scenario.http != HttpChoice::One {
+            self.voice
+                .say("* a session is tried over HTTP/1.1; the load itself is HTTP/2")?;
+        }
         let state = self.http1.open(&mut Vec::new());
-        Ok((stream, state))
+        Ok((wire, state))
     }
 
     /// Reads to the end of an answer.
-    fn listen(
-        &mut self,
-        stream: &mut TcpStream,
-        state: &mut State,
-        heard: &mut Heard,
-    ) -> io::Result<()> {
+    fn listen(&mut self, wire: &mut Wire, state: &mut State, heard: &mut Heard) -> io::Result<()> {
         let broken = |error: String| io::Error::new(io::ErrorKind::InvalidData, error);
-        let mut buffer = [0; 16 * 1024];
+        let mut plain = Vec::new();
         while !heard.is_whole {
-            let len = stream.read(&mut buffer)?;
-            if len == 0 {
+            plain.clear();
+            if wire.read(&mut plain)? == 0 {
                 let end = self.http1.end(state, heard);
                 end.map_err(|malformed| broken(malformed.to_string()))?;
                 heard.closes = true;
@@ -237,9 +238,7 @@ impl Rehearsal {
                 }
                 break;
             }
-            let after = self
-                .http1
-                .read(state, &buffer[..len], &mut Vec::new(), heard);
+            let after = self.http1.read(state, &plain, &mut Vec::new(), heard);
             let after = after.map_err(|malformed| broken(malformed.to_string()))?;
             heard.closes |= after != After::GoesOn;
         }
@@ -266,6 +265,20 @@ impl Rehearsal {
         }
         Ok(())
     }
+}
+
+/// What is checked of the target, where it has TLS.
+fn secure(workload: &Workload) -> Result<Option<Secure>, String> {
+    if !workload.target.is_tls {
+        return Ok(None);
+    }
+    let tls = &workload.tls;
+    let hosts = [workload.target.host.as_str()];
+    let setup = compile(tls, HttpChoice::One, &hosts).map_err(|error| error.to_string())?;
+    Ok(Some(Secure {
+        setup,
+        is_insecure: tls.insecure,
+    }))
 }
 
 /// An answer on its way.

@@ -1,5 +1,6 @@
 //! What `driver run` says of a target that speaks TLS.
 
+use std::fs;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -56,4 +57,44 @@ fn the_summary_and_the_result_say_what_tls_came_to() {
         (&"1.1".into(), &"TLS 1.3".into())
     );
     assert_eq!(node["tls"]["handshakes"], 1, "{node}");
+}
+
+#[test]
+fn a_session_is_tried_over_tls() {
+    if !has("nginx") {
+        return;
+    }
+    let certificates = Certificates::new();
+    let server = nginx(&certificates, "ssl_protocols TLSv1.3;");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("test.yaml");
+    let attempt = |tls: &str| {
+        let port = server.address.port();
+        let text =
+            format!("target: https://127.0.0.1:{port}/\ntls: {tls}\nsteps: [GET /, GET /]\n");
+        fs::write(&file, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_driver"));
+        let output = command.arg("try").arg(&file).stdin(Stdio::null()).output();
+        let output = output.unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
+    };
+    let (code, said) = attempt("{insecure: true}");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("TLS 1.3") && said.contains(", not checked"),
+        "{said}"
+    );
+    assert_eq!(said.matches("< 200").count(), 2, "{said}");
+    server.assert_answered(2);
+    let (code, said) = attempt("{}");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("--cacert") || said.contains("tls.ca"),
+        "{said}"
+    );
+    server.assert_answered(2);
 }

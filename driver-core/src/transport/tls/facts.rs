@@ -1,6 +1,6 @@
 //! What a handshake came to, for the report.
 
-use proto::measure::Certificate;
+use proto::measure::{Certificate, TlsReport};
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::CertificateDer;
 use rustls::{HandshakeKind, ProtocolVersion};
@@ -26,6 +26,21 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// What a report says of it; handshakes are counted elsewhere. `insecure`: nobody checked the
+    /// certificate.
+    #[must_use]
+    pub fn report(&self, insecure: bool) -> TlsReport {
+        TlsReport {
+            version: self.version.clone(),
+            cipher: self.cipher.clone(),
+            group: self.group.clone(),
+            alpn: self.alpn.clone(),
+            insecure,
+            certificate: self.certificate.clone(),
+            ..TlsReport::default()
+        }
+    }
+
     /// Of a connection that is established.
     pub(super) fn of(connection: &UnbufferedClientConnection, asked: bool) -> Self {
         let version = match connection.protocol_version() {
