@@ -44,7 +44,7 @@ macro_rules! files {
 }
 
 const PAGE: &str = include_str!("dashboard/index.html");
-const FILES: [File; 19] = files![
+const FILES: [File; 20] = files![
     "api.js",
     "app.js",
     "axis.js",
@@ -61,6 +61,7 @@ const FILES: [File; 19] = files![
     "report.js",
     "run.js",
     "series.js",
+    "sessions.js",
     "style.css",
     "test.js",
     "theme.js",

@@ -78,7 +78,7 @@ function chooser(base, test) {
         ),
       ),
     );
-  getTests("", 100).then(fill, () => {});
+  getTests({ limit: 100 }).then(fill, () => {});
   return h("form", { class: "card chooser", on: { submit } }, one, other, button, list);
 }
 

@@ -4,15 +4,19 @@ import { poll } from "./api.js";
 import { card, h } from "./dom.js";
 import { getTests, testsTable } from "./history.js";
 import { allNodes, getNodes } from "./nodes.js";
-import { hasEnded } from "./run.js";
+import { hasEnded, isLoading } from "./run.js";
 
 const NEWEST = 10;
+
+const isQueued = (test) => Boolean(test.queued) && !hasEnded(test.state);
 
 export function overviewView(root) {
   const running = testsTable("Tests that have not ended");
   const newest = testsTable("Newest tests");
   const nodes = allNodes();
   const active = card("Now", running.element);
+  const waiting = testsTable("Tests that wait for their trigger");
+  const ready = card("Created, not started", waiting.element);
   const first = h(
     "p",
     { class: "note" },
@@ -24,13 +28,18 @@ export function overviewView(root) {
     active,
     nodes.element,
     card("Newest tests", first, newest.element),
+    ready,
   );
   return poll(async () => {
-    const [tests, known] = await Promise.all([getTests("", 100), getNodes()]);
-    const open = tests.filter((test) => !hasEnded(test.state));
+    const [tests, known] = await Promise.all([getTests({ limit: 100 }), getNodes()]);
+    // What was only created waits for somebody, and hides nothing that goes on.
+    const open = tests.filter((test) => isLoading(test.state) || isQueued(test));
+    const created = tests.filter((test) => !hasEnded(test.state) && !open.includes(test));
     const ended = tests.filter((test) => hasEnded(test.state)).slice(0, NEWEST);
     running.update(open);
     newest.update(ended);
+    waiting.update(created.slice(0, NEWEST));
+    ready.hidden = created.length === 0;
     active.hidden = open.length === 0;
     first.hidden = tests.length > 0;
     newest.element.hidden = ended.length === 0;

@@ -176,11 +176,13 @@ export function outcomes() {
   const codes = h("div", { class: "bars" });
   const kinds = h("div", { class: "bars" });
   const note = h("p", { class: "note" });
+  const reasons = h("ul", { class: "note", "aria-label": "Reasons of errors" });
   const element = card(
     "Status codes and errors by kind",
     codes,
     h("h3", {}, "Errors"),
     kinds,
+    reasons,
     note,
   );
   function update(result) {
@@ -190,6 +192,13 @@ export function outcomes() {
     drawBars(kinds, Object.entries(result.errors), result.sent, () => "error", "data-error");
     setText(note, `${format.plural(result.connect_errors, "failed attempt")} to connect.`);
     setAttribute(note, "data-connect-errors", result.connect_errors);
+    keyed(
+      reasons,
+      result.reasons,
+      (_, at) => at,
+      () => h("li"),
+      (child, { kind, text, count }) => setText(child, `${kind}: ${text} (${format.count(count)}×)`),
+    );
   }
   return { element, update };
 }
@@ -289,13 +298,16 @@ export function accounting() {
   const element = card("Accounting", sums, state);
   function update(result) {
     const n = (name) => format.count(result[name]);
+    // What most runs have none of.
+    const some = (name, sign = "+") => (result[name] > 0 ? ` ${sign} ${name} ${n(name)}` : "");
     const errors = format.count(run.errorsOf(result));
     setText(
       sums,
       [
-        `planned ${n("planned")} = sent ${n("sent")} + shed ${n("shed")}` +
-          ` + not sent ${n("not_sent")}`,
-        `sent ${n("sent")} = ok ${n("ok")} + errors ${errors} + aborted ${n("aborted")}`,
+        `planned ${n("planned")} = sent ${n("sent")}${some("returned", "−")} + shed ${n("shed")}` +
+          `${some("refused")} + not sent ${n("not_sent")}${some("unknown")}`,
+        `sent ${n("sent")} = ok ${n("ok")} + errors ${errors} + aborted ${n("aborted")}` +
+          some("returned"),
         `completed ${n("completed")} whole answers; warm-up ${n("warmup_sent")}, not counted`,
       ].join("\n"),
     );
@@ -308,6 +320,12 @@ export function accounting() {
     setAttribute(element, "data-holds", String(holds));
   }
   return { element, update };
+}
+
+function shown(name, value) {
+  // One line of JSON is for machines.
+  if (name === "document") return JSON.stringify(JSON.parse(value), null, 2);
+  return typeof value === "object" ? JSON.stringify(value) : value;
 }
 
 // The parameters, as the orchestrator holds them.
@@ -323,7 +341,7 @@ export function configuration() {
       fact,
       (child, [name, value]) => {
         setAttribute(child, "data-param", name);
-        setText(child.lastChild, typeof value === "object" ? JSON.stringify(value) : value);
+        setText(child.lastChild, shown(name, value));
       },
     );
   }

@@ -33,9 +33,10 @@ export function errorsOf(result) {
 
 // Requests whose fate is known, as a share of what was planned; by time where nothing is planned.
 export function progress(result, params) {
-  const { sent, shed, not_sent: notSent, planned, elapsed_s: elapsed } = result;
-  if (hasEnded(result.state)) return planned > 0 ? (sent + shed) / planned : 1;
-  const byCount = planned > 0 && !timed(params) ? (sent + shed + notSent) / planned : 0;
+  const { sent, returned, shed, refused, not_sent: notSent, planned, elapsed_s: elapsed } = result;
+  const decided = sent - returned + shed + refused;
+  if (hasEnded(result.state)) return planned > 0 ? decided / planned : 1;
+  const byCount = planned > 0 && !timed(params) ? (decided + notSent) / planned : 0;
   const expected = expectedSeconds(params, result.test_type);
   const byTime = expected && timed(params) ? elapsed / expected : 0;
   return Math.min(1, Math.max(byCount, byTime));
@@ -48,6 +49,16 @@ export function remainingSeconds(result, params) {
   if (expected !== null) return Math.max(0, expected - result.elapsed_s);
   const share = progress(result, params);
   return share > 0 ? (result.elapsed_s / share) * (1 - share) : null;
+}
+
+// What came of a test, as its row in a list shows it; null before its end.
+export function outcomeOf({ state, outcome }) {
+  if (!hasEnded(state) || !outcome) return null;
+  const { verdict, breached, thresholds, error_rate: failed } = outcome;
+  if (breached > 0) return { style: "fail", words: `${breached} of ${thresholds} breached` };
+  if (verdict === "invalid") return { style: "invalid", words: "invalid" };
+  if (failed > 0) return { style: failed < 0.01 ? "suspect" : "fail", words: "errors" };
+  return { style: verdict, words: verdict };
 }
 
 const timed = (params) => Boolean(params.duration_s || params.stages);
@@ -83,6 +94,7 @@ function durationSeconds(text) {
 // What kind of load it is, in a line.
 export function loadInWords(test) {
   const params = test.config;
+  if (params.document) return `sessions of a document, ${count(params.connections)} connections on each driver`;
   const parts = [shape(test.test_type, params)];
   if (params.connections) parts.push(`${count(params.connections)} connections`);
   if (params.pipeline > 1) parts.push(`pipeline ${params.pipeline}`);

@@ -10,6 +10,7 @@ import * as parts from "./parts.js";
 import { standalone } from "./report.js";
 import * as run from "./run.js";
 import { Series } from "./series.js";
+import { sessions } from "./sessions.js";
 
 const EXPORTS = ["json", "csv", "hlog", "hgrm"];
 // Drivers report once a second, almost together. After the first news of a second the rest of it
@@ -122,6 +123,7 @@ function build(testId) {
     progress: parts.progressBar(),
     verdict: parts.verdict(),
     outcomes: parts.outcomes(),
+    sessions: sessions(),
     latency: parts.latencyTable(),
     accounting: parts.accounting(),
   };
@@ -141,6 +143,7 @@ function build(testId) {
     live.progress.element,
     live.tiles.element,
     grid,
+    live.sessions.element,
     nodes.element,
     live.latency.element,
     live.accounting.element,
@@ -155,7 +158,7 @@ function build(testId) {
     header.update(test, result);
     live.tiles.update(result);
     live.progress.update(result, test.config);
-    for (const name of ["verdict", "outcomes", "latency", "accounting"]) live[name].update(result);
+    for (const name of ["verdict", "outcomes", "sessions", "latency", "accounting"]) live[name].update(result);
     nodes.update(result, known, test.participants);
     configuration.update(test);
     setAttributes(element, rawValues(result));
@@ -251,6 +254,7 @@ function rawValues(result) {
 
 function head(testId) {
   const kind = h("span", { class: "kind" });
+  const name = h("span", { class: "name" });
   const badge = parts.badge("unknown");
   const note = h("p", { class: "note" });
   const problem = h("p", { class: "problem", role: "alert", hidden: true });
@@ -277,7 +281,7 @@ function head(testId) {
     exports,
     report,
   );
-  const title = h("div", { class: "title" }, h("h1", {}, h("code", {}, testId)), kind, badge);
+  const title = h("div", { class: "title" }, h("h1", {}, h("code", {}, testId)), name, kind, badge);
   const buttons = h(
     "div",
     { class: "actions", "data-live": true },
@@ -297,6 +301,7 @@ function head(testId) {
     const reason = test.reason ? ` ${test.reason}` : "";
     const since = format.date(test.started_unix_ms ?? test.created_unix_ms);
     const target = test.config.target ?? "the test server";
+    setText(name, test.name ?? "");
     setText(note, `${words}${reason}\n` + `${run.loadInWords(test)}; target ${target}; ${since}`);
     trigger.hidden = queued || run.hasEnded(result.state) || run.isLoading(result.state);
     stop.hidden = run.hasEnded(result.state);

@@ -116,3 +116,77 @@ fn a_link_to_a_test_that_does_not_exist_says_so() {
     });
     stage.assert_no_console_errors();
 }
+
+#[test]
+fn a_run_of_nothing_but_errors_does_not_look_well_in_the_history() {
+    let Some(stage) = Stage::set(&["one"]) else {
+        return;
+    };
+    let browser = &stage.browser;
+    let run = |query: &str| {
+        let target = stage.cluster.target_url(query);
+        let body = json!({"requests": 200, "target": target, "threshold": "error_rate<50%"});
+        stage.cluster.run_to_end("avalanche", &body)
+    };
+    let (bad, good) = (run("?status=503"), run(""));
+    stage.open("#/tests");
+    let row = |id: &str| format!("tr[data-test-id={id}]");
+    browser.wait("the judgement", SOON, |browser| {
+        browser.attribute(&row(&bad), "data-outcome").as_deref() == Some("1 of 1 breached")
+    });
+    let badge = |id: &str| browser.attribute(&format!("{} .badge", row(id)), "class");
+    assert_eq!(badge(&bad).as_deref(), Some("badge"), "not green");
+    assert_eq!(
+        browser.text(&format!("{} .badge.fail", row(&bad))),
+        "1 of 1 breached"
+    );
+    assert!(!browser.text(&row(&good)).contains("breached"));
+    let order = || {
+        let script = "return [...document.querySelectorAll('tbody tr')]
+            .map((row) => row.dataset.testId)";
+        browser.run(script, json!([]))
+    };
+    assert_eq!(order(), json!([good, bad]), "the newest first");
+    browser.click("thead th:nth-child(9) button");
+    browser.wait("most errors first", SOON, |_| order() == json!([bad, good]));
+    assert_eq!(
+        browser
+            .attribute("thead th[aria-sort]", "aria-sort")
+            .as_deref(),
+        Some("descending")
+    );
+    stage.assert_no_console_errors();
+}
+
+#[test]
+fn a_document_is_shown_by_step_and_flow() {
+    let Some(stage) = Stage::set(&["one"]) else {
+        return;
+    };
+    let browser = &stage.browser;
+    let document = json!({
+        "name": "two pages",
+        "target": stage.cluster.target_url(""),
+        "flows": [{"name": "look", "steps": [
+            {"name": "front", "GET": "/", "check": ["body contains \"Nowhere\""]},
+            {"name": "missing", "GET": "/no-such-page"},
+        ]}],
+        "load": {"closed": 2, "sessions": 20},
+    });
+    let id = stage.cluster.run_to_end("tests", &document);
+    stage.open(&format!("#/test/{id}"));
+    browser.wait("the steps", SOON, |browser| {
+        browser
+            .attribute("tr[data-name=missing]", "data-sent")
+            .as_deref()
+            == Some("20")
+    });
+    let front = browser.text("tr[data-name=front]");
+    assert!(
+        front.contains("20 of 20 failed: body contains \"Nowhere\""),
+        "{front}"
+    );
+    assert!(browser.text("tr[data-name=look]").contains("20"));
+    assert!(browser.text("header.head").contains("two pages"));
+    stage.assert_no_console_errors();
+}
