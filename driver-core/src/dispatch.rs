@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 use proto::units::NS_PER_S;
+use proto::workload::Reuse;
 
 use crate::plan::{Plan, Share};
 use crate::protocol::Protocol;
@@ -48,7 +49,6 @@ use due::{Again, Loop, Open, ReturnedQueue};
 pub use network::{Event, Network, Piece};
 use phase::Progress;
 use ready::Ready;
-pub use ready::Reuse;
 pub use shared::Shared;
 use timers::Wheel;
 
@@ -317,12 +317,12 @@ impl Limits {
             warmup_ns: workload.warmup_ns,
             duration_ns: workload.limit.duration_ns,
             planned: plan.planned().is_some(),
-            preflight: true,
+            preflight: workload.preflight,
             requests_per_connection: workload.requests_per_connection.map_or(u64::MAX, u64::from),
             request_len,
             copies,
             endpoints: endpoints.max(1),
-            reuse: Reuse::default(),
+            reuse: workload.reuse,
         }
     }
 }

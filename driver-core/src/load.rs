@@ -308,7 +308,7 @@ impl Load {
             self.features = Some(features);
             reason = reason.or(readiness.connect_error);
         }
-        if self.open > 0 {
+        if self.open > 0 || !plan.workload().preflight {
             return Ok(());
         }
         let target = &plan.workload().target;

@@ -102,6 +102,27 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
+/// Which of the connections that can take a request gets the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reuse {
+    /// The one that has been free longest, so that all are used evenly.
+    #[default]
+    First,
+    /// The one that became free last, as a client's pool does.
+    Last,
+}
+
+impl Reuse {
+    /// Its name as a parameter.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Last => "last",
+        }
+    }
+}
+
 /// One driver's load, validated. Made by [`Workload::from_params`] or `Workload::from_config`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Workload {
@@ -129,6 +150,11 @@ pub struct Workload {
     pub http: HttpChoice,
     /// Requests after which a connection is replaced by another; `None` for never.
     pub requests_per_connection: Option<u32>,
+    /// Which free connection gets the next request.
+    pub reuse: Reuse,
+    /// Whether a target that takes no connection before the start fails the test; without, what falls
+    /// due while it is away is refused.
+    pub preflight: bool,
     /// How TLS is spoken, where the target has it.
     pub tls: Tls,
     /// The request.

@@ -5,15 +5,7 @@
 
 use std::collections::VecDeque;
 
-/// Which of the connections that can take a request gets the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Reuse {
-    /// The one that has been free longest, so that all are used evenly.
-    #[default]
-    First,
-    /// The one that became free last, as a client's pool does.
-    Last,
-}
+use proto::workload::Reuse;
 
 /// The queue. A slot is in it at most once; its owner keeps the ticket.
 #[derive(Debug)]

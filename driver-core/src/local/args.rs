@@ -59,6 +59,13 @@ pub struct RunArgs {
     /// Requests in flight on one connection
     #[arg(short, long, value_name = "N")]
     pub pipeline: Option<u64>,
+    /// Which free connection gets the next request: first (the one that is free longest, so that all
+    /// are used) or last (as a client's pool does) [default: first]
+    #[arg(long, value_name = "WHICH")]
+    pub reuse: Option<String>,
+    /// Start although the target takes no connection: what falls due while it is away is refused
+    #[arg(long)]
+    pub no_preflight: bool,
     /// TLS, and the version of HTTP
     #[command(flatten)]
     pub tls: TlsArgs,
@@ -122,6 +129,8 @@ impl RunArgs {
             ("--gap", self.gap.is_some()),
             ("--stages", !self.stages.is_empty()),
             ("--pipeline", self.pipeline.is_some()),
+            ("--reuse", self.reuse.is_some()),
+            ("--no-preflight", self.no_preflight),
             ("--method", self.method.is_some()),
             ("--header", !self.headers.is_empty()),
             ("--body", self.body.is_some() || self.body_file.is_some()),
@@ -172,6 +181,8 @@ impl RunArgs {
             pipeline: self.pipeline,
             http: self.tls.http.clone(),
             requests_per_connection: self.tls.requests_per_connection,
+            reuse: self.reuse.clone(),
+            preflight: self.no_preflight.then_some(false),
             tls: Some(self.tls.params()),
             threshold: (!self.threshold.is_empty()).then(|| self.threshold.clone()),
             ..Params::default()

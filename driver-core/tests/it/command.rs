@@ -287,3 +287,40 @@ fn logs_are_written_where_they_are_wanted() {
             > 500
     );
 }
+
+#[test]
+fn without_preflight_a_target_that_is_not_there_refuses_what_falls_due() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", gone.local_addr().unwrap());
+    drop(gone);
+    let load = ["-r", "100", "-d", "1s", "--json"];
+    let threshold = ["--no-preflight", "--threshold", "error_rate<1%"];
+    let (code, output) = run(&[&[&*url], &load[..], &threshold[..]].concat());
+    assert_eq!(code, 3);
+    let result = json(&output);
+    assert_eq!(
+        (&result["planned"], &result["refused"], &result["sent"]),
+        (&100.into(), &100.into(), &0.into())
+    );
+    assert_eq!(result["accounting"]["holds"], true, "{result}");
+    let (code, _) = run(&[&[&*url], &load[..]].concat());
+    assert_eq!(code, 1, "with it nothing is started");
+}
+
+#[test]
+fn the_last_used_connection_is_used_again_where_that_is_asked_for() {
+    let used = |more: &[&str]| {
+        let server = Server::answering(OK);
+        let common = [&*server.url(), "-n", "40", "-r", "80", "-c", "4", "--json"];
+        let (code, output) = run(&[&common[..], more].concat());
+        assert_eq!(code, 0);
+        let connections = json(&output)["nodes"][0]["connections"].clone();
+        (
+            connections["answers_min"].as_u64().unwrap(),
+            connections["answers_max"].as_u64().unwrap(),
+        )
+    };
+    assert_eq!(used(&[]), (10, 10));
+    let (least, most) = used(&["--reuse", "last"]);
+    assert!(least < 10 && most > 20, "{least} to {most}");
+}

@@ -94,6 +94,12 @@ pub struct LoadOptions {
     /// Load before the measured one, of which nothing is counted
     #[arg(long, value_name = "TIME", value_parser = parse_duration_ns)]
     pub warmup: Option<u64>,
+    /// Which free connection gets the next request: first (the one that is free longest) or last
+    #[arg(long, value_name = "WHICH")]
+    pub reuse: Option<String>,
+    /// Start although the target takes no connection: what falls due while it is away is refused
+    #[arg(long)]
+    pub no_preflight: bool,
     /// Let node i of n start i/n of a gap later
     #[arg(long)]
     pub phase: bool,
@@ -132,7 +138,7 @@ impl LoadOptions {
     pub fn parameters(&self) -> Result<Value, Problem> {
         let body = self.body()?;
         let posts = body.as_ref().map(|_| "POST".to_owned());
-        let named: [(&str, Option<Value>); 19] = [
+        let named: [(&str, Option<Value>); 21] = [
             ("target", self.target.clone().map(Value::from)),
             ("requests", self.requests.map(Value::from)),
             ("connections", self.connections.map(Value::from)),
@@ -149,6 +155,8 @@ impl LoadOptions {
                 "requests_per_connection",
                 self.tls.requests_per_connection.map(Value::from),
             ),
+            ("reuse", self.reuse.clone().map(Value::from)),
+            ("preflight", self.no_preflight.then_some(Value::Bool(false))),
             ("tls", self.tls.parameters()?),
             ("method", self.method.clone().or(posts).map(Value::from)),
             ("headers", given(&self.headers)),

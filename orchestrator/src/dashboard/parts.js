@@ -194,7 +194,8 @@ export function outcomes() {
     setAttribute(note, "data-connect-errors", result.connect_errors);
     keyed(
       reasons,
-      result.reasons,
+      // Results of the first edition have none.
+      result.reasons ?? [],
       (_, at) => at,
       () => h("li"),
       (child, { kind, text, count }) => setText(child, `${kind}: ${text} (${format.count(count)}×)`),

@@ -33,7 +33,9 @@ export function errorsOf(result) {
 
 // Requests whose fate is known, as a share of what was planned; by time where nothing is planned.
 export function progress(result, params) {
-  const { sent, returned, shed, refused, not_sent: notSent, planned, elapsed_s: elapsed } = result;
+  const { sent, shed, not_sent: notSent, planned, elapsed_s: elapsed } = result;
+  // Results of the first edition have neither.
+  const { returned = 0, refused = 0 } = result;
   const decided = sent - returned + shed + refused;
   if (hasEnded(result.state)) return planned > 0 ? decided / planned : 1;
   const byCount = planned > 0 && !timed(params) ? (decided + notSent) / planned : 0;

@@ -12,7 +12,7 @@ use super::tls::{self, TlsParams};
 use super::{InvalidParam, Params};
 use crate::units;
 use crate::workload::{
-    Arrival, HttpChoice, Limit, RateSpec, Request, Stage, Target, TestType, Threshold, Tls,
+    Arrival, HttpChoice, Limit, RateSpec, Request, Reuse, Stage, Target, TestType, Threshold, Tls,
     Workload,
 };
 
@@ -96,6 +96,8 @@ impl Workload {
                 .requests_per_connection
                 .map(|n| count("requests_per_connection", n, 1..=u32::MAX))
                 .transpose()?,
+            reuse: reuse(params.reuse.as_deref())?,
+            preflight: params.preflight.unwrap_or(true),
             tls: TlsParams::checked(params.tls.as_ref(), &target)?,
             target,
             connections: connections(&arrival, params)?,
@@ -147,11 +149,25 @@ impl Workload {
             pipeline: Some(u64::from(self.pipeline)),
             http: (self.http != HttpChoice::Auto).then(|| self.http.name().to_owned()),
             requests_per_connection: self.requests_per_connection.map(u64::from),
+            reuse: (self.reuse != Reuse::First).then(|| self.reuse.name().to_owned()),
+            preflight: (!self.preflight).then_some(false),
             tls: (self.tls != Tls::default()).then(|| TlsParams::from(&self.tls)),
             phase: self.phase.then_some(true),
             threshold: some_unless_empty(thresholds),
         }
     }
+}
+
+fn reuse(name: Option<&str>) -> Checked<Reuse> {
+    let Some(name) = name else {
+        return Ok(Reuse::First);
+    };
+    let known = [Reuse::First, Reuse::Last].into_iter();
+    let found = known.clone().find(|reuse| reuse.name() == name);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = known.map(Reuse::name).collect();
+        InvalidParam::new("reuse", format!("{name:?} is none of {}", names.join(", ")))
+    })
 }
 
 fn some_unless_empty<T>(list: Vec<T>) -> Option<Vec<T>> {

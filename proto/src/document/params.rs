@@ -119,6 +119,18 @@ pub struct Params {
         deserialize_with = "lenient::option::<_, Whole, _>"
     )]
     pub requests_per_connection: Option<u64>,
+    /// Which free connection gets the next request: `first` (the one that is free longest) or `last`.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Text, _>"
+    )]
+    pub reuse: Option<String>,
+    /// Whether a target that takes no connection before the start fails the test.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Truth, _>"
+    )]
+    pub preflight: Option<bool>,
     /// How TLS is spoken: an object, or its fields as `tls.ca` and the like.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsParams>,
@@ -138,7 +150,7 @@ pub struct Params {
 
 impl Params {
     /// Every field's name, in the order of the documentation.
-    pub const NAMES: [&'static str; 21] = [
+    pub const NAMES: [&'static str; 23] = [
         "target",
         "requests",
         "connections",
@@ -157,6 +169,8 @@ impl Params {
         "pipeline",
         "http",
         "requests_per_connection",
+        "reuse",
+        "preflight",
         "tls",
         "phase",
         "threshold",

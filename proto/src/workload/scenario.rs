@@ -2,7 +2,8 @@
 
 use super::template::{Escape, Fill, Piece};
 use super::{
-    Arrival, Flow, Limit, Load, Mix, Request, Step, Target, TestType, Threshold, Tls, Workload,
+    Arrival, Flow, Limit, Load, Mix, Request, Reuse, Step, Target, TestType, Threshold, Tls,
+    Workload,
 };
 
 /// A compiled test of sessions.
@@ -205,6 +206,8 @@ impl Scenario {
             phase: false,
             http: self.http,
             requests_per_connection: self.requests_per_connection,
+            reuse: Reuse::First,
+            preflight: true,
             tls,
             request: Request {
                 method: "GET".to_owned(),

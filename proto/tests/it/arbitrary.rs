@@ -107,6 +107,7 @@ fn params() -> impl Strategy<Value = Params> {
         option::of(text()),
         option::of(count()),
         option::of(tls_params()),
+        (option::of(text()), option::of(any::<bool>())),
     );
     (load, request, limits, rest).prop_map(|(load, request, limits, rest)| Params {
         target: load.0,
@@ -129,6 +130,8 @@ fn params() -> impl Strategy<Value = Params> {
         http: rest.3,
         requests_per_connection: rest.4,
         tls: rest.5,
+        reuse: rest.6.0,
+        preflight: rest.6.1,
     })
 }
 

@@ -106,6 +106,7 @@ fn what_is_out_of_range_is_named_with_its_range() {
             "http",
             "http://, or 2",
         ),
+        (json!({"reuse": "middle"}), "reuse", "none of first, last"),
         (
             json!({"requests_per_connection": 0}),
             "requests_per_connection",
