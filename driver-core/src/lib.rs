@@ -12,6 +12,7 @@
 //! | [`core_loop`] | the loop of one core: clock, ring, pacing, around the dispatcher |
 //! | [`load`] | one load on all cores: prepare, start, stop, join; followed to its last report |
 //! | [`cpu`] | whether the CPUs were ours |
+//! | [`import`] | curl lines, archives, target lists and logs into documents (pure) |
 //! | [`local`] | `driver run`: one node without a broker |
 //! | [`control`] | what the node decides, and its reports on their way to the broker (pure) |
 //! | [`agent`] | the driver process: control, bus and loads wired together, in threads |
@@ -24,6 +25,7 @@ pub mod control;
 pub mod core_loop;
 pub mod cpu;
 pub mod dispatch;
+pub mod import;
 pub mod load;
 pub mod local;
 pub mod plan;

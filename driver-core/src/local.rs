@@ -27,6 +27,7 @@ use crate::recording::{Collector, CoreInterval, CoreLog};
 
 mod args;
 mod document;
+mod import;
 mod interrupts;
 mod progress;
 mod rehearsal;
@@ -35,6 +36,7 @@ mod tls_args;
 
 pub use args::RunArgs;
 pub use document::GivenArgs;
+pub use import::{ImportArgs, import};
 use interrupts::Interrupts;
 use progress::Progress;
 pub use rehearsal::{TryArgs, rehearse};

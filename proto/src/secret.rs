@@ -66,7 +66,8 @@ fn shown_pair(pair: &str) -> String {
 }
 
 /// Whether the name of a query's parameter says that its value is a secret.
-fn is_secret_parameter(name: &str) -> bool {
+#[must_use]
+pub fn is_secret_parameter(name: &str) -> bool {
     const WHOLE: [&str; 9] = [
         "key", "sig", "auth", "jwt", "pwd", "pass", "sid", "session", "code",
     ];

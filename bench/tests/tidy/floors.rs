@@ -86,6 +86,7 @@ const DRIVER: &[Row] = &[
         "local",
         &[
             "affinity",
+            "import",
             "load",
             "plan",
             "protocol",
@@ -94,6 +95,8 @@ const DRIVER: &[Row] = &[
             "transport",
         ],
     ),
+    // What people have already, into documents; never a load.
+    ("import", &[]),
     // Picks the static types of a run.
     (
         "load",

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use driver_core::agent::{self, AgentError, AgentOptions};
-use driver_core::local::{self, RunArgs, TryArgs};
+use driver_core::local::{self, ImportArgs, RunArgs, TryArgs};
 
 /// Distributed HTTP load tester: the driver.
 #[derive(Debug, Parser)]
@@ -23,6 +23,7 @@ struct Cli {
 enum Command {
     Run(Box<RunArgs>),
     Try(Box<TryArgs>),
+    Import(Box<ImportArgs>),
     /// Check whether a driver can work here: cores, io_uring, locked memory
     Check(Box<AgentOptions>),
 }
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     match cli.command {
         Some(Command::Run(args)) => local::run(&args),
         Some(Command::Try(args)) => local::rehearse(&args),
+        Some(Command::Import(args)) => local::import(&args),
         Some(Command::Check(options)) => exit(agent::check(&options)),
         None => exit(agent::run(&cli.agent)),
     }

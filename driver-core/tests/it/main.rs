@@ -7,6 +7,7 @@ mod answers;
 mod command;
 mod documents;
 mod errors;
+mod imports;
 mod kernels;
 mod open_loop;
 mod rig;

@@ -16,7 +16,7 @@ pub(super) const STEP_KEYS: [&str; 11] = [
 ];
 pub(super) const LOOP_KEYS: [&str; 3] = ["repeat", "steps", "until"];
 /// Most flows of a document.
-const FLOWS_MAX: usize = 100;
+const FLOWS_MAX: usize = 1000;
 /// Most steps of all flows.
 const STEPS_MAX: usize = 1000;
 /// Most operations of a flow.

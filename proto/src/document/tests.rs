@@ -209,7 +209,7 @@ fn single_mistakes_are_refused_in_words() {
     for (text, words) in [
         ("steps: [GET /]".to_owned(), "no target"),
         ("target: ftp://x/".to_owned(), "does not start with http"),
-        (of("flows: []"), "0 flows; 1 to 100"),
+        (of("flows: []"), "0 flows; 1 to 1000"),
         (of("flows: [{name: a, steps: []}]"), "at least one request"),
         (of("flows: [{name: a}]"), "a flow needs steps"),
         (

@@ -1,0 +1,277 @@
+//! From what people already have to a test: curl command lines, HAR, vegeta's targets, lists of URLs
+//! and access logs become a document that a person can read and edit.
+//!
+//! What an input has and a document cannot say is said, with its line, and counted. Secrets become
+//! `$secret(NAME)`. Everything here is pure but for the reader that it is given; memory is bounded
+//! whatever the input is.
+
+mod curl;
+mod draft;
+mod har;
+mod lines;
+mod log;
+mod mix;
+mod notes;
+mod secrets;
+mod servers;
+mod shell;
+mod text;
+mod urls;
+mod vegeta;
+mod yaml;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, BufRead};
+
+use proto::document::{Document, Given, Setting};
+use thiserror::Error;
+
+use draft::{Body, Draft};
+pub use notes::{Count, Fate, Note, Notes};
+pub use secrets::Secret;
+use secrets::Secrets;
+use servers::{Servers, Url};
+
+/// What an input is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Command lines of curl.
+    Curl,
+    /// An HTTP archive, as browsers and proxies save it.
+    Har,
+    /// Targets of vegeta, in either of its formats.
+    Vegeta,
+    /// A URL a line.
+    Urls,
+    /// An access log: common, combined, or JSON lines.
+    Log,
+}
+
+/// How an input is read.
+#[derive(Debug, Clone)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command line"
+)]
+pub struct Options {
+    /// What the input is called: the name of its file.
+    pub source: String,
+    /// Where the load goes, instead of where the input's requests went.
+    pub target: Option<String>,
+    /// The server of the input whose requests are taken, instead of its first.
+    pub server: Option<String>,
+    /// Whether files can be written beside the document.
+    pub has_folder: bool,
+    /// Whether the pauses between the requests of a HAR become think times.
+    pub thinks: bool,
+    /// Whether a HAR's pictures, styles, scripts, fonts and media are taken.
+    pub has_assets: bool,
+    /// Most different requests of a log, 1 to 1000.
+    pub top: usize,
+    /// Whether requests of a log are taken that may change something.
+    pub unsafe_methods: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            source: "standard input".to_owned(),
+            target: None,
+            server: None,
+            has_folder: false,
+            thinks: true,
+            has_assets: true,
+            top: draft::STEPS_MAX,
+            unsafe_methods: false,
+        }
+    }
+}
+
+/// What an import gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imported {
+    /// The document.
+    pub text: String,
+    /// Files that belong beside it, by name.
+    pub files: Vec<(String, Vec<u8>)>,
+    /// The secrets that it names.
+    pub secrets: Vec<Secret>,
+    /// What it does not have of the input, or not as it was.
+    pub notes: Notes,
+    /// Requests of the input: commands, entries, lines.
+    pub read: u64,
+    /// Requests of the document.
+    pub requests: usize,
+}
+
+/// Why there is no document.
+#[derive(Debug, Error)]
+pub enum ImportError {
+    /// An option that is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// The input cannot be read.
+    #[error("{0}")]
+    Read(#[from] io::Error),
+    /// There is no request in it that a document can have.
+    #[error("no request to load with was found in {read} of the input")]
+    Nothing {
+        /// What was read.
+        read: u64,
+        /// Why each was left out.
+        notes: Notes,
+    },
+    /// The document would not be one: a mistake of the import.
+    #[error("the document cannot be read again, which is a mistake of the import: {0}")]
+    Unreadable(String),
+}
+
+/// Makes a document of an input.
+///
+/// # Errors
+/// [`ImportError`] when there is none.
+pub fn import(
+    kind: Kind,
+    input: &mut dyn BufRead,
+    options: &Options,
+) -> Result<Imported, ImportError> {
+    let mut desk = Desk::new(kind, options).map_err(ImportError::Usage)?;
+    match kind {
+        Kind::Curl => curl::import(&mut desk, input)?,
+        Kind::Har => har::import(&mut desk, input)?,
+        Kind::Vegeta => vegeta::import(&mut desk, input)?,
+        Kind::Urls => urls::import(&mut desk, input)?,
+        Kind::Log => log::import(&mut desk, input)?,
+    }
+    desk.finish()
+}
+
+/// What all imports share while they are at work.
+#[derive(Debug)]
+struct Desk<'o> {
+    options: &'o Options,
+    servers: Servers,
+    secrets: Secrets,
+    notes: Notes,
+    draft: Draft,
+    /// Requests of the input so far.
+    read: u64,
+    /// Variables of the input that the document uses.
+    variables: BTreeSet<String>,
+}
+
+impl<'o> Desk<'o> {
+    fn new(kind: Kind, options: &'o Options) -> Result<Self, String> {
+        if !(1..=draft::STEPS_MAX).contains(&options.top) {
+            return Err(format!("--top {}: 1 to {}", options.top, draft::STEPS_MAX));
+        }
+        if kind == Kind::Log && options.target.is_none() {
+            return Err(
+                "a log does not say which server it is of: give --target http://host".into(),
+            );
+        }
+        let is_of_many = matches!(kind, Kind::Log | Kind::Urls);
+        Ok(Self {
+            options,
+            servers: Servers::new(options.server.as_deref(), options.target.as_deref())?,
+            secrets: if is_of_many {
+                Secrets::one_a_name()
+            } else {
+                Secrets::default()
+            },
+            notes: Notes::default(),
+            draft: Draft {
+                source: options.source.clone(),
+                has_folder: options.has_folder,
+                ..Draft::default()
+            },
+            read: 0,
+            variables: BTreeSet::new(),
+        })
+    }
+
+    /// A URL whose server the document can be for.
+    fn url(&mut self, line: u64, text: &str) -> Option<Url> {
+        let url = match Url::parse(text) {
+            Ok(url) => url,
+            Err(problem) => {
+                self.notes.left_out(line, "no URL to load", &problem);
+                return None;
+            }
+        };
+        if !self.servers.takes(&url.origin) {
+            let kind = "another server than the document's (--server chooses)";
+            self.notes.left_out(line, kind, &url.origin);
+            return None;
+        }
+        if url.had_fragment {
+            let kind = "what stands behind # in a URL is never sent";
+            self.notes.changed(line, kind, "");
+        }
+        Some(url)
+    }
+
+    /// A body with what its type says are secrets hidden.
+    fn hidden(&mut self, line: u64, headers: &[(String, String)], body: Body) -> Body {
+        let Body::Text(text) = body else {
+            return body;
+        };
+        let is_kind = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("content-type");
+        let kind = headers
+            .iter()
+            .find(is_kind)
+            .map(|(_, kind)| kind.to_ascii_lowercase());
+        match kind.unwrap_or_default() {
+            kind if kind.starts_with("application/x-www-form-urlencoded") => {
+                Body::Text(self.secrets.form(line, &text))
+            }
+            kind if kind.contains("json") => Body::Text(self.secrets.json(line, &text)),
+            _ => Body::Text(text),
+        }
+    }
+
+    fn finish(mut self) -> Result<Imported, ImportError> {
+        let requests = self.draft.requests.len();
+        let target = self.servers.target().map(str::to_owned);
+        let (Some(target), 1..) = (target, requests) else {
+            let (read, notes) = (self.read, self.notes);
+            return Err(ImportError::Nothing { read, notes });
+        };
+        if self.draft.http == Some("h2c") && target.starts_with("https://") {
+            self.draft.http = Some("2");
+        }
+        self.draft.target = target;
+        let text = text::document(&self.draft, &self.notes, self.secrets.found());
+        self.read_again(&text)?;
+        Ok(Imported {
+            text,
+            files: self.draft.files,
+            secrets: self.secrets.found().to_vec(),
+            notes: self.notes,
+            read: self.read,
+            requests,
+        })
+    }
+
+    /// Whether the document is one, with the document's own reader.
+    fn read_again(&self, text: &str) -> Result<(), ImportError> {
+        let given = self
+            .variables
+            .iter()
+            .map(|name| (name.clone(), "1".to_owned()));
+        let given = Given {
+            values: BTreeMap::new(),
+            environment: given.collect(),
+        };
+        let setting = Setting {
+            given,
+            ..Setting::default()
+        };
+        let read = Document::read(text, setting);
+        read.map_err(|invalid| ImportError::Unreadable(invalid.to_string()))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,450 @@
+//! Whole imports: what each input becomes, and that no input at all makes a panic or a wrong document.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use proptest::prelude::*;
+
+use super::*;
+
+/// An import of a text.
+fn of(kind: Kind, text: impl AsRef<[u8]>, options: &Options) -> Result<Imported, ImportError> {
+    import(kind, &mut text.as_ref(), options)
+}
+
+fn at_target() -> Options {
+    Options {
+        target: Some("http://127.0.0.1:8000".to_owned()),
+        ..Options::default()
+    }
+}
+
+/// The document of an import that has one, without its comments, and what was said.
+fn made(kind: Kind, text: &str, options: &Options) -> (String, Vec<String>) {
+    let imported = of(kind, text, options).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let lines = imported.text.lines().filter(|line| !line.starts_with('#'));
+    let lines: Vec<&str> = lines.collect();
+    let said = imported.notes.said().iter();
+    let said = said.map(|note| format!("{}: {note}", note.line)).collect();
+    (lines.join("\n") + "\n", said)
+}
+
+#[test]
+fn curl_lines_become_steps() {
+    let text = r#"
+# log in
+curl -sS 'https://api.example.com/login' \
+  -H 'Accept: application/json' -H 'X-Trace;' \
+  -H "Authorization: Bearer $TOKEN" \
+  -u u:p --data-raw 'user=a&password=s3cr3t' -m 2.5 --compressed
+curl -X DELETE -kL 'https://api.example.com/items/7?api_key=k&n=$5' -H 'accept: application/json'
+curl https://api.example.com -G -d q=1 --data-urlencode 'r=a b' -H 'Accept: application/json' -w '%{http_code}'
+curl -F a=b -F 'c=d;type=text/plain' https://api.example.com/form -H 'Accept: application/json'
+$ A=b time curl -F f=@x https://api.example.com/form
+curl -T data.bin https://api.example.com/put -H 'Accept: application/json' --weird
+wget https://api.example.com/
+curl https://other.example.com/
+"#;
+    let (document, said) = made(Kind::Curl, text, &Options::default());
+    let boundary = "------------------------dlts7MA4YWxkTrZu0gW";
+    let expected = format!(
+        r#"name: standard input
+target: https://api.example.com
+defaults:
+  cookies: false
+  headers:
+    Accept: application/json
+tls:
+  insecure: true
+steps:
+  - POST: /login
+    headers:
+      X-Trace: ''
+      Authorization: Bearer $secret(TOKEN)
+      Accept-Encoding: deflate, gzip
+      Content-Type: application/x-www-form-urlencoded
+    body: user=a&password=$secret(PASSWORD)
+    timeout: 2.5s
+  - DELETE /items/7?api_key=$secret(API_KEY)&n=$$5
+  - GET /?q=1&r=a%20b
+  - POST: /form
+    headers:
+      Content-Type: multipart/form-data; boundary={boundary}
+    body: "--{boundary}\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--{boundary}\r\nContent-Disposition: form-data; name=\"c\"\r\nContent-Type: text/plain\r\n\r\nd\r\n--{boundary}--\r\n"
+  - PUT: /put
+    file: data.bin
+load: {{closed: 1, for: 10s}}
+"#
+    );
+    assert_eq!(document, expected);
+    let begins = [
+        "7: redirects are not followed",
+        "10: left out: -F with a file",
+    ];
+    for begin in begins {
+        assert!(
+            said.iter().any(|note| note.starts_with(begin)),
+            "{begin}: {said:?}"
+        );
+    }
+    assert!(said.iter().any(|note| note.contains("--weird")), "{said:?}");
+    assert!(
+        said.iter()
+            .any(|note| note.starts_with("12: left out: no command line")),
+        "{said:?}"
+    );
+    assert!(
+        said.iter()
+            .any(|note| note.starts_with("13: left out: another server")),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn what_a_user_gives_curl_is_a_secret() {
+    for (command, header, value) in [
+        (
+            "curl -u 'me:p$w' http://h/",
+            "Authorization: Basic $secret(AUTHORIZATION)",
+            "bWU6cCR3",
+        ),
+        (
+            "curl http://me:pw@h/",
+            "Authorization: Basic $secret(AUTHORIZATION)",
+            "bWU6cHc=",
+        ),
+        (
+            "curl -b 'sid=$1' http://h/",
+            "Cookie: $secret(COOKIE)",
+            "sid=$1",
+        ),
+        (
+            "curl -H 'X-Api-Key: k1' http://h/",
+            "X-Api-Key: $secret(API_KEY)",
+            "k1",
+        ),
+        (
+            "curl --oauth2-bearer t1 http://h/",
+            "Authorization: Bearer $secret(AUTHORIZATION)",
+            "t1",
+        ),
+    ] {
+        let imported = of(Kind::Curl, command, &Options::default()).unwrap();
+        assert!(imported.text.contains(header), "{}", imported.text);
+        assert!(!imported.text.contains(value), "{}", imported.text);
+        assert_eq!(imported.secrets.len(), 1);
+        assert_eq!(imported.secrets[0].value.as_deref(), Some(value));
+    }
+}
+
+#[test]
+fn an_archive_becomes_a_session_with_its_pauses() {
+    let entry = |at: &str, took: u32, request: &str| {
+        format!(
+            r#"{{"startedDateTime": "{at}", "time": {took}, "request": {request}, "response": {{"content": {{"text": "x"}}}}}}"#
+        )
+    };
+    let get = |url: &str| {
+        format!(
+            r#"{{"method": "GET", "url": "{url}", "headers": [{{"name": ":path", "value": "/"}}, {{"name": "Accept", "value": "*/*"}}, {{"name": "Host", "value": "h.example"}}]}}"#
+        )
+    };
+    let post = r#"{"method": "POST", "url": "https://h.example/p", "headers": [{"name": "accept", "value": "*/*"}, {"name": "Cookie", "value": "a=b"}],
+        "postData": {"mimeType": "application/json", "text": "eyJ0b2tlbiI6ICJ0MSJ9", "encoding": "base64"}}"#;
+    let entries = [
+        entry(
+            "2024-05-01T10:00:00.000+02:00",
+            100,
+            &get("https://h.example/a#top"),
+        ),
+        entry(
+            "2024-05-01T08:00:00.050Z",
+            20,
+            &get("https://h.example/a.png"),
+        ),
+        entry("2024-05-01T08:00:01.640Z", 20, post),
+        entry("2024-05-01T07:00:00.000Z", 20, &get("https://h.example/b")),
+        entry("x", 20, &get("wss://h.example/c")),
+        "{}".to_owned(),
+    ];
+    let text = format!(
+        "{{\"log\": {{\"entries\": [\n{}\n]}}}}",
+        entries.join(",\n")
+    );
+    let (document, said) = made(Kind::Har, &text, &Options::default());
+    let steps = "defaults:\n  headers:\n    Accept: '*/*'\nsteps:\n  - GET /a\n  - GET /a.png\n  - think: 1500ms\n  \
+        - POST: /p\n    headers:\n      Cookie: $secret(COOKIE)\n      Content-Type: application/json\n    \
+        body: '{\"token\": \"$secret(TOKEN)\"}'\n  - GET /b\nload: ";
+    assert!(document.contains(steps), "{document}");
+    for begin in [
+        "2: what stands behind #",
+        "2: a pseudo header",
+        "3: a pseudo",
+        "6: the clock went back",
+        "7: no startedDateTime",
+        "7: left out: no URL to load: \"wss://h.example/c\"",
+        "8: left out: an entry without",
+    ] {
+        let is_said = said.iter().any(|note| note.starts_with(begin));
+        assert!(is_said, "{begin}: {said:?}");
+    }
+    let options = Options {
+        has_assets: false,
+        thinks: false,
+        ..Options::default()
+    };
+    let (document, _) = made(Kind::Har, &text, &options);
+    assert!(
+        !document.contains("png") && !document.contains("think"),
+        "{document}"
+    );
+}
+
+#[test]
+fn targets_of_vegeta_are_weighed() {
+    let text = "GET http://h/a\nX-A: 1\n\n# two\nGET http://h/a\nX-A: 1\nPOST http://h/b\n@b.json\n\nGET http://h/c\n\nwhat\n";
+    let (document, said) = made(Kind::Vegeta, text, &Options::default());
+    assert!(
+        document.contains(
+            "  - weight: 2\n    steps:\n      - GET: /a\n        headers:\n          X-A: 1\n"
+        ),
+        "{document}"
+    );
+    assert!(
+        document.contains("      - POST: /b\n        file: b.json\n"),
+        "{document}"
+    );
+    assert!(document.contains("      - GET /c\n"), "{document}");
+    assert!(
+        said.iter()
+            .any(|note| note.starts_with("12: left out: no target")),
+        "{said:?}"
+    );
+    let text = "{\"method\": \"PUT\", \"url\": \"http://h/a\", \"body\": \"YWJj\", \"header\": {\"A\": [\"b\", \"c\"]}}\n{\"url\": 5}\n";
+    let (document, said) = made(Kind::Vegeta, text, &Options::default());
+    assert!(document.contains("- PUT: /a\n        headers:\n          A:\n            - b\n            - c\n        body: abc\n"), "{document}");
+    assert_eq!(said, ["2: left out: no target in JSON: it has no url"]);
+}
+
+#[test]
+fn urls_are_weighed_by_how_often_they_come() {
+    let text = format!(
+        "http://h/b\nhttp://h/a?token=1\n\n# no\nhttp://h/a?token=2\nhttp://other/x\nftp://h/\nhttp://h/{}\n",
+        "x".repeat(100_000)
+    );
+    let (document, said) = made(Kind::Urls, &text, &Options::default());
+    let flows = "flows:\n  - weight: 2\n    steps:\n      - GET /a?token=$secret(TOKEN)\n  \
+        - weight: 1\n    steps:\n      - GET /b\n";
+    assert!(document.contains(flows), "{document}");
+    assert_eq!(said.len(), 3, "{said:?}");
+    assert!(
+        said[2].contains("8: left out: the URL is too long: 100001 bytes"),
+        "{said:?}"
+    );
+}
+
+/// A log whose lines are of three zones, go back in time, and are no lines.
+const LOG: &str = concat!(
+    "1.2.3.4 - - [10/Oct/2023:13:55:36 +0000] \"GET /a HTTP/1.1\" 200 1\n",
+    "1.2.3.4 - - [10/Oct/2023:15:55:38 +0200] \"GET /a HTTP/1.1\" 404 1\n",
+    "1.2.3.4 - - [10/Oct/2023:13:50:00 +0000] \"GET /b?x=$y HTTP/1.1\" 200 1\n",
+    "1.2.3.4 - - [10/Oct/2023:13:55:46 +0000] \"POST /c HTTP/1.1\" 200 1\n",
+    "\u{0}\u{1}\u{2}\n",
+    "1.2.3.4 - - [10/Oct/2023:13:55:46 +0000] \"\\x16\\x03\" 400 1\n",
+    "{\"time\": \"2023-10-10T13:50:05Z\", \"request\": \"HEAD /d HTTP/2.0\"}\n",
+);
+
+#[test]
+fn a_log_becomes_a_mix_at_its_own_rate() {
+    let (document, said) = made(Kind::Log, LOG, &at_target());
+    let flows = "target: http://127.0.0.1:8000\nflows:\n  - weight: 2\n    steps:\n      - GET /a\n  \
+        - weight: 1\n    steps:\n      - GET /b?x=$$y\n  - weight: 1\n    steps:\n      - HEAD /d\n\
+        load: {open: 0.012/s, for: 1m}\n";
+    assert!(document.contains(flows), "{document}");
+    let kinds: Vec<&str> = said
+        .iter()
+        .map(|note| note.split(": ").next().unwrap())
+        .collect();
+    assert_eq!(kinds, ["2", "3", "4", "5", "6", "7"], "{said:?}");
+    let unsafe_methods = Options {
+        unsafe_methods: true,
+        top: 1,
+        ..at_target()
+    };
+    let imported = of(Kind::Log, LOG, &unsafe_methods).unwrap();
+    assert_eq!(imported.requests, 1);
+    assert_eq!(imported.notes.left_out_in_all(), 2 + 3);
+    let refused = of(Kind::Log, LOG, &Options::default()).unwrap_err();
+    assert!(matches!(refused, ImportError::Usage(words) if words.contains("--target")));
+}
+
+#[test]
+fn a_truncated_gzip_is_read_as_far_as_it_goes() {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    let line = |n| {
+        format!(
+            "h - - [10/Oct/2023:13:55:36 +0000] \"GET /{} HTTP/1.1\" 200 1\n",
+            n % 97
+        )
+    };
+    (0..20_000).for_each(|n| encoder.write_all(line(n).as_bytes()).unwrap());
+    let whole = encoder.finish().unwrap();
+    let all = of(Kind::Log, &whole, &at_target()).unwrap();
+    assert_eq!((all.read, all.requests), (20_000, 97));
+    let half = of(Kind::Log, &whole[..whole.len() / 2], &at_target()).unwrap();
+    assert!((1_000..20_000).contains(&half.read), "{}", half.read);
+    let last = half.notes.said().last().unwrap();
+    assert!(
+        last.words.contains("truncated") && last.line >= half.read,
+        "{last:?}"
+    );
+}
+
+#[test]
+fn an_archive_that_ends_early_gives_what_it_has() {
+    let text = r#"{"log": {"entries": [{"request": {"method": "GET", "url": "http://h/"}}, {"requ"#;
+    let imported = of(Kind::Har, text, &Options::default()).unwrap();
+    assert_eq!(imported.requests, 1);
+    let words = imported.notes.said().last().unwrap().to_string();
+    assert!(words.contains("ends early"), "{words}");
+}
+
+#[test]
+fn nothing_at_all_is_said_in_words() {
+    for kind in [Kind::Curl, Kind::Har, Kind::Vegeta, Kind::Urls, Kind::Log] {
+        for text in [
+            &b""[..],
+            b"\n\n",
+            b"\x00\xff\xfe",
+            b"\x1f\x8b",
+            b"\x1f\x8bnonsense",
+            b"{",
+            b"nonsense",
+        ] {
+            let refused = of(kind, text, &at_target()).unwrap_err();
+            assert!(
+                matches!(refused, ImportError::Nothing { .. }),
+                "{kind:?} {text:?}: {refused}"
+            );
+        }
+    }
+}
+
+/// Of any kind.
+fn kinds() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        Just(Kind::Curl),
+        Just(Kind::Har),
+        Just(Kind::Vegeta),
+        Just(Kind::Urls),
+        Just(Kind::Log)
+    ]
+}
+
+/// Words out of which inputs are made that are nearly right.
+fn nearly() -> impl Strategy<Value = String> {
+    let words = vec![
+        "curl ",
+        "-H ",
+        "-d",
+        "-u ",
+        "-F ",
+        "--json ",
+        "-X ",
+        "-G ",
+        "'",
+        "\"",
+        "\\",
+        "\n",
+        "$",
+        "$'",
+        "${A}",
+        "$A",
+        "http://h/",
+        "https://h:1/",
+        "GET ",
+        "POST ",
+        "/a?",
+        "token=",
+        "&",
+        "{\"log\":{\"entries\":[",
+        "]}}",
+        "{\"request\":{\"method\":\"GET\",\"url\":\"http://h/",
+        "\"}}",
+        ",",
+        "Cookie: ",
+        "a=b",
+        ":",
+        " ",
+        "#",
+        "\0",
+        "h - - [10/Oct/2023:13:55:36 +0000] \"GET /",
+        " HTTP/1.1\" 200 1\n",
+        "[",
+        "]",
+        "{",
+        "}",
+        "é",
+        "\u{2028}",
+        "%",
+        "@",
+        "{\"url\":\"http://h/",
+        "\"}\n",
+        "- ",
+        ": ",
+        "$secret(X)",
+        "$$",
+        "<",
+        "|",
+        ";",
+        "\t",
+        "x\r\n",
+    ];
+    prop::collection::vec(prop::sample::select(words), 0..40).prop_map(|words| words.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    // A document that cannot be read again is an error of its own, and must never come.
+    #[test]
+    fn any_bytes_give_words_or_a_document(kind in kinds(), bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let outcome = of(kind, &bytes, &at_target());
+        prop_assert!(!matches!(outcome, Err(ImportError::Unreadable(_))), "{outcome:?}");
+    }
+
+    #[test]
+    fn what_is_nearly_right_gives_words_or_a_document(kind in kinds(), text in nearly()) {
+        let outcome = of(kind, &text, &Options::default());
+        prop_assert!(!matches!(outcome, Err(ImportError::Unreadable(_))), "{outcome:?}");
+    }
+
+    #[test]
+    fn every_header_and_path_survives(
+        path in "[ -~é]{0,40}", value in "[ -~é]{1,40}", body in "[ -~é\n]{1,40}",
+    ) {
+        let quote = |text: &str| text.replace('\'', "'\\''");
+        let text = format!(
+            "curl -g 'http://h/{}' -H 'X-A: {}' --data-raw 'b{}' -H 'Content-Type: text/plain'",
+            quote(&path), quote(&value), quote(&body)
+        );
+        let imported = of(Kind::Curl, &text, &Options::default()).unwrap();
+        let document = Document::read(&imported.text, Setting::default()).unwrap();
+        let request = &document.scenario.steps[0].request;
+        let sent: Vec<String> = request
+            .texts()
+            .map(|text| String::from_utf8_lossy(&text.filled(|_, _| ())).into_owned())
+            .collect();
+        let has = |name: &str| path.contains(name);
+        if !has("#") && !has("=") {
+            let mut url = Vec::new();
+            proto::workload::Escape::Url.write(format!("/{path}").as_bytes(), &mut url);
+            prop_assert_eq!(&sent[0].as_bytes(), &&url[..]);
+        }
+        if !value.trim().is_empty() {
+            prop_assert!(sent.contains(&value.trim().to_owned()), "{:?} in {:?}", value, sent);
+        }
+        prop_assert_eq!(sent.last().unwrap(), &format!("b{body}"));
+    }
+}
