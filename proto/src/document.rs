@@ -34,9 +34,10 @@ pub use conditions::{AbortCondition, Bound, Condition, Whose};
 pub use folder::{Folder, named_value, placed};
 pub use params::{InvalidParam, Params};
 pub use place::{InvalidDocument, Place, Problem};
-pub use requests::Allowed;
+pub use requests::{Allowed, METHODS};
 pub use runners::Runner;
 pub use scope::Given;
+pub use sets::file_name;
 pub use text::{DOCUMENT_LEN_MAX, Key, Node, Scalar, Value};
 pub use tls::TlsParams;
 

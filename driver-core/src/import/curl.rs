@@ -3,6 +3,7 @@
 mod call;
 mod options;
 
+use std::borrow::Cow;
 use std::io::{self, BufRead, Read};
 
 use super::Desk;
@@ -23,6 +24,14 @@ pub(super) fn import(desk: &mut Desk<'_>, input: &mut dyn BufRead) -> io::Result
     if let Err(error) = end {
         desk.notes
             .left_out(last, "the input ends early", &lines::end_of(&error));
+    }
+    if matches!(text, Cow::Owned(_)) {
+        let line = 1 + bytes
+            .utf8_chunks()
+            .next()
+            .map_or(0, |chunk| chunk.valid().matches('\n').count());
+        desk.notes
+            .changed(line as u64, "bytes that are no UTF-8, each replaced", "");
     }
     if bytes.len() as u64 > SCRIPT_LEN_MAX {
         desk.notes

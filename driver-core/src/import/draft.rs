@@ -2,12 +2,12 @@
 //!
 //! Texts here are in the writing of documents: a dollar sign is `$$`, and `${NAME}` a variable.
 
-use std::path::{Component, Path};
-
-use proto::document::{BODY_LEN_MAX, DOCUMENT_LEN_MAX, HEADERS_MAX};
+use proto::document::{BODY_LEN_MAX, DOCUMENT_LEN_MAX, HEADERS_MAX, file_name};
 use proto::secret::shown_url;
+use proto::workload::Escape;
 
 use super::notes::Notes;
+use super::secrets::{literal, plain};
 use super::yaml;
 
 /// Most requests of a document.
@@ -114,6 +114,13 @@ impl Requests {
 }
 
 impl Draft {
+    /// Each request is a session of its own: none has a cookie of one before, and a mix of fixed
+    /// requests costs no more than one.
+    pub(super) fn begin_mix(&mut self) {
+        self.requests = Requests::Mix(Vec::new());
+        self.cookies = Some(false);
+    }
+
     /// Takes a request into the document, unless something in it cannot be: that is noted.
     pub(super) fn take(&mut self, notes: &mut Notes, weight: u64, step: Step) -> bool {
         let Some(step) = checked(notes, step) else {
@@ -146,10 +153,10 @@ impl Draft {
         let is_binary = match std::str::from_utf8(&bytes) {
             Ok("") => return Ok(Body::Nothing),
             Ok(text) if text.len() <= INLINE_LEN_MAX => {
-                return Ok(Body::Text(super::secrets::literal(text).into_owned()));
+                return Ok(Body::Text(literal(text).into_owned()));
             }
             Ok(text) if !self.has_folder && text.len() <= BODY_LEN_MAX => {
-                return Ok(Body::Text(super::secrets::literal(text).into_owned()));
+                return Ok(Body::Text(literal(text).into_owned()));
             }
             Ok(_) => false,
             Err(_) => true,
@@ -180,8 +187,9 @@ impl Draft {
 /// The request without what the driver writes itself, if a document can have it.
 fn checked(notes: &mut Notes, mut step: Step) -> Option<Step> {
     let line = step.line;
-    if step.path.len() > URL_LEN_MAX {
-        let detail = format!("{} bytes; at most {URL_LEN_MAX} are taken", step.path.len());
+    let url_len = plain(&step.path).len();
+    if url_len > URL_LEN_MAX {
+        let detail = format!("{url_len} bytes; at most {URL_LEN_MAX} are taken");
         notes.left_out(line, "the URL is too long", &detail);
         return None;
     }
@@ -199,10 +207,11 @@ fn checked(notes: &mut Notes, mut step: Step) -> Option<Step> {
             None => step.headers.push((name, value.trim().to_owned())),
             Some(Problem::OfDriver) if name.eq_ignore_ascii_case("content-length") => {}
             Some(Problem::OfDriver) => {
-                notes.changed(line, "a header field that the driver writes itself", &name);
+                let kind = "a header field that the driver writes itself";
+                notes.changed_alike(line, kind, &name);
             }
             Some(Problem::Pseudo) => {
-                notes.changed(
+                notes.changed_alike(
                     line,
                     "a pseudo header of HTTP/2, made anew from the URL",
                     &name,
@@ -238,14 +247,13 @@ enum Problem {
 
 fn field_problem(name: &str, value: &str) -> Option<Problem> {
     let lower = name.to_ascii_lowercase();
-    let is_field = |byte: u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
     if OF_THE_DRIVER.contains(&lower.as_str()) {
         Some(Problem::OfDriver)
     } else if name.starts_with(':') {
         Some(Problem::Pseudo)
     } else if name.len() > NAME_LEN_MAX || http::HeaderName::from_bytes(name.as_bytes()).is_err() {
         Some(Problem::NoName)
-    } else if value.len() > VALUE_LEN_MAX || !value.bytes().all(is_field) {
+    } else if value.len() > VALUE_LEN_MAX || !Escape::Header.takes(value.as_bytes()) {
         Some(Problem::NoValue)
     } else {
         None
@@ -274,13 +282,9 @@ impl Step {
     }
 }
 
-/// Whether a file's name leads to no other folder than the document's.
+/// Whether a file's name, without a dollar sign, leads to no other folder than the document's.
 pub(super) fn is_beside(file: &str) -> bool {
-    let is_inside = |part| matches!(part, Component::Normal(_));
-    !file.is_empty()
-        && file.len() <= 1024
-        && Path::new(file).components().all(is_inside)
-        && !file.contains(['\0', '\\', ':', '\n', '$'])
+    file_name(file).is_ok() && !file.contains(['$', '\n'])
 }
 
 /// A request as it may be shown.

@@ -1,8 +1,6 @@
-//! Requests by how often they came, in bounded memory, and weights that a document can have.
+//! Requests by how often they came, in bounded memory.
 
 use std::collections::HashMap;
-
-use proto::workload::CYCLE_MAX;
 
 /// Most different requests that are counted at once.
 const DISTINCT_MAX: usize = 1 << 18;
@@ -82,40 +80,8 @@ impl Tally {
     }
 }
 
-/// Weights in the proportion of `times`, each at least 1; whether they had to be rounded for it.
-pub(super) fn weights(times: &[u64]) -> (Vec<u64>, bool) {
-    let divisor = times
-        .iter()
-        .copied()
-        .fold(0, greatest_common_divisor)
-        .max(1);
-    let exact: Vec<u64> = times.iter().map(|times| times / divisor).collect();
-    let total: u128 = exact.iter().map(|weight| u128::from(*weight)).sum();
-    if total <= u128::from(CYCLE_MAX) {
-        return (exact, false);
-    }
-    // What rounding up adds has to fit as well.
-    let room = u128::from(CYCLE_MAX).saturating_sub(exact.len() as u128);
-    let scaled = |weight: &u64| {
-        let scaled = u128::from(*weight) * room / total;
-        u64::try_from(scaled).unwrap_or(CYCLE_MAX).max(1)
-    };
-    (exact.iter().map(scaled).collect(), true)
-}
-
-fn greatest_common_divisor(a: u64, b: u64) -> u64 {
-    if b == 0 {
-        a
-    } else {
-        greatest_common_divisor(b, a % b)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use proto::workload::Mix;
-
     use super::*;
 
     #[test]
@@ -148,24 +114,5 @@ mod tests {
         assert_eq!(&*top.requests[0].0, "GET /often");
         assert_eq!(top.requests[0].1.times, 100_000);
         assert_eq!(top.others, 1_000_000);
-    }
-
-    proptest! {
-        #[test]
-        fn weights_are_some_that_a_document_can_have(
-            times in prop::collection::vec(1_u64..u64::MAX / 2, 1..1000)
-        ) {
-            let (weights, _) = weights(&times);
-            prop_assert!(weights.iter().all(|weight| (1..=1_000_000).contains(weight)));
-            prop_assert!(Mix::new(&weights).is_ok());
-        }
-
-        #[test]
-        fn few_keep_their_proportion(times in prop::collection::vec(1_u64..100, 1..900)) {
-            let (weights, is_rounded) = weights(&times);
-            prop_assert!(!is_rounded);
-            let same = |(weight, of): (&u64, &u64)| weight * times[0] == of * weights[0];
-            prop_assert!(weights.iter().zip(&times).all(same));
-        }
     }
 }

@@ -37,6 +37,8 @@ pub struct Count {
     pub kind: &'static str,
     /// How often.
     pub times: u64,
+    /// Of these, how many are kept word by word.
+    kept: u64,
 }
 
 /// All that an import has to say.
@@ -57,6 +59,16 @@ impl Notes {
         self.note(line, Fate::Changed, kind, detail);
     }
 
+    /// The same of what is alike in many requests: said once for each detail.
+    pub(super) fn changed_alike(&mut self, line: u64, kind: &'static str, detail: &str) {
+        let is_same = |note: &Note| note.words == in_words(kind, detail);
+        if self.said.iter().any(is_same) {
+            self.count(Fate::Changed, kind).times += 1;
+        } else {
+            self.note(line, Fate::Changed, kind, detail);
+        }
+    }
+
     /// More of a kind, whose lines are not known any more.
     pub(super) fn left_out_more(&mut self, kind: &'static str, times: u64) {
         if times > 0 {
@@ -67,21 +79,23 @@ impl Notes {
     fn note(&mut self, line: u64, fate: Fate, kind: &'static str, detail: &str) {
         let count = self.count(fate, kind);
         count.times += 1;
-        if count.times > KEPT_MAX {
+        if count.kept >= KEPT_MAX {
             return;
         }
-        let words = match detail {
-            "" => kind.to_owned(),
-            _ => format!("{kind}: {}", shortened(detail)),
-        };
+        count.kept += 1;
+        let words = in_words(kind, detail);
         self.said.push(Note { line, fate, words });
     }
 
     fn count(&mut self, fate: Fate, kind: &'static str) -> &mut Count {
         let known = |count: &Count| count.fate == fate && count.kind == kind;
         let at = self.counts.iter().position(known).unwrap_or_else(|| {
-            let times = 0;
-            self.counts.push(Count { fate, kind, times });
+            self.counts.push(Count {
+                fate,
+                kind,
+                times: 0,
+                kept: 0,
+            });
             self.counts.len() - 1
         });
         &mut self.counts[at]
@@ -126,6 +140,13 @@ impl fmt::Display for Count {
     }
 }
 
+fn in_words(kind: &str, detail: &str) -> String {
+    match detail {
+        "" => kind.to_owned(),
+        _ => format!("{kind}: {}", shortened(detail)),
+    }
+}
+
 /// The beginning of a text, on one line and without what no terminal should get.
 pub(super) fn shortened(text: &str) -> String {
     let visible = |c: char| if c.is_control() { '\u{fffd}' } else { c };
@@ -147,7 +168,10 @@ mod tests {
             notes.left_out(line, "no request", &"x\n".repeat(1000));
         }
         notes.changed(7, "a fragment", "");
-        assert_eq!(notes.said().len(), 51);
+        for line in [8, 9] {
+            notes.changed_alike(line, "a header field", "a");
+        }
+        assert_eq!(notes.said().len(), 52);
         assert!(notes.said()[0].words.len() < 1000);
         assert_eq!(notes.left_out_in_all(), 1000);
         assert_eq!(notes.counts()[0].to_string(), "left out: 1000 × no request");

@@ -180,7 +180,6 @@ fn an_archive_becomes_a_session_with_its_pauses() {
     for begin in [
         "2: what stands behind #",
         "2: a pseudo header",
-        "3: a pseudo",
         "6: the clock went back",
         "7: no startedDateTime",
         "7: left out: no URL to load: \"wss://h.example/c\"",
@@ -244,6 +243,28 @@ fn urls_are_weighed_by_how_often_they_come() {
     );
 }
 
+#[test]
+fn one_request_that_cannot_be_takes_no_other_with_it() {
+    let line = |request: &str| format!("- - - \"{request} HTTP/1.1\"\n");
+    // A dollar sign is written twice, which makes a path no longer.
+    let long = line(&format!("GET /{}", "$".repeat(5000)));
+    let text = line("CONNECT /x").repeat(3) + &line("GET /a") + &long;
+    let options = Options {
+        unsafe_methods: true,
+        ..at_target()
+    };
+    let imported = of(Kind::Log, text, &options).unwrap();
+    let notes = &imported.notes;
+    assert_eq!((imported.requests, notes.left_out_in_all()), (2, 3));
+}
+
+#[test]
+fn bytes_that_are_no_text_are_told() {
+    let imported = of(Kind::Curl, b"curl http://h/\n# \xff\n", &Options::default()).unwrap();
+    let note = &imported.notes.said()[0];
+    assert_eq!((note.line, note.fate), (2, Fate::Changed));
+}
+
 /// A log whose lines are of three zones, go back in time, and are no lines.
 const LOG: &str = concat!(
     "1.2.3.4 - - [10/Oct/2023:13:55:36 +0000] \"GET /a HTTP/1.1\" 200 1\n",
@@ -258,7 +279,7 @@ const LOG: &str = concat!(
 #[test]
 fn a_log_becomes_a_mix_at_its_own_rate() {
     let (document, said) = made(Kind::Log, LOG, &at_target());
-    let flows = "target: http://127.0.0.1:8000\nflows:\n  - weight: 2\n    steps:\n      - GET /a\n  \
+    let flows = "target: http://127.0.0.1:8000\ndefaults:\n  cookies: false\nflows:\n  - weight: 2\n    steps:\n      - GET /a\n  \
         - weight: 1\n    steps:\n      - GET /b?x=$$y\n  - weight: 1\n    steps:\n      - HEAD /d\n\
         load: {open: 0.012/s, for: 1m}\n";
     assert!(document.contains(flows), "{document}");

@@ -1,5 +1,7 @@
 //! A draft as the text of a document: comments on top, then what a person would have written.
 
+use proto::document::METHODS;
+
 use super::draft::{Body, Draft, Requests, Step};
 use super::notes::Notes;
 use super::secrets::{Secret, literal};
@@ -7,10 +9,6 @@ use super::yaml::{comment, scalar};
 
 /// Notes and secrets that stand in a document; the rest was said where it was imported.
 const LISTED_MAX: usize = 100;
-/// Methods that are keys of a step.
-const METHODS: [&str; 8] = [
-    "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE",
-];
 
 /// The document.
 pub(super) fn document(draft: &Draft, notes: &Notes, secrets: &[Secret]) -> String {

@@ -2,10 +2,12 @@
 
 use std::io::{self, BufRead};
 
+use proto::workload::Mix;
+
 use super::Desk;
-use super::draft::{Requests, Step};
+use super::draft::Step;
 use super::lines::{self, Lines};
-use super::mix::{Tally, Top, weights};
+use super::mix::{Tally, Top};
 use super::secrets::literal;
 
 pub(super) fn import(desk: &mut Desk<'_>, input: &mut dyn BufRead) -> io::Result<()> {
@@ -53,7 +55,7 @@ fn take(desk: &mut Desk<'_>, tally: &mut Tally, line: &lines::Line<'_>) {
 
 /// Takes the most frequent requests as flows by weight, and says what becomes of the others.
 pub(super) fn take_top(desk: &mut Desk<'_>, top: &Top) {
-    desk.draft.requests = Requests::Mix(Vec::new());
+    desk.draft.begin_mix();
     desk.notes
         .left_out_more("rarer than those that the document has", top.others);
     if top.forgotten > 0 {
@@ -64,13 +66,12 @@ pub(super) fn take_top(desk: &mut Desk<'_>, top: &Top) {
         desk.draft.remarks.push(remark);
     }
     let times: Vec<u64> = top.requests.iter().map(|(_, seen)| seen.times).collect();
-    let (weights, is_rounded) = weights(&times);
+    let (weights, is_rounded) = Mix::weights_of(&times);
     if is_rounded {
         desk.draft
             .remarks
             .push("Weights are in proportion, rounded; each is at least 1.".into());
     }
-    let mut is_full = false;
     for ((request, seen), weight) in top.requests.iter().zip(weights) {
         let Some((method, path)) = request.split_once(' ') else {
             continue;
@@ -81,11 +82,9 @@ pub(super) fn take_top(desk: &mut Desk<'_>, top: &Top) {
             path: path.to_owned(),
             ..Step::default()
         };
-        if is_full || !desk.draft.take(&mut desk.notes, weight, step) {
-            is_full = true;
-            let again = seen.times - 1;
-            desk.notes
-                .left_out_more("what the document had no room for, its other times", again);
+        if !desk.draft.take(&mut desk.notes, weight, step) {
+            let kind = "the same requests again that the document could not take";
+            desk.notes.left_out_more(kind, seen.times - 1);
         }
     }
 }

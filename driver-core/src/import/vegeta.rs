@@ -6,12 +6,12 @@ use std::io::{self, BufRead};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use proto::workload::Mix;
 use serde_json::Value;
 
 use super::Desk;
 use super::draft::{Body, Requests, Step, is_beside};
 use super::lines::{self, Lines};
-use super::mix::weights;
 use super::secrets::literal;
 
 /// A target as it is read.
@@ -27,6 +27,7 @@ struct Target {
 }
 
 pub(super) fn import(desk: &mut Desk<'_>, input: &mut dyn BufRead) -> io::Result<()> {
+    desk.draft.begin_mix();
     let mut lines = Lines::new(input)?;
     let mut reading = Reading {
         known: HashMap::new(),
@@ -159,7 +160,7 @@ impl Reading {
             "Each target is a session of its own, by weight; rate and time are vegeta's own".into(),
         );
         remarks.push("where none are given: load says others.".into());
-        let (weights, is_rounded) = weights(&self.times);
+        let (weights, is_rounded) = Mix::weights_of(&self.times);
         if is_rounded {
             remarks.push("Weights are in proportion, rounded; each is at least 1.".into());
         }
@@ -173,9 +174,6 @@ impl Reading {
 
 fn step(desk: &mut Desk<'_>, target: Target) -> Option<Step> {
     let line = target.line;
-    if matches!(desk.draft.requests, Requests::InOrder(_)) {
-        desk.draft.requests = Requests::Mix(Vec::new());
-    }
     let url = desk.url(line, &literal(&target.url))?;
     let path = desk.secrets.path(line, &url.path);
     let body = match target.file {

@@ -10,7 +10,7 @@ use super::text::{Node, Value};
 use crate::workload::{Escape, Field, Fill, Hole, Piece, RequestTemplate, Target, Template};
 
 /// Methods that are keys of a step.
-pub(super) const METHODS: [&str; 8] = [
+pub const METHODS: [&str; 8] = [
     "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE",
 ];
 /// Bodies that are keys of a step.

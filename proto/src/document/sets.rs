@@ -110,7 +110,7 @@ fn format_of(name: &str) -> RowFormat {
 ///
 /// # Errors
 /// In words, for a name that leads out of it.
-pub(super) fn file_name(text: &str) -> Result<&str, String> {
+pub fn file_name(text: &str) -> Result<&str, String> {
     let parts: Vec<Component<'_>> = Path::new(text).components().collect();
     let is_inside = parts
         .iter()

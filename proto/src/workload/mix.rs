@@ -36,6 +36,29 @@ impl Mix {
         })
     }
 
+    /// Weights that flows can have, each at least 1, in the proportion of how often each came; and
+    /// whether they had to be rounded for it. `times` are at most [`CYCLE_MAX`], and none is 0.
+    #[must_use]
+    pub fn weights_of(times: &[u64]) -> (Vec<u64>, bool) {
+        let divisor = times
+            .iter()
+            .copied()
+            .fold(0, greatest_common_divisor)
+            .max(1);
+        let exact: Vec<u64> = times.iter().map(|times| times / divisor).collect();
+        let total: u128 = exact.iter().map(|weight| u128::from(*weight)).sum();
+        if total <= u128::from(CYCLE_MAX) {
+            return (exact, false);
+        }
+        // What rounding up adds has to fit as well.
+        let room = u128::from(CYCLE_MAX).saturating_sub(exact.len() as u128);
+        let scaled = |weight: &u64| {
+            let scaled = u128::from(*weight) * room / total;
+            u64::try_from(scaled).unwrap_or(CYCLE_MAX).max(1)
+        };
+        (exact.iter().map(scaled).collect(), true)
+    }
+
     /// The flow of the session of this number in the whole run.
     #[must_use]
     pub fn flow(&self, session: u64) -> usize {
@@ -117,6 +140,23 @@ mod tests {
             let scale = weights.iter().sum::<u64>() / mix.cycle();
             let expected: Vec<u64> = weights.iter().map(|weight| weight / scale).collect();
             prop_assert_eq!(times, expected);
+        }
+
+        #[test]
+        fn weights_are_found_for_any_numbers(
+            times in prop::collection::vec(1_u64..u64::MAX, 1..1000)
+        ) {
+            let (weights, _) = Mix::weights_of(&times);
+            prop_assert!(weights.iter().all(|weight| *weight > 0));
+            prop_assert!(Mix::new(&weights).is_ok());
+        }
+
+        #[test]
+        fn small_numbers_keep_their_proportion(times in prop::collection::vec(1_u64..100, 1..900)) {
+            let (weights, is_rounded) = Mix::weights_of(&times);
+            prop_assert!(!is_rounded);
+            let same = |(weight, of): (&u64, &u64)| weight * times[0] == of * weights[0];
+            prop_assert!(weights.iter().zip(&times).all(same));
         }
 
         #[test]
