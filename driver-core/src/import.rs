@@ -221,13 +221,18 @@ impl<'o> Desk<'o> {
             .iter()
             .find(is_kind)
             .map(|(_, kind)| kind.to_ascii_lowercase());
-        match kind.unwrap_or_default() {
-            kind if kind.starts_with("application/x-www-form-urlencoded") => {
-                Body::Text(self.secrets.form(line, &text))
-            }
-            kind if kind.contains("json") => Body::Text(self.secrets.json(line, &text)),
-            _ => Body::Text(text),
-        }
+        let kind = kind.unwrap_or_default();
+        // People give curl JSON without saying that it is.
+        let text = if kind.contains("json") || text.trim_start().starts_with(['{', '[']) {
+            self.secrets.json(line, &text)
+        } else if kind.starts_with("application/x-www-form-urlencoded") {
+            self.secrets.form(line, &text)
+        } else {
+            let words = "a body is carried over as it is: look for secrets in it";
+            self.notes.changed(line, words, &kind);
+            text
+        };
+        Body::Text(text)
     }
 
     fn finish(mut self) -> Result<Imported, ImportError> {

@@ -222,7 +222,11 @@ fn body(desk: &mut Desk<'_>, call: &Call, path: String) -> Option<(String, Body,
             Some((path, file_body(desk, line, file)?, Some(kind.to_owned())))
         }
         Data::Parts(parts) => {
-            let text = multipart(parts);
+            let mut parts = parts.clone();
+            for Part { name, value, .. } in &mut parts {
+                *value = desk.secrets.part(line, name, value);
+            }
+            let text = multipart(&parts);
             let kind = format!("multipart/form-data; boundary={BOUNDARY}");
             Some((path, Body::Text(text), Some(kind)))
         }

@@ -104,8 +104,25 @@ impl Secrets {
         name
     }
 
+    /// The value of a part of `multipart/form-data`, hidden where its name says that it is a secret.
+    pub(super) fn part(&mut self, line: u64, name: &str, value: &str) -> String {
+        if !is_hidden(name, Some(value)) {
+            return value.to_owned();
+        }
+        if next_variable(value).is_some() {
+            return self.variables(value, line);
+        }
+        let origin = format!("the form's {}, line {line}", plain(name));
+        self.hide(&plain(name), plain(value).into_owned(), origin)
+    }
+
     /// The value of a header field with what is secret in it hidden.
     pub(super) fn header(&mut self, line: u64, name: &str, value: &str) -> String {
+        if name.eq_ignore_ascii_case("referer")
+            && let Some((place, query)) = value.split_once('?')
+        {
+            return format!("{place}?{}", self.form(line, query));
+        }
         if !is_secret(name) || value.is_empty() {
             return value.to_owned();
         }
@@ -354,6 +371,10 @@ mod tests {
         assert_eq!(header("Cookie", "a=1; b=2"), "$secret(COOKIE)");
         assert_eq!(header("Cookie", "s=${SID}"), "s=$secret(SID)");
         assert_eq!(header("Accept", "a/b"), "a/b");
+        assert_eq!(
+            header("Referer", "http://h/?a=1&sig=%2f"),
+            "http://h/?a=1&sig=$secret(SIG)"
+        );
         assert_eq!(header("Cookie", "$${SID}"), "$secret(COOKIE_2)");
         let values: Vec<Option<&str>> =
             secrets.found().iter().map(|s| s.value.as_deref()).collect();
@@ -365,6 +386,7 @@ mod tests {
                 Some("k"),
                 Some("a=1; b=2"),
                 None,
+                Some("%2f"),
                 Some("${SID}")
             ]
         );

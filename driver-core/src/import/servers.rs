@@ -85,6 +85,8 @@ impl Url {
             None => (rest, false),
         };
         let origin = if next_variable(authority).is_some() {
+            // Whatever the variables are, what is between them has to be right.
+            Target::parse(&format!("{scheme}{}", with_ones(authority)))?;
             format!("{scheme}{authority}")
         } else {
             let standard = if scheme == "https://" { ":443" } else { ":80" };
@@ -106,6 +108,16 @@ impl Url {
             had_fragment: fragment,
         })
     }
+}
+
+/// A text with a 1 in place of each variable, which is good for a host and for a port.
+fn with_ones(text: &str) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, _, after)) = next_variable(rest) {
+        out.extend([before, "1"]);
+        rest = after;
+    }
+    out + rest
 }
 
 /// A path with what would end it percent-encoded; the document encodes the rest where it is sent.
@@ -162,6 +174,7 @@ mod tests {
             "http://",
             "http://h:0/",
             "http:///x",
+            "http://${HOST}\0/",
         ] {
             assert!(Url::parse(text).is_err(), "{text}");
         }

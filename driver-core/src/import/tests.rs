@@ -102,6 +102,40 @@ load: {{closed: 1, for: 10s}}
 }
 
 #[test]
+fn bodies_of_curl_hide_what_they_name_so() {
+    let url = "http://h/";
+    for (command, shown) in [
+        (
+            "-d '{\"password\": \"p1\"}'",
+            r#"'{"password": "$secret(PASSWORD)"}'"#,
+        ),
+        ("-F password=p1", r"\r\n\r\n$secret(PASSWORD)\r\n"),
+        ("-d password=p1", "body: password=$secret(PASSWORD)"),
+    ] {
+        let imported = of(
+            Kind::Curl,
+            format!("curl {command} {url}"),
+            &Options::default(),
+        );
+        let imported = imported.unwrap();
+        assert!(imported.text.contains(shown), "{}", imported.text);
+        assert!(!imported.text.contains("p1"), "{}", imported.text);
+    }
+    let refused = of(
+        Kind::Curl,
+        "curl --digest -u a:b http://h/",
+        &Options::default(),
+    );
+    assert!(matches!(refused, Err(ImportError::Nothing { .. })));
+    let text = "curl http://h/ -d x -H 'Content-Type: text/csv'";
+    let (_, said) = made(Kind::Curl, text, &Options::default());
+    assert_eq!(
+        said,
+        ["1: a body is carried over as it is: look for secrets in it: text/csv"]
+    );
+}
+
+#[test]
 fn what_a_user_gives_curl_is_a_secret() {
     for (command, header, value) in [
         (
@@ -223,7 +257,13 @@ fn targets_of_vegeta_are_weighed() {
     let text = "{\"method\": \"PUT\", \"url\": \"http://h/a\", \"body\": \"YWJj\", \"header\": {\"A\": [\"b\", \"c\"]}}\n{\"url\": 5}\n";
     let (document, said) = made(Kind::Vegeta, text, &Options::default());
     assert!(document.contains("- PUT: /a\n        headers:\n          A:\n            - b\n            - c\n        body: abc\n"), "{document}");
-    assert_eq!(said, ["2: left out: no target in JSON: it has no url"]);
+    assert_eq!(
+        said,
+        [
+            "1: a body is carried over as it is: look for secrets in it",
+            "2: left out: no target in JSON: it has no url"
+        ]
+    );
 }
 
 #[test]
@@ -439,6 +479,29 @@ proptest! {
     fn what_is_nearly_right_gives_words_or_a_document(kind in kinds(), text in nearly()) {
         let outcome = of(kind, &text, &Options::default());
         prop_assert!(!matches!(outcome, Err(ImportError::Unreadable(_))), "{outcome:?}");
+    }
+
+    #[test]
+    fn archives_of_any_texts_give_words_or_a_document(
+        texts in prop::collection::vec(any::<String>(), 6),
+        kind in prop::sample::select(vec!["application/json", "a/b", "application/x-www-form-urlencoded"]),
+        name in prop::sample::select(vec!["Cookie", "Authorization", "referer", "X-A", "x-a", ":path"]),
+    ) {
+        let [path, host, header, value, body, method] = &texts[..] else {
+            return Ok(());
+        };
+        let entry = |method: &str, url: String| serde_json::json!({"request": {
+            "method": method, "url": url,
+            "headers": [{"name": name, "value": value}, {"name": header, "value": value}],
+            "postData": {"mimeType": kind, "text": body, "params": [{"name": header, "value": value}]},
+        }});
+        let entries = [
+            entry("POST", format!("http://h/{path}")),
+            entry(method, format!("https://{host}/?{path}&token={value}")),
+        ];
+        let har = serde_json::json!({"log": {"entries": entries}}).to_string();
+        let outcome = of(Kind::Har, har, &Options::default());
+        prop_assert!(outcome.is_ok(), "{outcome:?}");
     }
 
     #[test]

@@ -148,7 +148,7 @@ mod tests {
         ) {
             let (weights, _) = Mix::weights_of(&times);
             prop_assert!(weights.iter().all(|weight| *weight > 0));
-            prop_assert!(Mix::new(&weights).is_ok());
+            prop_assert!(weights.iter().sum::<u64>() <= CYCLE_MAX);
         }
 
         #[test]

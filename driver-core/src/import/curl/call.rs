@@ -138,6 +138,10 @@ impl Call {
             "max-time" => self.max_time(notes, value),
             "http2-prior-knowledge" => self.http = Some("h2c"),
             "http1.1" => self.http = Some("1.1"),
+            "digest" | "ntlm" | "negotiate" | "anyauth" | "aws-sigv4" => {
+                self.cannot =
+                    Some("an authorization that answers the server, which no fixed header can");
+            }
             _ if self.data_option(notes, long, value) => {}
             _ if is_aside(long) => self.asides.push(format!("--{long}")),
             _ => self.unlike(notes, long),
@@ -147,7 +151,9 @@ impl Call {
     /// Options that a document has nothing for.
     fn unlike(&mut self, notes: &mut Notes, long: &str) {
         let kind = match long {
-            "location" => "redirects are not followed: each is a step of its own",
+            "location" | "location-trusted" => {
+                "redirects are not followed: each is a step of its own"
+            }
             "http2" => "over https:// HTTP/2 is taken where the server has it; never by an upgrade",
             "cert" | "key" | "pass" | "cert-type" | "key-type" => {
                 "a document has no client certificates; driver run URL --cert has"
@@ -160,9 +166,6 @@ impl Call {
             }
             "resolve" | "connect-to" | "interface" | "unix-socket" => {
                 "the target's name is looked up as it is; --target names another"
-            }
-            "digest" | "ntlm" | "negotiate" | "anyauth" | "aws-sigv4" => {
-                "an authorization that answers the server, which no fixed header can"
             }
             _ if takes_value(long) => "an option that a document has nothing for",
             _ => "an option that a document has nothing for, taken to have no value",

@@ -84,7 +84,7 @@ const WITH_VALUE: &str = "abstract-unix-socket alt-svc aws-sigv4 cacert capath c
 
 /// Long options without effect on requests.
 const ASIDE: &str = "append compressed-ssh create-dirs disable dump-header etag-save fail fail-early \
-    fail-with-body include ipv4 ipv6 keepalive-time libcurl limit-rate location-trusted max-filesize \
+    fail-with-body include ipv4 ipv6 keepalive-time libcurl limit-rate max-filesize \
     max-redirs no-buffer no-keepalive no-progress-meter output output-dir parallel \
     parallel-immediate parallel-max path-as-is post301 post302 post303 progress-bar remote-header-name \
     remote-name remote-name-all remote-time remove-on-error show-error show-headers silent speed-limit \
