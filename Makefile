@@ -6,8 +6,9 @@
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/release
+VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)
 # Tests of `it` in which the broker has no part.
-NO_BROKER := --skip frozen_target --skip outsiders --skip refusals
+NO_BROKER := --skip deployment --skip frozen_target --skip images --skip outsiders --skip refusals
 # Of the build that `check` and `test` are about: FEATURES=tls has TLS and SASL to the broker.
 FEATURES ?=
 
@@ -15,7 +16,7 @@ FEATURES ?=
 need = for program in $(1); do command -v $$program >/dev/null || \
 	{ echo "make $@: there is no $$program; $(2)" >&2; exit 1; }; done
 
-.PHONY: help build release test soak outsiders test-kafka check fmt up down status logs nodes bench bench-tools bench-compare screenshots clean-data
+.PHONY: help build release images test soak outsiders test-kafka check fmt up down status logs nodes bench bench-tools bench-compare screenshots clean-data
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -26,6 +27,9 @@ build: ## All binaries, in target/release
 release: ## The same with TLS and SASL to the broker (builds OpenSSL: needs perl)
 	@$(call need,perl,building OpenSSL needs perl (apt install perl))
 	$(CARGO) build --release --locked --workspace --bins --features tls
+
+images: release ## Images of driver, orchestrator and test server, by docker, podman or buildah
+	.deploy/images/build $(BIN) $(TARGET)/images $(VERSION)
 
 test: ## All tests
 	$(CARGO) build --locked --workspace --bins --features "$(FEATURES)"

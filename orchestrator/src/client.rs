@@ -68,11 +68,34 @@ fn perform(cli: &Cli) -> Result<Ending, Problem> {
             cli.json,
         ),
         Command::Nodes(options) => nodes::watch(&api, options, cli.json),
+        Command::Health => health(&api, cli.json),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "client", &mut io::stdout());
             Ok(Ending::Ok)
         }
     }
+}
+
+/// A broker that is away is no reason to start the orchestrator anew, and so no error.
+fn health(api: &Api, as_json: bool) -> Result<Ending, Problem> {
+    let answer = api.get("healthz")?;
+    if as_json {
+        print(&format!("{answer}\n"))?;
+    } else {
+        let part = |name: &str| {
+            answer[name]["state"]
+                .as_str()
+                .unwrap_or("unknown")
+                .to_owned()
+        };
+        let status = answer["status"].as_str().unwrap_or("unknown");
+        print(&format!(
+            "{status}: broker {}, store {}\n",
+            part("broker"),
+            part("store")
+        ))?;
+    }
+    Ok(Ending::Ok)
 }
 
 fn stop(api: &Api, test_id: &str, as_json: bool) -> Result<Ending, Problem> {

@@ -34,6 +34,10 @@ pub struct Options {
         value_delimiter = ','
     )]
     pub cores: Vec<usize>,
+
+    /// Ask the server that listens at --listen whether it answers, and end: 0 when it does, 1 when not
+    #[arg(long)]
+    pub probe: bool,
 }
 
 const AFTER_HELP: &str = "\

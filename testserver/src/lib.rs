@@ -76,6 +76,7 @@ pub mod capacity;
 pub mod cli;
 pub mod counters;
 pub mod nodelay;
+pub mod probe;
 pub mod prometheus;
 pub mod query;
 pub mod server;

@@ -8,11 +8,17 @@ use clap::Parser;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use testserver::cli::Options;
+use testserver::probe::probe;
 use testserver::server::{self, Server};
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    match run(&options) {
+    let done = if options.probe {
+        probe(options.listen).map_err(|error| format!("{}: {error}", options.listen))
+    } else {
+        run(&options).map_err(|error| error.to_string())
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("testserver: {error}");

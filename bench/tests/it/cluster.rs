@@ -25,6 +25,12 @@ pub(crate) const RUN: Duration = Duration::from_secs(90);
 /// One cluster at a time: two that load from the same cores would measure each other.
 static ALONE: Mutex<()> = Mutex::new(());
 
+/// The right to load this machine's cores.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    // A test that failed before this one has nothing to say to it.
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A broker, a test server, an orchestrator and drivers.
 pub(crate) struct Cluster {
     pub(crate) broker: Option<Process>,
@@ -63,8 +69,7 @@ impl Cluster {
 
     /// The same around a broker that runs already, or one of its own.
     pub(crate) fn around(bootstrap: Option<String>) -> Self {
-        // A test that failed before this one has nothing to say to it.
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = alone();
         let folder = tempfile::tempdir().unwrap();
         let (broker, bootstrap) = if let Some(bootstrap) = bootstrap {
             (None, bootstrap)

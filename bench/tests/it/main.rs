@@ -8,12 +8,15 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod cluster;
+mod deployment;
 mod disk;
 mod documents;
 mod faults;
 mod first_minute;
 mod frozen_target;
+mod images;
 mod interoperation;
 mod outsiders;
+mod readme;
 mod refusals;
 mod rest;

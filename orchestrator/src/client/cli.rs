@@ -82,6 +82,8 @@ pub enum Command {
     Compare(CompareOptions),
     /// Print the drivers' heartbeats from Kafka as they come, and who is up, suspect or down
     Nodes(NodesOptions),
+    /// Ask the orchestrator how it and its broker fare; an error when it does not answer
+    Health,
     /// Print completions for a shell
     Completions {
         /// The shell

@@ -11,6 +11,10 @@ fn script(what: &str, _: usize) -> (u16, Value) {
             json!([{"test_id": "abc", "test_type": "AVALANCHE", "state": "done", "nodes": 2,
                     "created_unix_ms": 0, "planned": 20, "target": "http://h/"}]),
         ),
+        "GET /healthz" => (
+            200,
+            json!({"status": "degraded", "broker": {"state": "down"}, "store": {"state": "ok"}}),
+        ),
         "POST /stop/abc" => (200, json!({"test_id": "abc", "state": "draining"})),
         "GET /tests/abc/export?format=hlog" => (200, json!("#[dlts]\n1,2,3\n")),
         "GET /compare?base=abc&test=def" | "GET /compare?base=abc&test=def&tolerance=0.1" => {
@@ -47,6 +51,9 @@ fn list_stop_export_and_compare_ask_and_print() {
             .unwrap()
             .is_array()
     );
+    let health = orchestrator.client(&["health"]);
+    assert_eq!(stdout(&health), "degraded: broker down, store ok\n");
+    assert!(health.status.success(), "{}", stderr(&health));
     let stop = orchestrator.client(&["stop", "abc"]);
     assert_eq!(stdout(&stop), "abc: draining\n");
     let compare = orchestrator.client(&["compare", "abc", "def"]);

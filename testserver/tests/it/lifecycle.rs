@@ -37,6 +37,28 @@ fn the_start_line_says_where_and_how_it_listens() {
 }
 
 #[test]
+fn a_probe_tells_a_server_that_answers_from_none_and_is_not_counted() {
+    let server = Running::start();
+    let address = server.address.to_string();
+    let probe = command(&["--probe", "--listen", &address])
+        .output()
+        .unwrap();
+    assert!(
+        probe.status.success() && probe.stdout.is_empty(),
+        "{probe:?}"
+    );
+    let (_, line) = server.end("-TERM");
+    assert_eq!(line["requests"], 0);
+
+    let (code, message) = refused(&["--probe", "--listen", &address]);
+    assert_eq!(code, Some(1));
+    assert!(
+        message.starts_with(&format!("testserver: {address}: ")),
+        "{message}"
+    );
+}
+
+#[test]
 fn a_port_in_use_is_one_line_with_the_remedy() {
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = holder.local_addr().unwrap().to_string();
