@@ -16,7 +16,7 @@ FEATURES ?=
 need = for program in $(1); do command -v $$program >/dev/null || \
 	{ echo "make $@: there is no $$program; $(2)" >&2; exit 1; }; done
 
-.PHONY: help build release images test soak outsiders test-kafka check fmt up down status logs nodes bench bench-tools bench-compare screenshots clean-data
+.PHONY: help build release images install dist deb test soak outsiders test-kafka check fmt up down status logs nodes bench bench-tools bench-compare screenshots clean-data
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,16 @@ release: ## The same with TLS and SASL to the broker (builds OpenSSL: needs perl
 
 images: release ## Images of driver, orchestrator and test server, by docker, podman or buildah
 	.deploy/images/build $(BIN) $(TARGET)/images $(VERSION)
+
+install: ## What was built, as PREFIX/bin/dlts-*, with units and settings (PREFIX=/usr/local DESTDIR=)
+	@.deploy/hosts/install $(BIN) $(or $(PREFIX),/usr/local) $(DESTDIR)
+
+dist: release ## A tarball of that with its checksum, in target/dist
+	@.deploy/hosts/dist $(BIN) $(TARGET)/dist $(VERSION)
+
+deb: release ## A Debian package of that, in target/dist (needs cargo-deb)
+	@$(call need,cargo-deb,cargo install cargo-deb)
+	$(CARGO) deb --no-build --strip --package orchestrator --output $(TARGET)/dist/
 
 test: ## All tests
 	$(CARGO) build --locked --workspace --bins --features "$(FEATURES)"

@@ -16,6 +16,16 @@
 //! | [`local`] | `driver run`: one node without a broker |
 //! | [`control`] | what the node decides, and its reports on their way to the broker (pure) |
 //! | [`agent`] | the driver process: control, bus and loads wired together, in threads |
+//!
+//! # How it works
+//! A driver runs one pinned executor a core. Each hosts an engine that owns its sockets and a
+//! submission ring of its own, hands what a turn sends and receives to the kernel in one call, and
+//! records into histograms that are swapped once a second. Nothing is allocated, locked, logged or
+//! sent to another thread for a request.
+//!
+//! Reports are numbered. A number that was counted is never counted again, a gap is named, and a
+//! node's last report is cumulative, which heals it. While the broker is away, reports wait, and are
+//! merged rather than dropped.
 
 #![deny(unsafe_code)]
 

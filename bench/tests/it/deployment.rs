@@ -1,6 +1,7 @@
 //! What starts dlts elsewhere (compose file, manifests, units) against what the binaries really take.
 
 mod compose;
+mod hosts;
 mod kubernetes;
 
 use std::fs;
