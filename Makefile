@@ -16,7 +16,7 @@ FEATURES ?=
 need = for program in $(1); do command -v $$program >/dev/null || \
 	{ echo "make $@: there is no $$program; $(2)" >&2; exit 1; }; done
 
-.PHONY: help build release images install dist deb test soak outsiders test-kafka check fmt up down status logs nodes bench bench-tools bench-compare screenshots clean-data
+.PHONY: help build release images install dist deb test soak outsiders test-kafka deny check fmt up down status logs nodes bench bench-tools bench-compare screenshots clean-data
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -62,7 +62,14 @@ test-kafka: ## The whole-system tests, and those of security and faults, on a re
 	$(TARGET)/debug/bench kafka --folder $(TARGET)/kafka with -- \
 		$(CARGO) test --locked --package bench --features kafka --test it --test hosts -- $(NO_BROKER)
 
-check: ## Formatting, lints, and the rules of the code base
+# Advisories need a database that is fetched: `make deny DENY=advisories`.
+DENY ?= licenses bans sources
+
+deny: ## Licences, bans and sources of what dlts is built from (where cargo-deny is installed)
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --locked check $(DENY); \
+	else echo "make $@: $(DENY) are not checked: there is no cargo-deny; cargo install cargo-deny" >&2; fi
+
+check: deny ## Formatting, lints, and the rules of the code base
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --features "$(FEATURES)" -- -D warnings
 	$(CARGO) test --locked --package bench --test tidy
