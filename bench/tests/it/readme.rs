@@ -1,4 +1,4 @@
-//! The README's first minute of a cluster, as a newcomer pastes it into a shell.
+//! The README, as a newcomer pastes it into a shell.
 
 use std::fs;
 use std::path::Path;
@@ -8,17 +8,32 @@ use crate::cluster::process::binary;
 use crate::cluster::skip::skip;
 use crate::cluster::{Cluster, int};
 
-/// The commands of the first block after a heading: what follows the prompt, up to a comment.
-fn commands(heading: &str) -> Vec<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    let (_, section) = readme.split_once(heading).unwrap();
-    let (_, block) = section.split_once("```console\n").unwrap();
-    let (block, _) = block.split_once("```").unwrap();
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// The first block of a language after a heading.
+fn block(heading: &str, language: &str) -> String {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, section) = readme.split_once(&format!("\n{heading}\n")).unwrap();
+    let (_, block) = section.split_once(&format!("```{language}\n")).unwrap();
+    block.split_once("```").unwrap().0.to_owned()
+}
+
+/// The commands of a block: what follows the prompt, up to a comment.
+fn commands(block: &str) -> Vec<String> {
     let lines = block.lines().filter_map(|line| line.strip_prefix("$ "));
     lines
         .map(|line| line.split("  #").next().unwrap_or(line).trim().to_owned())
         .collect()
+}
+
+#[test]
+fn the_document_of_the_readme_is_the_example() {
+    let example = fs::read_to_string(root().join("bench/documents/visits.yaml")).unwrap();
+    let (comment, document) = example.split_once('\n').unwrap();
+    assert!(comment.starts_with('#'), "{comment}");
+    assert_eq!(block("## A test as a document", "yaml"), document);
 }
 
 #[test]
@@ -29,7 +44,7 @@ fn the_first_minute_of_the_readme_can_be_pasted() {
     }
     let cluster = Cluster::start(2);
     // `make` starts and ends what this test has started on ports of its own.
-    let pasted: Vec<String> = commands("\n## A cluster\n")
+    let pasted: Vec<String> = commands(&block("## A cluster", "console"))
         .iter()
         .filter(|command| !command.starts_with("make "))
         .map(|command| {
