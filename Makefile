@@ -8,7 +8,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/release
 VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)
 # Tests of `it` in which the broker has no part.
-NO_BROKER := --skip deployment --skip frozen_target --skip images --skip outsiders --skip refusals
+NO_BROKER := --skip capacity --skip deployment --skip frozen_target --skip images --skip outsiders --skip readme --skip refusals
 # Of the build that `check` and `test` are about: FEATURES=tls has TLS and SASL to the broker.
 FEATURES ?=
 

@@ -26,6 +26,7 @@ use crate::plan::Plan;
 use crate::recording::{Collector, CoreInterval, CoreLog};
 
 mod args;
+mod capacity;
 mod document;
 mod import;
 mod interrupts;
@@ -106,6 +107,13 @@ fn try_run(args: &RunArgs) -> Result<u8, RunError> {
         (None, Some(workload)) => Plan::new(workload),
         (None, None) => return Err(RunError::Usage("nothing to run".to_owned())),
     };
+    if args.find_capacity {
+        if document.is_some() {
+            let error = "--find-capacity is for a URL; a document's stages are its own";
+            return Err(RunError::Usage(error.to_owned()));
+        }
+        return capacity::find(args, cpus, &interrupts);
+    }
     if let Some(folder) = &args.logs {
         try_logs(folder, plan.cores(cpus.len()))?;
     }

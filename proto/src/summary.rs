@@ -10,6 +10,7 @@
 //!   duplicate and changes nothing; a range that never came is a gap and is named.
 
 mod aborting;
+mod capacity;
 mod fold;
 mod ranges;
 mod result;
@@ -20,6 +21,7 @@ mod validity;
 pub mod words;
 
 pub use aborting::Aborting;
+pub use capacity::{Capacity, CapacitySearch, Judged, Next};
 pub use fold::{Absorbed, Figures, NodeSummary, Summary, Totals};
 pub use result::{
     Accounting, Bytes, ConnectionFigures, Context, Coverage, CurvePoint, MissingReports,

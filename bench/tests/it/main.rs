@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
+mod capacity;
 mod cluster;
 mod deployment;
 mod disk;

@@ -131,6 +131,9 @@ fn the_api_keeps_its_contract() {
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .args(["run", &contract, "--checks", "all", "--seed", "1"])
         .args(["--max-examples", "40", "--request-timeout", "20"])
+        // What a document is, its parser says and no schema yet: most of what is drawn is none.
+        .args(["--exclude-name", "POST /tests"])
+        .args(["--exclude-name", "POST /tests/check"])
         .args(["--no-color", "--generation-database", "none"])
         .output()
         .unwrap();

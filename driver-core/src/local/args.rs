@@ -99,6 +99,10 @@ pub struct RunArgs {
     /// What the result must satisfy, such as `p99<250ms` or `error_rate<0.1%`; may be repeated
     #[arg(long, value_name = "CONDITION")]
     pub threshold: Vec<String>,
+    /// Search the highest rate at which every --threshold holds, from --rate on [default: 100], each
+    /// rate for --duration [default: 5s] after --warmup [default: 1s]
+    #[arg(long, conflicts_with_all = ["requests", "gap", "stages", "burst", "logs"])]
+    pub find_capacity: bool,
     /// Print the result as JSON, in the shape of the orchestrator's `GET /metrics/{id}`
     #[arg(long)]
     pub json: bool,

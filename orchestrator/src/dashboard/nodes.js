@@ -22,8 +22,23 @@ const PART_COLUMNS = [
   ["Mode", foreign("mode_latency"), "number", null],
   ["Max", foreign("max_latency"), "number", null],
   ["p99", ms("p99_latency"), "number", ["data-p99-ms", (n) => n.part?.metrics?.p99_latency]],
+  ["Protocol", (n) => protocol(n.part), "", ["data-protocol", (n) => n.part?.http]],
   ["Lag p99", (n) => format.significant(n.part?.release_lag?.p99_latency), "number", null],
 ];
+
+// What was spoken, known when a node has ended: HTTP/2, TLS 1.3, shop.example until 2027-05-01
+function protocol(part) {
+  if (!part?.http) return format.NONE;
+  const { http, tls } = part;
+  const words = [`HTTP/${http}`];
+  if (tls) words.push(tls.version);
+  if (tls?.certificate) {
+    const { subject, not_after_unix_s: end } = tls.certificate;
+    words.push(`${subject} until ${format.date(end * 1000).split(" ")[0]}`);
+  }
+  if (tls?.insecure) words.push("not checked");
+  return words.join(", ");
+}
 
 const age = (node) => (node.known ? format.duration(node.known.heartbeat_age_s) : format.NONE);
 
