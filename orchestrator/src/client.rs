@@ -26,9 +26,7 @@ pub mod monitor;
 pub mod nodes;
 pub mod progress;
 pub mod run;
-pub mod summary;
 pub mod tls_options;
-pub mod view;
 
 use std::fs;
 use std::io::{self, Write};

@@ -161,11 +161,12 @@ const ORCHESTRATOR: &[Row] = &[
             "control",
             "control_thread",
             "dashboard",
+            "report",
             "store",
         ],
     ),
     ("appliance", &["client"]),
-    ("client", &["comparison", "control"]),
+    ("client", &["comparison", "control", "report"]),
     ("control_thread", &["control", "store"]),
     // Side by side over the fold's events.
     ("store", &["control"]),
@@ -174,6 +175,7 @@ const ORCHESTRATOR: &[Row] = &[
     ("control", &[]),
     ("comparison", &[]),
     ("dashboard", &[]),
+    ("report", &[]),
 ];
 
 #[test]

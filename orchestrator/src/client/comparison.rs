@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::api::{self, Api, ApiError};
 use super::ending::{Ending, Problem};
 use super::print;
-use super::summary::ms;
 use crate::comparison::{Change, Comparison, Figure};
+use crate::report::ms;
 
 /// Prints the comparison; ends with [`Ending::ThresholdBreached`] when the test is worse and that
 /// was to fail.

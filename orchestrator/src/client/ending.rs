@@ -8,7 +8,7 @@ use proto::summary::Judgement;
 use thiserror::Error;
 
 use super::api::ApiError;
-use super::view::View;
+use crate::report::View;
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::api::{self, Api, ApiError};
 use super::ending::Problem;
-use super::view::View;
+use crate::report::View;
 
 /// How often the orchestrator is asked; it has news every second.
 const ASK_EVERY: Duration = Duration::from_millis(500);

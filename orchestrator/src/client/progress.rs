@@ -1,12 +1,10 @@
 //! What is shown while a test runs: a bar with live percentiles on a terminal, a plain line a second
 //! elsewhere. On standard error, so that the answer can be piped.
 
+use crate::report::{View, ms};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
-use super::summary::ms;
-use super::view::View;
 
 /// Between plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(1);

@@ -9,7 +9,8 @@ use super::cli::RunOptions;
 use super::ending::{Ending, Problem};
 use super::follow::{Followed, Interrupts, OnInterrupt, follow};
 use super::progress::Progress;
-use super::{document, print, summary};
+use super::{document, print};
+use crate::report;
 
 /// A test that nobody follows is stopped: attempts where the orchestrator does not answer, after
 /// the first one, and the time between them.
@@ -167,7 +168,7 @@ fn conclude(
                 let whole = api.get(&format!("metrics/{}", api::segment(test_id)))?;
                 print(&format!("{whole}\n"))?;
             } else {
-                print(&summary::table(result))?;
+                print(&report::table(result))?;
             }
             Ok(if *interrupted {
                 Ending::Interrupted

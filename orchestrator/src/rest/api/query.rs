@@ -4,8 +4,10 @@ use proto::histogram::SparseLatencies;
 use proto::summary::{SeriesRow, TestResult, downsample};
 use serde_json::json;
 
+use super::call::take_flag;
 use super::{Answer, Call, Worker, reply, store_away};
 use crate::control::{Control, Now, Selection, SortBy, TestDetail};
+use crate::report;
 use crate::store::StoredTest;
 
 impl Worker {
@@ -59,9 +61,29 @@ impl Worker {
                 points: points.map(to_usize),
             })
         });
+        match wants_text(call) {
+            Ok(true) => return self.report(test_id),
+            Ok(false) => {}
+            Err(answer) => return answer,
+        }
         match view.and_then(|view| self.result(test_id, view)) {
             Ok(body) => Answer::new(200, "application/json", body.into_bytes()),
             Err(answer) => answer,
+        }
+    }
+
+    /// The result as text for people.
+    fn report(&mut self, test_id: &str) -> Answer {
+        let result = match self.result_without_series(test_id) {
+            Ok(result) => result,
+            Err(answer) => return answer,
+        };
+        match serde_json::from_str(&result) {
+            Ok(view) => {
+                let text = report::table(&view).into_bytes();
+                Answer::new(200, "text/plain; charset=utf-8", text)
+            }
+            Err(error) => store_away(&error),
         }
     }
 
@@ -141,6 +163,13 @@ impl Worker {
             Err(_) => Answer::busy(),
         }
     }
+}
+
+/// Whether a result is asked for as text: by its parameter, or as the only thing that is taken.
+fn wants_text(call: &Call) -> Result<bool, Answer> {
+    let is_taken = |accept: &str| accept.trim_start().starts_with("text/plain");
+    let is_flagged = take_flag(&mut call.query_values(), "summary")?;
+    Ok(is_flagged || call.header("Accept").is_some_and(is_taken))
 }
 
 /// Which tests are wanted, as the query says.

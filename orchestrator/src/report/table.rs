@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use proto::summary::Statistics;
 use proto::summary::words::{self, ConnectionCounts};
 
-use super::view::{NodeView, Tally, View};
+use super::{NodeView, Tally, View};
 
 /// Columns of latency, with their heads.
 type Figure = (&'static str, fn(&Statistics) -> Option<f64>);
@@ -142,7 +142,7 @@ fn write_judgement(out: &mut String, result: &View) -> fmt::Result {
     write_accounts(out, result)?;
     write_coverage(out, result)?;
     for threshold in &result.thresholds {
-        let (text, observed) = (&threshold.threshold, threshold.observed);
+        let (text, observed) = (&threshold.text, threshold.observed);
         writeln!(out, "{}", words::threshold(text, observed, threshold.pass))?;
     }
     writeln!(out, "verdict: {}", result.verdict.verdict)?;
@@ -187,7 +187,8 @@ fn write_reason(out: &mut String, node: &NodeView) -> fmt::Result {
 }
 
 /// Milliseconds with as many digits as say something.
-pub(super) fn ms(value: Option<f64>) -> String {
+#[must_use]
+pub fn ms(value: Option<f64>) -> String {
     match value {
         None => "-".to_owned(),
         Some(ms) if ms < 10.0 => format!("{ms:.3}"),

@@ -127,7 +127,8 @@ pub struct Accounting {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Threshold {
     /// As it was written.
-    pub threshold: String,
+    #[serde(rename = "threshold")]
+    pub text: String,
     /// What was measured.
     pub observed: Option<f64>,
     /// Whether it holds.

@@ -1,0 +1,7 @@
+//! A result as people read it in a terminal: for the client, and for whoever asks REST for text.
+
+mod table;
+mod view;
+
+pub use table::{ms, table};
+pub use view::{NodeView, Tally, View};
