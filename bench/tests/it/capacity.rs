@@ -70,17 +70,10 @@ fn the_capacity_of_a_queue_is_found_from_below_and_that_of_a_bucket_from_above()
 #[test]
 fn a_target_that_does_not_recover_and_connections_that_are_too_few_are_told() {
     let cluster = Cluster::without_drivers();
-    let threshold = [
-        "--threshold",
-        "p90<40ms",
-        "--rate",
-        "200",
-        "-c",
-        "200",
-        "--timeout",
-        "1s",
-    ];
-    let (code, answer) = find(&cluster, "/?queue=1ms&collapse=50:5:60s", &threshold);
+    // 1000 a second, and a tenth of that from when 400 wait. A machine that stalls does not do it.
+    let load = ["--rate", "100", "-c", "1000", "--timeout", "2s"];
+    let threshold = [&load[..], &["--threshold", "p90<300ms"]].concat();
+    let (code, answer) = find(&cluster, "/?queue=1ms&collapse=400:10:60s", &threshold);
     assert_eq!(answer["collapsed"], true, "{answer}");
     assert_eq!(code, Some(3), "{answer}");
 

@@ -41,7 +41,11 @@ fn a_finished_run_is_exported_in_every_format() {
         .sum();
     assert_eq!(sent, 400, "{csv}");
     let table = cluster.rest.get(&format!("/metrics/{test_id}?summary=1"));
-    assert_eq!((table.status, &table.json), (200, &Value::Null), "it is text");
+    assert_eq!(
+        (table.status, &table.json),
+        (200, &Value::Null),
+        "it is text"
+    );
     for words in ["driver-1", "total", "planned 400 = sent 400", "verdict: "] {
         assert!(table.text.contains(words), "{words}: {}", table.text);
     }

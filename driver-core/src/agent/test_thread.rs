@@ -197,7 +197,7 @@ impl Work {
         let machine = &self.settings.machine;
         let load = Load::prepare_with(&plan, machine, intervals, Setup::Newest, hold);
         let load = load.map_err(|error| error.to_string())?;
-        let Addresses { used, silent } = load.addresses();
+        let Addresses { used, silent, .. } = load.addresses();
         if used.len() > 1 || !silent.is_empty() {
             let test_id = &self.config.test_id;
             log::info(

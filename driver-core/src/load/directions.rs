@@ -1,10 +1,11 @@
-//! How this machine reaches targets, where it is told: addresses for names that are not looked up, and
-//! addresses that connections go out from.
+//! How this machine reaches targets, where it is told: addresses for names that are not looked up,
+//! addresses that connections go out from, a socket of this machine.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 /// What of a driver's command line says how targets are reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
@@ -17,6 +18,10 @@ pub struct Directions {
     /// address has ports
     #[arg(long = "source", value_name = "ADDR[,ADDR]", value_delimiter = ',')]
     pub sources: Vec<IpAddr>,
+    /// A Unix socket to connect to, whatever host the http:// URL names; it still says Host
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["resolve", "sources"],
+        value_hint = ValueHint::FilePath)]
+    pub unix_socket: Option<PathBuf>,
 }
 
 /// Addresses of a host and port.
@@ -80,6 +85,7 @@ mod tests {
         let directions = Directions {
             resolve: resolve.iter().map(|text| text.parse().unwrap()).collect(),
             sources: Vec::new(),
+            unix_socket: None,
         };
         let found = |host, port| {
             let addresses = directions.addresses(host, port)?;

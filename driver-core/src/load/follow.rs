@@ -82,6 +82,7 @@ pub fn follow(
         follower.report(following.stamped(report), &following.collector);
     }
     let (http, tls) = (load.http(), load.tls_report());
+    let addresses = load.addresses().reported();
     let outcome = load.join();
     let how = match (&outcome.failed, outcome.stopped) {
         (Some(_), _) => Outcome::Failed,
@@ -91,6 +92,7 @@ pub fn follow(
     let handshakes = following.collector.handshakes();
     let cast = following.options.cast.as_ref();
     let last = Report {
+        addresses,
         sessions: cast.map(|cast| Box::new(cast.counts())),
         http: Some(http.to_owned()),
         tls: tls.map(|tls| TlsReport {

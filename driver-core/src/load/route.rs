@@ -2,6 +2,7 @@
 //! resolver.
 
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -23,6 +24,22 @@ pub struct Addresses {
     pub used: Vec<SocketAddr>,
     /// Those that took no connection before the load, and get none.
     pub silent: Vec<SocketAddr>,
+    /// The socket of this machine that is loaded instead.
+    pub socket: Option<PathBuf>,
+}
+
+impl Addresses {
+    /// Those that are loaded, as they are reported.
+    #[must_use]
+    pub fn reported(&self) -> proto::measure::Addresses {
+        let socket = self.socket.iter();
+        let socket = socket.map(|path| format!("unix:{}", path.display()));
+        self.used
+            .iter()
+            .map(ToString::to_string)
+            .chain(socket)
+            .collect()
+    }
 }
 
 /// Finds the way to a target. Of several addresses, such as `localhost` has, all that take a
@@ -31,6 +48,13 @@ pub(super) fn find(
     target: &Target,
     directions: &Directions,
 ) -> Result<(Route, Addresses), PrepareError> {
+    if let Some(path) = &directions.unix_socket {
+        let addresses = Addresses {
+            socket: Some(path.clone()),
+            ..Addresses::default()
+        };
+        return Ok((local(path)?, addresses));
+    }
     let found = addresses(target, directions)?;
     let sources = directions.sources.clone();
     check_sources(&sources)?;
@@ -40,6 +64,18 @@ pub(super) fn find(
         sources,
     };
     Ok((route, addresses))
+}
+
+/// The way to a socket of this machine.
+fn local(path: &Path) -> Result<Route, PrepareError> {
+    let endpoint = SockAddr::unix(path).map_err(|error| PrepareError::Resolve {
+        host: path.display().to_string(),
+        reason: error.to_string(),
+    })?;
+    Ok(Route {
+        endpoints: vec![endpoint],
+        sources: Vec::new(),
+    })
 }
 
 fn addresses(target: &Target, directions: &Directions) -> Result<Vec<SocketAddr>, PrepareError> {
@@ -102,7 +138,7 @@ fn sorted(found: Vec<SocketAddr>) -> Addresses {
     if found.len() < 2 {
         return Addresses {
             used: found,
-            silent: Vec::new(),
+            ..Addresses::default()
         };
     }
     let answers = |address: SocketAddr| TcpStream::connect_timeout(&address, PROBE_MAX).is_ok();
@@ -123,10 +159,14 @@ fn sorted(found: Vec<SocketAddr>) -> Addresses {
     if used.is_empty() {
         return Addresses {
             used: silent,
-            silent: Vec::new(),
+            ..Addresses::default()
         };
     }
-    Addresses { used, silent }
+    Addresses {
+        used,
+        silent,
+        socket: None,
+    }
 }
 
 #[cfg(test)]
@@ -137,6 +177,7 @@ mod tests {
         Directions {
             resolve: resolve.iter().map(|text| text.parse().unwrap()).collect(),
             sources: sources.iter().map(|text| text.parse().unwrap()).collect(),
+            unix_socket: None,
         }
     }
 

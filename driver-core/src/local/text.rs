@@ -64,6 +64,9 @@ fn addresses(addresses: &Addresses) -> String {
         texts.join(", ")
     };
     let mut text = String::new();
+    if let Some(socket) = &addresses.socket {
+        let _ = write!(text, "\n  to the socket {}", socket.display());
+    }
     if addresses.used.len() > 1 || !addresses.silent.is_empty() {
         let _ = write!(text, "\n  to {} in turn", list(&addresses.used));
     }
@@ -122,9 +125,12 @@ fn counts(out: &mut String, result: &TestResult) -> std::fmt::Result {
         ("sent as warm-up, counted nowhere else", t.warmup_sent),
     ];
     let away_ns = result.nodes.iter().map(|node| node.health.away_ns).max();
-    let away = away_ns
-        .filter(|ns| *ns > 0)
-        .map(|ns| format!("the target was away for {}", format_ns(ns)));
+    let away = away_ns.filter(|ns| *ns > 0).map(|ns| {
+        format!(
+            "the target was away for {}, summed over cores",
+            format_ns(ns)
+        )
+    });
     let lines = words::counts(others)
         .into_iter()
         .chain(away)

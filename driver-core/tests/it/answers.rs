@@ -259,6 +259,7 @@ fn of_a_name_with_several_addresses_those_that_answer_are_loaded_in_turn() {
     let directions = Directions {
         resolve: vec![resolve.parse().unwrap()],
         sources: Vec::new(),
+        unix_socket: None,
     };
     let before = server.connections();
     let rig = Rig::at(&format!("http://shop.invalid:{port}/")).directions(directions);
@@ -280,6 +281,7 @@ fn connections_go_out_from_the_addresses_that_they_are_told() {
     let directions = Directions {
         resolve: Vec::new(),
         sources: sources.clone(),
+        unix_socket: None,
     };
     let done = Rig::on(&server).directions(directions).requests(40).run();
     assert_eq!((done.counters.ok, server.requests()), (40, 40));

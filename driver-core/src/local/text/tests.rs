@@ -117,7 +117,7 @@ fn what_went_wrong_is_said_with_its_reasons() {
     for word in [
         "sent for 6.00 s, then waited for the last answers for 2.00 s",
         "returned unprocessed 5  refused 250\n",
-        "the target was away for 2.90s",
+        "the target was away for 2.90s, summed over cores",
         "errors 3: timeout 3; attempts to connect that failed 12",
         "    timeout: no whole answer within 1s (3 times)",
         "    refused: the target is away (250 times)",

@@ -54,37 +54,30 @@ impl Worker {
     }
 
     pub(super) fn metrics(&mut self, test_id: &str, call: &Call) -> Answer {
-        let view = call.count("series_from").and_then(|from| {
+        let asked = call.count("series_from").and_then(|from| {
             let points = call.count("points")?;
-            Ok(View {
+            let view = View {
                 from: from.unwrap_or(0),
                 points: points.map(to_usize),
-            })
+            };
+            Ok((view, wants_text(call)?))
         });
-        match wants_text(call) {
-            Ok(true) => return self.report(test_id),
-            Ok(false) => {}
-            Err(answer) => return answer,
-        }
-        match view.and_then(|view| self.result(test_id, view)) {
-            Ok(body) => Answer::new(200, "application/json", body.into_bytes()),
-            Err(answer) => answer,
-        }
+        let answer = asked.and_then(|(view, as_text)| {
+            if as_text {
+                return self.report(test_id);
+            }
+            let body = self.result(test_id, view)?.into_bytes();
+            Ok(Answer::new(200, "application/json", body))
+        });
+        answer.unwrap_or_else(|refusal| refusal)
     }
 
     /// The result as text for people.
-    fn report(&mut self, test_id: &str) -> Answer {
-        let result = match self.result_without_series(test_id) {
-            Ok(result) => result,
-            Err(answer) => return answer,
-        };
-        match serde_json::from_str(&result) {
-            Ok(view) => {
-                let text = report::table(&view).into_bytes();
-                Answer::new(200, "text/plain; charset=utf-8", text)
-            }
-            Err(error) => store_away(&error),
-        }
+    fn report(&mut self, test_id: &str) -> Result<Answer, Answer> {
+        let result = self.result_without_series(test_id)?;
+        let view = serde_json::from_str(&result).map_err(|error| store_away(&error))?;
+        let text = report::table(&view).into_bytes();
+        Ok(Answer::new(200, "text/plain; charset=utf-8", text))
     }
 
     /// The result as JSON: of a test that goes on from the control thread, else from the store.
