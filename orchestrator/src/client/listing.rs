@@ -37,26 +37,46 @@ fn table(tests: &[Value], now_ms: u64) -> String {
         return "no tests yet; create one with `client run avalanche`\n".to_owned();
     }
     let mut out = format!(
-        "{:<20} {:<10} {:<10} {:>9} {:>5} {:>12}  TARGET\n",
-        "TEST", "TYPE", "STATE", "AGE", "NODES", "PLANNED"
+        "{:<20} {:<10} {:<10} {:<10} {:>9} {:>9} {:>8} {:>8} {:>5}  {}\n",
+        "TEST",
+        "TYPE",
+        "STATE",
+        "RESULT",
+        "OK/S",
+        "P99 MS",
+        "ERRORS",
+        "AGE",
+        "NODES",
+        "NAME, TARGET"
     );
     for test in tests {
         let text = |name: &str| test[name].as_str().unwrap_or("-");
-        let number = |name: &str| {
-            test[name]
-                .as_u64()
-                .map_or_else(|| "-".into(), |n| n.to_string())
+        let outcome = &test["outcome"];
+        let figure = |name: &str, digits: usize| {
+            let figure = outcome[name].as_f64();
+            figure.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
+        };
+        let rate = outcome["error_rate"].as_f64();
+        let errors = rate.map_or_else(|| "-".to_owned(), |rate| format!("{:.2} %", rate * 100.0));
+        let result = match outcome["breached"].as_u64() {
+            None => "-",
+            Some(0) => outcome["verdict"].as_str().unwrap_or("-"),
+            Some(_) => "FAIL",
         };
         let created_ms = test["created_unix_ms"].as_u64().unwrap_or(now_ms);
+        let nodes = test["nodes"].as_u64();
+        let name = test["name"].as_str().filter(|name| !name.is_empty());
         let _ = writeln!(
             out,
-            "{:<20} {:<10} {:<10} {:>9} {:>5} {:>12}  {}",
+            "{:<20} {:<10} {:<10} {result:<10} {:>9} {:>9} {errors:>8} {:>8} {:>5}  {}{}",
             text("test_id"),
             text("test_type").to_lowercase(),
             text("state"),
+            figure("ok_per_second", 1),
+            figure("p99_ms", 3),
             age(now_ms.saturating_sub(created_ms) / 1000),
-            number("nodes"),
-            number("planned"),
+            nodes.map_or_else(|| "-".to_owned(), |nodes| nodes.to_string()),
+            name.map(|name| format!("{name}, ")).unwrap_or_default(),
             text("target"),
         );
     }
@@ -82,13 +102,15 @@ mod tests {
     fn a_test_is_a_line() {
         let test = json!({"test_id": "XVlBzgbaiCMRAjWwhTHc", "test_type": "AVALANCHE",
             "state": "done", "created_unix_ms": 1_000_000, "planned": 200_000, "nodes": 2,
-            "target": "http://127.0.0.1:8000/"});
+            "target": "http://127.0.0.1:8000/", "name": "shop", "outcome": {
+                "ok_per_second": 1234.56, "p50_ms": 1.0, "p99_ms": 2.5, "error_rate": 0.5,
+                "verdict": "valid", "thresholds": 2, "breached": 1}});
         let table = table(&[test], 1_000_000 + 3 * 3_600_000);
         let line = table.lines().nth(1).unwrap();
-        assert_eq!(
-            line,
-            "XVlBzgbaiCMRAjWwhTHc avalanche  done             3 h     2       200000  http://127.0.0.1:8000/"
-        );
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let expected = "XVlBzgbaiCMRAjWwhTHc avalanche done FAIL 1234.6 2.500 50.00 % 3 h 2 shop, \
+            http://127.0.0.1:8000/";
+        assert_eq!(fields.join(" "), expected);
         assert!(super::table(&[], 0).contains("client run avalanche"));
     }
 }

@@ -51,7 +51,11 @@ export class Series {
   // Counts as rates, figures as they are.
   column(name) {
     if (!COUNTS.includes(name)) return this.rows.map((row) => row[name] ?? null);
-    return this.rows.map((row) => (row[name] ?? 0) / row.span);
+    // A second that the sending did not fill has no rate, unless there is no other.
+    const isFilled = (row) => !row.partial && !row.draining;
+    const areAll = !this.rows.some(isFilled);
+    const rate = (row) => (row[name] ?? 0) / row.span;
+    return this.rows.map((row) => (areAll || isFilled(row) ? rate(row) : null));
   }
 }
 

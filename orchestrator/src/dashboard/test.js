@@ -3,7 +3,7 @@
 import { ApiError, get, getBlob, inWords, poll, post } from "./api.js";
 import { quantileAxis, timeAxis } from "./axis.js";
 import { Chart } from "./chart.js";
-import { download, h, setAttributes, setText } from "./dom.js";
+import { download, h, setAttribute, setAttributes, setText } from "./dom.js";
 import * as format from "./format.js";
 import { getNodes, testNodes } from "./nodes.js";
 import * as parts from "./parts.js";
@@ -298,6 +298,8 @@ function head(testId) {
     const shown = queued ? "queued" : result.state;
     const words = run.STATE_WORDS[shown] ?? shown;
     parts.setBadge(badge, shown);
+    // What ended is not green for that: the verdict says what to think of it.
+    if (run.hasEnded(result.state)) setAttribute(badge, "class", "badge");
     const reason = test.reason ? ` ${test.reason}` : "";
     const since = format.date(test.started_unix_ms ?? test.created_unix_ms);
     const target = test.config.target ?? "the test server";
