@@ -31,7 +31,7 @@ use std::fmt;
 
 pub use check::{BODY_LEN_MAX, CONNECTIONS_MAX, Defaults, HEADERS_MAX, PIPELINE_MAX, REQUESTS_MAX};
 pub use conditions::{AbortCondition, Bound, Condition, Whose};
-pub use folder::{Folder, named_value, placed};
+pub use folder::{Folder, has_document_name, named_value, placed};
 pub use params::{InvalidParam, Params};
 pub use place::{InvalidDocument, Place, Problem};
 pub use requests::{Allowed, METHODS};

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
-use proto::document::{Document, Folder, Runner, named_value, placed};
+use proto::document::{Document, Folder, Runner, has_document_name, named_value, placed};
 use proto::workload::{Part, RowSource, Scenario, Workload};
 
 use crate::plan::Plan;
@@ -39,12 +39,7 @@ pub(super) struct Loaded {
 /// Whether an argument names a document rather than a URL.
 pub(super) fn is_document(argument: &str) -> bool {
     let path = Path::new(argument);
-    let ending = path.extension().and_then(|ending| ending.to_str());
-    let is_known = ending.is_some_and(|ending| {
-        let known = ["yaml", "yml", "json"];
-        known.iter().any(|known| ending.eq_ignore_ascii_case(known))
-    });
-    !argument.contains("://") && (is_known || path.is_file())
+    !argument.contains("://") && (has_document_name(path) || path.is_file())
 }
 
 /// Reads a document and everything that it names.

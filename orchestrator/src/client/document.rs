@@ -2,24 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use proto::document::{Document, Folder, Runner, placed};
+use proto::document::{Document, Folder, Runner, has_document_name, placed};
 
 use super::cli::DocumentOptions;
 use super::ending::Problem;
 
 /// What stands for the target that the orchestrator fills in where the document names none.
 const ANY_TARGET: &str = "http://127.0.0.1/";
-/// How names of documents end.
-const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 
 /// The name of a document on the command line.
 ///
 /// # Errors
 /// In words, for what is none.
 pub fn file(text: &str) -> Result<PathBuf, String> {
-    let ending = Path::new(text).extension().and_then(|end| end.to_str());
-    let is_known = |end: &str| ENDINGS.iter().any(|known| end.eq_ignore_ascii_case(known));
-    if ending.is_some_and(is_known) {
+    if has_document_name(Path::new(text)) {
         return Ok(PathBuf::from(text));
     }
     Err(format!(

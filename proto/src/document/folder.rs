@@ -21,6 +21,17 @@ pub fn placed(path: &Path, invalid: &InvalidDocument) -> String {
     lines.join("\n")
 }
 
+/// Whether a file is named as documents are: with .yaml, .yml or .json.
+#[must_use]
+pub fn has_document_name(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    let is_known = |ending: &str| {
+        let mut known = ["yaml", "yml", "json"].into_iter();
+        known.any(|known| ending.eq_ignore_ascii_case(known))
+    };
+    ending.is_some_and(is_known)
+}
+
 /// NAME=VALUE, as values from outside are given.
 ///
 /// # Errors
