@@ -78,6 +78,8 @@ pub struct Sessions {
 #[derive(Debug, Clone, Copy)]
 struct ClosedStage {
     stage: usize,
+    /// This party among those that play it.
+    part: Part,
     start_ns: u64,
     /// When it starts no more sessions; `u64::MAX` for one that ends with its sessions.
     end_ns: u64,
@@ -417,7 +419,7 @@ impl Sessions {
             return;
         }
         closed.left -= u64::from(closed.left != u64::MAX);
-        let number = self.part.nth(self.followed);
+        let number = closed.part.nth(self.followed);
         self.followed += 1;
         self.start(number, stage, at_ns);
     }
@@ -437,7 +439,7 @@ impl Sessions {
                 break;
             }
             closed.left -= u64::from(closed.left != u64::MAX);
-            let number = self.part.nth(self.followed);
+            let number = closed.part.nth(self.followed);
             self.followed += 1;
             shed += u64::from(!self.start(number, stage, start_ns));
         }

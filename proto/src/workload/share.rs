@@ -37,6 +37,14 @@ impl Part {
         }
     }
 
+    /// Its place among the first `most` parties: they alone do what cannot be done by more at once.
+    /// `None` for those after them.
+    #[must_use]
+    pub const fn among(self, most: u64) -> Option<Self> {
+        let of = if most < self.of { most } else { self.of };
+        Self::new(self.index, of)
+    }
+
     /// The number in the whole of what this party does as its `nth`, counted from 0.
     #[must_use]
     pub fn nth(self, nth: u64) -> u64 {
@@ -82,6 +90,21 @@ mod tests {
     use super::*;
 
     proptest! {
+        #[test]
+        fn what_few_do_at_once_is_the_whole_too(
+            total in 0_u64..10_000,
+            most in 1_u64..50,
+            n in 1_u64..50,
+        ) {
+            let parties = (0..n).filter_map(|index| Part::new(index, n)?.among(most));
+            let parties: Vec<Part> = parties.collect();
+            prop_assert_eq!(parties.len() as u64, most.min(n));
+            let shares = parties.iter().map(|part| part.share(total));
+            prop_assert_eq!(shares.sum::<u64>(), total);
+            let at_once = parties.iter().map(|part| part.share(most));
+            prop_assert_eq!(at_once.sum::<u64>(), most);
+        }
+
         #[test]
         fn shares_are_the_whole_and_even(total in 0_u64..1_000_000, n in 1_u64..200) {
             let shares: Vec<u64> = (0..n).map(|index| share(total, index, n)).collect();

@@ -180,6 +180,21 @@ fn a_closed_load_keeps_its_sessions_at_once() {
 }
 
 #[test]
+fn fewer_sessions_at_once_than_parties_play_all_that_there_are() {
+    let text = "target: http://h/\nsteps: [GET /a]\nload: {closed: 2, sessions: 7}\n";
+    let mut requests = 0;
+    for driver in 0..3 {
+        let driver = Part::new(driver, 3).unwrap();
+        for core in 0..2 {
+            let mut sessions = sessions(text, driver, (core, 2));
+            requests += run(&mut sessions, 10_000, |_| Some(Reply::of(200, ""))).len();
+            assert!(sessions.is_over());
+        }
+    }
+    assert_eq!(requests, 7);
+}
+
+#[test]
 fn parties_together_send_what_one_would() {
     let text = "target: http://h/\nflows: [{name: a, weight: 2, steps: [GET /a]}, {name: b, steps: [GET /b]}]
 load: [{open: 30/s, for: 1s}, {open: 30..90/s, for: 1s, arrival: poisson}, {burst: 10, every: 500ms, for: 1s}]";

@@ -25,16 +25,19 @@ impl Source for Sessions {
                 continue;
             };
             let start_ns = self.start_ns.saturating_add(load.stage_start_ns(number));
-            let left = stage
-                .sessions
-                .map_or(u64::MAX, |most| self.part.share(most));
+            // Where there are fewer at once than parties, the others have none to play in turn.
+            let Some(part) = self.part.among(sessions) else {
+                continue;
+            };
+            let left = stage.sessions.map_or(u64::MAX, |most| part.share(most));
             self.closed.push(ClosedStage {
                 stage: number,
+                part,
                 start_ns,
                 end_ns: stage
                     .for_ns
                     .map_or(u64::MAX, |ns| start_ns.saturating_add(ns)),
-                at_once: self.part.share(sessions),
+                at_once: part.share(sessions),
                 left,
             });
         }
