@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Command;
 
+use proto::units::format_utc_day;
 use serde::{Deserialize, Serialize};
 
 /// Ticks a second of `/proc/stat`; the kernel's ABI fixes it at 100 on every supported platform.
@@ -110,24 +111,11 @@ pub fn date() -> String {
     date_of(proto::clock::unix_ns() / 1_000_000_000)
 }
 
-/// The civil date of a day count, by Howard Hinnant's algorithm.
 fn date_of(unix_s: u64) -> String {
-    let (days, second) = (unix_s / 86_400, unix_s % 86_400);
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let second = unix_s % 86_400;
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    let day = format_utc_day(unix_s);
+    format!("{day}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 /// How the cores spent their time up to now, in seconds.

@@ -4,6 +4,8 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::MultiGzDecoder;
 
+use super::Desk;
+
 /// Most bytes of a line that are kept; what follows them is skipped.
 const LINE_LEN_MAX: usize = 1 << 20;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -39,6 +41,30 @@ pub(super) struct Lines<'i> {
     number: u64,
 }
 
+/// Hands every line of an input to `take`; an input that ends early is noted where it does.
+///
+/// # Errors
+/// Those of opening it.
+pub(super) fn each<'d>(
+    desk: &mut Desk<'d>,
+    input: &mut dyn BufRead,
+    mut take: impl FnMut(&mut Desk<'d>, &Line<'_>),
+) -> io::Result<()> {
+    let mut lines = Lines::new(input)?;
+    loop {
+        match lines.next() {
+            Ok(None) => return Ok(()),
+            Ok(Some(line)) => take(desk, &line),
+            Err(error) => {
+                let line = lines.number + 1;
+                let kind = "the input ends early";
+                desk.notes.left_out(line, kind, &end_of(&error));
+                return Ok(());
+            }
+        }
+    }
+}
+
 /// A line without its end.
 pub(super) struct Line<'l> {
     /// From 1.
@@ -55,11 +81,6 @@ impl<'i> Lines<'i> {
             line: Vec::new(),
             number: 0,
         })
-    }
-
-    /// Lines read so far.
-    pub(super) fn number(&self) -> u64 {
-        self.number
     }
 
     /// The next line; `None` at the end.
@@ -197,7 +218,7 @@ mod tests {
                 Err(error) => break error,
             }
         };
-        assert!(lines.number() > 100);
+        assert!(lines.number > 100);
         assert!(end_of(&error).contains("truncated"), "{error}");
     }
 }

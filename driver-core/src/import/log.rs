@@ -9,7 +9,7 @@ mod json;
 
 use std::io::{self, BufRead};
 
-use super::lines::{self, Line, Lines};
+use super::lines::{self, Line};
 use super::mix::Tally;
 use super::secrets::literal;
 use super::{Desk, urls};
@@ -31,19 +31,7 @@ struct Hit {
 
 pub(super) fn import(desk: &mut Desk<'_>, input: &mut dyn BufRead) -> io::Result<()> {
     let mut reading = Reading::default();
-    let mut lines = Lines::new(input)?;
-    loop {
-        match lines.next() {
-            Ok(None) => break,
-            Ok(Some(line)) => reading.line(desk, &line),
-            Err(error) => {
-                let line = lines.number() + 1;
-                desk.notes
-                    .left_out(line, "the input ends early", &lines::end_of(&error));
-                break;
-            }
-        }
-    }
+    lines::each(desk, input, |desk, line| reading.line(desk, line))?;
     reading.finish(desk);
     Ok(())
 }

@@ -6,25 +6,13 @@ use proto::workload::Mix;
 
 use super::Desk;
 use super::draft::Step;
-use super::lines::{self, Lines};
+use super::lines;
 use super::mix::{Tally, Top};
 use super::secrets::literal;
 
 pub(super) fn import(desk: &mut Desk<'_>, input: &mut dyn BufRead) -> io::Result<()> {
     let mut tally = Tally::default();
-    let mut lines = Lines::new(input)?;
-    loop {
-        match lines.next() {
-            Ok(None) => break,
-            Ok(Some(line)) => take(desk, &mut tally, &line),
-            Err(error) => {
-                let line = lines.number() + 1;
-                desk.notes
-                    .left_out(line, "the input ends early", &lines::end_of(&error));
-                break;
-            }
-        }
-    }
+    lines::each(desk, input, |desk, line| take(desk, &mut tally, line))?;
     desk.draft.load = "{closed: 1, for: 10s}".into();
     let remarks = &mut desk.draft.remarks;
     remarks.push(

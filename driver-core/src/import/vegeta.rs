@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::Desk;
 use super::draft::{Body, Requests, Step, is_beside};
-use super::lines::{self, Lines};
+use super::lines;
 use super::secrets::literal;
 
 /// A target as it is read.
@@ -28,25 +28,13 @@ struct Target {
 
 pub(super) fn import(desk: &mut Desk<'_>, input: &mut dyn BufRead) -> io::Result<()> {
     desk.draft.begin_mix();
-    let mut lines = Lines::new(input)?;
     let mut reading = Reading {
         known: HashMap::new(),
         times: Vec::new(),
         open: None,
         is_skipping: false,
     };
-    loop {
-        match lines.next() {
-            Ok(None) => break,
-            Ok(Some(line)) => reading.line(desk, &line),
-            Err(error) => {
-                let line = lines.number() + 1;
-                desk.notes
-                    .left_out(line, "the input ends early", &lines::end_of(&error));
-                break;
-            }
-        }
-    }
+    lines::each(desk, input, |desk, line| reading.line(desk, line))?;
     reading.end(desk);
     reading.finish(desk);
     Ok(())
