@@ -67,6 +67,12 @@ fn two_drivers_share_a_document_exactly() {
     let test = cluster.rest.get(&format!("/tests/{test_id}")).json;
     assert_eq!(test["name"], "shop", "{test}");
     assert_eq!(test["tags"]["team"], "blue", "{test}");
+
+    // Fewer at once than drivers: all of them are played all the same.
+    let few = "steps: [GET /]\nload: {closed: 1, sessions: 3}\n";
+    let answer = cluster.rest.post_json("/tests?start=1", few);
+    let result = cluster.await_end(answer.json["TestId"].as_str().unwrap());
+    assert_eq!(result["ok"], 3, "{result}");
 }
 
 #[test]
