@@ -3,9 +3,9 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
-use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
+use rustix::net::connect_unspec;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::dispatch::{Event, Network, Piece};
@@ -362,7 +362,7 @@ impl Network for Sockets {
     }
 
     /// A reset instead of an orderly end keeps our side free of `TIME_WAIT`, of which long runs
-    /// against closing servers would run out.
+    /// would run out of ports, and which the kernel has to search at each connect long before.
     fn close(&mut self, slot: u32, reset: bool) {
         if self.closing.len() == CLOSING_MAX {
             // Refused only for a completion queue that is full: then they are let go of later.
@@ -371,12 +371,13 @@ impl Network for Sockets {
         }
         let slot = &mut self.slots[slot as usize];
         if let Some(socket) = slot.socket.take() {
-            if reset {
-                // Without it the port only stays taken for a while.
-                let _ = socket.set_linger(Some(Duration::ZERO));
+            // Both end the receive in flight, which holds the socket beyond its descriptor. A reset
+            // is sent at once: after a FIN, the peer's own would make a `TIME_WAIT` of ours in the
+            // time until the socket is let go of.
+            if !(reset && connect_unspec(&socket).is_ok()) {
+                // Fails only where the peer has ended the connection already.
+                let _ = socket.shutdown(std::net::Shutdown::Both);
             }
-            // Ends the receive in flight, which holds the socket beyond its descriptor.
-            let _ = socket.shutdown(std::net::Shutdown::Both);
             self.closing.push(socket);
         }
         *slot = Slot {
