@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use super::body::Body;
 use super::head::{Asked, FramingField, Head, content_length, parse_head};
-use super::response::{HEAD_LEN_MAX, Malformed};
+use super::response::{Answer, HEAD_LEN_MAX, Malformed};
 
 /// Longest head that is remembered, in bytes.
 const MEMO_LEN_MAX: usize = 1024;
@@ -58,6 +58,37 @@ impl HeadMemo {
         self.asked
     }
 
+    /// The whole answer that `bytes` start with, if its head is to the byte the one that was read
+    /// last; `None` says nothing. Nearly all answers of a run end here, when they come many at once.
+    #[inline]
+    pub(super) fn recall_whole(&self, bytes: &[u8]) -> Option<Whole> {
+        let template = &self.templates[self.latest];
+        let Head {
+            status,
+            keep_alive,
+            ref body,
+        } = template.head;
+        // Looked at in place: what follows a body through is larger than what an answer needs.
+        let body_len = match body {
+            _ if self.asked.bodiless => 0,
+            None => 0,
+            Some(Body::Length(length)) => usize::try_from(*length).ok()?,
+            Some(_) => return None,
+        };
+        let rest = bytes.strip_prefix(template.bytes.as_slice())?;
+        if status < 200 || rest.len() < body_len {
+            return None;
+        }
+        Some(Whole {
+            head_len: template.bytes.len(),
+            body_len,
+            answer: Answer {
+                status,
+                keep_alive: keep_alive && !self.asked.closes,
+            },
+        })
+    }
+
     /// The length and meaning of the head that `bytes` start with; `None` when it is incomplete.
     ///
     /// # Errors
@@ -100,6 +131,17 @@ impl HeadMemo {
             place
         });
     }
+}
+
+/// An answer of which no byte is missing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whole {
+    /// Bytes of its head.
+    pub(super) head_len: usize,
+    /// Bytes of its body.
+    pub(super) body_len: usize,
+    /// What it says.
+    pub(super) answer: Answer,
 }
 
 /// A head, with holes.

@@ -107,6 +107,17 @@ impl Reader {
         bytes: &[u8],
         extract: &mut impl Extract,
     ) -> Result<Step, Malformed> {
+        if self.is_between()
+            && let Some(whole) = memo.recall_whole(bytes)
+        {
+            let (head, rest) = bytes.split_at(whole.head_len);
+            extract.head(head);
+            extract.body(&rest[..whole.body_len]);
+            return Ok(Step {
+                used: whole.head_len + whole.body_len,
+                answer: Some(whole.answer),
+            });
+        }
         let mut used = 0;
         loop {
             if let Some((body, answer)) = &mut self.body {
@@ -142,6 +153,12 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// Whether the next byte is the first of an answer.
+    #[inline]
+    fn is_between(&self) -> bool {
+        self.body.is_none() && self.partial.is_empty()
     }
 
     /// How many bytes at least are still to come before anything but body: what is left of a body of
