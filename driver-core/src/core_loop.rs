@@ -53,7 +53,7 @@ pub enum CoreError {
 /// Whether the loop wants another turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
-    /// At once: an intended send is near.
+    /// At once: an intended send is near, or others had theirs a moment ago.
     Spinning,
     /// It can give way to others first.
     Relaxed,

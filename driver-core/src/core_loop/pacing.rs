@@ -31,6 +31,8 @@ const RESERVE_NS: u64 = 3_000;
 const COURTESY_NS: u64 = 500_000;
 /// Longest that other tasks of the executor wait while sends follow each other closely.
 const COURTESY_EVERY_NS: u64 = 500_000_000;
+/// Oftener than this, asking whether other tasks want to run costs more than it gives them.
+const COURTESY_AGAIN_NS: u64 = 100_000;
 /// Longest sleep, ns; there is always a timer before, but none has to be relied on.
 const SLEEP_MAX_NS: u64 = 1_000_000_000;
 
@@ -123,7 +125,12 @@ impl<P: Protocol, T: Transport, S: Source> CoreLoop<P, T, S> {
 
     fn courtesy(&mut self, now_ns: u64, ahead_ns: u64) -> Turn {
         let waited_ns = now_ns.saturating_sub(self.pace.gave_way_ns);
-        if ahead_ns < COURTESY_NS && waited_ns < COURTESY_EVERY_NS {
+        let every_ns = if ahead_ns < COURTESY_NS {
+            COURTESY_EVERY_NS
+        } else {
+            COURTESY_AGAIN_NS
+        };
+        if waited_ns < every_ns {
             return Turn::Spinning;
         }
         self.pace.gave_way_ns = now_ns;
