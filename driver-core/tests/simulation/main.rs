@@ -1,6 +1,7 @@
 //! The whole dispatcher of a core on a network in memory and a clock of its own, from one seed: late
 //! and split answers, resets at any byte, closes of one and of all connections, a target that is away
-//! for a while, sends that fail, and a core that is held up.
+//! for a while, sends that fail, and a core that is held up; over HTTP/2 also streams that are answered
+//! in any order, refused, reset and handed back by a target that leaves.
 //!
 //! What must hold, whatever happens: the load ends; every request that was planned has one outcome;
 //! what was sent is what the network was given; every sample belongs to an answer that came whole, at
@@ -10,6 +11,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
+mod http1;
+mod http2;
 mod network;
 
 use std::sync::Arc;
@@ -17,8 +20,9 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, unbounded};
 use driver_core::dispatch::{Dispatcher, Limits, Shared};
 use driver_core::plan::Plan;
-use driver_core::protocol::Template;
 use driver_core::protocol::http1::Http1;
+use driver_core::protocol::http2::Http2;
+use driver_core::protocol::{Protocol, Template};
 use driver_core::recording::{Collector, CoreInterval};
 use driver_core::transport::plain::Plain;
 use fastrand::Rng;
@@ -28,7 +32,9 @@ use proto::histogram::{Latencies, new};
 use proto::measure::{Counters, Outcome, Report};
 use proto::workload::{TestType, Workload};
 
-use network::{Memory, Mischief};
+use http1::Http1Target;
+use http2::Http2Target;
+use network::{Memory, Mischief, Target};
 
 /// Seeds of each test in an ordinary run.
 const SEEDS: u64 = 1_000;
@@ -59,9 +65,9 @@ impl Drop for SeedOnPanic {
 }
 
 /// One core, its network, and what it handed over.
-struct World {
-    dispatcher: Dispatcher<Http1, Plain>,
-    network: Memory,
+struct World<P: Protocol, T: Target> {
+    dispatcher: Dispatcher<P, Plain>,
+    network: Memory<T>,
     shared: Arc<Shared>,
     intervals: Receiver<CoreInterval>,
     plan: Plan,
@@ -71,12 +77,12 @@ struct World {
 }
 
 /// What came of it.
-struct Done {
+struct Done<T: Target> {
     counters: Counters,
     latencies: Latencies,
     last: Report,
     failed: Option<String>,
-    network: Memory,
+    network: Memory<T>,
     plan: Plan,
 }
 
@@ -89,24 +95,47 @@ fn workload(params: &Params) -> Workload {
     Workload::from_params(kind, 0.0, params, &defaults).unwrap()
 }
 
-impl World {
+fn template(plan: &Plan) -> Template {
+    Template::fixed(&plan.workload().request, &plan.workload().target, false)
+}
+
+impl World<Http1, Http1Target> {
     fn new(seed: u64, params: &Params, mischief: Mischief) -> Self {
         let plan = Plan::new(workload(params));
-        let request = Template::fixed(&plan.workload().request, &plan.workload().target, false);
-        let http1 = Http1::new(&[request]);
+        let http1 = Http1::new(&[template(&plan)]);
         let request_len = http1.as_fixed(0).unwrap().len();
+        let copies = plan.workload().pipeline;
+        Self::of(seed, plan, mischief, (http1, request_len, copies))
+    }
+}
+
+impl World<Http2, Http2Target> {
+    fn http2(seed: u64, params: &Params, mischief: Mischief) -> Self {
+        let plan = Plan::new(workload(params));
+        let http2 = Http2::new(&[template(&plan)], plan.workload().pipeline).unwrap();
+        Self::of(seed, plan, mischief, (http2, 100, u32::MAX))
+    }
+}
+
+impl<P: Protocol, T: Target> World<P, T> {
+    fn of(
+        seed: u64,
+        plan: Plan,
+        mischief: Mischief,
+        (protocol, request_len, copies): (P, usize, u32),
+    ) -> Self {
         let share = plan.share(0, 1);
         let requests = plan.workload().limit.requests.unwrap_or(0);
         let shared = Arc::new(Shared::new(1, requests));
         let (give, intervals) = unbounded();
-        let limits = Limits::new(&plan, request_len, plan.workload().pipeline, 1);
+        let limits = Limits::new(&plan, request_len, copies, 1);
         let mut network = Memory::new(seed, share.connections, request_len, mischief);
         network.counts_from_ns = START_NS + plan.workload().warmup_ns;
         let dispatcher = Dispatcher::new(
             &plan,
             &share,
             limits,
-            (http1, Plain),
+            (protocol, Plain),
             Arc::clone(&shared),
             give,
             0,
@@ -123,7 +152,7 @@ impl World {
     }
 
     /// Runs the load to its end, as the core loop does.
-    fn run(mut self) -> Done {
+    fn run(mut self) -> Done<T> {
         fastrand::seed(self.network.rng.u64(..));
         self.dispatcher.open_connections(0, &mut self.network);
         self.shared.start(START_NS, 0);
@@ -175,7 +204,7 @@ impl World {
         self.network.now_ns = next_ns;
     }
 
-    fn finish(mut self) -> Done {
+    fn finish(mut self) -> Done<T> {
         let now_ns = self.network.now_ns;
         self.dispatcher
             .finish(now_ns, now_ns / 2, &mut self.network);
@@ -205,7 +234,7 @@ impl World {
     }
 }
 
-impl Done {
+impl<T: Target> Done<T> {
     /// What holds of every load.
     fn check(&self) {
         let c = &self.counters;
@@ -213,6 +242,7 @@ impl Done {
         assert_eq!(c.sent, self.network.sends_ns.len() as u64, "{c:#?}");
         assert_eq!(c.ok, self.network.good_ns.len() as u64, "{c:#?}");
         assert_eq!(c.errors.status, self.network.bad, "{c:#?}");
+        assert_eq!(c.returned, self.network.returned, "{c:#?}");
         assert_eq!(c.connections_opened, self.network.opened, "{c:#?}");
         let l = &self.latencies;
         assert_eq!(l.response.len(), c.ok);
@@ -220,7 +250,7 @@ impl Done {
         assert_eq!(l.error.len(), c.errors.total());
         assert_eq!(
             l.connect.get().map_or(0, Histogram::len),
-            c.connections_opened
+            self.network.connected
         );
         assert_eq!(l.first_byte.get().map_or(0, Histogram::len), c.ok);
         // Every sample is that of an answer that came whole, and none is invented.
@@ -273,6 +303,8 @@ fn random_mischief(rng: &mut Rng) -> Mischief {
         surplus: maybe(0.05),
         fails: maybe(0.3),
         breaks: maybe(0.05),
+        returns: maybe(0.1),
+        leaves: maybe(0.05),
         mass_close_ns: None,
         away_ns: None,
     }
@@ -388,5 +420,48 @@ fn a_closed_loop_whose_target_never_comes_back_ends_as_lost() {
         assert!(done.counters.not_sent > 0);
         let end_ns = done.network.now_ns;
         assert!(end_ns < lost_ns + 8_000_000_000, "{end_ns} after {lost_ns}");
+    });
+}
+
+#[test]
+fn streams_that_are_answered_in_any_order_are_those_of_the_plan() {
+    each_seed(|seed| {
+        let mut rng = Rng::with_seed(seed ^ 0x0425);
+        let params = Params {
+            requests: Some(rng.u64(1..1_500)),
+            duration_s: None,
+            deadline_ms: None,
+            warmup_s: None,
+            timeout_ms: Some(60_000.0),
+            ..random_params(&mut rng)
+        };
+        let is_open = params.rate.is_some();
+        let mischief = Mischief {
+            splits: 0.3,
+            surplus: 0.05,
+            ..Mischief::default()
+        };
+        let mut world = World::http2(seed, &params, mischief);
+        world.stalls = 0.01;
+        let done = world.run();
+        done.check();
+        if is_open {
+            done.check_grid();
+        }
+        let c = &done.counters;
+        assert_eq!((c.ok, done.failed.as_ref()), (c.planned, None), "{c:#?}");
+    });
+}
+
+#[test]
+fn whatever_becomes_of_its_stream_every_request_has_one_outcome() {
+    each_seed(|seed| {
+        let mut rng = Rng::with_seed(seed ^ 0x2bad);
+        let params = random_params(&mut rng);
+        let mischief = random_mischief(&mut rng);
+        let mut world = World::http2(seed, &params, mischief);
+        world.stalls = if rng.bool() { 0.02 } else { 0.0 };
+        world.stop_ns = (rng.u8(..) < 80).then(|| rng.u64(0..1_500_000_000));
+        world.run().check();
     });
 }

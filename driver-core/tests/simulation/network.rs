@@ -1,6 +1,6 @@
-//! The network in memory: connections by slot, a target behind them that answers, dawdles, splits,
-//! resets and closes as the dice fall, and every event at its instant of a clock that only moves when
-//! it is told to.
+//! The network in memory: connections by slot, a target behind them, and every event at its instant
+//! of a clock that only moves when it is told to. It refuses, splits, resets and closes as the dice
+//! fall, and keeps the books of what really happened.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -30,6 +30,10 @@ pub(crate) struct Mischief {
     pub(crate) fails: f64,
     /// Sends that fail although what has come can still be read.
     pub(crate) breaks: f64,
+    /// Requests that the target hands back, or ends without an answer (HTTP/2).
+    pub(crate) returns: f64,
+    /// Answers after which the target says that it is leaving (HTTP/2).
+    pub(crate) leaves: f64,
     /// When all connections are closed at once, ns.
     pub(crate) mass_close_ns: Option<u64>,
     /// From when to when every attempt to connect is refused, ns.
@@ -39,25 +43,85 @@ pub(crate) struct Mischief {
 /// Beyond every load.
 const NEVER_NS: u64 = u64::MAX / 2;
 
-/// An answer on its way: its bytes, and the instant at which its request was sent.
-struct Owed {
-    sent_ns: u64,
-    status: u16,
-    left: usize,
+/// What is behind the network.
+pub(crate) trait Target: Sized {
+    /// What it knows of one connection.
+    type Line: Default;
+    /// Whether a connection is of use only once it has [said so](Means::Welcome).
+    const GREETS: bool;
+
+    /// A send has come, whole.
+    fn take(net: &mut Memory<Self>, slot: u32, sent: Sent<'_>);
+
+    /// An instant has come that it has [planned](Memory::plan_act).
+    fn act(net: &mut Memory<Self>, slot: u32, key: u32);
+
+    /// It says that it has no more to do with these requests: that a client may send them again.
+    fn returned(line: &mut Self::Line, above: u32) -> Vec<u64>;
 }
 
-#[derive(Default)]
-struct Slot {
+/// What a send carries.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Sent<'a> {
+    /// So many bytes of the payload that connections share.
+    Shared(usize),
+    /// These bytes.
+    Bytes(&'a [u8]),
+}
+
+/// A part of what the target says, and what has happened once it has come whole.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// The stream that it is about, 0 where there are none.
+    pub(crate) key: u32,
+    pub(crate) means: Means,
+    /// Bytes that have not come yet.
+    pub(crate) left: usize,
+}
+
+/// What a part means.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Means {
+    /// Nothing for the books.
+    Nothing,
+    /// The connection is of use from here on.
+    Welcome,
+    /// A good answer to what was sent then, ns.
+    Good(u64),
+    /// An answer of 503.
+    Bad(u64),
+    /// The request that was sent then was not processed.
+    Returned(u64),
+    /// Nor was any above this one.
+    ReturnedAbove(u32),
+}
+
+pub(crate) struct Slot<L> {
     generation: u32,
     is_open: bool,
     /// Whether a receive is in progress.
     receives: bool,
     /// Bytes and ends that have come and were not received yet.
     inbox: VecDeque<Inbound>,
-    /// Requests whose answers the target owes, oldest first.
-    owed: VecDeque<Owed>,
-    /// When the last answer leaves the target.
-    busy_until_ns: u64,
+    /// What is on its way, oldest first.
+    pub(crate) parts: VecDeque<Part>,
+    /// When the last byte leaves the target.
+    pub(crate) busy_until_ns: u64,
+    pub(crate) line: L,
+}
+
+impl<L: Default> Slot<L> {
+    fn of(generation: u32) -> Self {
+        Self {
+            generation,
+            is_open: false,
+            receives: false,
+            inbox: VecDeque::new(),
+            parts: VecDeque::new(),
+            busy_until_ns: 0,
+            line: L::default(),
+        }
+    }
 }
 
 enum Inbound {
@@ -70,18 +134,20 @@ enum Inbound {
 enum Happening {
     Event(Event),
     Inbound(Inbound),
+    /// The target acts.
+    Act(u32),
 }
 
 /// What is going to happen, by instant and then by number.
 type Agenda = BinaryHeap<Reverse<(u64, u64)>>;
 
 /// The network and the target.
-pub(crate) struct Memory {
+pub(crate) struct Memory<T: Target> {
     pub(crate) now_ns: u64,
     pub(crate) mischief: Mischief,
     pub(crate) rng: Rng,
-    request_len: usize,
-    slots: Vec<Slot>,
+    pub(crate) request_len: usize,
+    pub(crate) slots: Vec<Slot<T::Line>>,
     agenda: Agenda,
     happenings: HashMap<u64, (u32, u32, Happening)>,
     number: u64,
@@ -95,11 +161,14 @@ pub(crate) struct Memory {
     pub(crate) good_ns: Vec<u64>,
     /// Answers of 503 that were received whole.
     pub(crate) bad: u64,
-    /// Connections that were opened.
+    /// Requests that the client was told to be none of the target's.
+    pub(crate) returned: u64,
+    /// Connections that were made; those of them that were of use.
+    pub(crate) connected: u64,
     pub(crate) opened: u64,
 }
 
-impl Memory {
+impl<T: Target> Memory<T> {
     pub(crate) fn new(seed: u64, slots: usize, request_len: usize, mischief: Mischief) -> Self {
         let mut rng = Rng::with_seed(seed);
         Self {
@@ -108,7 +177,7 @@ impl Memory {
             always_notifies: rng.u8(..) < 32,
             rng,
             request_len,
-            slots: (0..slots).map(|_| Slot::default()).collect(),
+            slots: (0..slots).map(|_| Slot::of(0)).collect(),
             agenda: BinaryHeap::new(),
             happenings: HashMap::new(),
             number: 0,
@@ -117,6 +186,8 @@ impl Memory {
             sends_ns: Vec::new(),
             good_ns: Vec::new(),
             bad: 0,
+            returned: 0,
+            connected: 0,
             opened: 0,
         }
     }
@@ -154,11 +225,13 @@ impl Memory {
                 Happening::Event(event) => {
                     if event == Event::Connected {
                         place.is_open = true;
-                        self.opened += 1;
+                        self.connected += 1;
+                        self.opened += u64::from(!T::GREETS);
                     }
                     return Some((slot, event));
                 }
                 Happening::Inbound(inbound) => place.inbox.push_back(inbound),
+                Happening::Act(key) => T::act(self, slot, key),
             }
         }
     }
@@ -174,7 +247,7 @@ impl Memory {
         let event = match place.inbox.pop_front().unwrap() {
             Inbound::Bytes(bytes) => {
                 let length = u32::try_from(bytes.len()).unwrap();
-                self.note_answers(slot, bytes.len());
+                self.note_parts(slot, bytes.len());
                 self.received[slot] = bytes;
                 Event::Received(Piece { buffer: 0, length })
             }
@@ -184,22 +257,34 @@ impl Memory {
         Some((u32::try_from(slot).unwrap(), event))
     }
 
-    /// Keeps the books of the target: which answers are whole now.
-    fn note_answers(&mut self, slot: usize, mut length: usize) {
-        let owed = &mut self.slots[slot].owed;
-        while let Some(oldest) = owed.front_mut() {
+    /// Keeps the books: which parts are whole now.
+    fn note_parts(&mut self, slot: usize, mut length: usize) {
+        while let Some(oldest) = self.slots[slot].parts.front_mut() {
             let taken = oldest.left.min(length);
             oldest.left -= taken;
             length -= taken;
             if oldest.left > 0 {
                 return;
             }
-            match oldest.status {
-                _ if oldest.sent_ns < self.counts_from_ns => {}
-                200 => self.good_ns.push(self.now_ns - oldest.sent_ns),
-                _ => self.bad += 1,
+            let means = oldest.means;
+            self.slots[slot].parts.pop_front();
+            self.note(slot, means);
+        }
+    }
+
+    fn note(&mut self, slot: usize, means: Means) {
+        let counts = |sent_ns: &u64| *sent_ns >= self.counts_from_ns;
+        match means {
+            Means::Nothing => {}
+            Means::Welcome => self.opened += 1,
+            Means::Good(sent_ns) if counts(&sent_ns) => self.good_ns.push(self.now_ns - sent_ns),
+            Means::Bad(sent_ns) => self.bad += u64::from(counts(&sent_ns)),
+            Means::Returned(sent_ns) => self.returned += u64::from(counts(&sent_ns)),
+            Means::Good(_) => {}
+            Means::ReturnedAbove(last) => {
+                let sent_ns = T::returned(&mut self.slots[slot].line, last);
+                self.returned += sent_ns.iter().filter(|ns| counts(ns)).count() as u64;
             }
-            owed.pop_front();
         }
     }
 
@@ -224,43 +309,24 @@ impl Memory {
         self.agenda.push(Reverse((at_ns, self.number)));
     }
 
-    fn happens(&mut self, share: f64) -> bool {
-        share > 0.0 && self.rng.f64() < share
+    /// Lets the target act at an instant.
+    pub(crate) fn plan_act(&mut self, slot: u32, at_ns: u64, key: u32) {
+        self.plan(slot, at_ns, Happening::Act(key));
     }
 
-    /// The target gets requests, and answers them one after another.
-    fn take_requests(&mut self, slot: u32, length: usize) {
-        assert_eq!(length % self.request_len, 0, "a part of a request");
-        for _ in 0..length / self.request_len {
-            if self.now_ns >= self.counts_from_ns {
-                self.sends_ns.push(self.now_ns);
-            }
-            self.answer(slot);
+    /// The network has got a request.
+    pub(crate) fn count_send(&mut self) {
+        if self.now_ns >= self.counts_from_ns {
+            self.sends_ns.push(self.now_ns);
         }
     }
 
-    fn answer(&mut self, slot: u32) {
+    /// The target says something, not before an instant: whole or in pieces, up to a reset or an end
+    /// after it, as the dice fall. Says whether the connection goes on.
+    pub(crate) fn say(&mut self, slot: u32, from_ns: u64, mut bytes: Vec<u8>) -> bool {
         let m = self.mischief;
         let place = &self.slots[slot as usize];
-        let begin_ns = place.busy_until_ns.max(self.now_ns);
-        if begin_ns == NEVER_NS || self.happens(m.holds) {
-            self.slots[slot as usize].busy_until_ns = NEVER_NS;
-            self.owe(slot, 200, usize::MAX);
-            return;
-        }
-        let mut at_ns = begin_ns + self.rng.u64(20_000..3_000_000);
-        let status = if self.happens(m.fails) { 503 } else { 200 };
-        let body = "x".repeat(self.rng.usize(0..40));
-        let mut bytes = format!(
-            "HTTP/1.1 {status} S\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .into_bytes();
-        self.owe(slot, status, bytes.len());
-        let spoils = self.happens(m.surplus);
-        if spoils {
-            bytes.extend_from_slice(b"HTTP/1.1 408 T\r\n");
-        }
+        let mut at_ns = place.busy_until_ns.max(from_ns).max(self.now_ns);
         let ends = if self.happens(m.resets) {
             bytes.truncate(self.rng.usize(0..bytes.len()));
             Some(Inbound::Failed(libc::ECONNRESET))
@@ -278,28 +344,32 @@ impl Memory {
         if !bytes.is_empty() {
             self.plan(slot, at_ns, Happening::Inbound(Inbound::Bytes(bytes)));
         }
+        let goes_on = ends.is_none();
         if let Some(end) = ends {
             self.plan(slot, at_ns, Happening::Inbound(end));
             at_ns = NEVER_NS;
         }
-        if spoils {
-            at_ns = NEVER_NS;
-        }
         self.slots[slot as usize].busy_until_ns = at_ns;
+        goes_on
     }
 
-    fn owe(&mut self, slot: u32, status: u16, left: usize) {
-        let sent_ns = self.now_ns;
-        self.slots[slot as usize].owed.push_back(Owed {
-            sent_ns,
-            status,
-            left,
-        });
+    /// Whether the target has said its last on a connection.
+    pub(crate) fn is_silent(&self, slot: u32) -> bool {
+        self.slots[slot as usize].busy_until_ns == NEVER_NS
     }
 
-    fn send_of(&mut self, slot: u32, length: usize, notify: bool) {
+    /// From here on the target says nothing on a connection.
+    pub(crate) fn silence(&mut self, slot: u32) {
+        self.slots[slot as usize].busy_until_ns = NEVER_NS;
+    }
+
+    pub(crate) fn happens(&mut self, share: f64) -> bool {
+        share > 0.0 && self.rng.f64() < share
+    }
+
+    fn send_of(&mut self, slot: u32, sent: Sent<'_>, notify: bool) {
         assert!(self.slots[slot as usize].is_open, "a send on a closed slot");
-        self.take_requests(slot, length);
+        T::take(self, slot, sent);
         if self.happens(self.mischief.breaks) {
             let at_ns = self.now_ns + self.rng.u64(0..100_000);
             self.plan(
@@ -320,7 +390,7 @@ impl Memory {
     }
 }
 
-impl Network for Memory {
+impl<T: Target> Network for Memory<T> {
     fn connect(&mut self, slot: u32, _: usize) -> io::Result<()> {
         let m = self.mischief;
         let is_away = m
@@ -337,11 +407,11 @@ impl Network for Memory {
     }
 
     fn send_shared(&mut self, slot: u32, length: usize, notify: bool) {
-        self.send_of(slot, length, notify);
+        self.send_of(slot, Sent::Shared(length), notify);
     }
 
     fn send(&mut self, slot: u32, bytes: &[u8], notify: bool) {
-        self.send_of(slot, bytes.len(), notify);
+        self.send_of(slot, Sent::Bytes(bytes), notify);
     }
 
     fn notifies_always(&self) -> bool {
@@ -360,9 +430,6 @@ impl Network for Memory {
 
     fn close(&mut self, slot: u32, _: bool) {
         let place = &mut self.slots[slot as usize];
-        *place = Slot {
-            generation: place.generation + 1,
-            ..Slot::default()
-        };
+        *place = Slot::of(place.generation + 1);
     }
 }
