@@ -205,7 +205,10 @@ impl Http2 {
 impl State {
     /// The head of the frame that `bytes` begin with, or whose payload they go on with; `None` when
     /// it is not whole yet.
-    // Returned through memory, its parts are written one by one and read at once, which stalls.
+    #[expect(
+        clippy::inline_always,
+        reason = "returned through memory, its parts are written one by one and read at once, which stalls"
+    )]
     #[inline(always)]
     fn head(&mut self, bytes: &mut &[u8]) -> Result<Option<Head>, Malformed> {
         if let Some(head) = self.inward.head.take() {
