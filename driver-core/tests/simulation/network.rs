@@ -275,12 +275,11 @@ impl<T: Target> Memory<T> {
     fn note(&mut self, slot: usize, means: Means) {
         let counts = |sent_ns: &u64| *sent_ns >= self.counts_from_ns;
         match means {
-            Means::Nothing => {}
             Means::Welcome => self.opened += 1,
             Means::Good(sent_ns) if counts(&sent_ns) => self.good_ns.push(self.now_ns - sent_ns),
             Means::Bad(sent_ns) => self.bad += u64::from(counts(&sent_ns)),
             Means::Returned(sent_ns) => self.returned += u64::from(counts(&sent_ns)),
-            Means::Good(_) => {}
+            Means::Nothing | Means::Good(_) => {}
             Means::ReturnedAbove(last) => {
                 let sent_ns = T::returned(&mut self.slots[slot].line, last);
                 self.returned += sent_ns.iter().filter(|ns| counts(ns)).count() as u64;
