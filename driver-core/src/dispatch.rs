@@ -10,6 +10,7 @@
 //! | `release` | gives what is due to connections, and hands it over |
 //! | `connection`, `connecting` | one connection; opening, greeting and replacing them |
 //! | `answers` | what comes back |
+//! | `hearing` | what it means, written into the books |
 //! | `books` | the accounts, in one hand |
 //! | `timers` | timeouts and back-off |
 //! | `network` | what it needs of the network, and what that tells it |
@@ -33,6 +34,7 @@ mod books;
 mod connecting;
 mod connection;
 mod due;
+mod hearing;
 mod losses;
 mod network;
 mod phase;

@@ -42,7 +42,7 @@ pub use limits::raise_descriptor_limit;
 pub use probe::probe_machine;
 pub use requests::templates;
 pub use route::Addresses;
-pub use secrets::Secrets;
+pub use secrets::{Secrets, forms_of};
 use speech::Speech;
 pub use speech::SpeechError;
 use stack::Stack;

@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use crate::affinity;
 use crate::load::{
-    Executors, FollowOptions, Follower, Load, LoadOutcome, Machine, PrepareError, follow,
+    Executors, FollowOptions, Follower, Load, LoadOutcome, Machine, PrepareError, follow, forms_of,
     probe_machine,
 };
 use crate::plan::Plan;
@@ -102,6 +102,7 @@ fn try_run(args: &RunArgs) -> Result<u8, RunError> {
     let cpus = affinity::choose(args.cores.as_deref());
     let cpus = cpus.map_err(|error| RunError::Usage(format!("--cores {error}")))?;
     let document = loaded.as_ref().map(|loaded| loaded.document.clone());
+    let hidden = loaded.as_ref().map(|loaded| forms_of(&loaded.hidden));
     let plan = match (loaded, workload) {
         (Some(loaded), _) => loaded.plan(),
         (None, Some(workload)) => Plan::new(workload),
@@ -122,7 +123,11 @@ fn try_run(args: &RunArgs) -> Result<u8, RunError> {
         directions: args.directions.clone(),
     };
     let run = Run::new(plan, machine, &interrupts)?;
-    let done = run.run(args, &interrupts, document.as_ref());
+    let done = run.run(
+        args,
+        &interrupts,
+        (document.as_ref(), hidden.unwrap_or_default()),
+    );
     interrupts.let_go();
     Ok(done.print(args))
 }
@@ -184,7 +189,13 @@ impl Run {
         })
     }
 
-    fn run(self, args: &RunArgs, interrupts: &Interrupts, document: Option<&Document>) -> Done {
+    /// Runs the load, of a document perhaps, whose secrets no report may tell.
+    fn run(
+        self,
+        args: &RunArgs,
+        interrupts: &Interrupts,
+        (document, hidden): (Option<&Document>, Vec<String>),
+    ) -> Done {
         let workload = self.plan.workload();
         let progress = Progress::new(workload, args.json);
         progress.banner(&text::banner(&self.plan, &self.load, &self.cpus));
@@ -197,6 +208,7 @@ impl Run {
             stagger_ns: 0,
             clock: None,
             cast: self.plan.cast().cloned(),
+            hidden,
         };
         let mut reports = Reports {
             test_id: options.test_id.clone(),

@@ -23,11 +23,14 @@ pub type Key = u32;
 
 /// What an answer's end says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answered {
+pub struct Answered<'a> {
     /// The request; meaningless where answers come in order.
     pub key: Key,
     /// The status code, 100 to 999.
     pub status: u16,
+    /// As much of the answer as the bytes that brought its end hold, as it came; nothing where a
+    /// protocol has it only encoded.
+    pub bytes: &'a [u8],
 }
 
 /// Why a request on a connection that goes on gets no answer.
@@ -49,7 +52,7 @@ pub trait Sink {
     fn began(&mut self, key: Key);
 
     /// An answer is complete.
-    fn answered(&mut self, answered: Answered);
+    fn answered(&mut self, answered: Answered<'_>);
 
     /// A request will get no answer, and the connection goes on.
     fn dropped(&mut self, key: Key, dropped: Dropped);

@@ -128,6 +128,8 @@ impl Source for Same {
     fn answered(&mut self, (): (), _: Answer) -> Outcome {
         Outcome {
             verdict: Verdict::Ok,
+            step: 0,
+            failed: 0,
             ended: None,
         }
     }
@@ -182,8 +184,25 @@ pub enum Verdict {
 pub struct Outcome {
     /// What it is worth: the first that applies of status, check and extraction.
     pub verdict: Verdict,
+    /// The step that it answers.
+    pub step: usize,
+    /// Which check or extract of the step it failed, by number; 0 where it failed none.
+    pub failed: usize,
     /// The session that ended with it: its flow, and how long it took from its intended start, ns.
     pub ended: Option<(usize, u64)>,
+}
+
+impl Outcome {
+    /// That of an answer which its status alone makes an error.
+    #[must_use]
+    pub fn of_status() -> Self {
+        Self {
+            verdict: Verdict::Status,
+            step: 0,
+            failed: 0,
+            ended: None,
+        }
+    }
 }
 
 /// Where requests come from.
@@ -237,6 +256,13 @@ pub trait Source {
 
     /// Its answer is complete.
     fn answered(&mut self, job: Self::Job, answer: Answer) -> Outcome;
+
+    /// What was wrong with an answer that led to this, in words: its step, where there are steps, and
+    /// why it counts as an error.
+    fn blame(&self, outcome: &Outcome, status: u16) -> (Option<String>, String) {
+        let _ = outcome;
+        (None, format!("status {status}"))
+    }
 
     /// It has no answer and gets none: it failed, or was never sent. Says what session ended by it.
     fn lost(&mut self, job: Self::Job, now_ns: u64) -> Option<(usize, u64)>;

@@ -3,6 +3,7 @@
 //! it knows neither what a test is, nor that there are topics.
 
 mod addresses;
+mod bad_answers;
 mod clock_offset;
 mod counters;
 mod reasons;
@@ -11,6 +12,9 @@ mod session_counts;
 mod tls;
 
 pub use addresses::{ADDRESSES_MAX, Addresses};
+pub use bad_answers::{
+    BAD_ANSWERS_ALIKE_MAX, BAD_ANSWERS_MAX, BODY_KEPT_MAX, BadAnswer, BadAnswers, HEAD_KEPT_MAX,
+};
 pub use clock_offset::ClockOffset;
 pub use counters::{Counters, ErrorCounters, Imbalance, SecondRow};
 pub use reasons::{REASON_CHARS_MAX, REASONS_A_KIND_MAX, Reason, ReasonKind, Reasons};

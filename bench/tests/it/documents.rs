@@ -158,4 +158,14 @@ fn a_condition_of_the_document_ends_the_run_of_all_drivers() {
     assert_eq!(int(&result["sent"]), cluster.seen(), "{result}");
     // It is over long before the minute that was planned.
     assert!(int(&result["sent"]) < 1500, "{result}");
+    // Two of each driver are known, of which two are kept.
+    let bad = result["bad_answers"].as_array().unwrap();
+    assert_eq!(bad.len(), 2, "{bad:?}");
+    let (step, why) = (&bad[0]["step"], &bad[0]["why"]);
+    assert_eq!(
+        (step.as_str(), why.as_str()),
+        (Some("GET /no-such-page"), Some("status 404"))
+    );
+    let text = bad[0]["text"].as_str().unwrap();
+    assert!(text.starts_with("HTTP/1.1 404 "), "{text}");
 }

@@ -55,7 +55,7 @@ const PROTO: &[Row] = &[
     // What is asked; never YAML, messages, results.
     ("workload", &["secret", "units"]),
     // What was measured; never a test's intent.
-    ("measure", &["histogram", "lenient"]),
+    ("measure", &["histogram", "lenient", "secret"]),
     ("log", &["clock", "codec"]),
     ("clock", &[]),
     ("codec", &[]),

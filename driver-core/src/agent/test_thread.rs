@@ -233,6 +233,7 @@ impl Work {
             stagger_ns,
             clock: begin.clock,
             cast: plan.cast().cloned(),
+            hidden: self.settings.secrets.forms(),
         };
         let mut reporter = Reporter {
             work: self,

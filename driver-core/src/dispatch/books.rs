@@ -22,7 +22,7 @@ use super::connection::Flight;
 use crate::recording::Handover;
 use crate::recording::{CoreHealth, CoreInterval, Instants, Loss};
 use crate::source::Verdict;
-use proto::measure::ReasonKind;
+use proto::measure::{BAD_ANSWERS_ALIKE_MAX, BAD_ANSWERS_MAX, BadAnswer, ReasonKind};
 
 /// The books, and the recorder that they are written into.
 #[derive(Debug)]
@@ -38,6 +38,17 @@ pub(super) struct Books {
     last_send_ns: u64,
     /// Where reasons are written before they are looked up.
     text: String,
+    /// Of what kinds the bad answers are that were kept.
+    kept: Vec<Fault>,
+}
+
+/// What tells bad answers apart, before words are made of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) status: u16,
+    /// The step, and which check or extract of it failed.
+    pub(super) place: (usize, usize),
+    pub(super) verdict: Verdict,
 }
 
 impl Books {
@@ -49,6 +60,7 @@ impl Books {
             warming: 0,
             last_send_ns: 0,
             text: String::new(),
+            kept: Vec::new(),
         }
     }
 
@@ -260,6 +272,24 @@ impl Books {
     /// The target was away for so long.
     pub(super) fn away(&mut self, ns: u64) {
         self.handover.health.away_ns += ns;
+    }
+
+    /// Whether a bad answer is one of the first of its kind, which are kept.
+    #[inline]
+    pub(super) fn wants(&self, fault: Fault) -> bool {
+        let is_full = self.kept.len() >= BAD_ANSWERS_MAX;
+        !is_full && self.alike(fault) < BAD_ANSWERS_ALIKE_MAX
+    }
+
+    fn alike(&self, fault: Fault) -> usize {
+        self.kept.iter().filter(|kept| **kept == fault).count()
+    }
+
+    /// Keeps a bad answer that is wanted.
+    #[cold]
+    pub(super) fn keep(&mut self, fault: Fault, answer: BadAnswer) {
+        self.kept.push(fault);
+        self.handover.recorder.bad_answers.note(answer);
     }
 
     /// Why something went wrong, in words.

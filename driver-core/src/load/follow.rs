@@ -31,6 +31,8 @@ pub struct FollowOptions {
     pub clock: Option<ClockOffset>,
     /// The sessions that are played, where the test is a document.
     pub cast: Option<Cast>,
+    /// Values that no report may tell.
+    pub hidden: Vec<String>,
 }
 
 /// Who is told how a load goes on.
@@ -181,14 +183,17 @@ impl Following {
         });
     }
 
-    /// Adds what the node was told of its clock, and takes its intended place within the gap out of
+    /// Hides secrets, adds what the node was told of its clock, and takes its intended place within the gap out of
     /// its first send: what is left is by how much it missed it.
     fn stamped(&self, report: Report) -> Report {
         let stagger_ns = i64::try_from(self.options.stagger_ns).unwrap_or(i64::MAX);
         let missed_by = |first_ns: i64| first_ns.saturating_sub(stagger_ns);
+        let mut bad_answers = report.bad_answers;
+        bad_answers.mask(&self.options.hidden);
         Report {
             clock: self.options.clock,
             first_send_ns: report.first_send_ns.map(missed_by),
+            bad_answers,
             ..report
         }
     }

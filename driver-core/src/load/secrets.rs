@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use proto::workload::Workload;
+use proto::workload::{Escape, Workload};
 
 /// What a name in the environment begins with.
 const PREFIX: &str = "DLTS_SECRET_";
@@ -55,6 +55,12 @@ impl Secrets {
         Ok(())
     }
 
+    /// All values, in every form in which they can stand in a message.
+    #[must_use]
+    pub fn forms(&self) -> Vec<String> {
+        forms_of(self.0.values())
+    }
+
     /// The value of a secret, if this driver has it.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
@@ -89,6 +95,21 @@ impl Secrets {
         }
         Ok(value)
     }
+}
+
+/// Secrets, in every form in which a request, or an answer that repeats it, can hold them.
+#[must_use]
+pub fn forms_of<'s>(secrets: impl IntoIterator<Item = &'s String>) -> Vec<String> {
+    let escapes = [Escape::Nothing, Escape::UrlPart, Escape::Form, Escape::Json];
+    let form = |secret: &String, escape: Escape| {
+        let mut written = Vec::new();
+        escape.write(secret.as_bytes(), &mut written);
+        String::from_utf8_lossy(&written).into_owned()
+    };
+    let hidden = secrets.into_iter().filter(|secret| !secret.is_empty());
+    hidden
+        .flat_map(|secret| escapes.map(|escape| form(secret, escape)))
+        .collect()
 }
 
 fn parse(text: &str) -> Result<Vec<(String, String)>, String> {

@@ -228,7 +228,7 @@ impl Finder<'_> {
             directions: self.args.directions.clone(),
         };
         let run = Run::new(Plan::new(workload), machine, self.interrupts)?;
-        let done = run.run(&self.args, self.interrupts, None);
+        let done = run.run(&self.args, self.interrupts, (None, Vec::new()));
         if let Some(reason) = done.outcome.failed {
             eprintln!("{rate}/s: {reason}");
         }

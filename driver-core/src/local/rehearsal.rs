@@ -14,13 +14,11 @@ use proto::clock::monotonic_ns;
 use proto::document::Runner;
 use proto::secret::{MASK, is_secret, shown};
 use proto::units::format_ns;
-use proto::workload::{
-    Escape, HttpChoice, LoadStage, Mix, Part, Scenario, StageArrivals, Workload,
-};
+use proto::workload::{HttpChoice, LoadStage, Mix, Part, Scenario, StageArrivals, Workload};
 
 use super::document::{self, GivenArgs};
 use super::exit;
-use crate::load::{compile, templates};
+use crate::load::{compile, forms_of, templates};
 use crate::protocol::http1::{Http1, State};
 use crate::protocol::{After, Answered, Dropped, Key, Protocol, Sink};
 use crate::source::sessions::Job;
@@ -336,16 +334,8 @@ struct Voice {
 
 impl Voice {
     fn new(secrets: &[String]) -> Self {
-        let escapes = [Escape::Nothing, Escape::UrlPart, Escape::Form, Escape::Json];
-        let form = |secret: &String, escape: Escape| {
-            let mut written = Vec::new();
-            escape.write(secret.as_bytes(), &mut written);
-            String::from_utf8_lossy(&written).into_owned()
-        };
-        let forms = |secret| escapes.map(|escape| form(secret, escape));
-        let hidden = secrets.iter().filter(|secret| !secret.is_empty());
         Self {
-            hidden: hidden.flat_map(forms).collect(),
+            hidden: forms_of(secrets),
         }
     }
 

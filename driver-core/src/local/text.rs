@@ -139,10 +139,11 @@ fn counts(out: &mut String, result: &TestResult) -> std::fmt::Result {
             words::reasons(&result.reasons)
                 .into_iter()
                 .map(|line| format!("  {line}")),
-        );
+        )
+        .chain(words::bad_answers(&result.bad_answers));
     lines
         .into_iter()
-        .try_for_each(|line| writeln!(out, "  {line}"))?;
+        .try_for_each(|line| writeln!(out, "{}", format!("  {line}").trim_end()))?;
     let codes: Vec<String> = t
         .status_codes
         .iter()

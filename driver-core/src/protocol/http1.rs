@@ -130,10 +130,11 @@ impl Protocol for Http1 {
             } else {
                 reader.read(memo, &bytes[at..])?
             };
+            let from = at;
             at += step.used;
             match step.answer {
                 Some(answer) => {
-                    state.answered(answer, sink);
+                    state.answered(answer, &bytes[from..at], sink);
                     if state.closes {
                         return Ok(After::Closes);
                     }
@@ -155,7 +156,7 @@ impl Protocol for Http1 {
 
     fn skipped<S: Sink>(&mut self, state: &mut State, length: u64, sink: &mut S) -> After {
         if let Some(answer) = state.reader.skipped(length) {
-            state.answered(answer, sink);
+            state.answered(answer, &[], sink);
         }
         if state.closes {
             After::Closes
@@ -166,7 +167,7 @@ impl Protocol for Http1 {
 
     fn end<S: Sink>(&mut self, state: &mut State, sink: &mut S) -> Result<(), Malformed> {
         if let Some(answer) = state.reader.end()? {
-            state.answered(answer, sink);
+            state.answered(answer, &[], sink);
         }
         state.closes = true;
         Ok(())
@@ -179,13 +180,14 @@ impl Protocol for Http1 {
 
 impl State {
     #[inline]
-    fn answered<S: Sink>(&mut self, answer: Answer, sink: &mut S) {
+    fn answered<S: Sink>(&mut self, answer: Answer, bytes: &[u8], sink: &mut S) {
         self.began = false;
         self.closes = !answer.keep_alive;
         self.asked.pop_front();
         sink.answered(Answered {
             key: KEY,
             status: answer.status,
+            bytes,
         });
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::transport::Handshakes;
 use proto::histogram::{Latencies, SparseLatencies};
 use proto::measure::{
-    Connections, Counters, Health, LatencyFigures, Outcome, Reasons, Report, SecondRow,
+    BadAnswers, Connections, Counters, Health, LatencyFigures, Outcome, Reasons, Report, SecondRow,
 };
 use proto::summary::Statistics;
 
@@ -46,6 +46,7 @@ struct Sum {
     counters: Counters,
     latencies: Latencies,
     reasons: Reasons,
+    bad_answers: BadAnswers,
     health: Health,
     start_ns: u64,
     end_ns: u64,
@@ -58,6 +59,7 @@ impl Sum {
         self.latencies.add(&recorder.latencies);
         recorder.add_first_bytes(&mut self.latencies.first_byte);
         self.reasons.absorb(&recorder.reasons);
+        self.bad_answers.absorb(&recorder.bad_answers);
         self.health.absorb(&health(interval));
         self.end_ns = self.end_ns.max(interval.end_ns);
     }
@@ -66,6 +68,7 @@ impl Sum {
         self.counters = Counters::default();
         self.latencies.clear();
         self.reasons = Reasons::default();
+        self.bad_answers = BadAnswers::default();
         self.health = Health::default();
         self.start_ns = self.end_ns;
     }
@@ -220,6 +223,7 @@ impl Collector {
             sending_ns: self.sending_ns.filter(|_| has_stopped),
             health: sum.health,
             reasons: sum.reasons.clone(),
+            bad_answers: sum.bad_answers.clone(),
             latencies: SparseLatencies::from(&sum.latencies),
             ..Report::default()
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crossbeam_channel::Sender;
 use hdrhistogram::Histogram;
 use proto::histogram::{HIGHEST_NS, LOWEST_NS, Latencies, OnDemand};
-use proto::measure::{Counters, ErrorCounters, Reasons};
+use proto::measure::{BadAnswers, Counters, ErrorCounters, Reasons};
 
 use crate::transport::Handshakes;
 
@@ -22,6 +22,8 @@ pub struct Recorder {
     pub latencies: Latencies,
     /// Why requests and connections failed.
     pub reasons: Reasons,
+    /// The first answers that count as errors.
+    pub bad_answers: BadAnswers,
     /// Of the answers that came in more than one piece: the times to their first bytes, and their
     /// service times. The first byte of all others is their last.
     pieces: (OnDemand, OnDemand),
@@ -105,6 +107,7 @@ impl Recorder {
             counts,
             latencies,
             reasons: Reasons::default(),
+            bad_answers: BadAnswers::default(),
             pieces: (OnDemand::default(), OnDemand::default()),
             statuses: Box::new([0; STATUSES]),
         }
@@ -293,6 +296,7 @@ impl Recorder {
         self.counts = Counts::default();
         self.latencies.clear();
         self.reasons = Reasons::default();
+        self.bad_answers = BadAnswers::default();
         self.pieces.0.clear();
         self.pieces.1.clear();
         self.statuses.fill(0);

@@ -23,6 +23,8 @@ pub(super) struct Seen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Judged {
     pub(super) verdict: Verdict,
+    /// Which check or extract decided, by number.
+    pub(super) failed: usize,
     pub(super) holds: bool,
 }
 
@@ -120,7 +122,7 @@ pub(super) fn judge(
     slots: &mut impl Slots,
     (tally, scratch): (&mut StepTally, &mut Vec<u8>),
 ) -> Judged {
-    let mut verdict = Verdict::Ok;
+    let (mut verdict, mut failed) = (Verdict::Ok, 0);
     if !step.ok.contains(answer.status) {
         verdict = Verdict::Status;
     }
@@ -134,7 +136,7 @@ pub(super) fn judge(
         } else {
             slots.unset(extract.slot);
             tally.missing[number] += 1;
-            verdict = worse(verdict, Verdict::Extract);
+            (verdict, failed) = worse((verdict, failed), (Verdict::Extract, number));
         }
     }
     let first_check = step.extracts.len();
@@ -144,7 +146,7 @@ pub(super) fn judge(
             tally.checks[number].0 += 1;
         } else {
             tally.checks[number].1 += 1;
-            verdict = worse(verdict, Verdict::Check);
+            (verdict, failed) = worse((verdict, failed), (Verdict::Check, number));
         }
     }
     let last = first_check + step.checks.len();
@@ -157,16 +159,24 @@ pub(super) fn judge(
         Verdict::Status => tally.status += 1,
         Verdict::Check | Verdict::Extract => tally.failed += 1,
     }
-    Judged { verdict, holds }
+    Judged {
+        verdict,
+        failed,
+        holds,
+    }
 }
 
-/// The first that applies of status, check and extraction.
-fn worse(one: Verdict, other: Verdict) -> Verdict {
+/// The first that applies of status, check and extraction; of like ones the first.
+fn worse(one: (Verdict, usize), other: (Verdict, usize)) -> (Verdict, usize) {
     let rank = |verdict| match verdict {
         Verdict::Status => 3,
         Verdict::Check => 2,
         Verdict::Extract => 1,
         Verdict::Ok => 0,
     };
-    if rank(other) > rank(one) { other } else { one }
+    if rank(other.0) > rank(one.0) {
+        other
+    } else {
+        one
+    }
 }

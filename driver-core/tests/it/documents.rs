@@ -200,3 +200,57 @@ fn nothing_of_a_document_or_beside_it_is_ignored() {
     }
     assert_eq!(server.requests(), 0);
 }
+
+#[test]
+fn the_first_bad_answers_are_kept_and_tell_no_secret() {
+    let server = Server::start(|peer| {
+        for n in 0.. {
+            let Some(request) = peer.request() else {
+                return;
+            };
+            let (status, body) = match n % 3 {
+                _ if request.starts_with(b"GET /fixed") => ("503 No", "come back\u{1b}[2J later"),
+                0 => ("403 No", "s&c ret is not the password"),
+                1 => ("200 OK", r#"{"state": "sick"}"#),
+                _ => ("200 OK", r#"{"state": "well"}"#),
+            };
+            let fields = format!("Set-Cookie: sid=77\r\nContent-Length: {}", body.len());
+            let answer = format!("HTTP/1.1 {status}\r\n{fields}\r\n\r\n{body}");
+            if !peer.send(answer.as_bytes()) {
+                return;
+            }
+        }
+    });
+    let document = "target: $TARGET\ndefaults: {connections: 1}\nload: {closed: 1, sessions: 9}\nsteps:\n\
+        - {name: login, GET: /login, headers: {X-Key: $secret(CLIENT_SECRET)}, \
+           check: [json $.state == well]}\n";
+    let (code, said) = run_text(document, &server, &["--json"]);
+    assert_eq!(code, Some(0), "{said}");
+    let result: Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
+    let of = |why: &str, body: &str| {
+        let (status, line) = if why == "status 403" {
+            (403, "403 No")
+        } else {
+            (200, "200 OK")
+        };
+        let fields = format!("Set-Cookie: ********\r\nContent-Length: {}", body.len());
+        let masked = body.replace("s&c ret", "********");
+        let text = format!("HTTP/1.1 {line}\r\n{fields}\r\n\r\n{masked}");
+        serde_json::json!({"step": "login", "why": why, "status": status, "text": text, "is_cut": false})
+    };
+    let first = of("status 403", "s&c ret is not the password");
+    let second = of("check json $.state == well", r#"{"state": "sick"}"#);
+    assert_eq!(
+        result["bad_answers"],
+        serde_json::json!([first, second, first, second])
+    );
+
+    let url = format!("{}fixed", server.url());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_driver"));
+    let output = command.args(["run", &url, "-n", "40", "-c", "1"]).output();
+    let said = text(&output.unwrap());
+    let shown = "the first bad answers:\n    status 503\n      HTTP/1.1 503 No\n      \
+        Set-Cookie: ********\n      Content-Length: 19\n\n      come back\\u{1b}[2J later\n";
+    assert!(said.contains(shown), "{said}");
+    assert_eq!(said.matches("come back").count(), 2, "{said}");
+}

@@ -177,12 +177,14 @@ export function outcomes() {
   const kinds = h("div", { class: "bars" });
   const note = h("p", { class: "note" });
   const reasons = h("ul", { class: "note", "aria-label": "Reasons of errors" });
+  const bad = h("div", { class: "note", "data-bad-answers": 0 });
   const element = card(
     "Status codes and errors by kind",
     codes,
     h("h3", {}, "Errors"),
     kinds,
     reasons,
+    bad,
     note,
   );
   function update(result) {
@@ -200,8 +202,23 @@ export function outcomes() {
       () => h("li"),
       (child, { kind, text, count }) => setText(child, `${kind}: ${text} (${format.count(count)}×)`),
     );
+    const answers = result.bad_answers ?? [];
+    setAttribute(bad, "data-bad-answers", answers.length);
+    keyed(bad, answers, (_, at) => at, badAnswer, showBadAnswer);
   }
   return { element, update };
+}
+
+// One of the first answers that count as errors, as it came.
+function badAnswer() {
+  return h("details", {}, h("summary"), h("pre", { tabindex: 0 }));
+}
+
+function showBadAnswer(details, { step, why, text, is_cut: isCut }) {
+  const [summary, pre] = details.children;
+  setText(summary, `A bad answer: ${step ? `${step}: ` : ""}${why}`);
+  setText(pre, `${text || "(HTTP/2: only its status is kept)"}${isCut ? "\n…" : ""}`);
+  setAttribute(pre, "aria-label", "The answer as it came");
 }
 
 function drawBars(parent, entries, whole, styleOf, attribute) {

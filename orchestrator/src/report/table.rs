@@ -133,6 +133,7 @@ fn write_accounts(out: &mut String, result: &View) -> fmt::Result {
         .into_iter()
         .chain(errors)
         .chain(reasons.into_iter().map(|line| format!("  {line}")))
+        .chain(words::bad_answers(&result.bad_answers))
         .chain(connections)
         .chain(words::by_node(protocols))
         .try_for_each(|line| writeln!(out, "{line}"))

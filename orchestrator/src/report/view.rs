@@ -1,7 +1,7 @@
 //! A result as the client reads it from `GET /metrics/{id}`: the part that it shows. Fields that a
 //! later orchestrator leaves out or adds do not stop it.
 
-use proto::measure::{ErrorCounters, Reasons, TlsReport};
+use proto::measure::{BadAnswers, ErrorCounters, Reasons, TlsReport};
 use proto::summary::{SessionRows, Statistics, Verdict};
 use serde::Deserialize;
 
@@ -40,6 +40,8 @@ pub struct View {
     pub nodes: Vec<NodeView>,
     /// Why requests and connections failed.
     pub reasons: Reasons,
+    /// The first answers that count as errors.
+    pub bad_answers: BadAnswers,
     /// What became of the sessions of a document.
     #[serde(flatten)]
     pub sessions: Option<SessionRows>,

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Addresses, ClockOffset, Counters, Reasons, SecondRow, SessionCounts, TlsReport};
+use super::{
+    Addresses, BadAnswers, ClockOffset, Counters, Reasons, SecondRow, SessionCounts, TlsReport,
+};
 use crate::histogram::SparseLatencies;
 use crate::lenient::{self, Number};
 
@@ -200,6 +202,8 @@ pub struct Report {
     pub reason: Option<String>,
     /// Why requests and connections failed.
     pub reasons: Reasons,
+    /// The first answers that count as errors.
+    pub bad_answers: BadAnswers,
     /// Addresses of the target that connections went to; in the last report.
     pub addresses: Addresses,
     /// The version of HTTP that it spoke, `1.1` or `2`; in the last report.
@@ -236,6 +240,7 @@ impl Report {
         self.health.absorb(&next.health);
         self.reason = next.reason.clone().or_else(|| self.reason.take());
         self.reasons.absorb(&next.reasons);
+        self.bad_answers.absorb(&next.bad_answers);
         self.addresses.absorb(&next.addresses);
         self.http = next.http.clone().or_else(|| self.http.take());
         self.tls = next.tls.clone().or_else(|| self.tls.take());

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::histogram::{LatenciesWire, SparseLatencies};
 use crate::lenient::{self, Signed, Text, Truth, Whole};
 use crate::measure::{
-    Addresses, ClockOffset, Connections, Counters, Health, LatencyFigures, Outcome, Reasons,
-    Report, SecondRow, SessionCounts, TlsReport,
+    Addresses, BadAnswers, ClockOffset, Connections, Counters, Health, LatencyFigures, Outcome,
+    Reasons, Report, SecondRow, SessionCounts, TlsReport,
 };
 
 /// `metrics`: a node's report on a test, one a second while it runs and one at its end.
@@ -84,6 +84,8 @@ struct Wire {
     #[serde(default)]
     reasons: Reasons,
     #[serde(default)]
+    bad_answers: BadAnswers,
+    #[serde(default)]
     addresses: Addresses,
     #[serde(default)]
     http: Option<Text>,
@@ -134,6 +136,8 @@ struct WrittenReport<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Reasons::is_empty")]
     reasons: &'a Reasons,
+    #[serde(skip_serializing_if = "BadAnswers::is_empty")]
+    bad_answers: &'a BadAnswers,
     #[serde(skip_serializing_if = "Addresses::is_empty")]
     addresses: &'a Addresses,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -176,6 +180,7 @@ impl<'a> From<&'a Report> for WrittenReport<'a> {
             outcome: report.outcome,
             reason: report.reason.as_deref(),
             reasons: &report.reasons,
+            bad_answers: &report.bad_answers,
             addresses: &report.addresses,
             http: report.http.as_deref(),
             tls: report.tls.as_ref(),
@@ -247,6 +252,7 @@ impl TryFrom<Wire> for Metrics {
                     outcome: wire.outcome,
                     reason: wire.reason,
                     reasons: wire.reasons,
+                    bad_answers: wire.bad_answers,
                     addresses: wire.addresses,
                     http: wire.http.map(|http| http.0),
                     tls: wire.tls,

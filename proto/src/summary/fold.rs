@@ -8,8 +8,8 @@ use super::ranges::Ranges;
 use super::series::{Series, SeriesRow};
 use crate::histogram::{Latencies, SparseLatencies};
 use crate::measure::{
-    Addresses, ClockOffset, Connections, Counters, Health, LatencyFigures, Outcome, Reasons,
-    Report, SecondRow, SessionCounts, TlsReport,
+    Addresses, BadAnswers, ClockOffset, Connections, Counters, Health, LatencyFigures, Outcome,
+    Reasons, Report, SecondRow, SessionCounts, TlsReport,
 };
 use crate::message::Metrics;
 
@@ -39,6 +39,8 @@ pub struct Totals {
     pub sending_ns: Option<u64>,
     /// Why requests and connections failed.
     pub reasons: Reasons,
+    /// The first answers that count as errors.
+    pub bad_answers: BadAnswers,
     /// Where the connections went.
     pub addresses: Addresses,
     /// The version of HTTP that it spoke; known at the end.
@@ -55,6 +57,7 @@ impl Totals {
         self.end_ns = self.end_ns.max(report.interval_end_ns);
         self.sending_ns = self.sending_ns.max(report.sending_ns);
         self.reasons.absorb(&report.reasons);
+        self.bad_answers.absorb(&report.bad_answers);
         self.addresses.absorb(&report.addresses);
         self.http = report.http.clone().or_else(|| self.http.take());
         self.tls = report.tls.clone().or_else(|| self.tls.take());

@@ -19,7 +19,7 @@ use super::thresholds::Measured;
 use super::validity::{self, Doubt, Evidence};
 use super::{NodeSummary, Statistics, Summary, ThresholdResult, Verdict};
 use crate::histogram::{OnDemand, Sparse};
-use crate::measure::{Addresses, Counters, Outcome, Reasons};
+use crate::measure::{Addresses, BadAnswers, Counters, Outcome, Reasons};
 use crate::units;
 
 impl Summary {
@@ -38,7 +38,7 @@ impl Summary {
         let coverage = self.coverage(context, &accounts.total);
         let accounting = accounting(&accounts.total, context, &coverage);
         let on_demand = |histogram: &OnDemand| Statistics::of_sparse(&Sparse::from(histogram));
-        let (reasons, addresses) = self.reasons_and_addresses();
+        let (reasons, bad_answers, addresses) = self.what_else_was_seen();
         let mut thresholds = self.thresholds(context, &accounts.total, &tally, &figures);
         let counts = self.sessions();
         let sessions = context.document.map(|document| {
@@ -65,6 +65,7 @@ impl Summary {
             handshake: on_demand(&merged.handshake),
             first_byte: on_demand(&merged.first_byte),
             reasons,
+            bad_answers,
             addresses,
             start_skew_ms: start_skew_ms(&nodes),
             curve: curve(&merged.response, &merged.service),
@@ -86,13 +87,15 @@ impl Summary {
         }
     }
 
-    fn reasons_and_addresses(&self) -> (Reasons, Addresses) {
+    fn what_else_was_seen(&self) -> (Reasons, BadAnswers, Addresses) {
         let (mut reasons, mut addresses) = (Reasons::default(), Addresses::default());
+        let mut bad_answers = BadAnswers::default();
         for node in self.nodes().values() {
             reasons.absorb(&node.totals().reasons);
+            bad_answers.absorb(&node.totals().bad_answers);
             addresses.absorb(&node.totals().addresses);
         }
-        (reasons, addresses)
+        (reasons, bad_answers, addresses)
     }
 
     fn is_foreign(&self, node_id: &str) -> bool {

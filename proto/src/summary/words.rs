@@ -7,7 +7,7 @@ mod sessions;
 
 pub use sessions::sessions;
 
-use crate::measure::{ErrorCounters, Reasons, TlsReport};
+use crate::measure::{BadAnswer, BadAnswers, ErrorCounters, Reasons, TlsReport};
 use crate::units::format_utc_day;
 
 /// Counts with their names, without the zeros: `timeout 3  stale 1`; `None` when all are zero.
@@ -43,6 +43,57 @@ pub fn reasons(reasons: &Reasons) -> Vec<String> {
         format!("{}: {} ({times})", reason.kind.name(), reason.text)
     };
     reasons.iter().map(line).collect()
+}
+
+/// Answers of which people are shown everything that is kept; JSON has the others too.
+const BAD_ANSWERS_SHOWN: usize = 3;
+/// Lines of each that they are shown.
+const BAD_ANSWER_LINES: usize = 16;
+/// Characters of each line.
+const BAD_ANSWER_COLUMNS: usize = 160;
+
+/// The first bad answers as they came, below a line that says what was wrong; what a terminal could
+/// take for orders is escaped.
+#[must_use]
+pub fn bad_answers(answers: &BadAnswers) -> Vec<String> {
+    let shown = answers.iter().take(BAD_ANSWERS_SHOWN);
+    let mut lines: Vec<String> = shown.flat_map(bad_answer).collect();
+    let others = answers.iter().count().saturating_sub(BAD_ANSWERS_SHOWN);
+    if others > 0 {
+        lines.push(format!(
+            "  {} more in the JSON result",
+            plural(others as u64, "answer")
+        ));
+    }
+    if !lines.is_empty() {
+        lines.insert(0, "the first bad answers:".to_owned());
+    }
+    lines
+}
+
+/// A character, or what stands for one that a terminal would obey.
+fn visible(c: char) -> impl Iterator<Item = char> {
+    let escaped = c.is_control().then(|| c.escape_default());
+    let plain = escaped.is_none().then_some(c);
+    escaped.into_iter().flatten().chain(plain)
+}
+
+fn bad_answer(answer: &BadAnswer) -> Vec<String> {
+    let step = answer.step.as_ref().map(|step| format!("{step}: "));
+    let mut lines = vec![format!("  {}{}", step.unwrap_or_default(), answer.why)];
+    let mut text = answer.text.lines();
+    for line in text.by_ref().take(BAD_ANSWER_LINES) {
+        let escaped: String = line
+            .chars()
+            .flat_map(visible)
+            .take(BAD_ANSWER_COLUMNS)
+            .collect();
+        lines.push(format!("    {escaped}").trim_end().to_owned());
+    }
+    if answer.is_cut || text.next().is_some() {
+        lines.push("    …".to_owned());
+    }
+    lines
 }
 
 /// Counts of connections over all nodes.

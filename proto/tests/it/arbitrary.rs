@@ -7,9 +7,9 @@ use proptest::sample::select;
 use proto::document::{Params, TlsParams};
 use proto::histogram::{self, Latencies, Sparse};
 use proto::measure::{
-    Certificate, ClockOffset, Connections, Counters, DataCounts, ErrorCounters, FlowCounts, Health,
-    LatencyFigures, Outcome, ReasonKind, Reasons, Report, SecondRow, SessionCounts, StepCounts,
-    TlsReport,
+    BadAnswer, BadAnswers, Certificate, ClockOffset, Connections, Counters, DataCounts,
+    ErrorCounters, FlowCounts, Health, LatencyFigures, Outcome, ReasonKind, Reasons, Report,
+    SecondRow, SessionCounts, StepCounts, TlsReport,
 };
 use proto::message::{
     ClockEcho, ClockProbe, Heartbeat, Metrics, NodeState, Register, Role, TestConfig, Trigger,
@@ -313,6 +313,17 @@ fn reasons() -> impl Strategy<Value = Reasons> {
     })
 }
 
+fn bad_answers() -> impl Strategy<Value = BadAnswers> {
+    let answer = (option::of(text()), text(), 100..=999_u16, text());
+    vec(answer, 0..12).prop_map(|answers| {
+        let mut bad = BadAnswers::default();
+        for (step, why, status, bytes) in answers {
+            bad.note(BadAnswer::new(step, why, status, bytes.as_bytes()));
+        }
+        bad
+    })
+}
+
 fn latencies() -> impl Strategy<Value = Latencies> {
     vec(vec(1..=histogram::HIGHEST_NS, 0..20), 7).prop_map(|samples| {
         let mut latencies = Latencies::new();
@@ -366,7 +377,7 @@ fn report() -> impl Strategy<Value = Report> {
         option::of(connections()),
         option::of(select(outcomes)),
         option::of(text()),
-        reasons(),
+        (reasons(), bad_answers()),
         vec(text(), 0..3),
         (
             option::of(text()),
@@ -390,7 +401,8 @@ fn report() -> impl Strategy<Value = Report> {
             connections: end.1,
             outcome: end.2,
             reason: end.3,
-            reasons: end.4,
+            reasons: end.4.0,
+            bad_answers: end.4.1,
             addresses: end.5.into_iter().collect(),
             http: end.6.0,
             tls: end.6.1,

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use proto::document::Params;
 use proto::histogram::Latencies;
 use proto::measure::{
-    Addresses, ClockOffset, Connections, Counters, ErrorCounters, Health, LatencyFigures, Outcome,
-    ReasonKind, Reasons, Report, SecondRow,
+    Addresses, BadAnswer, BadAnswers, ClockOffset, Connections, Counters, ErrorCounters, Health,
+    LatencyFigures, Outcome, ReasonKind, Reasons, Report, SecondRow,
 };
 use proto::message::{
     ClockEcho, ClockProbe, Heartbeat, Metrics, NodeState, REGISTER_TYPE, Register, Role,
@@ -124,6 +124,13 @@ fn latencies() -> Latencies {
     latencies
 }
 
+fn bad_answers() -> BadAnswers {
+    let text = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 9\r\n\r\ntoo much\n";
+    let mut answers = BadAnswers::default();
+    answers.note(BadAnswer::new(None, "status 503".to_owned(), 503, text));
+    answers
+}
+
 fn reasons() -> Reasons {
     let mut reasons = Reasons::default();
     reasons.note(ReasonKind::Timeout, "no answer within 30 s", 1);
@@ -196,6 +203,7 @@ fn report() -> Report {
         outcome: None,
         reason: None,
         reasons: reasons(),
+        bad_answers: bad_answers(),
         addresses: Addresses::default(),
         http: None,
         tls: None,

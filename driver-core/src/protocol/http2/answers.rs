@@ -201,6 +201,7 @@ impl State {
         sink.answered(Answered {
             key: id,
             status: stream.status,
+            bytes: &[],
         });
     }
 

@@ -200,6 +200,8 @@ impl Source for Sessions {
         if !self.is_current(job) {
             return Outcome {
                 verdict: Verdict::Ok,
+                step: 0,
+                failed: 0,
                 ended: None,
             };
         }
@@ -232,8 +234,23 @@ impl Source for Sessions {
         };
         Outcome {
             verdict: judged.verdict,
+            step: number,
+            failed: judged.failed,
             ended,
         }
+    }
+
+    fn blame(&self, outcome: &Outcome, status: u16) -> (Option<String>, String) {
+        let step = &self.scenario.steps[outcome.step];
+        let why = match outcome.verdict {
+            Verdict::Ok | Verdict::Status => format!("status {status}"),
+            Verdict::Check => format!("check {}", step.checks[outcome.failed].text),
+            Verdict::Extract => {
+                let slot = step.extracts[outcome.failed].slot;
+                format!("no {} to extract", self.scenario.slots[slot])
+            }
+        };
+        (Some(step.name.clone()), why)
     }
 
     fn lost(&mut self, job: Job, now_ns: u64) -> Option<(usize, u64)> {

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::rows::SessionRows;
 use crate::document::Document;
 use crate::measure::{
-    Addresses, ClockOffset, Connections, Counters, ErrorCounters, Health, LatencyFigures, Outcome,
-    Reasons, TlsReport,
+    Addresses, BadAnswers, ClockOffset, Connections, Counters, ErrorCounters, Health,
+    LatencyFigures, Outcome, Reasons, TlsReport,
 };
 use crate::summary::fold::Totals;
 use crate::summary::series::SeriesRow;
@@ -354,6 +354,9 @@ pub struct TestResult {
     pub first_byte: Statistics,
     /// Why requests and connections failed, over all nodes.
     pub reasons: Reasons,
+    /// The first answers that count as errors, over all nodes.
+    #[serde(skip_serializing_if = "BadAnswers::is_empty")]
+    pub bad_answers: BadAnswers,
     /// Where the connections went, over all nodes; known at the end.
     pub addresses: Addresses,
     /// Largest minus smallest first send over the nodes, ms; `None` with fewer than two.
