@@ -91,6 +91,18 @@ pub fn run(args: &RunArgs) -> ExitCode {
     }
 }
 
+/// Prints the schema of documents.
+#[must_use]
+pub fn schema() -> ExitCode {
+    match io::Write::write_all(&mut io::stdout().lock(), proto::document::SCHEMA.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: the schema could not be written: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn try_run(args: &RunArgs) -> Result<u8, RunError> {
     let system = |error: io::Error| PrepareError::System(error.to_string());
     let interrupts = Interrupts::watch().map_err(system)?;

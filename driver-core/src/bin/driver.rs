@@ -24,6 +24,8 @@ enum Command {
     Run(Box<RunArgs>),
     Try(Box<TryArgs>),
     Import(Box<ImportArgs>),
+    /// Print the JSON Schema of documents, for editors
+    Schema,
     /// Check whether a driver can work here: cores, io_uring, locked memory
     Check(Box<AgentOptions>),
 }
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Some(Command::Run(args)) => local::run(&args),
         Some(Command::Try(args)) => local::rehearse(&args),
         Some(Command::Import(args)) => local::import(&args),
+        Some(Command::Schema) => local::schema(),
         Some(Command::Check(options)) => exit(agent::check(&options)),
         None => exit(agent::run(&cli.agent)),
     }

@@ -367,3 +367,13 @@ fn a_unix_socket_is_loaded_whatever_the_url_names() {
         serde_json::json!([format!("unix:{socket}")])
     );
 }
+
+#[test]
+fn the_schema_of_documents_is_printed_for_editors() {
+    let output = Command::new(env!("CARGO_BIN_EXE_driver"))
+        .arg("schema")
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    assert_eq!(output.stdout, proto::document::SCHEMA.as_bytes());
+}

@@ -18,6 +18,7 @@ mod reply;
 
 use std::sync::Arc;
 
+use proto::document::SCHEMA;
 use proto::workload::TestType;
 
 pub use answer::Answer;
@@ -72,6 +73,7 @@ enum Route<'a> {
     Exposition,
     Nodes,
     Contract,
+    Schema,
 }
 
 impl Route<'_> {
@@ -86,7 +88,10 @@ impl Route<'_> {
 
     /// Whether it needs no token: the page that asks for it, and what drivers must know first.
     fn is_public(self) -> bool {
-        matches!(self, Self::Asset | Self::Health | Self::Contract)
+        matches!(
+            self,
+            Self::Asset | Self::Health | Self::Contract | Self::Schema
+        )
     }
 }
 
@@ -106,6 +111,7 @@ fn route<'a>(path: &'a str, segments: &'a [String]) -> Option<Route<'a>> {
         ["metrics"] => Route::Exposition,
         ["metrics", id] => Route::Metrics(id),
         ["openapi.json"] => Route::Contract,
+        ["document.schema.json"] => Route::Schema,
         ["nodes"] => Route::Nodes,
         _ => return dashboard::asset(path).map(|_| Route::Asset),
     };
@@ -181,6 +187,9 @@ impl Worker {
             Route::Metrics(id) => self.metrics(id, call),
             Route::Exposition => self.exposition(),
             Route::Contract => Answer::new(200, "application/json", CONTRACT.as_bytes().to_vec()),
+            Route::Schema => {
+                Answer::new(200, "application/schema+json", SCHEMA.as_bytes().to_vec())
+            }
             Route::Nodes => self.nodes(),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::reading::{Fields, Reader};
 
-const DRIVERS_KEYS: [&str; 1] = ["min"];
+pub(super) const DRIVERS_KEYS: [&str; 1] = ["min"];
 
 /// What a document says about itself and its runs.
 pub(super) struct About {
