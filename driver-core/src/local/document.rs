@@ -32,6 +32,8 @@ pub(super) struct Loaded {
     pub(super) tables: Vec<Table>,
     /// The values of the secrets that were put in: they are shown nowhere.
     pub(super) hidden: Vec<String>,
+    /// The folder that it stands in.
+    beside: PathBuf,
     /// The only authorities to trust, as PEM.
     authorities: Option<String>,
 }
@@ -85,6 +87,7 @@ pub(super) fn load(path: &str, args: &GivenArgs, runner: Runner) -> Result<Loade
         scenario,
         tables,
         hidden,
+        beside: at.parent().unwrap_or(Path::new("")).to_owned(),
         authorities,
     })
 }
@@ -104,9 +107,16 @@ fn tables(document: &Document, scenario: &Scenario, folder: &Folder) -> Result<V
 }
 
 impl Loaded {
-    /// What of the load is not its sessions'.
+    /// What of the load is not its sessions'. The client's certificate and its key stand beside the
+    /// document, as its other files do.
     pub(super) fn workload(&self) -> Workload {
-        self.document.workload(self.authorities.clone())
+        let mut workload = self.document.workload(self.authorities.clone());
+        let files = [&mut workload.tls.cert, &mut workload.tls.key];
+        for name in files.into_iter().flatten() {
+            // An absolute name stays what it is.
+            *name = self.beside.join(&*name).display().to_string();
+        }
+        workload
     }
 
     /// The plan of this machine alone.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
+use rcgen::{CertificateParams, DnType};
 use serde_json::Value;
 
 use crate::certificates::Certificates;
@@ -97,4 +98,55 @@ fn a_session_is_tried_over_tls() {
         "{said}"
     );
     server.assert_answered(2);
+}
+
+#[test]
+fn sessions_show_a_certificate_of_the_client_and_shake_hands_anew() {
+    if !has("nginx") {
+        return;
+    }
+    let certificates = Certificates::new();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "the client");
+    certificates.write(&params, "client");
+    let wanted = format!(
+        "ssl_verify_client on; ssl_client_certificate {};",
+        certificates.name("ca.pem")
+    );
+    let server = nginx(&certificates, &wanted);
+    let file = certificates.path("test.yaml");
+    let run = |tls: &str| {
+        let port = server.address.port();
+        let text = format!(
+            "target: https://127.0.0.1:{port}/\n\
+             tls: {{ca: ca.pem, server_name: localhost{tls}}}\n\
+             defaults: {{requests_per_connection: 2, connections: 2, http: 1.1}}\n\
+             steps: [{{GET: /, check: [body contains Hello]}}, GET /]\n\
+             load: {{closed: 2, sessions: 9}}\n"
+        );
+        fs::write(&file, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_driver"));
+        command.arg("run").arg(&file).arg("--json");
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    let output = run(", cert: client.pem, key: client.key, resume: false");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&result["ok"], &result["planned"]),
+        (&18.into(), &18.into())
+    );
+    let tls = &result["nodes"][0]["tls"];
+    assert!(tls["handshakes"].as_u64() >= Some(9), "{tls}");
+    assert_eq!(tls["resumed"], 0, "{tls}");
+    server.assert_answered(18);
+    // nginx answers the request without one, and says why.
+    let output = run("");
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(result["status_codes"]["400"], 18, "{result}");
+    let bad = result["bad_answers"][0]["text"].as_str().unwrap();
+    assert!(bad.contains("No required SSL certificate"), "{bad}");
 }

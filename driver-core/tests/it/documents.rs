@@ -185,7 +185,8 @@ fn nothing_of_a_document_or_beside_it_is_ignored() {
             &[],
             "test.yaml:3:16: steps[1]: ",
         ),
-        ("tls: {client: us}", &[], "test.yaml:3:15: tls.client: "),
+        ("tls: {client: us}", &[], "test.yaml:3:7: tls.client: "),
+        ("tls: {cert: us.pem}", &[], "test.yaml:3:13: tls.cert: "),
         (
             "abort: [step(x).p99 > 1s for 2s]",
             &[],

@@ -56,7 +56,9 @@ impl Document {
             ca: authorities,
             insecure: trust.is_insecure,
             server_name: trust.server_name.clone(),
-            ..Tls::default()
+            resume: !trust.is_full,
+            cert: trust.identity.as_ref().map(|(cert, _)| cert.clone()),
+            key: trust.identity.as_ref().map(|(_, key)| key.clone()),
         };
         self.scenario.workload(of_all.collect(), tls)
     }

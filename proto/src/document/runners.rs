@@ -54,12 +54,6 @@ impl Document {
             Runner::Cluster => self.refuse_what_stays_here(&mut refuse),
             Runner::Trial => {}
         }
-        let client = self.node.get("tls").and_then(|tls| tls.get("client"));
-        if let Some(at) = client.filter(|_| self.scenario.trust.client.is_some()) {
-            let problem = "no driver has client certificates by name; load the URL without a \
-                document, which takes them as files (--cert and --key, or tls.cert and tls.key)";
-            refuse(at, "tls.client", problem.to_owned());
-        }
         if problems.is_empty() {
             return Ok(());
         }

@@ -91,8 +91,10 @@ pub struct Trust {
     pub is_insecure: bool,
     /// The name that the certificate has to be for; `None` for that of the URL.
     pub server_name: Option<String>,
-    /// The client certificate that drivers have under this name.
-    pub client: Option<String>,
+    /// Files on each driver with the client's certificate and its key: keys do not travel.
+    pub identity: Option<(String, String)>,
+    /// Whether every handshake is a full one, instead of resuming a session.
+    pub is_full: bool,
 }
 
 /// Rows of values.
