@@ -6,6 +6,7 @@ pub mod expectation;
 mod flow;
 mod load;
 mod mix;
+mod pace;
 mod rate;
 mod scenario;
 mod share;
@@ -21,6 +22,7 @@ pub use load::{
     Arrivals, Load, LoadStage, SESSIONS_MAX, STAGE_NS_MAX, SessionArrival, StageArrivals,
 };
 pub use mix::{CYCLE_MAX, Mix};
+pub use pace::Pace;
 pub use rate::{Rate, RateSpec, Stage};
 pub use scenario::{Column, DataSet, HttpChoice, Pick, RowFormat, RowSource, Scenario, Trust};
 pub use share::{Part, mixed, next_random, share};
