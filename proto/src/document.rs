@@ -19,6 +19,7 @@ mod params;
 mod parts;
 mod place;
 mod reading;
+mod replayed;
 mod requests;
 mod runners;
 mod scope;
@@ -224,7 +225,12 @@ fn whole(
         timeout_ns: defaults.timeout_ns,
         ok: defaults.ok,
     };
+    let at_load = fields.get("load");
+    let replay = at_load.as_ref().and_then(|at| stages::replay(reader, at));
     let mut flows = Compiler::new(reader, requests, standard);
+    if replay.is_some() {
+        flows = flows.of_replay();
+    }
     read_flows(&mut flows, &root, &fields);
     flows.mark_header_values();
     let Compiler {
@@ -258,7 +264,7 @@ fn whole(
             format!("{name} was given, and nothing here uses ${name}"),
         );
     }
-    let document = Document {
+    let mut document = Document {
         node: node.clone(),
         name: about.name,
         note: about.note,
@@ -274,6 +280,7 @@ fn whole(
             secrets: requests.secrets,
             cookies: requests.cookies,
             load,
+            replay,
             connections: defaults.connections,
             pipeline: defaults.pipeline,
             deadline_ns: defaults.deadline_ns,
@@ -289,6 +296,7 @@ fn whole(
         elsewhere: requests.elsewhere,
     };
     document.check_files(reader, &fields);
+    document.take_replay(reader, &root);
     Some(document)
 }
 

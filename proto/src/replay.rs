@@ -84,10 +84,10 @@ fn damaged(what: impl Into<String>) -> ReplayError {
 /// Appends a number, seven bits a byte.
 fn push_varint(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
-        out.push(number as u8 | 0x80);
+        out.push(0x80 | number.to_le_bytes()[0]);
         number >>= 7;
     }
-    out.push(number as u8);
+    out.push(number.to_le_bytes()[0]);
 }
 
 /// Takes a number from the front; `None` where there is no whole one.

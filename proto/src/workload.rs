@@ -8,6 +8,7 @@ mod load;
 mod mix;
 mod pace;
 mod rate;
+mod replayed;
 mod scenario;
 mod share;
 mod target;
@@ -24,6 +25,7 @@ pub use load::{
 pub use mix::{CYCLE_MAX, Mix};
 pub use pace::Pace;
 pub use rate::{Rate, RateSpec, Stage};
+pub use replayed::{REPLAY_NAME, REPLAY_SLOT};
 pub use scenario::{Column, DataSet, HttpChoice, Pick, RowFormat, RowSource, Scenario, Trust};
 pub use share::{Part, mixed, next_random, share};
 pub use target::{Target, is_loopback};

@@ -8,7 +8,9 @@ use flate2::Crc;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 
-use super::{Head, REQUEST_LEN_MAX, ReplayError, damaged, push_varint, take_varint, u32_at, u64_at};
+use super::{
+    Head, REQUEST_LEN_MAX, ReplayError, damaged, push_varint, take_varint, u32_at, u64_at,
+};
 
 /// Most entries of a block.
 pub const ENTRIES_MAX: usize = 1 << 16;
@@ -76,6 +78,22 @@ impl Block {
         })
     }
 
+    /// A block that has nothing but the entry of this number, at the beginning.
+    #[must_use]
+    pub fn only(&self, number: u64) -> Option<Self> {
+        let Entry { method, path, .. } = self.entry(number)?;
+        Some(Self {
+            at_ns: vec![0],
+            numbers: vec![0],
+            requests: vec![Request {
+                method,
+                path: 0..path.len(),
+            }],
+            text: path.to_vec(),
+            ..Self::default()
+        })
+    }
+
     /// Replaces the instant of every entry.
     pub fn pace(&mut self, played_ns: impl Fn(u64) -> u64) {
         for at_ns in &mut self.at_ns {
@@ -124,8 +142,10 @@ impl Block {
 
     fn read(&mut self, head: &Head, prefix: &Prefix) -> Option<()> {
         let mut rest = &self.unpacked[..];
-        (self.at_ns.clear(), self.numbers.clear());
-        (self.requests.clear(), self.text.clear());
+        self.at_ns.clear();
+        self.numbers.clear();
+        self.requests.clear();
+        self.text.clear();
         for _ in 0..take_varint(&mut rest)? {
             let len = usize::try_from(take_varint(&mut rest)?).ok()?;
             let request = rest.get(..len)?;

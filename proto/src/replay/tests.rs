@@ -93,9 +93,7 @@ fn blocks_end_where_they_are_full() {
     assert_eq!(reader.head().secrets, ["TOKEN"]);
     assert_eq!(reader.head().span_ns(), 149_999);
     // Long requests that all differ: no block holds more of them than it may.
-    let long: Entries = (0..1000)
-        .map(|n| (n, format!("GET /{n:08000}")))
-        .collect();
+    let long: Entries = (0..1000).map(|n| (n, format!("GET /{n:08000}"))).collect();
     let bytes = written(&long);
     assert_eq!(Reader::new(Cursor::new(&bytes)).unwrap().head().blocks, 8);
     assert_eq!(read(&bytes).unwrap().len(), 1000);

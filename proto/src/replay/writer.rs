@@ -56,9 +56,10 @@ impl<W: Write + Seek> Writer<W> {
             self.end_block()?;
         }
         if self.head.requests == 0 {
-            (self.head.first_ns, self.head.last_ns) = (at_ns, at_ns);
+            self.head.first_ns = at_ns;
         }
         if self.entries == 0 {
+            // A block begins at its first instant, wherever the one before it ended.
             (self.block_first_ns, self.head.last_ns) = (at_ns, at_ns);
         }
         push_varint(at_ns.abs_diff(self.head.last_ns), &mut self.numbers);
@@ -101,7 +102,8 @@ impl<W: Write + Seek> Writer<W> {
         self.head.blocks_end += pack(&mut self.out, entries, requests, &self.numbers)?;
         self.head.blocks += 1;
         self.entries = 0;
-        (self.known.clear(), self.requests.clear());
+        self.known.clear();
+        self.requests.clear();
         self.numbers.clear();
         Ok(())
     }

@@ -94,8 +94,20 @@ mod tests {
             assert_eq!(pace.played_ns(10_000_000_000), played_ns, "{text}");
         }
         for text in [
-            "", "2", "log2", "log*", "log*0", "log*-1", "log*1e3", "log*0.0001", "log*1000001",
-            "log*1.0000001", "log/2", "log*.5", "log*1.", "log*99999999999999999999",
+            "",
+            "2",
+            "log2",
+            "log*",
+            "log*0",
+            "log*-1",
+            "log*1e3",
+            "log*0.0001",
+            "log*1000001",
+            "log*1.0000001",
+            "log/2",
+            "log*.5",
+            "log*1.",
+            "log*99999999999999999999",
         ] {
             let refused = Pace::parse(text).unwrap_err();
             assert!(refused.contains("log*2.5"), "{refused}");
