@@ -225,12 +225,8 @@ fn whole(
         timeout_ns: defaults.timeout_ns,
         ok: defaults.ok,
     };
-    let at_load = fields.get("load");
-    let replay = at_load.as_ref().and_then(|at| stages::replay(reader, at));
-    let mut flows = Compiler::new(reader, requests, standard);
-    if replay.is_some() {
-        flows = flows.of_replay();
-    }
+    let replay = stages::replay(reader, fields.get("load").as_ref());
+    let mut flows = Compiler::new(reader, requests, standard).replaying(replay.is_some());
     read_flows(&mut flows, &root, &fields);
     flows.mark_header_values();
     let Compiler {

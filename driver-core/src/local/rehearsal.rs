@@ -96,18 +96,17 @@ impl Rehearsal {
             .map(|flow| u64::from(flow == chosen))
             .collect();
         scenario.mix = Mix::new(&weights)?;
-        let feed = match &loaded.replay {
-            Some(replay) => Some(one_of(replay, &scenario, chosen)?),
-            None => {
-                scenario.load.stages = vec![LoadStage {
-                    arrivals: StageArrivals::Closed { sessions: 1 },
-                    for_ns: None,
-                    sessions: Some(1),
-                    is_warmup: false,
-                }];
-                None
-            }
-        };
+        let replay = loaded.replay.as_ref();
+        let feed = replay.map(|replay| one_of(replay, &scenario, chosen));
+        let feed = feed.transpose()?;
+        if feed.is_none() {
+            scenario.load.stages = vec![LoadStage {
+                arrivals: StageArrivals::Closed { sessions: 1 },
+                for_ns: None,
+                sessions: Some(1),
+                is_warmup: false,
+            }];
+        }
         let scenario = Arc::new(scenario);
         let tables = loaded.tables.into();
         let wall = SystemTime::now().duration_since(UNIX_EPOCH);

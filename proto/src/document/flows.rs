@@ -68,13 +68,12 @@ impl<'r, 'a> Compiler<'r, 'a> {
         }
     }
 
-    /// The same for a load that replays a log.
-    pub(super) fn of_replay(self) -> Self {
-        Self {
-            slots: vec![REPLAY_NAME.to_owned()],
-            is_replay: true,
-            ..self
+    /// The same for a load that may replay a log.
+    pub(super) fn replaying(mut self, is_replay: bool) -> Self {
+        if is_replay {
+            self.slots.push(REPLAY_NAME.to_owned());
         }
+        Self { is_replay, ..self }
     }
 
     /// Reads `flows`.

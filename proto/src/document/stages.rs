@@ -88,8 +88,8 @@ pub(super) fn load(reader: &mut Reader, spot: Option<&Spot<'_>>) -> Load {
 }
 
 /// The file of the log that a load replays.
-pub(super) fn replay(reader: &mut Reader, spot: &Spot<'_>) -> Option<String> {
-    let at = replayed(reader, spot)?;
+pub(super) fn replay(reader: &mut Reader, spot: Option<&Spot<'_>>) -> Option<String> {
+    let at = replayed(reader, spot?)?;
     reader.parsed(&at, |text| file_name(text).map(str::to_owned))
 }
 

@@ -1,3 +1,5 @@
+//! The file: what is written is read, and anything else refused.
+
 use std::io::Cursor;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! A replay as one core sees it, and as all together play it.
+
 use crossbeam_channel::bounded;
 use proptest::prelude::*;
 use proto::replay::Writer;
