@@ -82,6 +82,15 @@ impl Cast {
         Self { replay, ..self }
     }
 
+    /// The log that they replay: how many of its requests, and how long it takes, ns, unless it is
+    /// cut.
+    #[must_use]
+    pub fn replayed(&self) -> Option<(u64, u64)> {
+        let (pace, requests) = replay::asked(&self.scenario)?;
+        let span_ns = self.replay.as_ref()?.head().span_ns();
+        Some((requests, pace.played_ns(span_ns)))
+    }
+
     /// The sessions of driver `driver` of all, or of one whose place is not known yet.
     #[must_use]
     pub fn new(scenario: Scenario, tables: Vec<Table>, driver: impl Into<Option<Part>>) -> Self {

@@ -165,7 +165,7 @@ fn a_condition_of_the_document_ends_the_run_of_all_drivers() {
 /// replays it.
 fn recorded(cluster: &Cluster, name: &str, requests: u64) -> PathBuf {
     let line = |n: u64| {
-        let (method, second) = (if n % 4 == 0 { "HEAD" } else { "GET" }, n / 500);
+        let (method, second) = (if n.is_multiple_of(4) { "HEAD" } else { "GET" }, n / 500);
         let (minute, second, part) = (second / 60, second % 60, n % 500 * 2);
         // A number that no compression can take away.
         let salt = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -100,7 +100,7 @@ fn a_log_of_whole_seconds_or_of_years_is_told() {
         }),
         ..at_target()
     };
-    let refused = of(Kind::Log, &line(2023, 1, "/"), &nowhere).unwrap_err();
+    let refused = of(Kind::Log, line(2023, 1, "/"), &nowhere).unwrap_err();
     assert!(
         refused.to_string().contains("day.replay cannot be written"),
         "{refused}"
