@@ -83,6 +83,9 @@ pub struct Recording {
     pub file: PathBuf,
     /// How fast the document plays it.
     pub pace: Pace,
+    /// Whether the requests of each second are spread evenly over it, where the log's times are whole
+    /// seconds.
+    pub spreads: bool,
 }
 
 impl Default for Options {

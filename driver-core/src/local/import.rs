@@ -72,6 +72,9 @@ enum KindArgs {
         /// Replay the log as it came (log), or faster or slower (log*2.5, log*0.1); needs --output
         #[arg(long, value_name = "PACE", value_parser = Pace::parse, conflicts_with = "top", requires = "output")]
         pace: Option<Pace>,
+        /// Spread the requests of each second evenly over it, where the log has whole seconds only
+        #[arg(long, requires = "pace")]
+        spread: bool,
     },
 }
 
@@ -162,6 +165,7 @@ impl KindArgs {
                 top,
                 unsafe_methods,
                 pace,
+                spread,
                 ..
             } => {
                 options.top = *top;
@@ -169,7 +173,11 @@ impl KindArgs {
                 let file = input.output.as_ref();
                 let file = file.map(|file| file.with_extension("replay"));
                 let recording = pace.zip(file);
-                options.recording = recording.map(|(pace, file)| Recording { file, pace });
+                options.recording = recording.map(|(pace, file)| Recording {
+                    file,
+                    pace,
+                    spreads: *spread,
+                });
             }
             _ => {}
         }

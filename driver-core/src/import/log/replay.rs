@@ -16,6 +16,8 @@ const PLAYED_NS_MAX: u64 = 604_800 * NS_PER_S;
 /// A replay in the making.
 pub(super) struct Replay {
     pace: Pace,
+    /// Whether the requests of whole seconds are spread over them.
+    spreads: bool,
     /// The file's name in the document.
     name: String,
     sorted: Sorted,
@@ -31,12 +33,17 @@ impl Replay {
     /// # Errors
     /// In words, for a file that a document cannot name.
     pub(super) fn new(recording: &Recording) -> Result<Self, String> {
-        let Recording { file, pace } = recording;
+        let Recording {
+            file,
+            pace,
+            spreads,
+        } = recording;
         let name = file.file_name().and_then(|name| name.to_str());
         let name = name.ok_or_else(|| format!("{}: no name of a file", file.display()))?;
         proto::document::file_name(name)?;
         Ok(Self {
             pace: *pace,
+            spreads: *spreads,
             name: name.to_owned(),
             sorted: Sorted::new(file),
             has_parts: false,
@@ -76,7 +83,8 @@ impl Replay {
         self.check_length()?;
         let secrets = desk.secrets.found().iter();
         let secrets: Vec<String> = secrets.map(|secret| secret.name.clone()).collect();
-        let finished = self.sorted.finish(&secrets).map_err(words)?;
+        let is_spread = self.spreads && !self.has_parts;
+        let finished = self.sorted.finish(&secrets, is_spread).map_err(words)?;
         desk.draft.cookies = Some(false);
         let Some((head, runs)) = finished else {
             return Ok(());
@@ -87,12 +95,20 @@ impl Replay {
             "{} has each of them with its instant: an open loop of {seconds:.0} s at pace {}.",
             self.name, self.pace
         ));
-        if !self.has_parts {
-            remarks.push(
-                "The log's times are whole seconds: what came in one second is intended at".into(),
-            );
-            remarks.push("its beginning, all at once.".into());
-        }
+        let seconds: &[&str] = match (self.has_parts, is_spread) {
+            (true, _) if self.spreads => {
+                &["Its times are finer than seconds, so that --spread had nothing to do."]
+            }
+            (true, _) => &[],
+            (false, true) => {
+                &["The log's times are whole seconds: what came in one was spread evenly over it."]
+            }
+            (false, false) => &[
+                "The log's times are whole seconds: what came in one is intended at its beginning,",
+                "all at once; --spread spreads it evenly.",
+            ],
+        };
+        remarks.extend(seconds.iter().map(|words| (*words).to_owned()));
         if runs > 1 {
             let times = runs - 1;
             remarks.push(format!(

@@ -13,6 +13,7 @@ use std::io::{self, BufReader, BufWriter, Seek};
 use std::path::{Path, PathBuf};
 
 use proto::replay::{Block, Head, Reader, Writer};
+use proto::units::NS_PER_S;
 
 /// Requests among which the earliest is looked for.
 const WINDOW: usize = 1 << 16;
@@ -141,11 +142,16 @@ impl Sorted {
     }
 
     /// Ends the file, whose paths name these secrets; says what it holds, and of how many runs.
-    /// Without any request there is none.
+    /// Without any request there is none. `is_spread` spreads the requests of each instant evenly
+    /// over the second after it.
     ///
     /// # Errors
     /// Those of files.
-    pub(super) fn finish(mut self, secrets: &[String]) -> io::Result<Option<(Head, usize)>> {
+    pub(super) fn finish(
+        mut self,
+        secrets: &[String],
+        is_spread: bool,
+    ) -> io::Result<Option<(Head, usize)>> {
         while self.write_earliest()? {}
         let runs = self.run as usize + 1;
         let Some(mut writer) = self.writer.take() else {
@@ -154,6 +160,12 @@ impl Sorted {
         if !self.runs.is_empty() {
             self.runs.push(finish(writer, &[])?.0);
             writer = merged(&mut self.runs, create(&self.part.0)?)?;
+        }
+        if is_spread {
+            let (file, _) = finish(writer, &[])?;
+            let again = File::open(&self.part.0)?;
+            fs::remove_file(&self.part.0)?;
+            writer = spread(file, again, create(&self.part.0)?)?;
         }
         let (file, head) = finish(writer, secrets)?;
         file.sync_all()?;
@@ -237,19 +249,52 @@ fn merged(runs: &mut Vec<File>, into: File) -> io::Result<Writer<BufWriter<File>
     Ok(writer)
 }
 
+/// The same with the requests of each instant spread evenly over the second after it. One reader
+/// counts them while the other waits, so that it does not matter how many they are.
+fn spread(file: File, again: File, into: File) -> io::Result<Writer<BufWriter<File>>> {
+    let (mut ahead, mut run) = (Run::open(file)?, Run::open(again)?);
+    let mut writer = begin(into)?;
+    let mut request = String::new();
+    let mut first = ahead.next(&mut request)?;
+    while let Some(at_ns) = first {
+        let mut count = 0;
+        while first == Some(at_ns) {
+            count += 1;
+            first = ahead.next(&mut request)?;
+        }
+        for nth in 0..count {
+            run.next(&mut request)?;
+            let after_ns = i128::from(NS_PER_S) * nth / count;
+            let after_ns = i64::try_from(after_ns).map_err(io::Error::other)?;
+            writer.push(at_ns.saturating_add(after_ns), &request)?;
+        }
+    }
+    Ok(writer)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Writes requests at these instants; reads them again, with the number of runs.
     fn sorted(instants: impl IntoIterator<Item = i64>) -> (Vec<(i64, String)>, usize) {
+        written(instants, false)
+    }
+
+    fn written(
+        instants: impl IntoIterator<Item = i64>,
+        is_spread: bool,
+    ) -> (Vec<(i64, String)>, usize) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.replay");
         let mut sorted = Sorted::new(&path);
         for (nth, at_ns) in instants.into_iter().enumerate() {
             sorted.push(at_ns, &format!("GET /{nth}")).unwrap();
         }
-        let (head, runs) = sorted.finish(&["S".to_owned()]).unwrap().unwrap();
+        let (head, runs) = sorted
+            .finish(&["S".to_owned()], is_spread)
+            .unwrap()
+            .unwrap();
         assert_eq!(head.secrets, ["S"]);
         let names = fs::read_dir(folder.path()).unwrap();
         assert_eq!(names.count(), 1, "nothing else is left");
@@ -300,6 +345,23 @@ mod tests {
     }
 
     #[test]
+    fn requests_of_whole_seconds_are_spread_over_them() {
+        let second = 1_000_000_000;
+        let instants = [0, 0, 0, 0, second, 5 * second, 5 * second];
+        let (all, _) = written(instants, true);
+        let instants: Vec<i64> = all.iter().map(|(at_ns, _)| at_ns / 1_000_000).collect();
+        assert_eq!(instants, [0, 250, 500, 750, 1000, 5000, 5500]);
+        assert_eq!(all[6].1, "GET /6");
+        // More in a second than a window or a block holds, in two runs.
+        let many = (0..300_000).map(|n| second * (n % 2));
+        let (all, _) = written(many, true);
+        assert!(all.is_sorted_by(|a, b| a.0 < b.0));
+        assert_eq!(all.len(), 300_000);
+        assert_eq!(all[150_000].0, second);
+        assert_eq!(all[149_999].0, 149_999 * second / 150_000);
+    }
+
+    #[test]
     fn what_is_not_finished_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let mut sorted = Sorted::new(&folder.path().join("a.replay"));
@@ -310,10 +372,10 @@ mod tests {
         drop(sorted);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         let none = Sorted::new(&folder.path().join("a.replay"));
-        assert!(none.finish(&[]).unwrap().is_none());
+        assert!(none.finish(&[], true).unwrap().is_none());
         let gone = Sorted::new(&folder.path().join("no/a.replay"));
         let mut gone = gone;
         gone.push(0, "GET /").unwrap();
-        assert!(gone.finish(&[]).is_err());
+        assert!(gone.finish(&[], false).is_err());
     }
 }

@@ -8,6 +8,7 @@ fn replaying(folder: &tempfile::TempDir, pace: &str) -> Options {
         recording: Some(Recording {
             file: folder.path().join("day.replay"),
             pace: Pace::parse(pace).unwrap(),
+            spreads: false,
         }),
         has_folder: true,
         ..at_target()
@@ -84,6 +85,19 @@ fn a_log_of_whole_seconds_or_of_years_is_told() {
         "{}",
         imported.text
     );
+    let mut spread = replaying(&folder, "log");
+    spread.recording.as_mut().unwrap().spreads = true;
+    let imported = of(Kind::Log, line(2023, 36, "/a") + &log, &spread).unwrap();
+    assert!(
+        imported.text.contains("spread evenly over it"),
+        "{}",
+        imported.text
+    );
+    assert!(
+        imported.text.contains("an open loop of 1 s"),
+        "{}",
+        imported.text
+    );
     let log = line(1970, 36, "/a") + &log;
     let refused = of(Kind::Log, &log, &replaying(&folder, "log")).unwrap_err();
     let refused = refused.to_string();
@@ -97,6 +111,7 @@ fn a_log_of_whole_seconds_or_of_years_is_told() {
         recording: Some(Recording {
             file: folder.path().join("no/day.replay"),
             pace: Pace::default(),
+            spreads: false,
         }),
         ..at_target()
     };
