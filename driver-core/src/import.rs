@@ -2,8 +2,8 @@
 //! and access logs become a document that a person can read and edit.
 //!
 //! What an input has and a document cannot say is said, with its line, and counted. Secrets become
-//! `$secret(NAME)`. Everything here is pure but for the reader that it is given; memory is bounded
-//! whatever the input is.
+//! `$secret(NAME)`. Everything here is pure but for the reader that it is given, and the file of a
+//! log that is to be replayed; memory is bounded whatever the input is.
 
 mod curl;
 mod draft;
@@ -22,8 +22,10 @@ mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead};
+use std::path::PathBuf;
 
 use proto::document::{Document, Given, Setting};
+use proto::workload::Pace;
 use thiserror::Error;
 
 use draft::{Body, Draft};
@@ -70,6 +72,20 @@ pub struct Options {
     pub top: usize,
     /// Whether requests of a log are taken that may change something.
     pub unsafe_methods: bool,
+    /// Where a log's requests go as they came; `None` for a mix of the most frequent.
+    pub recording: Option<Recording>,
+}
+
+/// A log as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recording {
+    /// The file for its requests and their instants, beside the document.
+    pub file: PathBuf,
+    /// How fast the document plays it.
+    pub pace: Pace,
+    /// Whether the requests of each second are spread evenly over it, where the log's times are whole
+    /// seconds.
+    pub spreads: bool,
 }
 
 impl Default for Options {
@@ -83,6 +99,7 @@ impl Default for Options {
             has_assets: true,
             top: draft::STEPS_MAX,
             unsafe_methods: false,
+            recording: None,
         }
     }
 }
@@ -100,8 +117,10 @@ pub struct Imported {
     pub notes: Notes,
     /// Requests of the input: commands, entries, lines.
     pub read: u64,
-    /// Requests of the document.
-    pub requests: usize,
+    /// Requests of the document, or of its replay.
+    pub requests: u64,
+    /// The replay that was written, by the name of its file.
+    pub replay: Option<String>,
 }
 
 /// Why there is no document.
@@ -236,9 +255,9 @@ impl<'o> Desk<'o> {
     }
 
     fn finish(mut self) -> Result<Imported, ImportError> {
-        let requests = self.draft.requests.len();
+        let steps = self.draft.requests.len();
         let target = self.servers.target().map(str::to_owned);
-        let (Some(target), 1..) = (target, requests) else {
+        let (Some(target), 1..) = (target, steps) else {
             let (read, notes) = (self.read, self.notes);
             return Err(ImportError::Nothing { read, notes });
         };
@@ -248,6 +267,10 @@ impl<'o> Desk<'o> {
         self.draft.target = target;
         let text = text::document(&self.draft, &self.notes, self.secrets.found());
         self.read_again(&text)?;
+        let (replay, requests) = match self.draft.replayed {
+            Some(replayed) => (Some(replayed.file), replayed.requests),
+            None => (None, steps as u64),
+        };
         Ok(Imported {
             text,
             files: self.draft.files,
@@ -255,6 +278,7 @@ impl<'o> Desk<'o> {
             notes: self.notes,
             read: self.read,
             requests,
+            replay,
         })
     }
 

@@ -25,6 +25,7 @@ mod first_handshake;
 mod follow;
 mod limits;
 mod probe;
+mod replay;
 mod requests;
 mod route;
 mod secrets;
@@ -171,12 +172,15 @@ impl Load {
             is_insecure: plan.workload().tls.insecure,
         };
         hold(load.stopper());
+        let feeds = replay::feeds(plan.cast(), count, load.stopper());
+        let feeds = feeds.map_err(|error| PrepareError::System(error.to_string()))?;
         let mut begun = Ok(());
-        for core in 0..count {
+        for (core, feed) in feeds.into_iter().enumerate() {
             let core_thread = CoreThread {
                 common: common.clone(),
                 stack: stack.clone(),
                 share: plan.share(core, count),
+                feed,
             };
             let say = say.clone();
             let work = move |executor: &LocalExecutor| core_thread.run(executor, &say);
@@ -350,6 +354,12 @@ impl Stopper {
     /// As [`Load::stop`].
     pub fn stop(&self) {
         self.shared.stop();
+        self.bells.ring();
+    }
+
+    /// Ends the load as failed, for this reason.
+    fn fail(&self, reason: String) {
+        self.shared.fail(reason);
         self.bells.ring();
     }
 }

@@ -24,6 +24,7 @@ use crate::load::{
 };
 use crate::plan::Plan;
 use crate::recording::{Collector, CoreInterval, CoreLog};
+use crate::source::Cast;
 
 mod args;
 mod capacity;
@@ -209,7 +210,9 @@ impl Run {
         (document, hidden): (Option<&Document>, Vec<String>),
     ) -> Done {
         let workload = self.plan.workload();
-        let progress = Progress::new(workload, args.json);
+        let replayed_ns = self.plan.cast().and_then(Cast::replayed);
+        let replayed_ns = replayed_ns.map(|(_, ns)| ns);
+        let progress = Progress::new(workload, replayed_ns, args.json);
         progress.banner(&text::banner(&self.plan, &self.load, &self.cpus));
         let start_ns = monotonic_ns() + LEAD_NS;
         let options = FollowOptions {

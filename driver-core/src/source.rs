@@ -4,6 +4,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`sessions`] | users that walk through the flows of a scenario |
+//! | [`replay`] | the log that they replay, and what of it comes to one core |
 //! | [`table`] | the rows that their values come from |
 //! | `program` | where in its flow a session is |
 //! | `judge` | what an answer is looked at for: extracts and checks |
@@ -18,6 +19,7 @@ mod jar;
 mod json;
 mod judge;
 mod program;
+pub mod replay;
 pub mod sessions;
 pub mod table;
 pub mod tally;
@@ -27,6 +29,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use proto::measure::SessionCounts;
 use proto::workload::{Part, Scenario};
 
+pub use replay::Replay;
 pub use sessions::Sessions;
 pub use table::Table;
 pub use tally::Tally;
@@ -58,6 +61,8 @@ pub struct Cast {
     pub tables: Arc<[Table]>,
     /// This driver among all, once that is known: at the latest before the start.
     pub driver: Arc<OnceLock<Part>>,
+    /// The log that they replay.
+    pub replay: Option<Arc<Replay>>,
     /// What its cores have counted when they are over.
     pub tally: Arc<Mutex<Tally>>,
 }
@@ -70,6 +75,22 @@ impl Cast {
         tally.counts(&self.tables)
     }
 
+    /// The same that replay a log.
+    #[must_use]
+    pub fn with_replay(self, replay: Option<Replay>) -> Self {
+        let replay = replay.map(Arc::new);
+        Self { replay, ..self }
+    }
+
+    /// The log that they replay: how many of its requests, and how long it takes, ns, unless it is
+    /// cut.
+    #[must_use]
+    pub fn replayed(&self) -> Option<(u64, u64)> {
+        let (pace, requests) = replay::asked(&self.scenario)?;
+        let span_ns = self.replay.as_ref()?.head().span_ns();
+        Some((requests, pace.played_ns(span_ns)))
+    }
+
     /// The sessions of driver `driver` of all, or of one whose place is not known yet.
     #[must_use]
     pub fn new(scenario: Scenario, tables: Vec<Table>, driver: impl Into<Option<Part>>) -> Self {
@@ -78,6 +99,7 @@ impl Cast {
             tally: Arc::new(Mutex::new(Tally::new(&scenario))),
             scenario: Arc::new(scenario),
             tables: tables.into(),
+            replay: None,
             driver: Arc::new(place),
         }
     }

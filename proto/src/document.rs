@@ -19,6 +19,7 @@ mod params;
 mod parts;
 mod place;
 mod reading;
+mod replayed;
 mod requests;
 mod runners;
 mod schema;
@@ -226,7 +227,8 @@ fn whole(
         timeout_ns: defaults.timeout_ns,
         ok: defaults.ok,
     };
-    let mut flows = Compiler::new(reader, requests, standard);
+    let replay = stages::replay(reader, fields.get("load").as_ref());
+    let mut flows = Compiler::new(reader, requests, standard).replaying(replay.is_some());
     read_flows(&mut flows, &root, &fields);
     flows.mark_header_values();
     let Compiler {
@@ -260,7 +262,7 @@ fn whole(
             format!("{name} was given, and nothing here uses ${name}"),
         );
     }
-    let document = Document {
+    let mut document = Document {
         node: node.clone(),
         name: about.name,
         note: about.note,
@@ -276,6 +278,7 @@ fn whole(
             secrets: requests.secrets,
             cookies: requests.cookies,
             load,
+            replay,
             connections: defaults.connections,
             pipeline: defaults.pipeline,
             deadline_ns: defaults.deadline_ns,
@@ -291,6 +294,7 @@ fn whole(
         elsewhere: requests.elsewhere,
     };
     document.check_files(reader, &fields);
+    document.take_replay(reader, &root);
     Some(document)
 }
 

@@ -6,6 +6,7 @@
 //! | [`codec`] | their JSON, encoded exactly and decoded liberally |
 //! | [`document`] | what people write, checked once: the parameters of a test, a test as one document |
 //! | [`workload`] | what load a test puts on its target, in plain numbers: what drivers run |
+//! | [`replay`] | the requests of a log and their instants, as a file that streams |
 //! | [`secret`] | what is a secret by its name, and what is shown in its place |
 //! | [`measure`] | what was measured, in plain numbers: counts, reports, a clock's offset |
 //! | [`histogram`] | the one shape of latency histograms, and its V2-deflate form on the wire |
@@ -38,6 +39,7 @@ mod lenient;
 pub mod log;
 pub mod measure;
 pub mod message;
+pub mod replay;
 pub mod secret;
 pub mod summary;
 pub mod topic;

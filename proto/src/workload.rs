@@ -6,7 +6,9 @@ pub mod expectation;
 mod flow;
 mod load;
 mod mix;
+mod pace;
 mod rate;
+mod replayed;
 mod scenario;
 mod share;
 mod target;
@@ -21,7 +23,9 @@ pub use load::{
     Arrivals, Load, LoadStage, SESSIONS_MAX, STAGE_NS_MAX, SessionArrival, StageArrivals,
 };
 pub use mix::{CYCLE_MAX, Mix};
+pub use pace::Pace;
 pub use rate::{Rate, RateSpec, Stage};
+pub use replayed::{REPLAY_NAME, REPLAY_SLOT};
 pub use scenario::{Column, DataSet, HttpChoice, Pick, RowFormat, RowSource, Scenario, Trust};
 pub use share::{Part, mixed, next_random, share};
 pub use target::{Target, is_loopback};

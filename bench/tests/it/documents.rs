@@ -2,6 +2,7 @@
 //! as the truth.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -168,4 +169,80 @@ fn a_condition_of_the_document_ends_the_run_of_all_drivers() {
     );
     let text = bad[0]["text"].as_str().unwrap();
     assert!(text.starts_with("HTTP/1.1 404 "), "{text}");
+}
+
+/// Imports a log of so many requests, 2 ms apart, of which every fourth is a HEAD, as a document that
+/// replays it.
+fn recorded(cluster: &Cluster, name: &str, requests: u64) -> PathBuf {
+    let line = |n: u64| {
+        let (method, second) = (if n.is_multiple_of(4) { "HEAD" } else { "GET" }, n / 500);
+        let (minute, second, part) = (second / 60, second % 60, n % 500 * 2);
+        // A number that no compression can take away.
+        let salt = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        format!(
+            "{{\"time\": \"2026-03-01T12:{minute:02}:{second:02}.{part:03}Z\", \
+             \"request\": \"{method} /ping?n={salt:x} HTTP/1.1\"}}\n"
+        )
+    };
+    let log = cluster.path(&format!("{name}.log"));
+    fs::write(&log, (0..requests).map(line).collect::<String>()).unwrap();
+    let document = cluster.path(&format!("{name}.yaml"));
+    let output = Command::new(binary("driver"))
+        .args(["import", "log", "--pace", "log*2", "--target"])
+        .arg(format!("http://{}/", cluster.rest.target))
+        .arg("--output")
+        .args([&document, &log])
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{words}");
+    document
+}
+
+#[test]
+fn two_drivers_replay_a_log_each_request_once() {
+    let cluster = Cluster::start(2);
+    let client = |document: &Path| {
+        Command::new(binary("client"))
+            .args([
+                "--orchestrator",
+                &cluster.rest.orchestrator,
+                "--json",
+                "run",
+            ])
+            .arg(document)
+            .output()
+            .unwrap()
+    };
+    let output = client(&recorded(&cluster, "log", 2001));
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{words}");
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_whole(&result, 2001, cluster.seen());
+    assert_eq!(result["planned"], 2001, "{result}");
+    let (steps, nodes) = (&result["steps"], result["nodes"].as_array().unwrap());
+    assert_eq!(
+        (&steps[0]["sent"], &steps[1]["sent"]),
+        (&501.into(), &1500.into()),
+        "{steps}"
+    );
+    let mut sent: Vec<u64> = nodes.iter().map(|node| int(&node["sent"])).collect();
+    sent.sort_unstable();
+    assert_eq!(sent, [1000, 1001], "{nodes:?}");
+    // Two seconds at twice the speed of four.
+    let rate = result["sent_per_second"].as_f64().unwrap();
+    assert!((600.0..1100.0).contains(&rate), "{result}");
+
+    // One that does not go over the broker is refused before anything is.
+    let refused = client(&recorded(&cluster, "day", 60_000));
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{words}");
+    for part in [
+        "524288 go over the broker",
+        "day.replay has",
+        "driver run plays all of it",
+    ] {
+        assert!(words.contains(part), "{words}");
+    }
+    assert_eq!(cluster.seen(), 2001);
 }

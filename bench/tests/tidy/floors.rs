@@ -51,9 +51,14 @@ const PROTO: &[Row] = &[
         ],
     ),
     // What people write; never a topic.
-    ("document", &["lenient", "secret", "units", "workload"]),
+    (
+        "document",
+        &["lenient", "replay", "secret", "units", "workload"],
+    ),
     // What is asked; never YAML, messages, results.
-    ("workload", &["secret", "units"]),
+    ("workload", &["replay", "secret", "units"]),
+    // A log as it came, in a file; never what plays it.
+    ("replay", &[]),
     // What was measured; never a test's intent.
     ("measure", &["histogram", "lenient", "secret"]),
     ("log", &["clock", "codec"]),

@@ -6,7 +6,8 @@ use proto::workload::{Part, RowSource};
 
 use super::test_thread::{Begin, Settings, admit};
 use crate::plan::Plan;
-use crate::source::{Cast, Table};
+use crate::source::replay::in_memory;
+use crate::source::{Cast, Replay, Table};
 
 /// The plan of a document whose place among all drivers is not known yet.
 ///
@@ -30,6 +31,11 @@ pub(super) fn plan(json: &str, settings: &Settings) -> Result<Plan, String> {
             missing.join(", ")
         )
     })?;
+    let content = document.scenario.replay.as_deref();
+    let content = content.and_then(|name| document.content(name));
+    let replay = content.map(|content| Replay::open(in_memory(content)));
+    let replay = replay.transpose().map_err(|error| error.to_string())?;
+    let replay = replay.map(|replay| replay.with_secrets(secret));
     let authorities = document.authorities(file)?;
     let table = |set: &proto::workload::DataSet| match &set.rows {
         RowSource::Inline(_) => Table::load(set, None, None),
@@ -41,7 +47,7 @@ pub(super) fn plan(json: &str, settings: &Settings) -> Result<Plan, String> {
     let tables: Result<Vec<Table>, String> = scenario.data.iter().map(table).collect();
     Ok(Plan::of_sessions(
         document.workload(authorities),
-        Cast::new(scenario, tables?, None),
+        Cast::new(scenario, tables?, None).with_replay(replay),
     ))
 }
 

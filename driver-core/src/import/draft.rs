@@ -80,6 +80,17 @@ pub(super) struct Draft {
     /// Whether files can be written beside it.
     pub(super) has_folder: bool,
     pub(super) room_taken: usize,
+    /// The log that it replays.
+    pub(super) replayed: Option<Replayed>,
+}
+
+/// A log that was written to a file.
+#[derive(Debug)]
+pub(super) struct Replayed {
+    /// Its name in the document.
+    pub(super) file: String,
+    /// Requests in it.
+    pub(super) requests: u64,
 }
 
 /// How the requests of a document belong together.
@@ -89,6 +100,8 @@ pub(super) enum Requests {
     InOrder(Vec<Step>),
     /// Each a session of its own, by weight.
     Mix(Vec<(u64, Step)>),
+    /// What a replay does with the requests of each method.
+    OfReplay(Vec<Step>),
 }
 
 impl Default for Requests {
@@ -100,14 +113,14 @@ impl Default for Requests {
 impl Requests {
     pub(super) fn len(&self) -> usize {
         match self {
-            Self::InOrder(steps) => steps.len(),
+            Self::InOrder(steps) | Self::OfReplay(steps) => steps.len(),
             Self::Mix(entries) => entries.len(),
         }
     }
 
     pub(super) fn steps(&self) -> Vec<&Step> {
         match self {
-            Self::InOrder(steps) => steps.iter().collect(),
+            Self::InOrder(steps) | Self::OfReplay(steps) => steps.iter().collect(),
             Self::Mix(entries) => entries.iter().map(|(_, step)| step).collect(),
         }
     }
@@ -139,7 +152,7 @@ impl Draft {
         }
         self.room_taken += len;
         match &mut self.requests {
-            Requests::InOrder(steps) => steps.push(step),
+            Requests::InOrder(steps) | Requests::OfReplay(steps) => steps.push(step),
             Requests::Mix(entries) => entries.push((weight, step)),
         }
         true

@@ -1,4 +1,5 @@
-//! An access log: its most frequent requests, each a session of its own, by how often they came.
+//! An access log: its most frequent requests, each a session of its own, by how often they came; or
+//! all of them, as they came.
 //!
 //! A log has neither bodies nor headers nor cookies; what is left is who asked for what, and when. It
 //! is read once, in memory that does not grow with it.
@@ -6,6 +7,8 @@
 mod clock;
 mod combined;
 mod json;
+mod replay;
+mod sorted;
 
 use std::io::{self, BufRead};
 
@@ -14,6 +17,7 @@ use super::mix::Tally;
 use super::secrets::literal;
 use super::{Desk, urls};
 use clock::{Clock, Odd};
+use replay::Replay;
 
 /// Longest path that a document takes, bytes.
 const PATH_LEN_MAX: usize = 8192;
@@ -24,21 +28,26 @@ struct Hit {
     method: String,
     /// Path and query as they can be sent: ASCII without spaces.
     path: String,
-    /// When, ms since 1970, and how far its zone is from UTC, s.
+    /// When, ns since 1970, and how far its zone is from UTC, s.
     time: Option<(i64, i32)>,
     status: Option<u16>,
 }
 
 pub(super) fn import(desk: &mut Desk<'_>, input: &mut dyn BufRead) -> io::Result<()> {
     let mut reading = Reading::default();
+    if let Some(recording) = &desk.options.recording {
+        let replay = Replay::new(recording).map_err(io::Error::other)?;
+        reading.replay = Some(replay);
+    }
     lines::each(desk, input, |desk, line| reading.line(desk, line))?;
-    reading.finish(desk);
-    Ok(())
+    reading.finish(desk)
 }
 
 #[derive(Default)]
 struct Reading {
     tally: Tally,
+    /// Where the requests go as they came, instead of among those that are counted.
+    replay: Option<Replay>,
     clock: Clock,
     /// Lines whose answer was an error.
     errors: u64,
@@ -85,7 +94,12 @@ impl Reading {
             let detail = format!("{} bytes; at most {PATH_LEN_MAX} are taken", path.len());
             return desk.notes.left_out(number, "the URL is too long", &detail);
         }
-        match self.clock.take(*time) {
+        if time.is_none() && self.replay.is_some() {
+            let kind = "no time that is understood, so that it has no place in a replay";
+            return desk.notes.left_out(number, kind, "");
+        }
+        let at_ms = time.map(|(ns, zone_s)| (ns.div_euclid(1_000_000), zone_s));
+        match self.clock.take(at_ms) {
             Ok(()) => {}
             Err(Odd::NoTime) => desk.notes.changed(number, "no time that is understood", ""),
             Err(Odd::Back(ms)) => {
@@ -109,15 +123,21 @@ impl Reading {
         } else {
             self.request.push_str(path);
         }
-        self.tally.count(&self.request, number);
+        match (&mut self.replay, time) {
+            (Some(replay), Some((at_ns, _))) => replay.take(number, *at_ns, &self.request),
+            _ => self.tally.count(&self.request, number),
+        }
     }
 
-    fn finish(self, desk: &mut Desk<'_>) {
+    fn finish(self, desk: &mut Desk<'_>) -> io::Result<()> {
         let remarks = &mut desk.draft.remarks;
-        remarks.push(
-            "Each request is a session of its own, by how often it came. A log has no bodies,"
-                .into(),
-        );
+        let how = match self.replay {
+            Some(_) => "Each request is a session of its own, when it came. A log has no bodies,",
+            None => {
+                "Each request is a session of its own, by how often it came. A log has no bodies,"
+            }
+        };
+        remarks.push(how.into());
         remarks.push(
             "headers, cookies and tokens: write what the server asks for into defaults.".into(),
         );
@@ -128,10 +148,14 @@ impl Reading {
             ));
         }
         remarks.extend(self.clock.remark(self.taken));
+        if let Some(replay) = self.replay {
+            return replay.finish(desk);
+        }
         desk.draft.load = match self.clock.rate(self.taken) {
             Some(rate) => format!("{{open: {rate}/s, for: 1m}}"),
             None => "{open: 10/s, for: 1m}".to_owned(),
         };
         urls::take_top(desk, &self.tally.top(desk.options.top));
+        Ok(())
     }
 }

@@ -532,3 +532,5 @@ proptest! {
         prop_assert_eq!(sent.last().unwrap(), &format!("b{body}"));
     }
 }
+
+mod recordings;

@@ -39,7 +39,14 @@ pub(super) fn document(draft: &Draft, notes: &Notes, secrets: &[Secret]) -> Stri
         Requests::Mix(entries) => {
             line(&mut out, "flows:");
             for (weight, step) in entries {
-                flow(&mut out, *weight, step, &shared);
+                flow(&mut out, &format!("weight: {weight}"), step, &shared);
+            }
+        }
+        Requests::OfReplay(steps) => {
+            line(&mut out, "flows:");
+            for step in steps {
+                let name = format!("name: {}", scalar(&step.method));
+                flow(&mut out, &name, step, &shared);
             }
         }
     }
@@ -134,8 +141,8 @@ fn tls(out: &mut String, draft: &Draft) {
     }
 }
 
-fn flow(out: &mut String, weight: u64, step: &Step, shared: &[(String, String)]) {
-    line(out, &format!("  - weight: {weight}"));
+fn flow(out: &mut String, first: &str, step: &Step, shared: &[(String, String)]) {
+    line(out, &format!("  - {first}"));
     line(out, "    steps:");
     request(out, "      ", step, shared);
 }

@@ -12,6 +12,7 @@ use crate::core_loop::Common;
 use crate::dispatch::{Readiness, Shared};
 use crate::plan::Share;
 use crate::ring::Features;
+use crate::source::replay::Feed;
 
 /// What a core says once: it is ready, or why not.
 pub(super) type FirstWord = (usize, Result<(Readiness, Features), PrepareError>);
@@ -21,6 +22,8 @@ pub(super) struct CoreThread {
     pub(super) common: Common,
     pub(super) stack: Stack,
     pub(super) share: Share,
+    /// What of a log that is replayed comes to this core.
+    pub(super) feed: Option<Feed>,
 }
 
 impl CoreThread {
@@ -36,8 +39,9 @@ impl CoreThread {
             common,
             stack,
             share,
+            feed,
         } = self;
-        if let Err(source) = executor.run(stack.run(common, share, ready)) {
+        if let Err(source) = executor.run(stack.run(common, (share, feed), ready)) {
             let refused = PrepareError::Core { core, source };
             // Before the first word this ends the preparation; afterwards nobody hears it.
             shared.fail(refused.to_string());

@@ -15,6 +15,7 @@ use crate::protocol::http1::Http1;
 use crate::protocol::http2::{Http2, Unfit};
 use crate::protocol::{Protocol, Template};
 use crate::ring::Features;
+use crate::source::replay::Feed;
 use crate::source::{Cast, Sessions};
 use crate::transport::Transport;
 use crate::transport::plain::Plain;
@@ -87,7 +88,7 @@ impl Stack {
     pub(super) async fn run(
         self,
         common: Common,
-        share: Share,
+        (share, feed): (Share, Option<Feed>),
         ready: impl FnOnce(Readiness, Features),
     ) -> Result<(), CoreError> {
         let http1 = || Http1::new(&self.requests);
@@ -100,7 +101,7 @@ impl Stack {
         let source = self
             .cast
             .as_ref()
-            .map(|(cast, cores)| sessions(cast, share.core, *cores));
+            .map(|(cast, cores)| sessions(cast, share.core, *cores).with_feed(feed));
         let common = (common, source);
         match (self.http, &self.tls) {
             (Http::One, None) => run((http1(), Plain), common, share, payload, ready).await,

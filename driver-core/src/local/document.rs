@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
@@ -10,7 +10,11 @@ use proto::document::{Document, Folder, Runner, has_document_name, named_value, 
 use proto::workload::{Part, RowSource, Scenario, Workload};
 
 use crate::plan::Plan;
-use crate::source::{Cast, Table};
+use crate::source::replay::{Input, in_memory};
+use crate::source::{Cast, Replay, Table};
+
+/// Bytes of a replay that are read at once.
+const READ_LEN: usize = 256 << 10;
 
 /// What a document needs from outside.
 #[derive(Debug, Clone, Default, Args)]
@@ -30,6 +34,8 @@ pub(super) struct Loaded {
     /// With its files and secrets put in.
     pub(super) scenario: Scenario,
     pub(super) tables: Vec<Table>,
+    /// The log that it replays.
+    pub(super) replay: Option<Replay>,
     /// The values of the secrets that were put in: they are shown nowhere.
     pub(super) hidden: Vec<String>,
     /// The folder that it stands in.
@@ -69,7 +75,13 @@ pub(super) fn load(path: &str, args: &GivenArgs, runner: Runner) -> Result<Loade
             .cloned()
             .or_else(|| std::env::var(name).ok())
     };
-    let scenario = document.scenario.clone();
+    let mut scenario = document.scenario.clone();
+    let replay = replay(&document, &folder)?;
+    if let (Some(replay), Some(name)) = (&replay, &document.scenario.replay) {
+        let replaying = scenario.replaying(replay.head());
+        scenario = replaying.map_err(|error| format!("{name}: {error}"))?;
+    }
+    let replay = replay.map(|replay| replay.with_secrets(secret));
     let hidden = scenario.secrets.iter().filter_map(|name| secret(name));
     let hidden = hidden.collect();
     let scenario = scenario
@@ -86,10 +98,24 @@ pub(super) fn load(path: &str, args: &GivenArgs, runner: Runner) -> Result<Loade
         document,
         scenario,
         tables,
+        replay,
         hidden,
         beside: at.parent().unwrap_or(Path::new("")).to_owned(),
         authorities,
     })
+}
+
+/// The log that a document replays, wherever its file is.
+fn replay(document: &Document, folder: &Folder) -> Result<Option<Replay>, String> {
+    let Some(name) = &document.scenario.replay else {
+        return Ok(None);
+    };
+    let input: Box<dyn Input> = match document.content(name) {
+        Some(content) => in_memory(content),
+        None => Box::new(BufReader::with_capacity(READ_LEN, folder.open(name)?)),
+    };
+    let replay = Replay::open(input).map_err(|error| format!("{name}: {error}"))?;
+    Ok(Some(replay))
 }
 
 fn tables(document: &Document, scenario: &Scenario, folder: &Folder) -> Result<Vec<Table>, String> {
@@ -122,7 +148,8 @@ impl Loaded {
     /// The plan of this machine alone.
     pub(super) fn plan(self) -> Plan {
         let workload = self.workload();
-        Plan::of_sessions(workload, Cast::new(self.scenario, self.tables, Part::WHOLE))
+        let cast = Cast::new(self.scenario, self.tables, Part::WHOLE);
+        Plan::of_sessions(workload, cast.with_replay(self.replay))
     }
 }
 

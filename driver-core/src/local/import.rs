@@ -10,7 +10,9 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueHint};
 
 use super::exit;
-use crate::import::{self, ImportError, Imported, Kind, Notes, Options, Secret};
+use proto::workload::Pace;
+
+use crate::import::{self, ImportError, Imported, Kind, Notes, Options, Recording, Secret};
 
 /// Bytes that are read at once.
 const READ_LEN: usize = 256 << 10;
@@ -48,7 +50,16 @@ enum KindArgs {
     Vegeta(InputArgs),
     /// A URL a line: each a session of its own, by how often it stands there
     Urls(InputArgs),
-    /// An access log (common, combined, JSON lines): its most frequent requests, by weight
+    /// An access log (common, combined, JSON lines): its most frequent requests, by weight; or all of
+    /// them when they came
+    ///
+    /// Without --pace, the document is a mix of the most frequent requests, at the log's mean rate.
+    ///
+    /// With --pace, it replays the log: an open loop whose intended instants are the log's own, in a file
+    /// beside the document (--output test.yaml writes test.replay too), exact over all drivers and cores,
+    /// with its bursts as they were. In the document stays what a person changes: the target, headers,
+    /// what is done with each method, the pace, `for: 10m` or `sessions: 1000` for its beginning only. The
+    /// log may be of any length, and not in order. A log has no bodies, headers, cookies and tokens.
     Log {
         #[command(flatten)]
         input: InputArgs,
@@ -58,6 +69,12 @@ enum KindArgs {
         /// Take POST and all that may change something too, without their bodies
         #[arg(long)]
         unsafe_methods: bool,
+        /// Replay the log as it came (log), or faster or slower (log*2.5, log*0.1); needs --output
+        #[arg(long, value_name = "PACE", value_parser = Pace::parse, conflicts_with = "top", requires = "output")]
+        pace: Option<Pace>,
+        /// Spread the requests of each second evenly over it, where the log has whole seconds only
+        #[arg(long, requires = "pace")]
+        spread: bool,
     },
 }
 
@@ -147,10 +164,20 @@ impl KindArgs {
             Self::Log {
                 top,
                 unsafe_methods,
+                pace,
+                spread,
                 ..
             } => {
                 options.top = *top;
                 options.unsafe_methods = *unsafe_methods;
+                let file = input.output.as_ref();
+                let file = file.map(|file| file.with_extension("replay"));
+                let recording = pace.zip(file);
+                options.recording = recording.map(|(pace, file)| Recording {
+                    file,
+                    pace,
+                    spreads: *spread,
+                });
             }
             _ => {}
         }
@@ -188,10 +215,11 @@ fn sum(imported: &Imported) -> String {
         );
     }
     lines.push(format!(
-        "{} requests read, {} left out, {} in the document",
+        "{} requests read, {} left out, {} in {}",
         imported.read,
         imported.notes.left_out_in_all(),
-        imported.requests
+        imported.requests,
+        imported.replay.as_deref().unwrap_or("the document")
     ));
     lines.join("\n")
 }

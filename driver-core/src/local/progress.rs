@@ -16,9 +16,11 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(workload: &Workload, quiet: bool) -> Self {
-        let by_count = workload.limit.duration_ns.is_none();
-        let duration_ms = workload.limit.duration_ns.map(|ns| ns / NS_PER_MS);
+    /// That of a load; of one that replays a log, which takes `replayed_ns`, unless it is cut before.
+    pub(super) fn new(workload: &Workload, replayed_ns: Option<u64>, quiet: bool) -> Self {
+        let duration_ns = workload.limit.duration_ns.or(replayed_ns);
+        let by_count = duration_ns.is_none();
+        let duration_ms = duration_ns.map(|ns| ns / NS_PER_MS);
         let length = duration_ms.or(workload.limit.requests).unwrap_or(0);
         let target = if quiet {
             ProgressDrawTarget::hidden()

@@ -21,9 +21,10 @@ use super::exit;
 use crate::load::{compile, forms_of, templates};
 use crate::protocol::http1::{Http1, State};
 use crate::protocol::{After, Answered, Dropped, Key, Protocol, Sink};
+use crate::source::replay::Feed;
 use crate::source::sessions::Job;
 use crate::source::tally::StepTally;
-use crate::source::{Answer, Outcome, Sessions, Source, Verdict};
+use crate::source::{Answer, Outcome, Replay, Sessions, Source, Verdict};
 use wire::{Secure, Wire};
 
 mod wire;
@@ -93,12 +94,17 @@ impl Rehearsal {
             .map(|flow| u64::from(flow == chosen))
             .collect();
         scenario.mix = Mix::new(&weights)?;
-        scenario.load.stages = vec![LoadStage {
-            arrivals: StageArrivals::Closed { sessions: 1 },
-            for_ns: None,
-            sessions: Some(1),
-            is_warmup: false,
-        }];
+        let replay = loaded.replay.as_ref();
+        let feed = replay.map(|replay| one_of(replay, &scenario, chosen));
+        let feed = feed.transpose()?;
+        if feed.is_none() {
+            scenario.load.stages = vec![LoadStage {
+                arrivals: StageArrivals::Closed { sessions: 1 },
+                for_ns: None,
+                sessions: Some(1),
+                is_warmup: false,
+            }];
+        }
         let scenario = Arc::new(scenario);
         let tables = loaded.tables.into();
         let wall = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -112,7 +118,9 @@ impl Rehearsal {
         );
         Ok(Self {
             http1: Http1::new(&templates(&scenario, secure.is_some())),
-            sessions: sessions.with_anchor(monotonic_ns(), unix_ms),
+            sessions: sessions
+                .with_anchor(monotonic_ns(), unix_ms)
+                .with_feed(feed),
             scenario,
             secure,
             connection: None,
@@ -263,6 +271,17 @@ impl Rehearsal {
         }
         Ok(())
     }
+}
+
+/// The first request of a log that begins a flow.
+fn one_of(replay: &Replay, scenario: &Scenario, flow: usize) -> Result<Feed, String> {
+    let flows = scenario.flows_of(replay.head())?;
+    let method = flows.iter().position(|of| *of == flow);
+    let method = method.ok_or_else(|| {
+        let name = &scenario.flows[flow].name;
+        format!("the replay has no request that begins the flow {name:?}; --flow chooses another")
+    })?;
+    replay.first_of(method, flows.into())
 }
 
 /// What is checked of the target, where it has TLS.

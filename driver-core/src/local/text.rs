@@ -45,7 +45,13 @@ pub(super) fn banner(plan: &Plan, load: &Load, cpus: &[usize]) -> String {
     let target = workload.target.shown();
     let what = if let Some(cast) = plan.cast() {
         let (flows, steps) = (cast.scenario.flows.len(), cast.scenario.steps.len());
-        format!("{target}: sessions of {flows} flows, {steps} requests")
+        match cast.replayed() {
+            Some((requests, ns)) => {
+                let duration = format_ns(ns);
+                format!("{target}: a log of {requests} requests, replayed in {duration}")
+            }
+            None => format!("{target}: sessions of {flows} flows, {steps} requests"),
+        }
     } else {
         format!("{} {target}: {shape}", workload.request.method)
     };

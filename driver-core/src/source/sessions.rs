@@ -14,11 +14,14 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use fastrand::Rng;
-use proto::workload::{Arrivals, Fill, Hole, Op, Part, Scenario, SessionArrival, mixed};
+use proto::workload::{
+    Arrivals, Fill, Hole, Op, Part, REPLAY_SLOT, Scenario, SessionArrival, mixed,
+};
 
 use super::jar::Jar;
 use super::judge::{Seen, Slots};
 use super::program::Position;
+use super::replay::Feed;
 use super::{Table, Tally, Watches};
 
 /// Sessions of a core at once where the document sets no bound.
@@ -50,6 +53,9 @@ pub struct Sessions {
     random: Rng,
     arrivals: Arrivals,
     next_arrival: Option<SessionArrival>,
+    /// What comes of a log that is replayed, and when to look at it.
+    feed: Option<Feed>,
+    feed_due_ns: u64,
     /// Closed stages by number: sessions that may still start, and whether they have begun.
     closed: Vec<ClosedStage>,
     next_closed: usize,
@@ -216,6 +222,8 @@ impl Sessions {
             random: random(entropy, part),
             arrivals: Arrivals::new(&scenario.load, part),
             next_arrival: None,
+            feed: None,
+            feed_due_ns: u64::MAX,
             closed: Vec::new(),
             next_closed: 0,
             followed: 0,
@@ -281,6 +289,13 @@ impl Sessions {
         self
     }
 
+    /// The same that replays a log.
+    #[must_use]
+    pub fn with_feed(mut self, feed: Option<Feed>) -> Self {
+        self.feed = feed;
+        self
+    }
+
     /// What has been counted so far, without warm-up.
     #[must_use]
     pub fn counted(&self) -> &Tally {
@@ -317,10 +332,15 @@ impl Sessions {
 
     /// Starts a session; `false` when it cannot: there are too many, or no row is left.
     fn start(&mut self, number: u64, stage: usize, at_ns: u64) -> bool {
+        let flow = self.scenario.mix.flow(number);
+        self.start_flow(flow, stage, at_ns, None)
+    }
+
+    /// The same of a flow; in a replay with the path of its request.
+    fn start_flow(&mut self, flow: usize, stage: usize, at_ns: u64, path: Option<&[u8]>) -> bool {
         if self.users.active >= self.at_once_max {
             return false;
         }
-        let flow = self.scenario.mix.flow(number);
         let user = self.users.take();
         let is_measured = !self.scenario.load.stages[stage].is_warmup;
         let first = user as usize * self.users.sets;
@@ -337,6 +357,9 @@ impl Sessions {
         (state.flow, state.stage, state.position) = (flow, stage, Position::default());
         (state.started_ns, state.is_measured, state.set) = (at_ns, is_measured, 0);
         state.jar.clear();
+        if let Some(path) = path {
+            self.users.slots(user).set(REPLAY_SLOT, path);
+        }
         self.tally(is_measured).flows[flow].started += 1;
         self.go_on(user, at_ns);
         true
@@ -539,6 +562,7 @@ fn sets_of(scenario: &Scenario, flow: usize) -> Vec<usize> {
     sets
 }
 
+mod replayed;
 mod turns;
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod errors;
 mod imports;
 mod kernels;
 mod open_loop;
+mod replays;
 mod rig;
 mod server;
 mod site;

@@ -127,8 +127,8 @@ impl Document {
             RowSource::File { name, .. } => Some(name.as_str()),
             RowSource::Inline(_) => None,
         });
-        let others = self.scenario.files.iter().map(String::as_str);
-        of_data.chain(others).collect()
+        let others = self.scenario.files.iter().chain(&self.scenario.replay);
+        of_data.chain(others.map(String::as_str)).collect()
     }
 
     /// The document with every file that it names in it, so that it can travel.
@@ -162,9 +162,12 @@ impl Document {
         if len > DOCUMENT_LEN_MAX {
             return Err(format!(
                 "with its files, packed, the document has {len} bytes, and at most \
-                 {DOCUMENT_LEN_MAX} go over the broker: {}; use smaller ones, or driver run on each \
-                 host",
-                lengths.join(", ")
+                 {DOCUMENT_LEN_MAX} go over the broker: {}; {}",
+                lengths.join(", "),
+                match &self.scenario.replay {
+                    Some(_) => "driver run plays all of it; import a shorter log for a cluster",
+                    None => "use smaller ones, or driver run on each host",
+                }
             ));
         }
         Ok(self)

@@ -7,7 +7,9 @@ use super::stages::think;
 use super::text::Value;
 use crate::units::NS_PER_S;
 use crate::workload::expectation::{extract_from, status_range};
-use crate::workload::{Check, Extract, Flow, LOOPS_MAX, OnFail, Op, StatusSet, Step};
+use crate::workload::{
+    Check, Extract, Flow, LOOPS_MAX, OnFail, Op, REPLAY_NAME, REPLAY_SLOT, StatusSet, Step,
+};
 
 pub(super) const FLOW_KEYS: [&str; 3] = ["name", "weight", "steps"];
 pub(super) const STEP_KEYS: [&str; 11] = [
@@ -45,6 +47,8 @@ pub(super) struct Compiler<'r, 'a> {
     pub(super) flows: Vec<Flow>,
     pub(super) steps: Vec<Step>,
     pub(super) slots: Vec<String>,
+    /// Whether a log is replayed: then flows begin with its path, and it says which comes.
+    is_replay: bool,
     ops: Vec<Op>,
     depth: usize,
 }
@@ -58,9 +62,18 @@ impl<'r, 'a> Compiler<'r, 'a> {
             flows: Vec::new(),
             steps: Vec::new(),
             slots: Vec::new(),
+            is_replay: false,
             ops: Vec::new(),
             depth: 0,
         }
+    }
+
+    /// The same for a load that may replay a log.
+    pub(super) fn replaying(mut self, is_replay: bool) -> Self {
+        if is_replay {
+            self.slots.push(REPLAY_NAME.to_owned());
+        }
+        Self { is_replay, ..self }
     }
 
     /// Reads `flows`.
@@ -79,6 +92,11 @@ impl<'r, 'a> Compiler<'r, 'a> {
                     .wrong(item, format!("a second flow with the name {name:?}"));
             }
             let weight = fields.get("weight");
+            if let Some(at) = weight.as_ref().filter(|_| self.is_replay) {
+                let problem = "in a replay the method of each request says which flow it is: take \
+                    weight out";
+                self.reader.wrong(at, problem);
+            }
             let weight = weight.map(|at| self.reader.whole(&at, 0..=1_000_000));
             match fields.get("steps") {
                 Some(steps) => self.flow(name, weight.flatten().unwrap_or(1), &steps),
@@ -90,6 +108,10 @@ impl<'r, 'a> Compiler<'r, 'a> {
     /// Reads the steps of one flow.
     pub(super) fn flow(&mut self, name: String, weight: u64, steps: &Spot<'_>) {
         self.reader.scope.slots.clear();
+        if self.is_replay {
+            let known = self.reader.scope.add_slot(REPLAY_NAME, REPLAY_SLOT);
+            self.reader.right(steps, known);
+        }
         let steps_before = self.steps.len();
         self.steps(steps);
         if self.steps.len() == steps_before && self.reader.is_right() {

@@ -6,7 +6,7 @@ use crate::secret::MASK;
 use crate::workload::{Tls, Workload};
 
 /// What stands in the place of a mask where a document is read again only to be looked at.
-const UNMASKED: &str = "masked";
+pub(super) const UNMASKED: &str = "masked";
 
 impl Document {
     /// The document as JSON on one line, complete in itself: what travels and is kept.

@@ -52,6 +52,12 @@ impl<'n> Spot<'n> {
         Self { node, path }
     }
 
+    /// The value of a name in a map, if this is one and has it.
+    pub(super) fn get(&self, name: &str) -> Option<Self> {
+        let node = self.node.get(name)?;
+        Some(self.entry(name, node))
+    }
+
     pub(super) fn scalar(&self) -> Option<&'n Scalar> {
         match &self.node.value {
             Value::Scalar(scalar) => Some(scalar),

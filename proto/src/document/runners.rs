@@ -101,7 +101,7 @@ fn files_in<'n>(node: &'n Node, found: &mut Vec<&'n Node>) {
         Value::Map(entries) => {
             for (key, entry) in entries {
                 match (key.name.as_str(), &entry.value) {
-                    ("file", Value::Scalar(_)) => found.push(entry),
+                    ("file" | "replay", Value::Scalar(_)) => found.push(entry),
                     ("json" | "form" | "headers" | "vars" | "inline" | "tags" | "files", _) => {}
                     _ => files_in(entry, found),
                 }

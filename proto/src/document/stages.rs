@@ -1,12 +1,13 @@
 //! The load of a document: `{open: 50..2000/s, for: 2m}`, `{burst: 500, every: 2s, for: 30s}`,
-//! `{closed: 200, for: 1m}`.
+//! `{closed: 200, for: 1m}`, `{replay: day.replay, pace: log*2.5}`.
 
 use super::reading::{Fields, Reader, Spot, duration};
+use super::sets::file_name;
 use crate::units;
-use crate::workload::{Load, LoadStage, Rate, SESSIONS_MAX, STAGE_NS_MAX, StageArrivals};
+use crate::workload::{Load, LoadStage, Pace, Rate, SESSIONS_MAX, STAGE_NS_MAX, StageArrivals};
 
-pub(super) const STAGE_KEYS: [&str; 8] = [
-    "open", "burst", "closed", "every", "for", "sessions", "arrival", "warmup",
+pub(super) const STAGE_KEYS: [&str; 10] = [
+    "open", "burst", "closed", "replay", "pace", "every", "for", "sessions", "arrival", "warmup",
 ];
 /// Most stages of a load.
 const STAGES_MAX: usize = 1000;
@@ -41,6 +42,10 @@ pub(super) fn load(reader: &mut Reader, spot: Option<&Spot<'_>>) -> Load {
     if items.is_empty() || items.len() > STAGES_MAX {
         reader.wrong(spot, format!("{} stages; 1 to {STAGES_MAX}", items.len()));
         return load;
+    }
+    if items.len() > 1 && replayed(reader, spot).is_some() {
+        let problem = "a replay is the whole load: take the other stages out";
+        reader.wrong(spot, problem);
     }
     let last = items.len() - 1;
     for (index, item) in items.iter().enumerate() {
@@ -82,12 +87,25 @@ pub(super) fn load(reader: &mut Reader, spot: Option<&Spot<'_>>) -> Load {
     load
 }
 
+/// The file of the log that a load replays.
+pub(super) fn replay(reader: &mut Reader, spot: Option<&Spot<'_>>) -> Option<String> {
+    let at = replayed(reader, spot?)?;
+    reader.parsed(&at, |text| file_name(text).map(str::to_owned))
+}
+
+/// Where a load names the log that it replays.
+fn replayed<'n>(reader: &Reader, spot: &Spot<'n>) -> Option<Spot<'n>> {
+    let items = reader.items(spot);
+    items.iter().find_map(|item| item.get("replay"))
+}
+
 fn stage(reader: &mut Reader, spot: &Spot<'_>) -> Option<LoadStage> {
     let fields = reader.fields(spot, &STAGE_KEYS);
-    let kinds = ["open", "burst", "closed"];
+    let kinds = ["open", "burst", "closed", "replay"];
     let given: Vec<&str> = kinds.into_iter().filter(|kind| fields.has(kind)).collect();
     let [kind] = given[..] else {
-        let problem = "a stage has exactly one of open (50/s), burst (500) and closed (200)";
+        let problem = "a stage has exactly one of open (50/s), burst (500), closed (200) and replay \
+            (a file of driver import log --pace)";
         reader.wrong(spot, problem);
         return None;
     };
@@ -97,7 +115,7 @@ fn stage(reader: &mut Reader, spot: &Spot<'_>) -> Option<LoadStage> {
     let sessions = fields
         .get("sessions")
         .map(|at| reader.whole(&at, 1..=SESSIONS_MAX));
-    if for_ns.is_none() && sessions.is_none() {
+    if for_ns.is_none() && sessions.is_none() && kind != "replay" {
         reader.wrong(spot, "a stage needs an end: for: 30s, or sessions: 1000");
     }
     let warmup = fields.get("warmup").map(|at| reader.truth(&at));
@@ -122,6 +140,16 @@ fn arrivals(
         && let Some(every) = fields.get("every")
     {
         reader.wrong(&every, "every is the time between bursts; it needs burst");
+    }
+    if kind != "replay"
+        && let Some(pace) = fields.get("pace")
+    {
+        reader.wrong(&pace, "pace is how fast a log is replayed; it needs replay");
+    }
+    if kind == "replay"
+        && let Some(warmup) = fields.get("warmup")
+    {
+        reader.wrong(&warmup, "a replay is the whole load, and all of it counts");
     }
     if kind != "open"
         && let Some(arrival) = fields.get("arrival")
@@ -149,6 +177,14 @@ fn arrivals(
             };
             let every_ns = reader.duration(&every, 3600 * units::NS_PER_S)?;
             Some(StageArrivals::Bursts { size, every_ns })
+        }
+        "replay" => {
+            let pace = fields.get("pace");
+            let pace = pace.map(|at| reader.parsed(&at, Pace::parse));
+            Some(StageArrivals::Replay {
+                pace: pace.unwrap_or(Some(Pace::default()))?,
+                requests: None,
+            })
         }
         _ => {
             let sessions = reader.whole(&at, 1..=CLOSED_MAX)?;

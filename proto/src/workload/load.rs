@@ -4,8 +4,8 @@
 //! arrivals of its own numbers, so that any number of parties together are exactly the whole, even
 //! or Poisson alike; what is planned is counted by the same walk.
 
-use super::Rate;
 use super::share::{Part, next_random};
+use super::{Pace, Rate};
 
 /// Longest stage, ns: a day. With the fastest rate, all products below fit 127 bits.
 pub const STAGE_NS_MAX: u64 = 86_400 * 1_000_000_000;
@@ -69,6 +69,14 @@ pub enum StageArrivals {
         /// How many, of all parties together; at least 1.
         sessions: u64,
     },
+    /// One for each request of a log, at the log's own instants. A replay is the whole load, and its
+    /// entries are not on the grid: whoever plays them reads them from its file.
+    Replay {
+        /// How much faster than they came.
+        pace: Pace,
+        /// How many they are, once the file is known.
+        requests: Option<u64>,
+    },
 }
 
 /// A session that arrives.
@@ -117,6 +125,9 @@ impl Load {
                 }
                 continue;
             }
+            if stage.is_uncounted() {
+                return None;
+            }
             let count = stage.count(&mut random);
             let after = before.saturating_add(count);
             if !stage.is_warmup {
@@ -133,6 +144,14 @@ impl LoadStage {
     #[must_use]
     pub fn is_open(&self) -> bool {
         !matches!(self.arrivals, StageArrivals::Closed { .. })
+    }
+
+    /// Whether only the file of its replay can say how many its sessions are.
+    fn is_uncounted(&self) -> bool {
+        let StageArrivals::Replay { requests, .. } = self.arrivals else {
+            return false;
+        };
+        requests.is_none() || self.for_ns.is_some()
     }
 
     /// Sessions that the rate asks for over the stage, before any is left out; `None` where it has
@@ -154,6 +173,7 @@ impl LoadStage {
         let most = self.sessions.unwrap_or(u64::MAX);
         match self.arrivals {
             StageArrivals::Closed { .. } => 0,
+            StageArrivals::Replay { requests, .. } => requests.unwrap_or(0).min(most),
             StageArrivals::Bursts { size, every_ns } => {
                 let bursts = self.length_ns().div_ceil(every_ns);
                 bursts.saturating_mul(size).min(most)
@@ -285,7 +305,7 @@ impl Arrivals {
             return None;
         }
         match stage.arrivals {
-            StageArrivals::Closed { .. } => None,
+            StageArrivals::Closed { .. } | StageArrivals::Replay { .. } => None,
             StageArrivals::Bursts { size, every_ns } => (nth / size).checked_mul(every_ns),
             StageArrivals::Open { from, to, .. } => {
                 let slope = Slope::new(from, to, stage.length_ns());

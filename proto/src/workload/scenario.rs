@@ -29,6 +29,9 @@ pub struct Scenario {
     pub cookies: bool,
     /// When sessions start.
     pub load: Load,
+    /// The file of the log that is replayed, by its name in the document. Each session then begins
+    /// with a path in the slot [`super::REPLAY_SLOT`].
+    pub replay: Option<String>,
     /// Connections of each driver.
     pub connections: u32,
     /// Requests in flight on one connection, at most.

@@ -31,7 +31,7 @@ pub(super) fn read(line: &[u8], hit: &mut Hit) -> Result<(), &'static str> {
 const NO_LINE: &str = "no line of an access log";
 const NO_REQUEST: &str = "a line without a request (- or another protocol)";
 
-/// The time of a line, and where it ends: ms since 1970, and its zone's distance from UTC, s.
+/// The time of a line, and where it ends: ns since 1970, and its zone's distance from UTC, s.
 fn bracketed_time(line: &[u8]) -> Option<((i64, i32), usize)> {
     let mut from = 0;
     loop {
@@ -76,7 +76,8 @@ pub(super) fn time(text: &[u8]) -> Option<(i64, i32)> {
     };
     let zone_s = sign * (number(&text[23..25])? * 3600 + number(&text[25..27])? * 60);
     let local_s = days * 86_400 + hour * 3600 + minute * 60 + second;
-    Some(((local_s - zone_s) * 1000, i32::try_from(zone_s).ok()?))
+    let at_ns = (local_s - zone_s).checked_mul(1_000_000_000)?;
+    Some((at_ns, i32::try_from(zone_s).ok()?))
 }
 
 const EPOCH_JULIAN_DAY: i32 = 2_440_588;
@@ -208,7 +209,7 @@ mod tests {
             time,
             status,
         };
-        let at = Some((971_211_336_000, -25_200));
+        let at = Some((971_211_336_000_000_000, -25_200));
         for (line, expected) in [
             (
                 r#"127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] "GET /a.gif HTTP/1.0" 200 2326"#,
@@ -244,20 +245,21 @@ mod tests {
 
     #[test]
     fn times_are_those_of_the_calendar() {
-        let ms = |text: &str| time(text.as_bytes());
-        assert_eq!(ms("[01/Jan/1970:00:00:00 +0000]"), Some((0, 0)));
+        let ns = |text: &str| time(text.as_bytes());
+        assert_eq!(ns("[01/Jan/1970:00:00:00 +0000]"), Some((0, 0)));
         assert_eq!(
-            ms("[29/Feb/2024:23:59:60 +0530]"),
-            Some((1_709_231_400_000, 19_800))
+            ns("[29/Feb/2024:23:59:60 +0530]"),
+            Some((1_709_231_400_000_000_000, 19_800))
         );
         for text in [
             "[30/Feb/2024:00:00:00 +0000]",
             "[01/Foo/2024:00:00:00 +0000]",
             "[01/Jan/2024:24:00:00 +0000]",
             "[01/Jan/2024:00:00:00 x0000]",
+            "[01/Jan/9999:00:00:00 +0000]",
             "[1/Jan/2024:00:00:00 +0000]",
         ] {
-            assert_eq!(ms(text), None, "{text}");
+            assert_eq!(ns(text), None, "{text}");
         }
     }
 }

@@ -118,26 +118,32 @@ fn status(number: f64) -> Option<u16> {
     (100.0..1000.0).contains(&number).then_some(number as u16)
 }
 
-/// ms since 1970 and the zone: of RFC 3339, of a common log, or a number of s, ms, µs or ns.
+/// ns since 1970 and the zone: of RFC 3339, of a common log, or a number of s, ms, µs or ns. A number
+/// with a point is exact to a µs, which is what its 53 bits hold.
 fn time(value: &Value) -> Option<(i64, i32)> {
     if let Some(number) = number(value) {
         let scale = match number.abs() {
-            ..1e11 => 1e3,
-            ..1e14 => 1.0,
-            ..1e17 => 1e-3,
-            _ => 1e-6,
+            ..1e11 => 1e6,
+            ..1e14 => 1e3,
+            ..1e17 => 1.0,
+            _ => {
+                let exact = value
+                    .as_i64()
+                    .or_else(|| value.as_str()?.trim().parse().ok());
+                return exact.map(|ns| (ns, 0));
+            }
         };
-        let ms = number * scale;
+        let us = (number * scale).round();
         #[allow(clippy::cast_possible_truncation, reason = "in range")]
-        return (-1e15..1e15).contains(&ms).then_some((ms as i64, 0));
+        return (-9e15..9e15).contains(&us).then_some((us as i64 * 1000, 0));
     }
     let text = value.as_str()?.trim();
     if let Some(time) = combined::time(format!("[{text}]").as_bytes()) {
         return Some(time);
     }
     let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-    let ms = i64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()?;
-    Some((ms, time.offset().whole_seconds()))
+    let ns = i64::try_from(time.unix_timestamp_nanos()).ok()?;
+    Some((ns, time.offset().whole_seconds()))
 }
 
 #[cfg(test)]
@@ -146,7 +152,7 @@ mod tests {
 
     #[test]
     fn fields_are_found_by_the_names_of_many_servers() {
-        let at = Some((1_700_000_000_500, 0));
+        let at = Some((1_700_000_000_500_000_000, 0));
         for (line, method, path, time, status) in [
             (
                 r#"{"time": "2023-11-14T22:13:20.5Z", "request": "GET /a?b HTTP/1.1", "status": 200}"#,
@@ -180,7 +186,7 @@ mod tests {
                 r#"{"time_local": "14/Nov/2023:23:13:20 +0100", "request_uri": "/i", "args": "-"}"#,
                 "GET",
                 "/i",
-                Some((1_700_000_000_000, 3600)),
+                Some((1_700_000_000_000_000_000, 3600)),
                 None,
             ),
         ] {

@@ -17,6 +17,7 @@ impl Source for Sessions {
         self.start_ns = start_ns;
         self.now_ns = start_ns;
         self.is_stopped = false;
+        self.begin_replay();
         let load = &self.scenario.load;
         self.next_arrival = self.arrivals.next(load);
         self.closed.clear();
@@ -65,6 +66,7 @@ impl Source for Sessions {
         timer_ns
             .min(self.next_arrival_ns())
             .min(self.next_stage_ns())
+            .min(self.feed_due_ns)
     }
 
     fn advance(&mut self, now_ns: u64) -> Advanced {
@@ -80,6 +82,9 @@ impl Source for Sessions {
             }
             self.next_arrival = self.arrivals.next(&self.scenario.load);
             shed += u64::from(!self.start(arrival.number, arrival.stage, at_ns));
+        }
+        if !self.is_stopped {
+            shed += self.advance_replay(now_ns);
         }
         while let Some(Reverse((due_ns, user, generation))) = self.timers.peek().copied() {
             if due_ns > now_ns {
@@ -276,6 +281,7 @@ impl Source for Sessions {
         self.now_ns = self.now_ns.max(now_ns);
         self.is_stopped = true;
         self.next_arrival = None;
+        self.stop_replay();
         self.next_closed = self.closed.len();
         (self.offered, self.has_news) = (0, false);
         while let Some(user) = self.ready.pop_front() {
@@ -317,6 +323,7 @@ impl Source for Sessions {
 
     fn is_over(&self) -> bool {
         self.next_arrival.is_none()
+            && self.feed.is_none()
             && self.next_closed == self.closed.len()
             && self.users.active == 0
     }

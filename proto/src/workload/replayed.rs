@@ -1,0 +1,72 @@
+//! What a replay's file says, put into the scenario that plays it.
+
+use super::{Op, Scenario, StageArrivals};
+use crate::replay::Head;
+use crate::units;
+
+/// The name of the value that is the path of each request of a replay: `GET $replay`.
+pub const REPLAY_NAME: &str = "replay";
+/// The slot of that value in a scenario that is a replay.
+pub const REPLAY_SLOT: usize = 0;
+/// Longest play, ns: a week.
+const PLAYED_NS_MAX: u64 = 604_800 * units::NS_PER_S;
+
+impl Scenario {
+    /// The flow that plays each method of a replay, by the numbers of both: the one whose first
+    /// request has it.
+    ///
+    /// # Errors
+    /// In words, for a method that no flow begins with.
+    pub fn flows_of(&self, head: &Head) -> Result<Vec<usize>, String> {
+        let flow = |(method, count): &(String, u64)| {
+            let found = (0..self.flows.len()).find(|flow| self.first_method(*flow) == Some(method));
+            found.ok_or_else(|| {
+                format!(
+                    "the replay has {count} × {method}, and no flow begins with it: write one with \
+                     steps: [{method} ${REPLAY_NAME}], or import the log again without them"
+                )
+            })
+        };
+        head.methods.iter().map(flow).collect()
+    }
+
+    /// The method of a flow's first request.
+    #[must_use]
+    pub fn first_method(&self, flow: usize) -> Option<&str> {
+        let mut ops = self.flows[flow].ops.iter();
+        ops.find_map(|op| match op {
+            Op::Send(step) => Some(self.steps[*step].request.method.as_str()),
+            _ => None,
+        })
+    }
+
+    /// The scenario with what is known from the head of its replay: how many requests it is, and the
+    /// secrets in their paths.
+    ///
+    /// # Errors
+    /// In words, when it cannot be played with these flows, or takes longer than a week.
+    pub fn replaying(mut self, head: &Head) -> Result<Self, String> {
+        self.flows_of(head)?;
+        for stage in &mut self.load.stages {
+            let StageArrivals::Replay { pace, requests } = &mut stage.arrivals else {
+                continue;
+            };
+            let played_ns = pace.played_ns(head.span_ns());
+            if stage.for_ns.is_none() && played_ns > PLAYED_NS_MAX {
+                return Err(format!(
+                    "{} s of the log at pace {pace} take {} s, and a week is the most: take a faster \
+                     pace, or give for: 1h, the part from its beginning",
+                    head.span_ns() / units::NS_PER_S,
+                    played_ns / units::NS_PER_S,
+                ));
+            }
+            *requests = Some(head.requests);
+        }
+        for name in &head.secrets {
+            if !self.secrets.contains(name) {
+                self.secrets.push(name.clone());
+            }
+        }
+        Ok(self)
+    }
+}
