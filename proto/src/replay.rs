@@ -46,8 +46,8 @@ use std::io;
 
 use thiserror::Error;
 
-/// Longest method and path of an entry, bytes.
-pub const REQUEST_LEN_MAX: usize = 16 << 10;
+/// Longest method and path of an entry, bytes, with the names of secrets and doubled dollar signs.
+pub const REQUEST_LEN_MAX: usize = 32 << 10;
 
 /// Why a file cannot be played. Each says what to do.
 #[derive(Debug, Error)]

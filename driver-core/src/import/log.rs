@@ -12,6 +12,8 @@ mod sorted;
 
 use std::io::{self, BufRead};
 
+use proto::replay::REQUEST_LEN_MAX;
+
 use super::lines::{self, Line};
 use super::mix::Tally;
 use super::secrets::literal;
@@ -112,8 +114,6 @@ impl Reading {
                     .changed(number, "another time zone, reckoned to the same", &detail);
             }
         }
-        self.taken += 1;
-        self.errors += u64::from(status.is_some_and(|status| status >= 400));
         self.request.clear();
         self.request.push_str(method);
         self.request.push(' ');
@@ -123,6 +123,11 @@ impl Reading {
         } else {
             self.request.push_str(path);
         }
+        if self.request.len() > REQUEST_LEN_MAX {
+            return desk.notes.left_out(number, "the URL is too long", "");
+        }
+        self.taken += 1;
+        self.errors += u64::from(status.is_some_and(|status| status >= 400));
         match (&mut self.replay, time) {
             (Some(replay), Some((at_ns, _))) => replay.take(number, *at_ns, &self.request),
             _ => self.tally.count(&self.request, number),

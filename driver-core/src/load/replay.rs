@@ -93,7 +93,56 @@ fn spare(used: &mut VecDeque<Arc<Block>>) -> Arc<Block> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Cursor, Read, Seek, SeekFrom};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use proto::replay::Writer;
+
     use super::*;
+
+    /// A file that cannot be read from some time on.
+    struct Flaky {
+        file: Cursor<Vec<u8>>,
+        fails: Arc<AtomicBool>,
+    }
+
+    impl Read for Flaky {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.fails.load(Ordering::Relaxed) {
+                return Err(io::Error::other("the disk is gone"));
+            }
+            self.file.read(buffer)
+        }
+    }
+
+    impl Seek for Flaky {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.file.seek(to)
+        }
+    }
+
+    #[test]
+    fn a_core_that_has_ended_holds_up_nobody_and_a_disk_that_is_gone_is_told() {
+        let mut writer = Writer::new(Cursor::new(Vec::new())).unwrap();
+        for at_ns in 0..100_000 {
+            writer.push(at_ns, "GET /").unwrap();
+        }
+        let fails = Arc::new(AtomicBool::new(false));
+        let file = Flaky {
+            file: Cursor::new(writer.finish(&[]).unwrap().0.into_inner()),
+            fails: Arc::clone(&fails),
+        };
+        let replay = Replay::open(Box::new(file)).unwrap();
+        let (ended, living) = (bounded(1), bounded(BLOCKS_MAX));
+        drop(ended.1);
+        let mut queues = [Some(ended.0), Some(living.0)];
+        fill(&replay, Pace::default(), &mut queues).unwrap();
+        let ends: Vec<u64> = living.1.try_iter().map(|block| block.end()).collect();
+        assert_eq!(ends, [65_536, 100_000]);
+        fails.store(true, Ordering::Relaxed);
+        let failed = fill(&replay, Pace::default(), &mut queues).unwrap_err();
+        assert!(failed.to_string().contains("the disk is gone"), "{failed}");
+    }
 
     #[test]
     fn a_block_is_used_again_when_nobody_has_it() {

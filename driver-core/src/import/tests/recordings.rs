@@ -121,3 +121,18 @@ fn a_log_of_whole_seconds_or_of_years_is_told() {
         "{refused}"
     );
 }
+
+#[test]
+fn the_longest_paths_have_room_however_they_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let line =
+        |path: &str| format!("h - - [10/Oct/2023:13:55:36 +0000] \"GET {path} HTTP/1.1\" 200 1\n");
+    let dollars = format!("/{}", "$".repeat(8191));
+    let secrets = format!("/?{}", "key=x&".repeat(1365));
+    let log = line(&dollars) + &line(&secrets) + &line(&"/x".repeat(4097));
+    let imported = of(Kind::Log, &log, &replaying(&folder, "log")).unwrap();
+    assert_eq!(
+        (imported.requests, imported.notes.left_out_in_all()),
+        (2, 1)
+    );
+}
