@@ -38,6 +38,8 @@ const PROTO: &[Row] = &[
             "workload",
         ],
     ),
+    // Two sets of runs against each other; never how their figures came about.
+    ("comparison", &["histogram", "units"]),
     // Envelopes, without any mathematics.
     (
         "message",
