@@ -168,7 +168,7 @@ const ORCHESTRATOR: &[Row] = &[
         ],
     ),
     ("appliance", &["client"]),
-    ("client", &["comparison", "control", "report"]),
+    ("client", &["control", "report"]),
     ("control_thread", &["control", "store"]),
     // Side by side over the fold's events.
     ("store", &["control"]),
