@@ -93,7 +93,7 @@ fn sets_of_runs_are_compared_and_what_is_not_alike_is_refused() {
         assert_eq!(answer.status, 200, "{}", answer.text);
     };
     [&fast, &slow].into_iter().for_each(|id| named(id));
-    let none = compare(&format!("base_name=shop&test={slow}"));
+    let none = compare(&format!("base=name:shop&test={slow}"));
     assert_eq!(none.status, 404, "{}", none.text);
     let again = cluster.run("/avalanche?rate=200&requests=200");
     cluster.await_end(&again);
@@ -105,11 +105,11 @@ fn sets_of_runs_are_compared_and_what_is_not_alike_is_refused() {
         "{}",
         like.text
     );
-    let both = compare(&format!("base={fast},{again}&test_name=shop"));
+    let both = compare(&format!("base={fast},{again}&test=name:shop"));
     assert_eq!(both.json["base_runs"].as_array().unwrap().len(), 2);
     assert_eq!(both.json["test_runs"].as_array().unwrap().len(), 2);
-    let vague = compare(&format!("base={fast}&base_name=shop&test={again}"));
-    assert_eq!(vague.status, 400, "{}", vague.text);
+    let untagged = compare(&format!("base=tag:git=abc&test={again}"));
+    assert_eq!(untagged.status, 404, "{}", untagged.text);
     let missing = cluster
         .rest
         .get(&format!("/compare?base={fast}&test=unknown"));

@@ -53,17 +53,8 @@ pub fn compare(api: &Api, question: &Question<'_>, as_json: bool) -> Result<Endi
 }
 
 fn path(question: &Question<'_>) -> String {
-    let set = |side: &str, text: &str| {
-        let (name, value) = match text.split_once(':') {
-            Some(("name", name)) => (format!("{side}_name"), name),
-            Some(("tag", tag)) => (format!("{side}_tag"), tag),
-            _ => (side.to_owned(), text),
-        };
-        let ids = value.split(',').map(api::segment);
-        format!("{name}={}", ids.collect::<Vec<_>>().join("%2C"))
-    };
-    let base = set("base", question.base);
-    let mut path = format!("compare?{base}&{}", set("test", question.test));
+    let (base, test) = (api::segment(question.base), api::segment(question.test));
+    let mut path = format!("compare?base={base}&test={test}");
     // Writing to a String cannot fail.
     if let Some(tolerance) = question.terms.tolerance {
         let _ = write!(path, "&tolerance={tolerance}");
@@ -245,7 +236,7 @@ mod tests {
         };
         assert_eq!(
             path(&question),
-            "compare?base_name=shop%20checkout&test_tag=git%3Da1&tolerance=0.1&runs=7&anyway=1"
+            "compare?base=name%3Ashop%20checkout&test=tag%3Agit%3Da1&tolerance=0.1&runs=7&anyway=1"
         );
         let question = Question {
             base: "a,b",

@@ -41,9 +41,8 @@ export function compareView(root, [base, test], query) {
   const asked = new URLSearchParams(query);
   if (base) asked.set("base", base);
   if (test) asked.set("test", test);
-  const field = (side) => asked.get(side) ?? asked.get(`${side}_name`) ?? asked.get(`${side}_tag`);
-  const [one, other] = [field("base"), field("test")];
-  root.append(h("h1", {}, "Compare"), chooser(asked.get("base"), asked.get("test")), problem, out);
+  const [one, other] = [asked.get("base"), asked.get("test")];
+  root.append(h("h1", {}, "Compare"), chooser(one, other), problem, out);
   if (one && other) {
     load(asked, out, charts).catch((error) => {
       problem.hidden = false;

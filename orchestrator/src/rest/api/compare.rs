@@ -87,16 +87,20 @@ impl Worker {
     }
 
     /// The tests of those ids.
-    fn members(&mut self, ids: &str) -> Result<Vec<Member>, Answer> {
+    fn members(&mut self, text: &str) -> Result<Vec<Member>, Answer> {
         let mut seen = BTreeSet::new();
-        let ids: Vec<&str> = ids
+        let ids: Vec<&str> = text
             .split(',')
             .map(str::trim)
             .filter(|id| !id.is_empty())
             // Twice the same run is one run.
             .filter(|id| seen.insert(*id))
             .collect();
-        if ids.is_empty() || ids.len() > RUNS_MAX {
+        if ids.is_empty() {
+            let error = format!("there is no test in {text:?}");
+            return Err(Answer::error(404, &error, "GET /tests lists them"));
+        }
+        if ids.len() > RUNS_MAX {
             let error = format!("{} ids; a set has 1 to {RUNS_MAX}", ids.len());
             return Err(Answer::error(400, &error, "GET /compare?base=A,B&test=C,D"));
         }
@@ -201,33 +205,19 @@ fn doubts(view: &report::View, state: Phase) -> Vec<String> {
 }
 
 fn wanted(call: &Call, side: &str) -> Result<Wanted, Answer> {
-    let text = |name: &str| call.param::<String>(name, "a text");
-    let ids = text(side)?;
-    let name = text(&format!("{side}_name"))?;
-    let tag = text(&format!("{side}_tag"))?;
-    match (ids, name, tag) {
-        (Some(ids), None, None) => Ok(Wanted::Ids(ids)),
-        (None, Some(name), None) => Ok(Wanted::Named(Label::Name(name))),
-        (None, None, Some(tag)) => match tag.split_once('=') {
-            Some((tag, value)) => {
-                let label = Label::Tag(tag.to_owned(), value.to_owned());
-                Ok(Wanted::Named(label))
-            }
-            None => {
-                let error = format!("{side}_tag: {tag:?} is not tag=value");
-                Err(Answer::error(400, &error, "such as git%3Dabc123"))
-            }
-        },
-        (None, None, None) => {
-            let error = format!("{side}: it is missing");
-            let hint = "GET /compare?base=ID,…&test=ID,… or base_name=NAME, base_tag=TAG%3DVALUE";
-            Err(Answer::error(400, &error, hint))
+    let Some(text) = call.param::<String>(side, "a text")? else {
+        let error = format!("{side}: it is missing");
+        let hint = "GET /compare?base=ID,…&test=ID,…; a set is also name:NAME or tag:TAG=VALUE";
+        return Err(Answer::error(400, &error, hint));
+    };
+    Ok(match text.split_once(':') {
+        Some(("name", name)) => Wanted::Named(Label::Name(name.to_owned())),
+        Some(("tag", tag)) => {
+            let (tag, value) = tag.split_once('=').unwrap_or((tag, ""));
+            Wanted::Named(Label::Tag(tag.to_owned(), value.to_owned()))
         }
-        _ => {
-            let error = format!("{side}, {side}_name and {side}_tag: one of them makes the set");
-            Err(Answer::error(400, &error, "leave the others out"))
-        }
-    }
+        _ => Wanted::Ids(text),
+    })
 }
 
 fn tolerance(call: &Call) -> Result<f64, Answer> {
