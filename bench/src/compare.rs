@@ -1,9 +1,10 @@
-//! Old results against new ones, with the noise of both.
+//! Old results against new ones: the judge of [`proto::comparison`] over the repetitions of every
+//! metric.
+
+use proto::comparison::{self, Change as Word, Kind, Line, Observation};
 
 use crate::results::{Cell, Document};
-use crate::statistics::Summary;
 use crate::table::{Style, lay_out};
-use crate::verdict::REPETITIONS_MIN;
 
 /// Metrics that say how good something is, and whether more is better. Others are circumstances.
 const COMPARED: &[(&str, bool)] = &[
@@ -26,6 +27,8 @@ const RELATIVE: &[(&str, &str)] = &[
     ("requests_per_cpu_second", "requests_per_cpu_second_vs_wrk"),
     ("requests_per_second", "requests_per_second_vs_wrk"),
 ];
+/// Change that counts as none: the rig's own noise is in its repetitions.
+const TOLERANCE: f64 = 0.0;
 /// Metrics that come out the same each time, so that one repetition tells.
 const EXACT: &[&str] = &["instructions"];
 /// Whom the ratios are to: its own figures are those of the machine.
@@ -44,8 +47,8 @@ pub struct Change {
     pub new: f64,
     /// The difference divided by the old median.
     pub change: f64,
-    /// The greater uncertainty of both medians, as a share.
-    pub noise: f64,
+    /// How far the change may be from the true one, as a share; `None` where nobody can tell.
+    pub noise: Option<f64>,
     /// What follows.
     pub judgement: Judgement,
 }
@@ -53,29 +56,47 @@ pub struct Change {
 /// Whether a change is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judgement {
-    /// The intervals of the medians do not meet: a change in the good direction.
+    /// A change in the good direction.
     Better,
     /// The same in the bad direction.
     Worse,
-    /// The intervals of the medians meet.
+    /// None beyond the noise of the repetitions.
     Same,
     /// Nobody can tell from so few repetitions, or the figure is that of the machine.
     Unknown,
 }
 
-/// Every compared metric of every cell that both documents have.
+impl From<Word> for Judgement {
+    fn from(word: Word) -> Self {
+        match word {
+            Word::Better => Self::Better,
+            Word::Worse => Self::Worse,
+            Word::Same => Self::Same,
+            Word::Mixed | Word::Unlike | Word::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// Every compared metric of every cell that both documents have, judged together.
 #[must_use]
 pub fn changes(base: &Document, new: &Document) -> Vec<Change> {
     let pairs = new
         .cells
         .iter()
         .filter_map(|cell| Some((partner(base, cell)?, cell)));
-    pairs
+    let pairs: Vec<Pair<'_>> = pairs
         .flat_map(|(old, new)| {
             COMPARED
                 .iter()
-                .filter_map(|&metric| change(old, new, metric))
+                .filter_map(|&metric| Pair::of(old, new, metric))
         })
+        .collect();
+    let lines: Vec<Line> = pairs.iter().map(Pair::line).collect();
+    let judged = comparison::judge(&lines, TOLERANCE);
+    pairs
+        .iter()
+        .zip(judged)
+        .map(|(pair, judged)| pair.change(&judged))
         .collect()
 }
 
@@ -85,59 +106,86 @@ fn partner<'base>(base: &'base Document, cell: &Cell) -> Option<&'base Cell> {
         .find(|old| old.subject == cell.subject && old.parameters == cell.parameters)
 }
 
-fn change(
-    old: &Cell,
-    new: &Cell,
-    (metric, more_is_better): (&'static str, bool),
-) -> Option<Change> {
-    let metric = RELATIVE
-        .iter()
-        .filter(|(absolute, _)| *absolute == metric)
-        .map(|&(_, ratio)| ratio)
-        .find(|ratio| [old, new].iter().all(|cell| cell.metric(ratio).is_some()))
-        .unwrap_or(metric);
-    let (before, after) = (old.metric(metric)?, new.metric(metric)?);
-    if before.median == 0.0 {
-        return None;
+/// A metric that two cells have.
+struct Pair<'a> {
+    cells: [&'a Cell; 2],
+    metric: &'static str,
+    more_is_better: bool,
+    medians: [f64; 2],
+}
+
+impl<'a> Pair<'a> {
+    fn of(
+        old: &'a Cell,
+        new: &'a Cell,
+        (metric, more_is_better): (&'static str, bool),
+    ) -> Option<Self> {
+        let cells = [old, new];
+        let metric = RELATIVE
+            .iter()
+            .filter(|(absolute, _)| *absolute == metric)
+            .map(|&(_, ratio)| ratio)
+            .find(|ratio| cells.iter().all(|cell| cell.metric(ratio).is_some()))
+            .unwrap_or(metric);
+        let medians = [old.metric(metric)?.median, new.metric(metric)?.median];
+        (medians[0] != 0.0).then_some(Self {
+            cells,
+            metric,
+            more_is_better,
+            medians,
+        })
     }
-    let change = (after.median - before.median) / before.median;
-    let judgement = if is_judged([old, new], metric) {
-        judge(before, after, more_is_better)
-    } else {
-        Judgement::Unknown
-    };
-    let parameters = new
-        .parameters
-        .iter()
-        .map(|(name, value)| format!(" {name}={value}"));
-    let cell = new.subject.clone() + &parameters.collect::<String>();
-    Some(Change {
-        cell,
-        metric,
-        base: before.median,
-        new: after.median,
-        change,
-        noise: before.uncertainty().max(after.uncertainty()),
-        judgement,
-    })
-}
 
-fn is_judged(cells: [&Cell; 2], metric: &str) -> bool {
-    let of_machine = cells[0].subject == REFERENCE;
-    let repeated = |cell: &Cell| {
-        let samples = cell.samples.iter();
-        let count = samples.filter(|sample| sample.contains_key(metric)).count();
-        count >= REPETITIONS_MIN || EXACT.contains(&metric)
-    };
-    !of_machine && cells.into_iter().all(repeated)
-}
+    fn line(&self) -> Line {
+        let [base, test] = self.cells.map(|cell| {
+            let samples = cell.samples.iter();
+            let values = samples.filter_map(|sample| sample.get(self.metric).copied());
+            values.map(Observation::of).collect()
+        });
+        let of_machine = self.cells[0].subject == REFERENCE;
+        let reason = "it is the figure of the machine".to_owned();
+        Line {
+            kind: if self.more_is_better {
+                Kind::Rate
+            } else {
+                Kind::Time
+            },
+            base,
+            test,
+            unjudged: of_machine.then_some((Word::Unknown, reason)),
+        }
+    }
 
-fn judge(before: &Summary, after: &Summary, more_is_better: bool) -> Judgement {
-    let (more, less) = (after.low > before.high, after.high < before.low);
-    match (more || less, more == more_is_better) {
-        (false, _) => Judgement::Same,
-        (true, true) => Judgement::Better,
-        (true, false) => Judgement::Worse,
+    fn change(&self, judged: &comparison::Judged) -> Change {
+        let parameters = self.cells[1]
+            .parameters
+            .iter()
+            .map(|(name, value)| format!(" {name}={value}"));
+        let [base, new] = self.medians;
+        let reach = |(low, high): (f64, f64)| (high - low) / 2.0;
+        Change {
+            cell: self.cells[1].subject.clone() + &parameters.collect::<String>(),
+            metric: self.metric,
+            base,
+            new,
+            change: (new - base) / base,
+            noise: judged.change_interval.map(reach),
+            judgement: self.exactly().unwrap_or(judged.verdict.into()),
+        }
+    }
+
+    /// What follows from a metric that has no noise.
+    fn exactly(&self) -> Option<Judgement> {
+        let [base, new] = self.medians;
+        EXACT.contains(&self.metric).then(|| {
+            if base.total_cmp(&new).is_eq() {
+                Judgement::Same
+            } else if (new > base) == self.more_is_better {
+                Judgement::Better
+            } else {
+                Judgement::Worse
+            }
+        })
     }
 }
 
@@ -160,7 +208,9 @@ pub fn table(changes: &[Change], style: Style) -> String {
             figure(change.base),
             figure(change.new),
             format!("{:+.1}%", change.change * 100.0),
-            format!("±{:.1}%", change.noise * 100.0),
+            change
+                .noise
+                .map_or_else(|| "-".to_owned(), |noise| format!("±{:.1}%", noise * 100.0)),
             word.to_owned(),
         ]
     });
@@ -219,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_counts_when_the_intervals_do_not_meet() {
+    fn a_change_counts_when_it_is_more_than_the_noise_of_the_repetitions() {
         let metric = "requests_per_cpu_second";
         assert_eq!(judged(metric, &[100.0; 5], &[110.0; 5]), Judgement::Better);
         assert_eq!(judged(metric, &[100.0; 5], &[90.0; 5]), Judgement::Worse);
@@ -235,10 +285,10 @@ mod tests {
         ] {
             assert_eq!(judged(metric, &[100.0], &[101.0]), expected, "{metric}");
         }
-        assert_eq!(
-            judged("rss_mib", &[100.0; 5], &[200.0; 4]),
-            Judgement::Unknown
-        );
+        let (few, others) = ([96.0, 100.0, 104.0], [97.0, 101.0, 105.0]);
+        assert_eq!(judged("rss_mib", &few, &others), Judgement::Unknown);
+        let doubled = few.map(|value| value * 2.0);
+        assert_eq!(judged("rss_mib", &few, &doubled), Judgement::Worse);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! | [`api`] | the calls |
 //! | [`run`], [`follow`], [`progress`] | create a test, trigger it, follow it to its end |
 //! | [`view`], [`summary`] | a result as it is read, and as a table |
-//! | [`listing`], [`comparison`] | tests; two results side by side |
+//! | [`listing`], [`comparison`] | tests; two sets of results side by side, and a gate of that |
 //! | [`nodes`], [`monitor`] | heartbeats from Kafka; who is up, suspect or down (pure) |
 //! | [`ending`] | exit codes |
 //!
@@ -58,13 +58,24 @@ fn perform(cli: &Cli) -> Result<Ending, Problem> {
         Command::List(options) => listing::list(&api, options, cli.json),
         Command::Stop { test_id } => stop(&api, test_id, cli.json),
         Command::Export(options) => export(&api, options),
-        Command::Compare(options) => comparison::compare(
-            &api,
-            (&options.base, &options.test),
-            options.tolerance,
-            options.fail_if_worse,
-            cli.json,
-        ),
+        Command::Compare(options) => {
+            let question = comparison::Question {
+                base: &options.base,
+                test: &options.test,
+                terms: &options.terms,
+                is_gate: options.fail_if_worse,
+            };
+            comparison::compare(&api, &question, cli.json)
+        }
+        Command::Gate(options) => {
+            let question = comparison::Question {
+                base: &format!("name:{}", options.baseline),
+                test: &options.test,
+                terms: &options.terms,
+                is_gate: true,
+            };
+            comparison::compare(&api, &question, cli.json)
+        }
         Command::Nodes(options) => nodes::watch(&api, options, cli.json),
         Command::Health => health(&api, cli.json),
         Command::Completions { shell } => {

@@ -1,298 +1,209 @@
-//! Two results held against each other, quantile by quantile: the shape of `GET /compare`, and how
-//! it comes about. Pure; the API answers it and the client prints it.
+//! Which runs may be held against each other: those that ended well and were asked the same. Pure;
+//! the judgement itself is [`proto::comparison`]'s.
 
-use proto::histogram::{Sparse, SparseLatencies};
-use proto::units;
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
-/// Change that is taken for noise unless the caller says otherwise.
-pub const TOLERANCE: f64 = 0.05;
-/// The quantiles that are compared.
-const QUANTILES: [f64; 9] = [0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999, 0.99999, 1.0];
-/// A quantile says something when at least this many samples of both runs lie beyond it.
-const BEYOND_MIN: f64 = 10.0;
+use proto::comparison::Run;
+use serde_json::{Map, Value};
 
-/// What became of a figure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Change {
-    /// By more than the tolerance.
-    Better,
-    /// Within the tolerance.
-    Same,
-    /// By more than the tolerance.
-    Worse,
-    /// Too few samples to tell.
-    Unknown,
+/// What is said of a test and asks nothing of the drivers, in a configuration and in a document.
+const SAID: [&str; 7] = [
+    "test_id",
+    "threshold",
+    "thresholds",
+    "abort",
+    "name",
+    "note",
+    "tags",
+];
+/// How long the same load lasts. What differs in nothing else is as many answers a second.
+const LENGTHS: [&str; 3] = ["message_count_per_driver", "duration_s", "warmup_s"];
+/// What is asked, and by whom, that makes no other load.
+const NO_LOAD: [&str; 3] = ["target", "method", "headers"];
+
+/// A run with what is to be known of it.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Its figures.
+    pub run: Run,
+    /// Why nobody should compare it, in words; empty where nothing speaks against it.
+    pub doubts: Vec<String>,
+    /// What it was asked.
+    pub asked: Asked,
 }
 
-/// One quantile of the response time in both tests.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct QuantileRow {
-    /// 0.5 is the median, 1 the maximum.
-    pub quantile: f64,
-    /// In the base, ms; null without samples.
-    pub base_ms: Option<f64>,
-    /// In the test, ms; null without samples.
-    pub test_ms: Option<f64>,
-    /// (test - base) / base.
-    pub change: Option<f64>,
-    /// Unknown when too few samples lie beyond the quantile.
-    pub verdict: Change,
-}
+/// What a test asks of the target, by name.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Asked(Map<String, Value>);
 
-impl QuantileRow {
-    /// `p99.9`; of the last one `max`.
+impl Asked {
+    /// Of a test's configuration as it is shown, its target and the number of its participants. A
+    /// document is taken apart.
     #[must_use]
-    pub fn name(&self) -> String {
-        if self.quantile >= 1.0 {
-            return "max".to_owned();
+    pub fn new(config: &Value, target: &str, drivers: usize) -> Self {
+        let document = config["document"].as_str();
+        let document = document.and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let mut asked = Map::new();
+        for source in [Some(config), document.as_ref()].into_iter().flatten() {
+            let fields = source.as_object().into_iter().flatten();
+            asked.extend(fields.map(|(name, value)| (name.clone(), value.clone())));
         }
-        // Rounded, since 0.99999 times 100 is no 99.999 in binary.
-        format!("p{}", (self.quantile * 1e7).round() / 1e5)
+        asked.remove("document");
+        asked.retain(|name, value| !SAID.contains(&name.as_str()) && !value.is_null());
+        asked.insert("target".to_owned(), target.into());
+        asked.insert("drivers".to_owned(), drivers.into());
+        Self(asked)
     }
-}
 
-/// One number of both tests.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Figure {
-    /// In the base.
-    pub base: Option<f64>,
-    /// In the test.
-    pub test: Option<f64>,
-    /// (test - base) / base; of a share of errors the difference.
-    pub change: Option<f64>,
-    /// What to think of it.
-    pub verdict: Change,
-}
-
-/// The answer of `GET /compare`.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Comparison {
-    /// Id of the test that is compared with.
-    pub base: String,
-    /// Id of the test.
-    pub test: String,
-    /// Change up to which figures count as the same; a share of the base.
-    pub tolerance: f64,
-    /// Worse when any figure is, else better when any is.
-    pub verdict: Change,
-    /// The figures that changed, in words.
-    pub reasons: Vec<String>,
-    /// Response times.
-    pub quantiles: Vec<QuantileRow>,
-    /// Answers without an error, a second.
-    pub requests_per_second: Figure,
-    /// Share of errors in what was sent, 0 to 1.
-    pub error_rate: Figure,
-}
-
-/// What is compared of one test.
-#[derive(Debug)]
-pub struct Side<'a> {
-    /// Id of the test.
-    pub test_id: &'a str,
-    /// Its whole histograms.
-    pub latencies: SparseLatencies,
-    /// Answers without an error, a second.
-    pub requests_per_second: Option<f64>,
-    /// Share of errors, 0 to 1.
-    pub error_rate: Option<f64>,
-}
-
-/// Holds `other` against `one`, the base.
-#[must_use]
-pub fn compare(one: &Side, other: &Side, tolerance: f64) -> Comparison {
-    let quantiles: Vec<QuantileRow> = QUANTILES
-        .iter()
-        .map(|q| {
-            quantile_row(
-                *q,
-                &one.latencies.response,
-                &other.latencies.response,
-                tolerance,
-            )
-        })
-        .collect();
-    let requests_per_second = figure(
-        one.requests_per_second,
-        other.requests_per_second,
-        |change| -change,
-        tolerance,
-    );
-    // Shares of errors are compared by their difference: most are 0.
-    let error_rate = error_figure(one.error_rate, other.error_rate, tolerance);
-    let mut reasons = Vec::new();
-    let mut all: Vec<Change> = quantiles.iter().map(|row| row.verdict).collect();
-    for row in quantiles.iter().filter(|row| matters(row.verdict)) {
-        let percent = row.change.unwrap_or(0.0) * 100.0;
-        reasons.push(format!("response time {}: {percent:+.1} %", row.name()));
+    /// The names of what is not the same.
+    fn unlike<'a>(&'a self, other: &'a Self) -> BTreeSet<&'a str> {
+        let names = self.0.keys().chain(other.0.keys());
+        names
+            .filter(|name| self.0.get(*name) != other.0.get(*name))
+            .map(String::as_str)
+            .collect()
     }
-    for (name, figure) in [
-        ("requests_per_second", &requests_per_second),
-        ("error_rate", &error_rate),
-    ] {
-        all.push(figure.verdict);
-        if matters(figure.verdict) {
-            let text = |value: Option<f64>| value.map_or_else(|| "-".into(), |v| format!("{v:.4}"));
-            reasons.push(format!(
-                "{name}: {} to {}",
-                text(figure.base),
-                text(figure.test)
-            ));
-        }
-    }
-    Comparison {
-        base: one.test_id.to_owned(),
-        test: other.test_id.to_owned(),
-        tolerance,
-        verdict: overall(&all),
-        reasons,
-        quantiles,
-        requests_per_second,
-        error_rate,
-    }
-}
 
-fn matters(change: Change) -> bool {
-    matches!(change, Change::Better | Change::Worse)
-}
-
-/// Worse when anything is, better when something is and nothing is worse.
-fn overall(all: &[Change]) -> Change {
-    let has = |wanted| all.contains(&wanted);
-    if has(Change::Worse) {
-        Change::Worse
-    } else if has(Change::Better) {
-        Change::Better
-    } else if has(Change::Same) {
-        Change::Same
-    } else {
-        Change::Unknown
+    /// Whether they are the same.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.unlike(other).is_empty()
     }
-}
 
-fn quantile_row(quantile: f64, base: &Sparse, test: &Sparse, tolerance: f64) -> QuantileRow {
-    let at = |samples: &Sparse| samples.value_at_quantile(quantile).map(units::ns_to_ms);
-    let says = |samples: &Sparse| samples.len() as f64 * (1.0 - quantile) >= BEYOND_MIN;
-    let row = figure(at(base), at(test), |change| change, tolerance);
-    let is_judged = says(base) && says(test);
-    QuantileRow {
-        quantile,
-        base_ms: row.base,
-        test_ms: row.test,
-        change: row.change,
-        verdict: if is_judged {
-            row.verdict
+    fn shown(&self, name: &str) -> String {
+        let text = match self.0.get(name) {
+            None => return "none".to_owned(),
+            Some(Value::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
+        };
+        let mut chars = text.chars();
+        let head: String = chars.by_ref().take(60).collect();
+        if chars.next().is_some() {
+            head + "…"
         } else {
-            Change::Unknown
-        },
+            head
+        }
     }
 }
 
-/// `cost` turns a change into how much worse it is.
-fn figure(base: Option<f64>, test: Option<f64>, cost: fn(f64) -> f64, tolerance: f64) -> Figure {
-    let both = base.zip(test).filter(|(base, _)| *base > 0.0);
-    let change = both.map(|(base, test)| (test - base) / base);
-    Figure {
-        base,
-        test,
-        change,
-        verdict: change.map_or(Change::Unknown, |change| judge(cost(change), tolerance)),
-    }
+/// What speaks against holding two sets of runs against each other.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Objections {
+    /// In words, each about a run or about two; empty where nothing does.
+    pub words: Vec<String>,
+    /// Whether another load was offered, so that answers a second are no measure.
+    pub loads_differ: bool,
 }
 
-fn error_figure(base: Option<f64>, test: Option<f64>, tolerance: f64) -> Figure {
-    let difference = base.zip(test).map(|(base, test)| test - base);
-    Figure {
-        base,
-        test,
-        change: difference,
-        verdict: difference.map_or(Change::Unknown, |more| judge(more, tolerance / 10.0)),
-    }
-}
-
-fn judge(cost: f64, tolerance: f64) -> Change {
-    if cost > tolerance {
-        Change::Worse
-    } else if cost < -tolerance {
-        Change::Better
-    } else {
-        Change::Same
+impl Objections {
+    /// Those against `base` and `test`. Every run is held against the first of the base.
+    #[must_use]
+    pub fn of(base: &[Member], test: &[Member]) -> Self {
+        let mut objections = Self::default();
+        let mut seen = BTreeSet::new();
+        for member in base.iter().chain(test) {
+            if !seen.insert(member.run.id.as_str()) {
+                continue;
+            }
+            let of_run = |doubt: &String| format!("{}: {doubt}", member.run.id);
+            objections.words.extend(member.doubts.iter().map(of_run));
+        }
+        let Some(first) = base.first() else {
+            return objections;
+        };
+        // Many runs that are unlike in one thing are one difference.
+        let mut told = BTreeSet::new();
+        for member in base.iter().chain(test) {
+            for name in first.asked.unlike(&member.asked) {
+                objections.loads_differ |= !NO_LOAD.contains(&name) && !LENGTHS.contains(&name);
+                let (one, other) = (first.asked.shown(name), member.asked.shown(name));
+                if told.insert((name, other.clone())) {
+                    let (first, id) = (&first.run.id, &member.run.id);
+                    objections
+                        .words
+                        .push(format!("{name}: {one} in {first}, {other} in {id}"));
+                }
+            }
+        }
+        objections
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    fn side(scale: u64, count: u64, requests_per_second: f64, error_rate: f64) -> Side<'static> {
-        let mut histogram = proto::histogram::new();
-        (1..=count).for_each(|n| histogram.saturating_record(n * scale));
-        let latencies = SparseLatencies {
-            response: Sparse::from(&histogram),
-            ..SparseLatencies::default()
-        };
-        Side {
-            test_id: "id",
-            latencies,
-            requests_per_second: Some(requests_per_second),
-            error_rate: Some(error_rate),
+    fn member(id: &str, config: &Value, target: &str) -> Member {
+        Member {
+            run: Run {
+                id: id.to_owned(),
+                ..Run::default()
+            },
+            doubts: Vec::new(),
+            asked: Asked::new(config, target, 2),
         }
     }
 
-    fn verdict(one: &Side, other: &Side) -> Change {
-        compare(one, other, 0.05).verdict
+    #[test]
+    fn what_is_only_said_makes_no_difference() {
+        let one = json!({"test_id": "a", "rate": 5, "threshold": ["p99<1s"], "body": null});
+        let other = json!({"test_id": "b", "rate": 5});
+        let (base, test) = (
+            member("a", &one, "http://h/"),
+            member("b", &other, "http://h/"),
+        );
+        assert!(base.asked.is_like(&test.asked));
+        assert_eq!(Objections::of(&[base], &[test]), Objections::default());
     }
 
     #[test]
-    fn a_change_beyond_the_tolerance_is_named() {
-        let base = side(1000, 10_000, 500.0, 0.0);
-        assert_eq!(verdict(&base, &base), Change::Same);
-        assert_eq!(
-            verdict(&base, &side(1040, 10_000, 490.0, 0.0)),
-            Change::Same
-        );
-        assert_eq!(
-            verdict(&base, &side(1100, 10_000, 500.0, 0.0)),
-            Change::Worse
-        );
-        assert_eq!(
-            verdict(&base, &side(900, 10_000, 500.0, 0.0)),
-            Change::Better
-        );
-        assert_eq!(
-            verdict(&base, &side(900, 10_000, 400.0, 0.0)),
-            Change::Worse
-        );
-        assert_eq!(
-            verdict(&base, &side(1000, 10_000, 500.0, 0.02)),
-            Change::Worse
-        );
-        let worse = compare(&base, &side(1100, 10_000, 500.0, 0.0), 0.05);
-        assert!(
-            worse.reasons[0].starts_with("response time p50: +"),
-            "{:?}",
-            worse.reasons
-        );
-    }
-
-    #[test]
-    fn too_few_samples_say_nothing() {
-        let (few, others) = (side(1000, 12, 500.0, 0.0), side(3000, 12, 500.0, 0.0));
-        let compared = compare(&few, &others, 0.05);
-        assert!(
-            compared
-                .quantiles
-                .iter()
-                .all(|row| row.verdict == Change::Unknown)
-        );
-        let none = Side {
-            test_id: "none",
-            latencies: SparseLatencies::default(),
-            requests_per_second: None,
-            error_rate: None,
+    fn documents_are_held_against_each_other_field_by_field() {
+        let of = |name: &str, open: &str| {
+            let load = json!([{"open": open, "for": "10s"}]);
+            let document = json!({"name": name, "target": "http://h", "load": load});
+            json!({"test_id": name, "document": document.to_string()})
         };
-        assert_eq!(verdict(&none, &none), Change::Unknown);
+        let (one, other) = (of("a", "50/s"), of("b", "50/s"));
+        let like = Asked::new(&one, "http://h", 1).is_like(&Asked::new(&other, "http://h", 1));
+        assert!(like);
+        let other = member("b", &of("b", "60/s"), "http://h");
+        let objections = Objections::of(&[member("a", &one, "http://h")], &[other]);
+        assert!(objections.loads_differ && objections.words.len() == 1);
+        assert!(objections.words[0].starts_with("load: "), "{objections:?}");
+    }
+
+    #[test]
+    fn each_difference_is_told_once_and_only_another_load_spoils_the_rate() {
+        let config = |rate: u64, seconds: u64| json!({"rate": rate, "duration_s": seconds});
+        let base = [
+            member("a", &config(5, 10), "http://h/"),
+            member("b", &config(5, 20), "http://h/"),
+        ];
+        let test = |rate| {
+            [
+                member("c", &config(rate, 20), "http://g/"),
+                member("d", &config(rate, 20), "http://g/"),
+            ]
+        };
+        let objections = Objections::of(&base, &test(5));
+        assert_eq!(
+            objections.words,
+            [
+                "duration_s: 10 in a, 20 in b",
+                "target: http://h/ in a, http://g/ in c"
+            ]
+        );
+        assert!(!objections.loads_differ);
+        assert!(Objections::of(&base, &test(6)).loads_differ);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_run_is_told_once_though_it_stands_on_both_sides() {
+        let mut bad = member("a", &json!({}), "http://h/");
+        bad.doubts.push("it ended failed".to_owned());
+        let objections = Objections::of(&[bad.clone()], &[bad]);
+        assert_eq!(objections.words, ["a: it ended failed"]);
     }
 }

@@ -11,6 +11,7 @@
 //! | [`measure`] | what was measured, in plain numbers: counts, reports, a clock's offset |
 //! | [`histogram`] | the one shape of latency histograms, and its V2-deflate form on the wire |
 //! | [`summary`] | the pure fold from reports to a result: merge, statistics, accounting, verdict |
+//! | [`comparison`] | two sets of runs held against each other: the one judge |
 //! | [`fuzzing`] | what must hold for any bytes at all: the bodies of the fuzz targets |
 //! | [`bus`] | the one place that names `rdkafka` |
 //! | [`clock`] | the monotonic and the wall clock, and the anchor between them |
@@ -31,6 +32,7 @@
 pub mod bus;
 pub mod clock;
 pub mod codec;
+pub mod comparison;
 pub mod document;
 pub mod fuzzing;
 pub mod histogram;

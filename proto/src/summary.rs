@@ -12,6 +12,7 @@
 mod aborting;
 mod capacity;
 mod fold;
+mod intervals;
 mod ranges;
 mod result;
 mod series;
@@ -23,6 +24,7 @@ pub mod words;
 pub use aborting::Aborting;
 pub use capacity::{Capacity, CapacitySearch, Judged, Next};
 pub use fold::{Absorbed, Figures, NodeSummary, Summary, Totals};
+pub use intervals::{Intervals, QuantileInterval};
 pub use result::{
     Accounting, Bytes, ConnectionFigures, Context, Coverage, CurvePoint, MissingReports,
     NodeResult, Plan, Tally, TestResult, curve,

@@ -65,7 +65,7 @@ fn a_finished_run_is_exported_in_every_format() {
 }
 
 #[test]
-fn two_runs_are_compared_quantile_by_quantile() {
+fn sets_of_runs_are_compared_and_what_is_not_alike_is_refused() {
     let cluster = Cluster::start(1);
     let target = &cluster.rest.target;
     let fast = cluster.run("/avalanche?rate=200&requests=200");
@@ -75,18 +75,41 @@ fn two_runs_are_compared_quantile_by_quantile() {
         .replace('=', "%3D");
     let slow = cluster.run(&format!("/avalanche?rate=200&requests=200&target={url}"));
     cluster.await_end(&slow);
-    let answer = cluster
-        .rest
-        .get(&format!("/compare?base={fast}&test={slow}"));
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    let same = cluster
-        .rest
-        .get(&format!("/compare?base={fast}&test={fast}"));
-    assert_ne!(
-        answer.json["verdict"], same.json["verdict"],
+    let compare = |query: &str| cluster.rest.get(&format!("/compare?{query}"));
+    let refused = compare(&format!("base={fast}&test={slow}"));
+    assert_eq!(refused.status, 409, "{}", refused.text);
+    assert!(refused.text.contains("target: "), "{}", refused.text);
+    let anyway = compare(&format!("base={fast}&test={slow}&anyway=1"));
+    assert_eq!(anyway.status, 200, "{}", anyway.text);
+    assert_eq!(anyway.json["verdict"], "unknown", "{}", anyway.text);
+    assert!(anyway.json["quantiles"][0]["change"].as_f64().unwrap() > 1.0);
+    let difference = anyway.json["differences"][0].as_str().unwrap();
+    assert!(difference.starts_with("target: "), "{difference}");
+    // A set by its name: those that are like the test and no others, and never the test itself.
+    let named = |id: &str| {
+        let answer = cluster
+            .rest
+            .patch(&format!("/tests/{id}"), r#"{"name": "shop"}"#);
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    };
+    [&fast, &slow].into_iter().for_each(|id| named(id));
+    let none = compare(&format!("base=name:shop&test={slow}"));
+    assert_eq!(none.status, 404, "{}", none.text);
+    let again = cluster.run("/avalanche?rate=200&requests=200");
+    cluster.await_end(&again);
+    named(&again);
+    let like = compare(&format!("base_name=shop&test={again}"));
+    assert_eq!(
+        like.json["base_runs"],
+        serde_json::json!([fast]),
         "{}",
-        answer.text
+        like.text
     );
+    let both = compare(&format!("base={fast},{again}&test=name:shop"));
+    assert_eq!(both.json["base_runs"].as_array().unwrap().len(), 2);
+    assert_eq!(both.json["test_runs"].as_array().unwrap().len(), 2);
+    let untagged = compare(&format!("base=tag:git=abc&test={again}"));
+    assert_eq!(untagged.status, 404, "{}", untagged.text);
     let missing = cluster
         .rest
         .get(&format!("/compare?base={fast}&test=unknown"));

@@ -38,6 +38,8 @@ const PROTO: &[Row] = &[
             "workload",
         ],
     ),
+    // Two sets of runs against each other; never how their figures came about.
+    ("comparison", &["histogram", "units"]),
     // Envelopes, without any mathematics.
     (
         "message",
@@ -171,7 +173,7 @@ const ORCHESTRATOR: &[Row] = &[
         ],
     ),
     ("appliance", &["client"]),
-    ("client", &["comparison", "control", "report"]),
+    ("client", &["control", "report"]),
     ("control_thread", &["control", "store"]),
     // Side by side over the fold's events.
     ("store", &["control"]),

@@ -201,7 +201,10 @@ fn latencies(out: &mut String, result: &TestResult) -> std::fmt::Result {
     row(out, "first byte", &result.first_byte)?;
     row(out, "connect", &result.connect)?;
     row(out, "TLS handshake", &result.handshake)?;
-    row(out, "errors", &result.error_latency)
+    row(out, "errors", &result.error_latency)?;
+    words::intervals(&result.intervals.response)
+        .into_iter()
+        .try_for_each(|line| writeln!(out, "  {line}"))
 }
 
 fn row(out: &mut String, name: &str, s: &Statistics) -> std::fmt::Result {

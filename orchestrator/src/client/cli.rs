@@ -52,12 +52,13 @@ Examples:
   client run shop.yaml -e TARGET=http://10.0.0.7     a test that is a document
   client list; client watch <id>; client stop <id>
   client export <id> --format hlog --output run.hlog
-  client compare <base> <test> --fail-if-worse
+  client compare <a>,<b>,<c>,<d>,<e> <v>,<w>,<x>,<y>,<z>
+  client gate <v>,<w>,<x>,<y>,<z> --baseline 'shop checkout'
   client nodes                                   heartbeats as they come, from Kafka
   client completions bash > /etc/bash_completion.d/client
 
-Exit codes: 0 ok, 1 error, 2 usage, 3 a threshold is breached, 4 the result is invalid or
-incomplete, 130 interrupted.";
+Exit codes: 0 ok, 1 error, 2 usage, 3 a threshold is breached or a gate found it worse, 4 the result
+is invalid or incomplete, or runs cannot be compared, 130 interrupted.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -78,8 +79,10 @@ pub enum Command {
     },
     /// Get a stored result as a file
     Export(ExportOptions),
-    /// Hold two results against each other
+    /// Hold two sets of runs against each other, five a side or more
     Compare(CompareOptions),
+    /// Say by the exit code whether runs are worse than the last good ones of a name
+    Gate(GateOptions),
     /// Print the drivers' heartbeats from Kafka as they come, and who is up, suspect or down
     Nodes(NodesOptions),
     /// Ask the orchestrator how it and its broker fare; an error when it does not answer
@@ -145,16 +148,46 @@ pub struct ExportOptions {
 /// Options of `compare`.
 #[derive(Debug, Clone, Args)]
 pub struct CompareOptions {
-    /// The test to compare with
+    /// The runs to compare with: ids with commas between, name:NAME or tag:TAG=VALUE
+    #[arg(value_name = "BASE")]
     pub base: String,
-    /// The test
+    /// The runs that are judged, likewise
+    #[arg(value_name = "TEST")]
     pub test: String,
+    /// How they are compared
+    #[command(flatten)]
+    pub terms: Terms,
+    /// Exit with 3 when anything is worse than in the base, and with 4 when that cannot be told
+    #[arg(long)]
+    pub fail_if_worse: bool,
+}
+
+/// Options of `gate`.
+#[derive(Debug, Clone, Args)]
+pub struct GateOptions {
+    /// The runs that are judged: ids with commas between, name:NAME or tag:TAG=VALUE
+    #[arg(value_name = "TEST")]
+    pub test: String,
+    /// Name of the tests to compare with: the last good ones that were asked the same
+    #[arg(long, value_name = "NAME")]
+    pub baseline: String,
+    /// How they are compared
+    #[command(flatten)]
+    pub terms: Terms,
+}
+
+/// How two sets of runs are compared.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Terms {
     /// Change that counts as none, a share of the base [default: 0.05]
     #[arg(long, value_name = "SHARE")]
     pub tolerance: Option<f64>,
-    /// Exit with 3 when the test is worse than the base
+    /// Most runs of a name or tag, the newest [default: 10]
+    #[arg(long, value_name = "N")]
+    pub runs: Option<u64>,
+    /// Compare them though they are unlike, invalid or not done
     #[arg(long)]
-    pub fail_if_worse: bool,
+    pub anyway: bool,
 }
 
 /// The forms of an export.

@@ -1,34 +1,39 @@
-//! `client compare`: two results held against each other, as the orchestrator judges them.
+//! `client compare` and `client gate`: two sets of results held against each other, as the
+//! orchestrator judges them.
 
 use std::fmt::Write;
 
+use proto::comparison::{Change, Comparison, Figure};
+
 use super::api::{self, Api, ApiError};
+use super::cli::Terms;
 use super::ending::{Ending, Problem};
 use super::print;
-use crate::comparison::{Change, Comparison, Figure};
 use crate::report::ms;
 
-/// Prints the comparison; ends with [`Ending::ThresholdBreached`] when the test is worse and that
-/// was to fail.
+/// What is asked of a comparison.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// The set that is compared with: ids with commas between, `name:NAME` or `tag:TAG=VALUE`.
+    pub base: &'a str,
+    /// The set that is judged.
+    pub test: &'a str,
+    /// How.
+    pub terms: &'a Terms,
+    /// Whether the exit code says what came of it.
+    pub is_gate: bool,
+}
+
+/// Prints the comparison. Of a gate it ends with [`Ending::ThresholdBreached`] when anything is
+/// worse, and with [`Ending::Invalid`] when that cannot be told.
 ///
 /// # Errors
-/// [`Problem::Api`].
-pub fn compare(
-    api: &Api,
-    (base, test): (&str, &str),
-    tolerance: Option<f64>,
-    fail_if_worse: bool,
-    as_json: bool,
-) -> Result<Ending, Problem> {
-    let mut path = format!(
-        "compare?base={}&test={}",
-        api::segment(base),
-        api::segment(test)
-    );
-    if let Some(tolerance) = tolerance {
-        let _ = write!(path, "&tolerance={tolerance}");
-    }
-    let raw = api.get(&path)?;
+/// [`Problem::Incomparable`] where the orchestrator refuses to compare them, else [`Problem::Api`].
+pub fn compare(api: &Api, question: &Question<'_>, as_json: bool) -> Result<Ending, Problem> {
+    let raw = api.get(&path(question)).map_err(|error| match error {
+        ApiError::Refused { status: 409, .. } => Problem::Incomparable(error),
+        other => Problem::Api(other),
+    })?;
     let comparison = serde_json::from_value::<Comparison>(raw.clone());
     let comparison = comparison.map_err(|error| ApiError::Foreign {
         url: api.base().to_owned(),
@@ -39,109 +44,206 @@ pub fn compare(
     } else {
         print(&table(&comparison))?;
     }
-    let is_breached = fail_if_worse && comparison.verdict == Change::Worse;
-    Ok(if is_breached {
-        Ending::ThresholdBreached
-    } else {
-        Ending::Ok
+    Ok(match comparison.verdict {
+        _ if !question.is_gate => Ending::Ok,
+        verdict if verdict.has_worsened() => Ending::ThresholdBreached,
+        Change::Unknown | Change::Unlike => Ending::Invalid,
+        _ => Ending::Ok,
     })
 }
 
-fn table(comparison: &Comparison) -> String {
-    let mut out = format!("base  {}\ntest  {}\n\n", comparison.base, comparison.test);
+fn path(question: &Question<'_>) -> String {
+    let (base, test) = (api::segment(question.base), api::segment(question.test));
+    let mut path = format!("compare?base={base}&test={test}");
     // Writing to a String cannot fail.
+    if let Some(tolerance) = question.terms.tolerance {
+        let _ = write!(path, "&tolerance={tolerance}");
+    }
+    if let Some(runs) = question.terms.runs {
+        let _ = write!(path, "&runs={runs}");
+    }
+    if question.terms.anyway {
+        path.push_str("&anyway=1");
+    }
+    path
+}
+
+fn table(comparison: &Comparison) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    for (name, runs, ids) in [
+        ("base", &comparison.base_runs, &comparison.base),
+        ("test", &comparison.test_runs, &comparison.test),
+    ] {
+        let _ = match runs.len() {
+            0 | 1 => writeln!(out, "{name}  {ids}"),
+            count => writeln!(out, "{name}  {count} runs: {}", runs.join(" ")),
+        };
+    }
+    for difference in &comparison.differences {
+        let _ = writeln!(out, "compared anyway: {difference}");
+    }
     let _ = writeln!(
         out,
-        "{:<19} {:>12} {:>12} {:>9}",
+        "\n{:<19} {:>12} {:>12} {:>9}  95 % interval",
         "", "base", "test", "change"
     );
-    let rate = &comparison.requests_per_second;
-    let plain = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.0}"));
-    write_row(&mut out, "ok/s", rate, plain);
-    let percent = |value: Option<f64>| {
-        value.map_or_else(|| "-".to_owned(), |share| format!("{:.3} %", share * 100.0))
-    };
-    let errors = &comparison.error_rate;
-    write_row(&mut out, "errors", errors, percent);
-    for row in &comparison.quantiles {
-        let name = row.name();
-        let figure = Figure {
-            base: row.base_ms,
-            test: row.test_ms,
-            change: row.change,
-            verdict: row.verdict,
-        };
-        write_row(&mut out, &format!("response {name} ms"), &figure, ms);
+    for (name, line) in comparison.lines() {
+        write_row(&mut out, &name, &line);
     }
     let verdict = word(comparison.verdict);
     let tolerance = comparison.tolerance * 100.0;
-    let _ = writeln!(out, "\n{verdict} (tolerance {tolerance} %)");
+    let _ = writeln!(
+        out,
+        "\n{verdict} (a change of up to {tolerance} % counts as none)"
+    );
     for reason in &comparison.reasons {
         let _ = writeln!(out, "  {reason}");
     }
     out
 }
 
-fn write_row(out: &mut String, name: &str, figure: &Figure, shown: fn(Option<f64>) -> String) {
-    let change = figure.change.map_or_else(
-        || "-".to_owned(),
-        |change| format!("{:+.1} %", change * 100.0),
-    );
-    let (base, test) = (shown(figure.base), shown(figure.test));
-    let verdict = word(figure.verdict);
+fn write_row(out: &mut String, name: &str, line: &Figure) {
+    if line.base.is_none() && line.test.is_none() {
+        return;
+    }
+    let percent = |share: f64| format!("{:+.1}", share * 100.0);
+    let change = line
+        .change
+        .map_or_else(|| "-".to_owned(), |change| format!("{} %", percent(change)));
+    let between = line
+        .change_interval
+        .map_or_else(String::new, |(low, high)| {
+            format!("{} to {} %", percent(low), percent(high))
+        });
+    let (name, shown): (_, fn(Option<f64>) -> String) = match name {
+        "ok/s" => (name.to_owned(), plain),
+        "errors" => (name.to_owned(), share),
+        time => (format!("{time} ms"), ms),
+    };
+    let verdict = match (&line.reason, line.verdict) {
+        (Some(reason), Change::Unknown) => reason,
+        (_, verdict) => word(verdict),
+    };
+    let (base, test) = (shown(line.base), shown(line.test));
+    // Writing to a String cannot fail.
     let _ = writeln!(
         out,
-        "{name:<19} {base:>12} {test:>12} {change:>9}  {verdict}"
+        "{name:<19} {base:>12} {test:>12} {change:>9}  {between:<18} {verdict}"
     );
 }
 
-fn word(change: Change) -> &'static str {
+fn plain(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0}"))
+}
+
+fn share(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |share| format!("{:.3} %", share * 100.0))
+}
+
+const fn word(change: Change) -> &'static str {
     match change {
         Change::Better => "better",
         Change::Same => "same",
         Change::Worse => "worse",
-        Change::Unknown => "too few samples",
+        Change::Mixed => "better in some, worse in others",
+        Change::Unlike => "unlike",
+        Change::Unknown => "cannot be told",
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proto::comparison::{self, Run};
     use proto::histogram::{Sparse, SparseLatencies};
 
     use super::*;
-    use crate::comparison::{Side, TOLERANCE, compare};
 
-    fn side(test_id: &str, scale_ns: u64, requests_per_second: f64) -> Side<'_> {
-        let mut histogram = proto::histogram::new();
-        (1..=1000).for_each(|n| histogram.saturating_record(n * scale_ns));
-        Side {
-            test_id,
-            latencies: SparseLatencies {
+    fn set(scale_ns: u64, requests_per_second: f64, runs: u64) -> Vec<Run> {
+        let run = |at: u64| {
+            let mut histogram = proto::histogram::new();
+            (1..=1000).for_each(|n| histogram.saturating_record(n * (scale_ns + at)));
+            let latencies = SparseLatencies {
                 response: Sparse::from(&histogram),
                 ..SparseLatencies::default()
-            },
-            requests_per_second: Some(requests_per_second),
-            error_rate: Some(0.0),
+            };
+            Run {
+                requests_per_second: Some(requests_per_second + at as f64),
+                tried: 1000,
+                ..Run::new(&format!("r{at}"), &latencies)
+            }
+        };
+        (0..runs).map(run).collect()
+    }
+
+    fn table_of(base: &[Run], test: &[Run]) -> String {
+        table(&comparison::compare(
+            base,
+            test,
+            &comparison::Terms::default(),
+        ))
+    }
+
+    fn assert_lines(table: &str, lines: &[&str]) {
+        for line in lines {
+            assert!(table.contains(line), "{line}\n{table}");
         }
     }
 
     #[test]
     fn each_figure_is_shown_with_its_change_and_verdict() {
-        let comparison = compare(
-            &side("a", 2000, 1000.0),
-            &side("b", 1000, 1500.0),
-            TOLERANCE,
+        let table = table_of(&set(2000, 1000.0, 5), &set(1000, 1500.0, 5));
+        assert_lines(
+            &table,
+            &[
+                "base  5 runs: r0 r1 r2 r3 r4\n",
+                "ok/s                        1002         1502   +49.9 %  +49.6 to +50.2 %   better",
+                "errors                   0.000 %      0.000 %    +0.0 %  +0.0 to +0.1 %     same",
+                "response p99 ms            1.982        0.992   -49.9 %  ",
+                "too few samples: 1 beyond p99.9 in a run of 1000; 10000 would tell",
+                "a maximum is a matter of luck",
+                "\nbetter (a change of up to 5 % counts as none)\n  ok/s is better: +49.9 % (",
+            ],
         );
-        let table = table(&comparison);
-        for line in [
-            "ok/s                        1000         1500   +50.0 %  better",
-            "errors                   0.000 %      0.000 %    +0.0 %  same",
-            "response p99 ms            1.980        0.990   -50.0 %  better",
-            "response p99.999 ms        2.001        1.000   -50.0 %  too few samples",
-            "response max ms            2.001        1.000   -50.0 %  too few samples",
-            "better (tolerance 5 %)",
-        ] {
-            assert!(table.contains(line), "{line}\n{table}");
-        }
+        assert!(!table.contains("service"), "nothing of what neither has");
+    }
+
+    #[test]
+    fn single_runs_are_shown_and_not_judged() {
+        let table = table_of(&set(2000, 1000.0, 1), &set(1000, 1500.0, 1));
+        assert_lines(
+            &table,
+            &[
+                "base  r0\ntest  r0\n",
+                "+50.0 %                     too small: 4 more of the base and 4 more of the test",
+                "\ncannot be told (a change",
+            ],
+        );
+    }
+
+    #[test]
+    fn sets_are_named_by_ids_names_and_tags() {
+        let terms = Terms {
+            tolerance: Some(0.1),
+            runs: Some(7),
+            anyway: true,
+        };
+        let question = Question {
+            base: "name:shop checkout",
+            test: "tag:git=a1",
+            terms: &terms,
+            is_gate: false,
+        };
+        assert_eq!(
+            path(&question),
+            "compare?base=name%3Ashop%20checkout&test=tag%3Agit%3Da1&tolerance=0.1&runs=7&anyway=1"
+        );
+        let question = Question {
+            base: "a,b",
+            test: "c",
+            terms: &Terms::default(),
+            is_gate: false,
+        };
+        assert_eq!(path(&question), "compare?base=a%2Cb&test=c");
     }
 }

@@ -19,9 +19,9 @@ pub enum Ending {
     Error,
     /// The command line, or a parameter of the test, is wrong.
     Usage,
-    /// A threshold does not hold.
+    /// A threshold does not hold, or a gate found a result worse.
     ThresholdBreached,
-    /// The result is incomplete, or says nothing about the target.
+    /// The result is incomplete, or says nothing about the target or whether it became worse.
     Invalid,
     /// By Ctrl-C.
     Interrupted,
@@ -65,6 +65,9 @@ pub enum Problem {
     /// The orchestrator.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// Runs that the orchestrator does not hold against each other.
+    #[error(transparent)]
+    Incomparable(ApiError),
     /// The broker.
     #[error(transparent)]
     Bus(#[from] BusError),
@@ -117,6 +120,7 @@ impl Problem {
             | Self::Body { .. }
             | Self::Document(_)
             | Self::Authorities { .. } => Ending::Usage,
+            Self::Incomparable(_) => Ending::Invalid,
             _ => Ending::Error,
         }
     }

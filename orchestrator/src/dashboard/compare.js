@@ -1,4 +1,5 @@
-// Two tests over each other: #/compare/<base>/<test>.
+// Two sets of runs over each other: #/compare/<base>/<test>, each an id or several with commas
+// between, or #/compare?base=…&test=…, which is the query of GET /compare.
 
 import { get, inWords } from "./api.js";
 import { quantileAxis } from "./axis.js";
@@ -10,18 +11,17 @@ import { badge, scroll } from "./parts.js";
 import { errorsOf } from "./run.js";
 import { curvePoints } from "./test.js";
 
-// Label, value of a result, format, and whether more is better (null: neither).
+// Label, value of a result, format.
 const latency = (label, field) => [
   label,
   (result) => result.metrics[`${field}_latency`],
   format.latency,
-  false,
 ];
 const ROWS = [
-  ["Throughput, ok/s", (result) => result.requests_per_second, format.compact, true],
-  ["Sent", (result) => result.sent, format.count, null],
-  ["OK", (result) => result.ok, format.count, null],
-  ["Errors", errorsOf, format.count, false],
+  ["Throughput, ok/s", (result) => result.requests_per_second, format.compact],
+  ["Sent", (result) => result.sent, format.count],
+  ["OK", (result) => result.ok, format.count],
+  ["Errors", errorsOf, format.count],
   latency("Response min", "min"),
   latency("Response mean", "mean"),
   latency("Response p50", "p50"),
@@ -31,19 +31,20 @@ const ROWS = [
   latency("Response p99.9", "p99_9"),
   latency("Response p99.99", "p99_99"),
   latency("Response max", "max"),
-  ["Service p99", (result) => result.service.p99_latency, format.latency, false],
-  ["Release lag p99", (result) => result.release_lag.p99_latency, format.latency, false],
+  ["Service p99", (result) => result.service.p99_latency, format.latency],
+  ["Release lag p99", (result) => result.release_lag.p99_latency, format.latency],
 ];
-// Smaller changes are noise more often than not.
-const CHANGE_MIN = 0.05;
-
-export function compareView(root, [base, test]) {
+export function compareView(root, [base, test], query) {
   const charts = [];
   const out = h("div", { id: "comparison" });
   const problem = h("p", { class: "problem", role: "alert", hidden: true });
-  root.append(h("h1", {}, "Compare"), chooser(base, test), problem, out);
-  if (base && test) {
-    load(base, test, out, charts).catch((error) => {
+  const asked = new URLSearchParams(query);
+  if (base) asked.set("base", base);
+  if (test) asked.set("test", test);
+  const [one, other] = [asked.get("base"), asked.get("test")];
+  root.append(h("h1", {}, "Compare"), chooser(one, other), problem, out);
+  if (one && other) {
+    load(asked, out, charts).catch((error) => {
       problem.hidden = false;
       setText(problem, inWords(error));
     });
@@ -82,22 +83,41 @@ function chooser(base, test) {
   return h("form", { class: "card chooser", on: { submit } }, one, other, button, list);
 }
 
-async function load(base, test, out, charts) {
+// The orchestrator judges; the curves and the counts are those of single runs.
+async function load(query, out, charts) {
+  const compared = await judged(query);
+  const first = (side) => compared[`${side}_runs`]?.[0] ?? query.get(side)?.split(",")[0];
+  const ids = [first("base"), first("test")];
   const metrics = (id) => get(`/metrics/${encodeURIComponent(id)}?points=2`);
-  const query = new URLSearchParams({ base, test });
-  const [one, other, compared] = await Promise.all([metrics(base), metrics(test), judged(query)]);
+  const [one, other] = ids.every(Boolean) ? await Promise.all(ids.map(metrics)) : [];
+  if (!one) throw new Error(compared.problem);
   const chart = new Chart(options());
   charts.push(chart);
-  out.replaceChildren(verdict(compared), chart.element, table(one, other), quantiles(compared));
+  const isSingle = compared.base_runs?.length === 1 && compared.test_runs?.length === 1;
+  const note = h("p", { class: "note" }, "Curves and counts are those of the first run of each set.");
+  out.replaceChildren(
+    verdict(compared, query),
+    lines(compared),
+    chart.element,
+    table(one, other),
+    isSingle ? "" : note,
+  );
   drawCurves(chart, one, other);
 }
 
-// The orchestrator's own judgement; the page does without where it gives none.
+// The judgement, or why there is none. What is not to be compared is asked for all the same, since
+// a refusal of the orchestrator says it in one sentence.
 async function judged(query) {
+  const anyway = new URLSearchParams(query);
+  anyway.set("anyway", "1");
   try {
-    return await get(`/compare?${query}`);
+    const compared = await get(`/compare?${anyway}`);
+    const { base_runs, test_runs, differences } = compared;
+    if (query.get("anyway") || differences.length === 0) return compared;
+    const problem = "Not to be compared:";
+    return { base_runs, test_runs, problem, differences, isRefused: true };
   } catch (error) {
-    return { problem: error.message };
+    return { problem: inWords(error) };
   }
 }
 
@@ -126,27 +146,35 @@ const WORDS = {
   better: "Better than the base beyond the noise, and nowhere worse.",
   same: "No difference beyond the noise.",
   worse: "Worse than the base beyond the noise.",
-  unknown: "Too few samples to tell.",
+  mixed: "Better than the base in some, worse in others.",
+  unlike: "What stands on both sides is not the same thing.",
+  unknown: "This cannot be told.",
 };
 
-function verdict(compared) {
-  const { verdict: word, reasons = [], tolerance, problem } = compared;
-  const noise = tolerance ? ` A change of up to ${format.percent(tolerance, 0)} is noise.` : "";
-  const text = problem ?? (WORDS[word] ?? "") + noise;
+function verdict(compared, query) {
+  const { verdict: word, reasons = [], differences = [], tolerance, problem } = compared;
+  const none = tolerance >= 0 ? ` A change of up to ${format.percent(tolerance, 0)} is none.` : "";
+  const text = problem ?? (WORDS[word] ?? "") + none;
+  const anyway = new URLSearchParams(query);
+  anyway.set("anyway", "1");
+  const link = h("a", { href: `#/compare?${anyway}`, class: "button" }, "Compare anyway");
+  const told = compared.isRefused ? "" : "compared anyway: ";
+  const items = [...reasons, ...differences.map((words) => told + words)];
   return h(
     "section",
-    { class: "card verdict", "aria-label": "Verdict", "data-verdict": word },
+    { class: "card verdict", "aria-label": "Verdict", "data-verdict": word ?? "refused" },
     h("p", {}, word ? h("b", {}, word) : null, h("span", {}, text)),
     h(
       "ul",
       {},
-      reasons.map((reason) => h("li", {}, reason)),
+      items.map((item) => h("li", {}, item)),
     ),
+    compared.isRefused ? h("p", {}, link) : null,
   );
 }
 
 function table(one, other) {
-  const rows = ROWS.map(([label, value, show, moreIsBetter]) => {
+  const rows = ROWS.map(([label, value, show]) => {
     const [a, b] = [value(one), value(other)];
     const change = a > 0 && typeof b === "number" ? (b - a) / a : null;
     return h(
@@ -155,7 +183,7 @@ function table(one, other) {
       h("th", { scope: "row" }, label),
       h("td", { class: "number" }, show(a)),
       h("td", { class: "number" }, show(b)),
-      h("td", { class: `number ${judge(change, moreIsBetter)}` }, changeText(change)),
+      h("td", { class: "number" }, changeText(change)),
     );
   });
   const link = (result) =>
@@ -179,30 +207,59 @@ function changeText(change) {
   return `${change > 0 ? "+" : ""}${format.percent(change)}`;
 }
 
-function judge(change, moreIsBetter) {
-  if (change === null || moreIsBetter === null || Math.abs(change) < CHANGE_MIN) return "";
-  return change > 0 === moreIsBetter ? "better" : "worse";
-}
-
-// The quantiles that the orchestrator compares, from the whole histograms.
-function quantiles(compared) {
-  const rows = compared.quantiles ?? [];
-  if (rows.length === 0) return "";
+// Every line that is judged, with the interval of its change.
+function lines(compared) {
+  if (!compared.quantiles) return "";
+  const milliseconds = (name, rows = []) =>
+    rows
+      .filter((row) => row.base_ms !== null || row.test_ms !== null)
+      .map((row) => [
+        `${name} ${percentile(row.quantile)}`,
+        row,
+        format.latency,
+        [row.base_ms, row.test_ms],
+        [row.base_interval_ms, row.test_interval_ms],
+      ]);
+  const plain = (name, row, show) => [
+    name,
+    row,
+    show,
+    [row.base, row.test],
+    [row.base_interval, row.test_interval],
+  ];
+  const all = [
+    plain("Throughput, ok/s", compared.requests_per_second, format.compact),
+    plain("Errors", compared.error_rate, (share) => format.percent(share, 2)),
+    ...milliseconds("Response", compared.quantiles),
+    ...milliseconds("Service", compared.service),
+  ];
   const number = { class: "number" };
-  const body = rows.map((row) =>
-    h(
-      "tr",
-      { "data-quantile": row.quantile },
-      h("th", { scope: "row" }, format.quantile(row.quantile)),
-      h("td", number, format.latency(row.base_ms)),
-      h("td", number, format.latency(row.test_ms)),
-      h("td", number, changeText(row.change)),
-      h("td", {}, badge(row.verdict)),
-    ),
-  );
-  const names = ["Requests", "base", "test", "change"];
+  const names = ["Line", "base", "test", "change", "95 % interval"];
   const headings = names.map((name, at) => h("th", at === 0 ? { scope: "col" } : number, name));
   const head = h("tr", {}, headings, h("th", { scope: "col" }, "Verdict"));
+  const body = all.map((line) => lineRow(line, number));
   const table = h("table", {}, h("thead", {}, head), h("tbody", {}, body));
-  return card("Response time, quantile by quantile", scroll("Quantiles", table));
+  return card("Line by line", scroll("Lines", table));
+}
+
+const percentile = (quantile) =>
+  quantile < 1 ? `p${Number((quantile * 100).toFixed(4))}` : "max";
+
+function lineRow([name, row, show, values, intervals], number) {
+  const shown = (at) => {
+    const [value, interval] = [values[at], intervals[at]];
+    const title = interval ? `95 %: ${show(interval[0])} to ${show(interval[1])}` : null;
+    return h("td", { ...number, title }, show(value));
+  };
+  const between = row.change_interval?.map((end) => changeText(end)).join(" to ") ?? format.NONE;
+  return h(
+    "tr",
+    { "data-line": name },
+    h("th", { scope: "row" }, name),
+    shown(0),
+    shown(1),
+    h("td", number, changeText(row.change)),
+    h("td", number, between),
+    h("td", { title: row.reason }, badge(row.verdict), row.reason ? ` ${row.reason}` : ""),
+  );
 }

@@ -25,6 +25,16 @@ const LATENCY_TILES = [
   ["max", "max_latency"],
 ];
 
+// Between which values a quantile lies, or why nobody can say. Results of earlier editions have none.
+function intervalOf(result, label) {
+  const quantile = Number(label.slice(1)) / 100;
+  const same = (row) => Math.abs(row.quantile - quantile) < 1e-9;
+  const row = result.intervals?.response.find(same);
+  if (!row) return null;
+  if (row.reason) return `No interval: ${row.reason}`;
+  return `95 % interval: ${format.latency(row.low_ms)} to ${format.latency(row.high_ms)}`;
+}
+
 // The figures that people look for first.
 export function tiles() {
   const parts = {};
@@ -67,6 +77,7 @@ export function tiles() {
     for (const [label, field] of LATENCY_TILES) {
       const service = `service ${format.latency(result.service[field])}`;
       show(label, result.metrics[field], format.latency(result.metrics[field]), service);
+      setAttribute(parts[label].tile, "title", intervalOf(result, label));
     }
   }
   return { element, update };

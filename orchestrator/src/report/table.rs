@@ -73,7 +73,10 @@ fn write_table(out: &mut String, result: &View) -> fmt::Result {
     writeln!(
         out,
         "\nresponse times in ms, from the intended send; percentiles from merged histograms"
-    )
+    )?;
+    words::intervals(&result.intervals.response)
+        .into_iter()
+        .try_for_each(|line| writeln!(out, "{line}"))
 }
 
 fn write_row(
@@ -215,6 +218,8 @@ mod tests {
                          "unfinished_nodes": ["driver-2"]},
             "thresholds": [{"threshold": "p99<5ms", "observed": 12.0, "pass": false}],
             "verdict": {"verdict": "suspect", "reasons": ["driver-2 was lost"]},
+            "intervals": {"response": [{"quantile": 0.99, "low_ms": 11.0, "high_ms": 13.5},
+                                       {"quantile": 0.999, "reason": "too few"}]},
             "nodes": [{"node_id": "driver-1", "sent": 10, "ok": 10, "errors": {}},
                       {"node_id": "driver-2", "sent": 9, "ok": 7, "reason": "killed"}],
         }))
@@ -228,6 +233,7 @@ mod tests {
             "errors 2: timeout 2",
             "coverage: 2 of 2 nodes, 1 reports missing, without their end: driver-2; first sends within 0.250 ms",
             "driver-2: killed",
+            "95 % intervals of the response time, ms: p99 11.000 to 13.500\ntoo few\n",
             "threshold p99<5ms: FAIL (12)",
             "verdict: suspect\n  driver-2 was lost",
         ] {

@@ -2,7 +2,7 @@
 //! later orchestrator leaves out or adds do not stop it.
 
 use proto::measure::{BadAnswers, ErrorCounters, Reasons, TlsReport};
-use proto::summary::{SessionRows, Statistics, Verdict};
+use proto::summary::{Intervals, SessionRows, Statistics, Verdict};
 use serde::Deserialize;
 
 /// The result of a test.
@@ -32,6 +32,8 @@ pub struct View {
     pub release_lag: Statistics,
     /// Largest minus smallest first send over the nodes, ms.
     pub start_skew_ms: Option<f64>,
+    /// Between which values the quantiles lie.
+    pub intervals: Intervals,
     /// Whether the numbers may be believed.
     pub verdict: Verdict,
     /// The conditions on the result.

@@ -166,7 +166,7 @@ fn screenshots_of_the_main_states() {
     stage.wait_for_state("done");
     save(&stage, "done-dark");
     browser.emulate(1280, 900, "light");
-    stage.open(&format!("#/compare/{base}/{live}"));
+    stage.open(&format!("#/compare?base={base}&test={live}&anyway=1"));
     browser.wait("differences", SOON, |browser| {
         browser.text("#comparison").contains("p99.9")
     });

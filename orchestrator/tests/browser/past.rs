@@ -30,14 +30,23 @@ fn two_runs_are_found_in_the_history_and_compared() {
     browser.click(&mark(&base));
     browser.click(&mark(&test));
     browser.click(".search a.button");
+    // The targets are not the same one, and it says so.
     browser.wait("differences", SOON, |browser| {
         browser.number("[data-row='Response p50']", "data-change") > 1.0
     });
+    let verdict = "section.verdict";
+    assert!(browser.text(verdict).contains("target: "));
+    browser.click(&format!("{verdict} a.button"));
+    browser.wait("lines", SOON, |browser| {
+        browser.attribute(verdict, "data-verdict").as_deref() == Some("unknown")
+    });
     assert!(
         browser
-            .text("[data-row='Response p50'] .worse")
-            .starts_with('+')
+            .text(verdict)
+            .contains("too small: 4 more of the base")
     );
+    let line = browser.text("[data-line='Response p50']");
+    assert!(line.contains('+'), "{line}");
     for style in [".line.c-grey", ".line.c-blue"] {
         let line = browser
             .attribute(&format!("svg.chart {style}"), "d")

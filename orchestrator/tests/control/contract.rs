@@ -87,7 +87,11 @@ fn exports_and_comparison(orchestrator: &Orchestrator, test_id: &str) {
     let compared = orchestrator
         .get(&format!("/compare?base={test_id}&test={test_id}"))
         .json();
-    assert_eq!(compared["verdict"], "same", "{compared}");
+    assert_eq!(compared["verdict"], "unknown", "{compared}");
+    let reason = compared["reasons"][0].as_str().unwrap();
+    assert!(reason.starts_with("too small: 4 more"), "{compared}");
+    let median = &compared["quantiles"][0];
+    assert!(median["base_interval_ms"][0].is_f64(), "{compared}");
     let part = orchestrator
         .get(&format!("/metrics/{test_id}?series_from=1&points=1"))
         .json();

@@ -17,7 +17,7 @@ use shape::Span;
 
 use super::thresholds::Measured;
 use super::validity::{self, Doubt, Evidence};
-use super::{NodeSummary, Statistics, Summary, ThresholdResult, Verdict};
+use super::{Intervals, NodeSummary, Statistics, Summary, ThresholdResult, Verdict};
 use crate::histogram::{OnDemand, Sparse};
 use crate::measure::{Addresses, BadAnswers, Counters, Outcome, Reasons};
 use crate::units;
@@ -69,6 +69,10 @@ impl Summary {
             addresses,
             start_skew_ms: start_skew_ms(&nodes),
             curve: curve(&merged.response, &merged.service),
+            intervals: Intervals::of(
+                &Sparse::from(&merged.response),
+                &Sparse::from(&merged.service),
+            ),
             tally,
             nodes,
             sessions: sessions.filter(|rows| !rows.steps.is_empty()),

@@ -7,6 +7,7 @@ mod sessions;
 
 pub use sessions::sessions;
 
+use super::QuantileInterval;
 use crate::measure::{BadAnswer, BadAnswers, ErrorCounters, Reasons, TlsReport};
 use crate::units::format_utc_day;
 
@@ -33,6 +34,22 @@ pub fn errors(errors: &ErrorCounters, connect_errors: u64) -> String {
         let _ = write!(line, "; attempts to connect that failed {connect_errors}");
     }
     line
+}
+
+/// Between which values the quantiles of the response time lie, on a line, and why the others have
+/// no such interval.
+#[must_use]
+pub fn intervals(rows: &[QuantileInterval]) -> Vec<String> {
+    let known: Vec<String> = rows.iter().filter_map(QuantileInterval::in_words).collect();
+    let line = (!known.is_empty()).then(|| {
+        format!(
+            "95 % intervals of the response time, ms: {}",
+            known.join("  ")
+        )
+    });
+    // The first says what all the others need and more.
+    let reason = rows.iter().find_map(|row| row.reason.as_ref());
+    line.into_iter().chain(reason.cloned()).collect()
 }
 
 /// A line for each reason: `timeout: no whole answer within 1s (3 times)`.

@@ -64,6 +64,18 @@ impl Rest {
         )
     }
 
+    /// PATCH with a JSON body.
+    pub(crate) fn patch(&self, path: &str, body: &str) -> Answer {
+        let request = self
+            .agent
+            .patch(format!("http://{}{path}", self.orchestrator));
+        read(
+            request
+                .header("Content-Type", "application/json")
+                .send(body),
+        )
+    }
+
     /// Any method, without a body.
     pub(crate) fn call(&self, method: &str, path: &str) -> Answer {
         let url = format!("http://{}{path}", self.orchestrator);

@@ -12,7 +12,7 @@ use crate::measure::{
 };
 use crate::summary::fold::Totals;
 use crate::summary::series::SeriesRow;
-use crate::summary::{Statistics, ThresholdResult, Verdict};
+use crate::summary::{Intervals, Statistics, ThresholdResult, Verdict};
 use crate::units;
 use crate::workload::Threshold;
 
@@ -367,6 +367,8 @@ pub struct TestResult {
     pub thresholds: Vec<ThresholdResult>,
     /// The percentile curve.
     pub curve: Vec<CurvePoint>,
+    /// Between which values the quantiles lie.
+    pub intervals: Intervals,
     /// Each node's part.
     pub nodes: Vec<NodeResult>,
     /// What became of the sessions, where the test is a document; known at the end.
