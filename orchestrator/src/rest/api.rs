@@ -2,7 +2,7 @@
 //!
 //! `tiny_http` listens on a Unix socket of this process only; what comes through it was bounded and
 //! read whole by the front. A few threads take requests from it. None of them owns anything: they
-//! ask the control thread, or read the store.
+//! look at the snapshot or read the store, and hand what is to be done to the control thread.
 
 mod answer;
 mod call;
@@ -25,6 +25,7 @@ pub use call::Call;
 
 use crate::control_thread::Handle;
 use crate::dashboard;
+use crate::live::Live;
 use crate::rest::access::{Access, Denied};
 use crate::rest::front::Traffic;
 use crate::store::Reader;
@@ -37,6 +38,8 @@ const CONTRACT: &str = include_str!("api/openapi.json");
 pub struct Api {
     /// The way to the control thread.
     pub handle: Handle,
+    /// What can be seen without asking it.
+    pub live: Arc<Live>,
     /// The rules of access.
     pub access: Arc<Access>,
     /// Target of tests that name none.
