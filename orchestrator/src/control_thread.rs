@@ -147,7 +147,7 @@ impl ControlThread {
         let (mut house, housekeeper) = housekeeping::house(store.keeper()?, Arc::clone(&stop));
         // What a former process did not get to.
         house.tidy();
-        let live = Arc::new(Live::new(control.snapshot(now())));
+        let live = Arc::new(Live::new(control.snapshot(now()), store.path()));
         let thread = Self {
             control,
             store,

@@ -3,8 +3,13 @@
 //! The control thread publishes a snapshot at the end of a turn and never hears of its readers. Their
 //! work, merging a run's histograms and computing its result, is done once for all of them.
 
+mod channel;
+mod event;
+mod queues;
 mod results;
+mod streams;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,8 +17,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+pub use event::Place;
+pub use queues::{LISTENERS_MAX, Queues, Taken};
 pub use results::Made;
 use results::Results;
+use streams::Streams;
+pub use streams::{Joined, Since, of_ended};
 
 use crate::control::{SeenRun, Snapshot};
 
@@ -24,18 +33,22 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 pub struct Live {
     snapshot: ArcSwap<Snapshot>,
     results: Results,
+    streams: Streams,
+    queues: Arc<Queues>,
     bell: Sender<()>,
     rung: Receiver<()>,
 }
 
 impl Live {
-    /// With what can be seen before the first turn.
+    /// With what can be seen before the first turn; the store has the end of each test.
     #[must_use]
-    pub fn new(snapshot: Snapshot) -> Self {
+    pub fn new(snapshot: Snapshot, store_path: &Path) -> Self {
         let (bell, rung) = bounded(1);
         Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             results: Results::default(),
+            streams: Streams::new(store_path),
+            queues: Arc::default(),
             bell,
             rung,
         }
@@ -63,13 +76,30 @@ impl Live {
         self.results.of(seen)
     }
 
-    /// Makes what is wanted as soon as it is due, so that who asks need not wait for it; until stopped.
+    /// Begins to listen to a run in memory; `None` when [`LISTENERS_MAX`] others do.
+    #[must_use]
+    pub fn join(&self, test_id: &str, since: Since) -> Option<Joined> {
+        let newest = || self.snapshot();
+        self.streams
+            .join(test_id, newest, &self.results, &self.queues, since)
+    }
+
+    /// What waits for those who listen.
+    #[must_use]
+    pub fn queues(&self) -> &Arc<Queues> {
+        &self.queues
+    }
+
+    /// Makes what is wanted as soon as it is due, so that who asks need not wait for it, and tells
+    /// those who listen what is new; until stopped.
     pub fn run(&self, stop: &AtomicBool) {
         let mut pause = LOOK_EVERY;
         while !stop.load(Ordering::Relaxed) {
             // Whether it rang or was slept over, what is due is found by looking.
             let _ = self.rung.recv_timeout(pause);
             let due = self.results.make_what_is_due(&self.snapshot());
+            let newest = || self.snapshot();
+            self.streams.advance(newest, &self.results, &self.queues);
             pause = due.map_or(LOOK_EVERY, |due| due.min(LOOK_EVERY));
         }
     }

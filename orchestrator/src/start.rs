@@ -206,8 +206,9 @@ impl Service {
             ControlThread::new(control, store, publisher, incoming, Arc::clone(&stop))?;
         let traffic = Arc::new(Traffic::default());
         let (server, address) = backend()?;
-        let front =
-            Front::new(listener, &address, Arc::clone(&traffic), tls).map_err(no("socket"))?;
+        let queues = Arc::clone(live.queues());
+        let front = Front::new(listener, &address, Arc::clone(&traffic), tls, queues)
+            .map_err(no("socket"))?;
         let stop_live = Arc::clone(&stop);
         let made = Arc::clone(&live);
         let api = Api {

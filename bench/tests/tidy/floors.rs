@@ -170,7 +170,7 @@ const ORCHESTRATOR: &[Row] = &[
     ("client", &["comparison", "control", "report"]),
     ("control_thread", &["control", "live", "store"]),
     // What is seen of the fold, for all who look.
-    ("live", &["control"]),
+    ("live", &["control", "store"]),
     // Side by side over the fold's events.
     ("store", &["control"]),
     ("topic_reader", &["control"]),

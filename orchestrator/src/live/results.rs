@@ -183,6 +183,6 @@ impl Results {
 }
 
 /// What is behind these locks is whole whenever they are let go of, also by a panic.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

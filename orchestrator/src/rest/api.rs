@@ -15,6 +15,7 @@ mod health;
 mod prometheus;
 mod query;
 mod reply;
+mod stream;
 
 use std::sync::Arc;
 
@@ -70,6 +71,7 @@ enum Route<'a> {
     Check,
     Test(&'a str),
     Export(&'a str),
+    Stream(&'a str),
     Compare,
     Metrics(&'a str),
     Exposition,
@@ -105,6 +107,7 @@ fn route<'a>(path: &'a str, segments: &'a [String]) -> Option<Route<'a>> {
         ["tests", "check"] => Route::Check,
         ["tests", id] => Route::Test(id),
         ["tests", id, "export"] => Route::Export(id),
+        ["tests", id, "stream"] => Route::Stream(id),
         ["compare"] => Route::Compare,
         ["metrics"] => Route::Exposition,
         ["metrics", id] => Route::Metrics(id),
@@ -180,6 +183,7 @@ impl Worker {
                 _ => self.test(id),
             },
             Route::Export(id) => self.export(id, call),
+            Route::Stream(id) => self.stream(id, call),
             Route::Compare => self.compare(call),
             Route::Metrics(id) => self.metrics(id, call),
             Route::Exposition => self.exposition(),
