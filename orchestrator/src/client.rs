@@ -26,6 +26,7 @@ pub mod monitor;
 pub mod nodes;
 pub mod progress;
 pub mod run;
+mod stream;
 pub mod tls_options;
 
 use std::fs;

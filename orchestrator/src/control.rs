@@ -55,9 +55,9 @@ use pulse::Pulse;
 use queue::Queue;
 use registry::Registry;
 use run::Run;
-pub use runs::OpenRun;
 use runs::Runs;
-pub use snapshot::{Counts, NodeRow, TestDetail};
+pub use runs::{OpenRun, SeenRun};
+pub use snapshot::{Counts, NodeRow, Snapshot, TestDetail};
 use upkeep::{Tombstones, Upkeep};
 
 /// Runs that have not ended, at most: each holds its config.
@@ -171,7 +171,7 @@ impl Control {
             Event::ClientGone(ticket) => self.client_gone(ticket, actions),
             Event::Delivered(PULSE_TOKEN, _) => self.pulse.arrived(),
             Event::Delivered(token, outcome) => self.delivered(token, outcome, now, actions),
-            Event::Loaded(loaded) => self.loaded(loaded, now, actions),
+            Event::Loaded(loaded) => self.loaded(loaded, actions),
             Event::StoreUsed(bytes) => self.store_used(bytes, now, actions),
             Event::Compacted(test_id, outcome) => self.compacted(&test_id, outcome, actions),
             Event::Broker(broker) => self.broker_changed(broker, actions),
@@ -204,7 +204,7 @@ impl Control {
         self.start_queued(now, actions);
         self.start_what_is_due(now, actions);
         self.fail_what_is_not_delivered(now, actions);
-        self.save_late_results(now, actions);
+        self.save_late_results(actions);
         self.keep_up(now, actions);
     }
 

@@ -5,6 +5,9 @@
 //! told of anything that is not durable, and nothing is published that a restart would not know:
 //! as long as the store can be written. While it cannot, changes wait in memory, running tests go
 //! on, and what a restart would not know of is refused at its creation.
+//!
+//! Who only looks does so at the snapshot of the last turn and asks nobody: see [`crate::live`]. The
+//! reply to a command leaves when its turn's snapshot is there.
 
 mod housekeeping;
 mod journal;
@@ -26,6 +29,7 @@ use housekeeping::{Done, House};
 pub use journal::Journal;
 
 use crate::control::{Action, Batch, Command, Control, Event, Line, Loaded, Now, Reply};
+use crate::live::Live;
 use crate::store::{Backlog, Store, StoreError};
 
 /// Longest sleep of the control thread: deliveries and deadlines are noticed after it.
@@ -52,12 +56,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 #[error("the orchestrator is busy or about to end")]
 pub struct Busy;
 
-type Read = Box<dyn FnOnce(&mut Control, Now) + Send>;
-
-enum Request {
-    Command(Command, Client),
-    Read(Read),
-}
+type Request = (Command, Client);
 
 /// Who waits for the reply to a command, and until when. After that it was told that we are busy,
 /// and nothing of the command may happen any more.
@@ -103,27 +102,9 @@ impl Handle {
         let (reply, answer) = bounded(1);
         let deadline = Instant::now() + REPLY_TIMEOUT;
         self.requests
-            .try_send(Request::Command(command, Client { reply, deadline }))
+            .try_send((command, Client { reply, deadline }))
             .map_err(|_| Busy)?;
         answer.recv_deadline(deadline).map_err(|_| Busy)
-    }
-
-    /// Looks at the state between two turns of the control thread.
-    ///
-    /// # Errors
-    /// [`Busy`] as [`Self::command`].
-    pub fn read<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&mut Control, Now) -> T + Send + 'static,
-    ) -> Result<T, Busy> {
-        let (reply, answer) = bounded(1);
-        let read: Read = Box::new(move |state, now| {
-            let _ = reply.send(look(state, now));
-        });
-        self.requests
-            .try_send(Request::Read(read))
-            .map_err(|_| Busy)?;
-        answer.recv_timeout(REPLY_TIMEOUT).map_err(|_| Busy)
     }
 }
 
@@ -141,6 +122,8 @@ pub struct ControlThread {
     last_ticket: u64,
     wrote: Instant,
     drops: Arc<Drops>,
+    live: Arc<Live>,
+    published: Instant,
     /// When the store last failed, if it has not been written since.
     failed: Option<Instant>,
     house: House,
@@ -148,21 +131,23 @@ pub struct ControlThread {
 }
 
 impl ControlThread {
-    /// The thread, the handle by which it is reached, and the thread that keeps house for it.
+    /// The thread, the handle by which it is reached, what it lets others see, and the thread that
+    /// keeps house for it.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be opened once more.
     pub fn new(
-        control: Control,
+        mut control: Control,
         store: Store,
         publisher: Publisher,
         batches: Receiver<Batch>,
         stop: Arc<AtomicBool>,
-    ) -> Result<(Self, Handle, Housekeeper), StoreError> {
+    ) -> Result<(Self, Handle, Arc<Live>, Housekeeper), StoreError> {
         let (sender, requests) = bounded(REQUESTS_MAX);
         let (mut house, housekeeper) = housekeeping::house(store.keeper()?, Arc::clone(&stop));
         // What a former process did not get to.
         house.tidy();
+        let live = Arc::new(Live::new(control.snapshot(now()), store.path()));
         let thread = Self {
             control,
             store,
@@ -176,24 +161,22 @@ impl ControlThread {
             last_ticket: 0,
             wrote: Instant::now(),
             drops: Arc::default(),
+            live: Arc::clone(&live),
+            published: Instant::now(),
             failed: None,
             house,
             looked: Instant::now(),
         };
         let drops = Arc::clone(&thread.drops);
         let requests = sender;
-        Ok((thread, Handle { requests, drops }, housekeeper))
+        Ok((thread, Handle { requests, drops }, live, housekeeper))
     }
 
     /// Works until stopped; then what is known is written and what is on its way is sent.
     pub fn run(mut self) {
         while !self.stop.load(Ordering::Relaxed) {
-            let (actions, reads) = self.take();
+            let actions = self.take();
             self.finish(actions);
-            // After the writing: what has left the state is in the store then.
-            for read in reads {
-                read(&mut self.control, now());
-            }
         }
         self.publisher.flush(FLUSH_TIMEOUT);
         let actions = self.deliveries();
@@ -203,41 +186,37 @@ impl ControlThread {
         self.store.close();
     }
 
-    /// Waits for something to happen and folds all that did; who wants to look has to wait.
-    fn take(&mut self) -> (Vec<Action>, Vec<Read>) {
+    /// Waits for something to happen and folds all that did.
+    fn take(&mut self) -> Vec<Action> {
         let mut actions = Vec::new();
         let (batches, requests) = (self.batches.clone(), self.requests.clone());
-        let mut reads = Vec::new();
         select! {
             recv(batches) -> batch => if let Ok(batch) = batch {
                 self.fold(batch, &mut actions);
             },
             recv(requests) -> request => if let Ok(request) = request {
-                self.admit(request, &mut reads, &mut actions);
+                self.admit(request, &mut actions);
             },
             default(TURN) => {}
         }
         for request in requests.try_iter().take(REQUESTS_PER_TURN) {
-            self.admit(request, &mut reads, &mut actions);
+            self.admit(request, &mut actions);
         }
         actions.extend(self.deliveries());
         self.let_go(&mut actions);
         self.keep_house(&mut actions);
         actions.extend(self.control.apply(Event::Tick, now()));
-        (actions, reads)
+        actions
     }
 
-    fn admit(&mut self, request: Request, reads: &mut Vec<Read>, actions: &mut Vec<Action>) {
-        match request {
-            Request::Read(read) => reads.push(read),
-            Request::Command(_, client) if client.is_gone() => {}
-            Request::Command(command, client) => {
-                self.last_ticket += 1;
-                self.clients.insert(self.last_ticket, client);
-                let event = Event::Command(self.last_ticket, command);
-                actions.extend(self.control.apply(event, now()));
-            }
+    fn admit(&mut self, (command, client): Request, actions: &mut Vec<Action>) {
+        if client.is_gone() {
+            return;
         }
+        self.last_ticket += 1;
+        self.clients.insert(self.last_ticket, client);
+        let event = Event::Command(self.last_ticket, command);
+        actions.extend(self.control.apply(event, now()));
     }
 
     /// What waits for drivers on behalf of clients that wait no longer is not to happen.
@@ -311,12 +290,25 @@ impl ControlThread {
             }
         }
         self.write();
+        let has_reply = rest
+            .iter()
+            .any(|action| matches!(action, Action::Reply(..)));
+        self.publish(has_reply);
         for action in rest {
             self.perform(action);
         }
         let Drops { reports, lines } = &*self.drops;
         reports.store(self.backlog.dropped(), Ordering::Relaxed);
         lines.store(self.journal.dropped(), Ordering::Relaxed);
+    }
+
+    /// Lets others see the state: what has left it is in the store by now. Under many messages turns
+    /// are short, and not each of them is worth a snapshot; but who gets a reply sees what it is about.
+    fn publish(&mut self, has_reply: bool) {
+        if has_reply || self.published.elapsed() >= TURN {
+            self.published = Instant::now();
+            self.live.publish(self.control.snapshot(now()));
+        }
     }
 
     /// Reads a run that has ended, for the late reports on it.
@@ -447,7 +439,7 @@ mod tests {
         let publisher = Publisher::new(&bus).unwrap();
         let (_, batches) = bounded(1);
         let stop = Arc::default();
-        let (thread, handle, _) =
+        let (thread, handle, _, _) =
             ControlThread::new(control, store, publisher, batches, stop).unwrap();
         (thread, handle)
     }
@@ -459,9 +451,9 @@ mod tests {
         let mut ask = |deadline: Instant| {
             let (reply, answer) = bounded(1);
             let test_id = "t".to_owned();
-            let request = Request::Command(Command::Stop { test_id }, Client { reply, deadline });
+            let request = (Command::Stop { test_id }, Client { reply, deadline });
             handle.requests.send(request).unwrap();
-            let (actions, _) = thread.take();
+            let actions = thread.take();
             thread.finish(actions);
             answer.try_recv().ok()
         };

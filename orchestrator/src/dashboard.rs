@@ -44,7 +44,7 @@ macro_rules! files {
 }
 
 const PAGE: &str = include_str!("dashboard/index.html");
-const FILES: [File; 20] = files![
+const FILES: [File; 21] = files![
     "api.js",
     "app.js",
     "axis.js",
@@ -62,6 +62,7 @@ const FILES: [File; 20] = files![
     "run.js",
     "series.js",
     "sessions.js",
+    "stream.js",
     "style.css",
     "test.js",
     "theme.js",

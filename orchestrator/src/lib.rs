@@ -51,6 +51,7 @@ pub mod comparison;
 pub mod control;
 pub mod control_thread;
 pub mod dashboard;
+pub mod live;
 pub mod report;
 pub mod rest;
 pub mod start;

@@ -163,6 +163,7 @@ struct Service {
     stop: Arc<AtomicBool>,
     topic_reader: JoinHandle<()>,
     control_thread: JoinHandle<()>,
+    live: JoinHandle<()>,
     housekeeper: JoinHandle<()>,
 }
 
@@ -201,14 +202,18 @@ impl Service {
         };
         let now = Now::new(clock::unix_ns(), clock::monotonic_ns());
         let control = Control::restore(settings_of_state, loaded.restored, now);
-        let (control_thread, handle, housekeeper) =
+        let (control_thread, handle, live, housekeeper) =
             ControlThread::new(control, store, publisher, incoming, Arc::clone(&stop))?;
         let traffic = Arc::new(Traffic::default());
         let (server, address) = backend()?;
-        let front =
-            Front::new(listener, &address, Arc::clone(&traffic), tls).map_err(no("socket"))?;
+        let queues = Arc::clone(live.queues());
+        let front = Front::new(listener, &address, Arc::clone(&traffic), tls, queues)
+            .map_err(no("socket"))?;
+        let stop_live = Arc::clone(&stop);
+        let made = Arc::clone(&live);
         let api = Api {
             handle,
+            live,
             access: Arc::new(access),
             default_target: options.target.clone(),
             bootstrap: settings.brokers().to_owned(),
@@ -222,6 +227,7 @@ impl Service {
             node_id,
             topic_reader: threads.spawn("topic-reader", move || topic_reader.run())?,
             control_thread: threads.spawn("control", move || control_thread.run())?,
+            live: threads.spawn("live", move || made.run(&stop_live))?,
             front: threads.spawn("front", move || front.run(&front_stops))?,
             housekeeper: threads.spawn("housekeeper", move || housekeeper.run())?,
             rest,
@@ -237,7 +243,8 @@ impl Service {
         let _ = self.front.join();
         self.rest.stop();
         self.stop.store(true, Ordering::Relaxed);
-        for thread in [self.control_thread, self.housekeeper, self.topic_reader] {
+        let others = [self.live, self.housekeeper, self.topic_reader];
+        for thread in [self.control_thread].into_iter().chain(others) {
             let _ = thread.join();
         }
     }

@@ -101,6 +101,12 @@ pub struct Store {
 }
 
 impl Store {
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Opens or makes the file, brings it to the newest schema, and takes it for this process.
     ///
     /// # Errors

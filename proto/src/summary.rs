@@ -23,7 +23,7 @@ pub mod words;
 
 pub use aborting::Aborting;
 pub use capacity::{Capacity, CapacitySearch, Judged, Next};
-pub use fold::{Absorbed, Figures, NodeSummary, Summary, Totals};
+pub use fold::{Absorbed, Figures, NodeSummary, Nodes, Summary, Totals};
 pub use intervals::{Intervals, QuantileInterval};
 pub use result::{
     Accounting, Bytes, ConnectionFigures, Context, Coverage, CurvePoint, MissingReports,

@@ -168,13 +168,16 @@ const ORCHESTRATOR: &[Row] = &[
             "control",
             "control_thread",
             "dashboard",
+            "live",
             "report",
             "store",
         ],
     ),
     ("appliance", &["client"]),
     ("client", &["control", "report"]),
-    ("control_thread", &["control", "store"]),
+    ("control_thread", &["control", "live", "store"]),
+    // What is seen of the fold, for all who look.
+    ("live", &["control", "store"]),
     // Side by side over the fold's events.
     ("store", &["control"]),
     ("topic_reader", &["control"]),

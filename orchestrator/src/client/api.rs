@@ -1,6 +1,7 @@
 //! The orchestrator's REST API, asked over HTTP.
 
 use std::fmt::Write;
+use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -176,6 +177,26 @@ impl Api {
         self.accept(request.call())
     }
 
+    /// A GET whose answer goes on: what it says as it comes.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub fn stream(&self, path: &str) -> Result<impl Read + Send + use<>, ApiError> {
+        let mut request = self.agent.get(format!("{}/{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", token);
+        }
+        let config = request.config().timeout_global(None);
+        let config = config.timeout_recv_response(Some(ANSWER_MAX));
+        let answer = config.build().call();
+        match answer {
+            Ok(answer) if answer.status().is_success() => Ok(answer.into_body().into_reader()),
+            answer => Err(self
+                .accept(answer)
+                .map_or_else(|error| error, |_| self.foreign())),
+        }
+    }
+
     /// A POST of a JSON body.
     ///
     /// # Errors
@@ -242,6 +263,13 @@ impl Api {
             Ok(text)
         } else {
             Err(self.refusal(status.as_u16(), &text))
+        }
+    }
+
+    fn foreign(&self) -> ApiError {
+        ApiError::Foreign {
+            url: self.base.clone(),
+            reason: "its stream is none".to_owned(),
         }
     }
 

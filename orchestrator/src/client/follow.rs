@@ -1,4 +1,4 @@
-//! Following a test to its end.
+//! Following a test to its end: by its stream, and by asking now and then where there is none.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,14 +8,21 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
 use super::api::{self, Api, ApiError};
 use super::ending::Problem;
+use super::stream::{self, Told};
 use crate::report::View;
 
-/// How often the orchestrator is asked; it has news every second.
+/// How often the orchestrator is asked where it does not tell; it has news every second.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 /// How often Ctrl-C is looked for between two questions.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Between two attempts to listen.
+const LISTEN_EVERY: Duration = Duration::from_secs(5);
+/// A stream that gives no sign of life for so long is none; it gives one every 10 s.
+const SILENT_MAX: Duration = Duration::from_secs(15);
 /// How long an orchestrator may be away (a restart) before the following ends.
 const AWAY_MAX: Duration = Duration::from_secs(30);
 
@@ -72,7 +79,7 @@ impl Interrupts {
     }
 }
 
-/// Asks for the result until the test has ended, and shows each answer.
+/// Follows the result until the test has ended, and shows each that is new.
 ///
 /// # Errors
 /// [`Problem::Api`] when the orchestrator refuses, or stays away.
@@ -83,13 +90,15 @@ pub fn follow(
     interrupts: &Interrupts,
     mut show: impl FnMut(&Value, &View),
 ) -> Result<Followed, Problem> {
-    // The series is for the dashboard; nothing here reads it.
-    let path = format!("metrics/{}?points=1", api::segment(test_id));
+    let mut source = Source::new(api, test_id);
     let mut last_answer = Instant::now();
     let mut stop = Stop::default();
     loop {
-        match api.get(&path).and_then(|raw| Ok((view(api, &raw)?, raw))) {
-            Ok((result, raw)) => {
+        let is_interrupted = || interrupts.count() > usize::from(stop.is_asked);
+        let news = source.next(is_interrupted);
+        match news.map(|news| news.and_then(|raw| Ok((view(api, &raw)?, raw)))) {
+            None => {}
+            Some(Ok((result, raw))) => {
                 last_answer = Instant::now();
                 if result.has_ended() {
                     let (result, interrupted) = (Box::new(result), stop.is_asked);
@@ -100,13 +109,9 @@ pub fn follow(
                 }
                 show(&raw, &result);
             }
-            Err(ApiError::Unreachable { .. } | ApiError::Refused { status: 503, .. })
+            Some(Err(ApiError::Unreachable { .. } | ApiError::Refused { status: 503, .. }))
                 if last_answer.elapsed() < AWAY_MAX => {}
-            Err(error) => return Err(error.into()),
-        }
-        let until = Instant::now() + ASK_EVERY;
-        while Instant::now() < until && interrupts.count() <= usize::from(stop.is_asked) {
-            thread::sleep(LOOK_EVERY);
+            Some(Err(error)) => return Err(error.into()),
         }
         match (interrupts.count(), on_interrupt) {
             (0, _) => {}
@@ -116,11 +121,82 @@ pub fn follow(
     }
 }
 
+/// The results of a test, as they come.
+struct Source<'a> {
+    api: &'a Api,
+    test_id: &'a str,
+    /// The newest result.
+    raw: Value,
+    asked: Option<Instant>,
+    listened: Option<Instant>,
+    stream: Option<Receiver<Told>>,
+    heard: Instant,
+}
+
+impl<'a> Source<'a> {
+    fn new(api: &'a Api, test_id: &'a str) -> Self {
+        Self {
+            api,
+            test_id,
+            raw: Value::Null,
+            asked: None,
+            listened: None,
+            stream: None,
+            heard: Instant::now(),
+        }
+    }
+
+    /// The next result; `None` when there is none for a while, or an interrupt came.
+    fn next(&mut self, is_interrupted: impl Fn() -> bool) -> Option<Result<Value, ApiError>> {
+        let begin = Instant::now();
+        while !is_interrupted() && begin.elapsed() < ASK_EVERY {
+            let Some(stream) = &self.stream else {
+                if self.asked.is_none_or(|at| at.elapsed() >= ASK_EVERY) {
+                    return Some(self.ask());
+                }
+                thread::sleep(LOOK_EVERY);
+                continue;
+            };
+            match stream.recv_timeout(LOOK_EVERY) {
+                Ok(Told::Result(fields)) => {
+                    self.heard = Instant::now();
+                    self.raw.as_object_mut()?.extend(fields);
+                    // How it ended is asked for: that answer has everything.
+                    return (!has_ended(&self.raw)).then(|| Ok(self.raw.clone()));
+                }
+                Ok(Told::Beat) => self.heard = Instant::now(),
+                Err(RecvTimeoutError::Timeout) if self.heard.elapsed() < SILENT_MAX => {}
+                Err(_) => self.stream = None,
+            }
+        }
+        None
+    }
+
+    fn ask(&mut self) -> Result<Value, ApiError> {
+        self.asked = Some(Instant::now());
+        // The series is for the dashboard; nothing here reads it.
+        let id = api::segment(self.test_id);
+        self.raw = self.api.get(&format!("metrics/{id}?points=1"))?;
+        let is_time = self.listened.is_none_or(|at| at.elapsed() >= LISTEN_EVERY);
+        if is_time && !has_ended(&self.raw) {
+            (self.listened, self.heard) = (self.asked, Instant::now());
+            self.stream = Some(stream::listen(self.api, self.test_id));
+        }
+        Ok(self.raw.clone())
+    }
+}
+
+fn has_ended(raw: &Value) -> bool {
+    let state = raw["state"].as_str().unwrap_or_default();
+    ["done", "partial", "aborted", "failed"].contains(&state)
+}
+
 /// The stop of the test, asked for until it is taken.
 #[derive(Debug, Default)]
 struct Stop {
     is_asked: bool,
     is_taken: bool,
+    asked: Option<Instant>,
     /// What was said last of why it is not.
     told: String,
 }
@@ -128,9 +204,10 @@ struct Stop {
 impl Stop {
     fn ask(&mut self, api: &Api, test_id: &str) {
         self.is_asked = true;
-        if self.is_taken {
+        if self.is_taken || self.asked.is_some_and(|at| at.elapsed() < ASK_EVERY) {
             return;
         }
+        self.asked = Some(Instant::now());
         match api.post(&format!("stop/{}", api::segment(test_id)), &json!({})) {
             // The test ends at this very moment; the next answer tells.
             Ok(_) | Err(ApiError::Refused { status: 409, .. }) => self.is_taken = true,

@@ -132,12 +132,12 @@ impl OpenRun {
     }
 
     /// The result as it is stored.
-    fn stored_result(&mut self, now: Now) -> StoredResult {
-        let result = self.result(now);
+    fn stored_result(&mut self) -> StoredResult {
+        let result = self.final_result();
         let merged = SparseLatencies::from(self.summary.merged());
         StoredResult {
             test_id: self.run.test_id.clone(),
-            result: to_json(&*result),
+            result: to_json(&result),
             series: to_json(&self.summary.series(0)),
             latencies: LatenciesWire::from(&merged),
         }
@@ -238,11 +238,11 @@ impl Control {
         let fields = json!({"test_id": test_id, "state": open.run.phase.name(),
             "reason": open.run.reason});
         log(actions, Level::Info, "test_ended", fields);
-        let result = Box::new(open.stored_result(now));
+        let result = Box::new(open.stored_result());
         actions.push(Action::Persist(Change::Result(result)));
         self.save_run(test_id, actions);
         if let Some(left) = self.runs.retire(test_id) {
-            self.save_late_result(left, now, actions);
+            self.save_late_result(left, actions);
         }
         self.show_queue();
         self.retain(now, actions);
@@ -250,18 +250,18 @@ impl Control {
 
     /// Late reports changed the results of runs that had ended: each is written once a turn, however
     /// many reports came.
-    pub(super) fn save_late_results(&mut self, now: Now, actions: &mut Actions) {
+    pub(super) fn save_late_results(&mut self, actions: &mut Actions) {
         for test_id in self.runs.take_changed() {
             if let Some(late) = self.runs.in_memory(&test_id) {
                 let late = late.clone();
-                self.save_late_result(late, now, actions);
+                self.save_late_result(late, actions);
             }
         }
     }
 
     /// A late report changed the result of a run that had ended.
-    pub(super) fn save_late_result(&mut self, mut late: OpenRun, now: Now, actions: &mut Actions) {
-        let result = Box::new(late.stored_result(now));
+    pub(super) fn save_late_result(&mut self, mut late: OpenRun, actions: &mut Actions) {
+        let result = Box::new(late.stored_result());
         let row = Box::new(self.list.set(late.row()));
         actions.push(Action::Persist(Change::Result(result)));
         actions.push(Action::Persist(Change::Run(Box::new(late.run), row)));

@@ -1,7 +1,9 @@
 //! All tests in a line each, newest first: what `GET /tests` lists without asking the store.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 
 use proto::summary::{Judgement, TestResult};
 use serde::{Deserialize, Serialize};
@@ -163,57 +165,21 @@ impl TestRow {
     }
 }
 
-/// All tests.
-#[derive(Debug, Default)]
-pub(super) struct List {
-    by_number: BTreeMap<u64, Arc<TestRow>>,
-    numbers: HashMap<String, u64>,
-    last_number: u64,
-    ended: BTreeSet<u64>,
-    not_compact: BTreeSet<u64>,
+/// The lines. A clone shares those that do not change after it, and costs next to nothing.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rows {
+    by_number: RedBlackTreeMapSync<u64, Arc<TestRow>>,
+    numbers: HashTrieMapSync<String, u64>,
 }
 
-impl List {
-    pub(super) fn restore(rows: Vec<TestRow>) -> Self {
-        let mut all = Self::default();
-        rows.into_iter().for_each(|row| drop(all.set(row)));
-        all
+impl Rows {
+    pub(super) fn get(&self, test_id: &str) -> Option<&Arc<TestRow>> {
+        self.by_number.get(self.numbers.get(test_id)?)
     }
 
-    /// The place of the next test.
-    pub(super) fn next_number(&mut self) -> u64 {
-        self.last_number += 1;
-        self.last_number
-    }
-
-    /// Adds or replaces a test; its line, with the place in the queue that it had.
-    pub(super) fn set(&mut self, mut row: TestRow) -> TestRow {
-        self.last_number = self.last_number.max(row.number);
-        let before = self.numbers.insert(row.test_id.clone(), row.number);
-        let before = before.and_then(|number| self.by_number.get(&number));
-        if let Some(before) = before {
-            row.labels = before.labels.clone();
-        }
-        if let Some(before) = before.filter(|_| row.queued) {
-            row.queue_position = before.queue_position;
-            row.queue_reason.clone_from(&before.queue_reason);
-        }
-        if row.state.has_ended() {
-            self.ended.insert(row.number);
-            if row.is_compact {
-                self.not_compact.remove(&row.number);
-            } else {
-                self.not_compact.insert(row.number);
-            }
-        }
-        self.by_number.insert(row.number, Arc::new(row.clone()));
-        row
-    }
-
-    /// Writes on a test; its line.
-    pub(super) fn set_labels(&mut self, test_id: &str, labels: Labels) -> Option<TestRow> {
-        self.change(test_id, |row| row.labels = labels);
-        self.get(test_id).map(|row| row.as_ref().clone())
+    /// Newest first.
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = &Arc<TestRow>> {
+        self.by_number.values().rev()
     }
 
     /// Those that are wanted.
@@ -243,6 +209,63 @@ impl List {
         let found = found.into_iter().skip(wanted.offset).take(limit);
         found.cloned().collect()
     }
+}
+
+/// All tests.
+#[derive(Debug, Default)]
+pub(super) struct List {
+    rows: Rows,
+    last_number: u64,
+    ended: BTreeSet<u64>,
+    not_compact: BTreeSet<u64>,
+}
+
+impl List {
+    pub(super) fn restore(rows: Vec<TestRow>) -> Self {
+        let mut all = Self::default();
+        rows.into_iter().for_each(|row| drop(all.set(row)));
+        all
+    }
+
+    /// The place of the next test.
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    /// Adds or replaces a test; its line, with the place in the queue that it had.
+    pub(super) fn set(&mut self, mut row: TestRow) -> TestRow {
+        self.last_number = self.last_number.max(row.number);
+        let before = self.rows.get(&row.test_id);
+        if let Some(before) = before {
+            row.labels = before.labels.clone();
+        }
+        if let Some(before) = before.filter(|_| row.queued) {
+            row.queue_position = before.queue_position;
+            row.queue_reason.clone_from(&before.queue_reason);
+        }
+        if row.state.has_ended() {
+            self.ended.insert(row.number);
+            if row.is_compact {
+                self.not_compact.remove(&row.number);
+            } else {
+                self.not_compact.insert(row.number);
+            }
+        }
+        self.rows
+            .numbers
+            .insert_mut(row.test_id.clone(), row.number);
+        self.rows
+            .by_number
+            .insert_mut(row.number, Arc::new(row.clone()));
+        row
+    }
+
+    /// Writes on a test; its line.
+    pub(super) fn set_labels(&mut self, test_id: &str, labels: Labels) -> Option<TestRow> {
+        self.change(test_id, |row| row.labels = labels);
+        self.get(test_id).map(|row| row.as_ref().clone())
+    }
 
     /// No report on a test that ended counts any more.
     pub(super) fn set_complete(&mut self, test_id: &str) {
@@ -252,14 +275,15 @@ impl List {
     /// A test that ended is kept in little room.
     pub(super) fn set_compact(&mut self, test_id: &str) {
         self.change(test_id, |row| row.is_compact = true);
-        if let Some(number) = self.numbers.get(test_id) {
+        if let Some(number) = self.rows.numbers.get(test_id) {
             self.not_compact.remove(number);
         }
     }
 
     fn change(&mut self, test_id: &str, change: impl FnOnce(&mut TestRow)) {
-        let number = self.numbers.get(test_id);
-        if let Some(row) = number.and_then(|number| self.by_number.get_mut(number)) {
+        let Rows { by_number, numbers } = &mut self.rows;
+        let number = numbers.get(test_id);
+        if let Some(row) = number.and_then(|number| by_number.get_mut(number)) {
             change(Arc::make_mut(row));
         }
     }
@@ -273,12 +297,18 @@ impl List {
     }
 
     pub(super) fn get(&self, test_id: &str) -> Option<&Arc<TestRow>> {
-        self.by_number.get(self.numbers.get(test_id)?)
+        self.rows.get(test_id)
+    }
+
+    /// The lines as they stand.
+    pub(super) fn rows(&self) -> &Rows {
+        &self.rows
     }
 
     pub(super) fn remove(&mut self, test_id: &str) {
-        if let Some(number) = self.numbers.remove(test_id) {
-            self.by_number.remove(&number);
+        if let Some(number) = self.rows.numbers.get(test_id).copied() {
+            self.rows.numbers.remove_mut(test_id);
+            self.rows.by_number.remove_mut(&number);
             self.ended.remove(&number);
             self.not_compact.remove(&number);
         }
@@ -291,18 +321,13 @@ impl List {
 
     /// Those, oldest first.
     pub(super) fn ended_oldest_first(&self) -> impl Iterator<Item = &TestRow> {
-        let row = |number| self.by_number.get(number).map(AsRef::as_ref);
+        let row = |number| self.rows.by_number.get(number).map(AsRef::as_ref);
         self.ended.iter().filter_map(row)
     }
 
     /// Those of them that still take all their room, oldest first.
     pub(super) fn not_compact(&self) -> impl Iterator<Item = &TestRow> {
-        let row = |number| self.by_number.get(number).map(AsRef::as_ref);
+        let row = |number| self.rows.by_number.get(number).map(AsRef::as_ref);
         self.not_compact.iter().filter_map(row)
-    }
-
-    /// Newest first.
-    pub(super) fn newest_first(&self) -> impl Iterator<Item = &Arc<TestRow>> {
-        self.by_number.values().rev()
     }
 }

@@ -219,7 +219,7 @@ impl Control {
     }
 
     /// A run that has ended is there again, with its reports: late ones are counted with them.
-    pub(super) fn loaded(&mut self, loaded: Loaded, now: Now, actions: &mut Actions) {
+    pub(super) fn loaded(&mut self, loaded: Loaded, actions: &mut Actions) {
         let Loaded { test_id, outcome } = loaded;
         let waiting = self.loading.remove(&test_id).unwrap_or_default();
         let restored = outcome.and_then(|found| {
@@ -233,7 +233,7 @@ impl Control {
         match restored {
             Ok(late) => {
                 if let Some(left) = self.runs.put_late(late) {
-                    self.save_late_result(left, now, actions);
+                    self.save_late_result(left, actions);
                 }
                 for (event, then) in waiting {
                     self.dispatch(event, then, actions);

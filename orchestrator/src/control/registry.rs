@@ -5,7 +5,9 @@
 //! reads it, now or after a restart. A broker that is away silences everybody alike, and so takes
 //! nobody down.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+
+use rpds::RedBlackTreeMapSync;
 
 use proto::measure::ClockOffset;
 use proto::message::{Heartbeat, NodeState, Register};
@@ -217,10 +219,13 @@ impl Awaited {
     }
 }
 
+/// The drivers, by id. A clone shares those that do not change after it, and costs next to nothing.
+pub type Nodes = RedBlackTreeMapSync<String, Node>;
+
 /// All drivers.
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
-    nodes: BTreeMap<String, Node>,
+    nodes: Nodes,
     awaited: Awaited,
     /// Time that counts: the sum of the gaps between our own heartbeats, without outages.
     observed_ms: u64,
@@ -242,14 +247,14 @@ impl Registry {
                 ..new_node(0)
             };
             registry.awaited.add(&node);
-            registry.nodes.insert(record.node_id, node);
+            registry.nodes.insert_mut(record.node_id, node);
         }
         registry
     }
 
     /// All drivers, by id.
     #[must_use]
-    pub fn nodes(&self) -> &BTreeMap<String, Node> {
+    pub fn nodes(&self) -> &Nodes {
         &self.nodes
     }
 
@@ -298,8 +303,9 @@ impl Registry {
 
     /// Our own clock was set: what was measured against it means nothing any more.
     pub fn forget_clocks(&mut self) {
-        for node in self.nodes.values_mut() {
-            node.clock = Estimator::default();
+        let ids: Vec<String> = self.nodes.keys().cloned().collect();
+        for node_id in ids {
+            self.change(&node_id, |node| node.clock = Estimator::default());
         }
     }
 
@@ -418,8 +424,9 @@ impl Registry {
             .filter(|(node_id, node)| is_gone(node_id, node));
         let gone: Vec<String> = gone.map(|(node_id, _)| node_id.clone()).collect();
         for node_id in &gone {
-            if let Some(node) = self.nodes.remove(node_id) {
-                self.awaited.remove(&node);
+            if let Some(node) = self.nodes.get(node_id) {
+                self.awaited.remove(node);
+                self.nodes.remove_mut(node_id);
             }
         }
         gone
@@ -429,7 +436,7 @@ impl Registry {
         if self.nodes.contains_key(node_id) {
             return None;
         }
-        if self.nodes.len() >= NODES_MAX || !proto::id::is_acceptable(node_id) {
+        if self.nodes.size() >= NODES_MAX || !proto::id::is_acceptable(node_id) {
             self.refused += 1;
             return None;
         }
@@ -438,7 +445,7 @@ impl Registry {
             ..new_node(self.observed_ms)
         };
         self.awaited.add(&node);
-        self.nodes.insert(node_id.to_owned(), node);
+        self.nodes.insert_mut(node_id.to_owned(), node);
         Some(Change {
             node_id: node_id.to_owned(),
             from: None,

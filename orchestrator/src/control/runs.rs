@@ -6,16 +6,24 @@
 
 mod open_run;
 mod parts;
+mod seen_run;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use rpds::RedBlackTreeMapSync;
 
 pub use open_run::OpenRun;
+pub use seen_run::SeenRun;
 
 use super::run::{Phase, Run, Step};
 
 /// Runs that ended and are held in memory: not stored yet, or without every last report.
 const LATE_MAX: usize = 16;
+
+/// The runs in memory as they stood at the end of a turn, by test.
+pub(super) type SeenRuns = RedBlackTreeMapSync<String, Arc<SeenRun>>;
 
 /// All runs in memory.
 #[derive(Debug, Default)]
@@ -28,9 +36,40 @@ pub(super) struct Runs {
     /// The active runs by participant.
     of_node: HashMap<String, BTreeSet<String>>,
     late: LateRuns,
+    /// Those that may not be as they were last seen.
+    touched: BTreeSet<String>,
+    seen: SeenRuns,
+    last_version: u64,
 }
 
 impl Runs {
+    /// All as they stand. Only those that were touched since the last call are looked at.
+    pub(super) fn seen(&mut self) -> SeenRuns {
+        for test_id in std::mem::take(&mut self.touched) {
+            let open = self.open.get(&test_id);
+            let Some(run) = open.or_else(|| self.late.find(&test_id)) else {
+                self.seen.remove_mut(&test_id);
+                continue;
+            };
+            self.last_version += 1;
+            let before = self.seen.get(&test_id).map(AsRef::as_ref);
+            let seen = Arc::new(SeenRun::of(run, before, self.last_version));
+            self.seen.insert_mut(test_id, seen);
+        }
+        self.seen.clone()
+    }
+
+    /// The number of changes of runs that were seen so far.
+    pub(super) fn version(&self) -> u64 {
+        self.last_version
+    }
+
+    fn touch(&mut self, test_id: &str) {
+        if !self.touched.contains(test_id) {
+            self.touched.insert(test_id.to_owned());
+        }
+    }
+
     /// Number of runs that have not ended.
     pub(super) fn open_len(&self) -> usize {
         self.open.len()
@@ -49,6 +88,7 @@ impl Runs {
     /// Takes in a run that has not ended.
     pub(super) fn insert(&mut self, open: OpenRun) {
         let test_id = open.run.test_id.clone();
+        self.touch(&test_id);
         self.open_bytes += open.config_bytes();
         if let Some(before) = self.open.insert(test_id.clone(), open) {
             self.open_bytes -= before.config_bytes();
@@ -63,15 +103,21 @@ impl Runs {
 
     /// The same, to change what [`Self::step`] and [`Self::freeze`] do not.
     pub(super) fn get_mut(&mut self, test_id: &str) -> Option<&mut OpenRun> {
+        if self.open.contains_key(test_id) {
+            self.touch(test_id);
+        }
         self.open.get_mut(test_id)
     }
 
     /// A run in memory, also one that has ended.
     pub(super) fn in_memory(&mut self, test_id: &str) -> Option<&mut OpenRun> {
-        match self.open.get_mut(test_id) {
-            Some(open) => Some(open),
-            None => self.late.get(test_id),
+        if self.open.contains_key(test_id) {
+            return self.get_mut(test_id);
         }
+        if self.late.find(test_id).is_some() {
+            self.touch(test_id);
+        }
+        self.late.get(test_id)
     }
 
     /// The runs that drivers are at work on, by id.
@@ -101,7 +147,7 @@ impl Runs {
 
     /// Freezes who takes part.
     pub(super) fn freeze(&mut self, test_id: &str, participants: Vec<String>) {
-        if let Some(open) = self.open.get_mut(test_id) {
+        if let Some(open) = self.get_mut(test_id) {
             open.freeze(participants);
         }
         self.index(test_id);
@@ -110,7 +156,7 @@ impl Runs {
     /// Takes a step if it leads on from the run's phase; whether it did. The times of a run never
     /// go back, whatever our clock does.
     pub(super) fn step(&mut self, test_id: &str, step: Step, happened_ms: u64) -> bool {
-        let Some(open) = self.open.get_mut(test_id) else {
+        let Some(open) = self.get_mut(test_id) else {
             return false;
         };
         let run = &mut open.run;
@@ -129,12 +175,15 @@ impl Runs {
         let open = self.open.remove(test_id)?;
         self.open_bytes -= open.config_bytes();
         self.forget_index(&open.run);
-        self.late.put(open)
+        self.put_late(open)
     }
 
     /// A run of the store, which reports still come for; see [`Self::retire`].
     pub(super) fn put_late(&mut self, late: OpenRun) -> Option<OpenRun> {
-        self.late.put(late)
+        self.touch(&late.run.test_id.clone());
+        let (left, is_changed) = self.late.put(late)?;
+        self.touch(&left.run.test_id.clone());
+        is_changed.then_some(left)
     }
 
     /// Notes that the stored result of a run that has ended is not what it would be now.
@@ -149,12 +198,15 @@ impl Runs {
 
     /// The test is deleted.
     pub(super) fn forget(&mut self, test_id: &str) {
+        self.touch(test_id);
         self.late.remove(test_id);
     }
 
     /// Everything is stored: what no report can change any more is let go of.
     pub(super) fn let_go_of_complete(&mut self) {
-        self.late.let_go_of_complete();
+        for test_id in self.late.let_go_of_complete() {
+            self.touch(&test_id);
+        }
     }
 
     /// Brings the indexes up to date with one run.
@@ -212,11 +264,18 @@ impl LateRuns {
         self.runs.last_mut()
     }
 
-    fn put(&mut self, late: OpenRun) -> Option<OpenRun> {
+    fn find(&self, test_id: &str) -> Option<&OpenRun> {
+        self.runs.iter().find(|late| late.run.test_id == test_id)
+    }
+
+    /// What has to leave for it, and whether its result is not stored as it stands.
+    fn put(&mut self, late: OpenRun) -> Option<(OpenRun, bool)> {
         self.remove(&late.run.test_id.clone());
         let oldest = (self.runs.len() == LATE_MAX).then(|| self.runs.remove(0));
         self.runs.push(late);
-        oldest.filter(|oldest| self.changed.remove(&oldest.run.test_id))
+        let oldest = oldest?;
+        let is_changed = self.changed.remove(&oldest.run.test_id);
+        Some((oldest, is_changed))
     }
 
     fn remove(&mut self, test_id: &str) {
@@ -224,9 +283,11 @@ impl LateRuns {
         self.changed.remove(test_id);
     }
 
-    fn let_go_of_complete(&mut self) {
+    fn let_go_of_complete(&mut self) -> Vec<String> {
         let changed = &self.changed;
-        let is_kept = |late: &OpenRun| changed.contains(&late.run.test_id) || !late.is_complete();
-        self.runs.retain(is_kept);
+        let is_over =
+            |late: &mut OpenRun| !changed.contains(&late.run.test_id) && late.is_complete();
+        let gone = self.runs.extract_if(.., is_over);
+        gone.map(|late| late.run.test_id).collect()
     }
 }

@@ -1,15 +1,15 @@
-//! What clients can see. Nothing here changes what a result depends on.
+//! What clients can see, as it stood at the end of a turn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use proto::histogram::SparseLatencies;
 use proto::message::{NodeState, TestConfig};
-use proto::summary::{SeriesRow, TestResult};
 use serde::Serialize;
 
-use super::registry::{Liveness, Node};
+use super::list::Rows;
+use super::registry::{Liveness, Node, Nodes};
 use super::run::{Phase, Run, Transition};
+use super::runs::{SeenRun, SeenRuns};
 use super::{Broker, Control, Now, Selection, TestRow};
 
 /// What went by since the process started.
@@ -95,87 +95,46 @@ impl TestDetail {
     }
 }
 
+/// What everybody but the control thread looks at. It never changes, and shares with the state
+/// what did not change since, so that taking one costs next to nothing.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    rows: Rows,
+    runs: SeenRuns,
+    nodes: Nodes,
+    /// The tests that drivers are at work on.
+    pub active: Vec<String>,
+    /// What is known of the broker, with what is wrong with it.
+    pub broker: Broker,
+    /// Why the store does not take what it is given.
+    pub store_trouble: Option<String>,
+    /// What went by.
+    pub counts: Counts,
+    /// Messages whose delivery is not known.
+    pub outbox_len: usize,
+    /// Another one whenever a run in memory changed.
+    pub version: u64,
+}
+
 impl Control {
-    /// The tests that are wanted.
-    #[must_use]
-    pub fn tests(&self, wanted: &Selection) -> Vec<Arc<TestRow>> {
-        self.list.select(wanted)
-    }
-
-    /// One test's line.
-    #[must_use]
-    pub fn row(&self, test_id: &str) -> Option<Arc<TestRow>> {
-        self.list.get(test_id).cloned()
-    }
-
-    /// One test, if it is in memory; those that are not are in the store.
-    pub fn detail(&mut self, test_id: &str) -> Option<TestDetail> {
-        let run = self.runs.in_memory(test_id)?;
-        let row = self.list.get(test_id)?;
-        Some(TestDetail::new(run.run.clone(), row.as_ref().clone()))
-    }
-
-    /// The result of a test, if it is in memory, and its series from a second on.
-    pub fn result(
-        &mut self,
-        test_id: &str,
-        series_from: u64,
-        now: Now,
-    ) -> Option<(Arc<TestResult>, Vec<SeriesRow>)> {
-        let run = self.runs.in_memory(test_id)?;
-        Some((run.result(now), run.summary.series(series_from)))
-    }
-
-    /// The merged samples of a test, if it is in memory.
-    pub fn latencies(&mut self, test_id: &str) -> Option<SparseLatencies> {
-        let run = self.runs.in_memory(test_id)?;
-        Some(SparseLatencies::from(run.summary.merged()))
-    }
-
-    /// All drivers.
-    #[must_use]
-    pub fn nodes(&self, now: Now) -> Vec<NodeRow> {
-        let row = |(node_id, node): (&String, &Node)| {
-            let mut runs = self.runs.of_node(node_id);
-            let running = runs.find(|open| !open.has_finished(node_id));
-            NodeRow {
-                node_id: node_id.clone(),
-                node_ip: node.identity.node_ip.clone(),
-                state: node.liveness,
-                heartbeat_age_s: node.heartbeat_age_s(now),
-                cores: node.identity.cores,
-                hostname: node.identity.hostname.clone(),
-                version: node.identity.version.clone(),
-                activity: self.shown_activity(node),
-                test_id: running.map(|open| open.run.test_id.clone()),
-                reason: node.reason.clone(),
-                clock_offset_ms: node.clock().map(|clock| clock.offset_ns as f64 / 1e6),
-                clock_uncertainty_ms: node.clock().map(|clock| clock.uncertainty_ns as f64 / 1e6),
-            }
-        };
-        self.registry.nodes().iter().map(row).collect()
-    }
-
-    /// What a driver does, as far as that is known: of one that is down nothing is; and one that
-    /// could not prepare a test is idle again once that has ended.
-    fn shown_activity(&self, node: &Node) -> Option<NodeState> {
-        if node.liveness == Liveness::Down {
-            return node.activity.map(|_| NodeState::Unknown);
-        }
-        let of_open = |test_id: &String| self.runs.get(test_id).is_some();
-        let is_over = !node.test_id.as_ref().is_some_and(of_open);
-        match node.activity {
-            Some(NodeState::Failed) if is_over => Some(NodeState::Idle),
-            activity => activity,
-        }
-    }
-
-    /// What is known of the broker, with what is wrong with it now.
-    #[must_use]
-    pub fn broker(&self, now: Now) -> Broker {
-        Broker {
-            trouble: self.broker_trouble(now),
-            ..self.broker.clone()
+    /// What clients can see of the state as it stands.
+    pub fn snapshot(&mut self, now: Now) -> Snapshot {
+        Snapshot {
+            rows: self.list.rows().clone(),
+            runs: self.runs.seen(),
+            nodes: self.registry.nodes().clone(),
+            active: self.runs.active(),
+            broker: Broker {
+                trouble: self.broker_trouble(now),
+                ..self.broker.clone()
+            },
+            store_trouble: self.store.as_ref().err().cloned(),
+            counts: Counts {
+                nodes_refused: self.registry.refused(),
+                ..self.counts
+            },
+            outbox_len: self.outbox.len(),
+            version: self.runs.version(),
         }
     }
 
@@ -185,52 +144,110 @@ impl Control {
         self.used_bytes
     }
 
-    /// Why the store does not take what it is given.
-    #[must_use]
-    pub fn store_trouble(&self) -> Option<&str> {
-        self.store.as_ref().err().map(String::as_str)
-    }
-
-    /// What went by.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        Counts {
-            nodes_refused: self.registry.refused(),
-            ..self.counts
-        }
-    }
-
-    /// Messages whose delivery is not known.
-    #[must_use]
-    pub fn outbox_len(&self) -> usize {
-        self.outbox.len()
-    }
-
     /// Messages about tests whose config has not been read.
     #[must_use]
     pub fn orphans_len(&self) -> usize {
         self.orphans.len()
     }
 
-    /// Tests by phase.
-    #[must_use]
-    pub fn tests_by_phase(&self) -> BTreeMap<Phase, usize> {
-        let mut counts: BTreeMap<Phase, usize> = Phase::ALL.iter().map(|p| (*p, 0)).collect();
-        for row in self.list.newest_first() {
-            *counts.entry(row.state).or_default() += 1;
-        }
-        counts
-    }
-
-    /// The tests that drivers are at work on.
-    #[must_use]
-    pub fn active(&self) -> Vec<String> {
-        self.runs.active()
-    }
-
     /// Our id on the bus.
     #[must_use]
     pub fn node_id(&self) -> &str {
         &self.settings.node_id
+    }
+}
+
+impl Snapshot {
+    /// The tests that are wanted.
+    #[must_use]
+    pub fn tests(&self, wanted: &Selection) -> Vec<Arc<TestRow>> {
+        self.rows.select(wanted)
+    }
+
+    /// One test's line.
+    #[must_use]
+    pub fn row(&self, test_id: &str) -> Option<&Arc<TestRow>> {
+        self.rows.get(test_id)
+    }
+
+    /// A run, if it is in memory; those that are not are in the store.
+    #[must_use]
+    pub fn run(&self, test_id: &str) -> Option<&Arc<SeenRun>> {
+        self.runs.get(test_id)
+    }
+
+    /// One test, if it is in memory.
+    #[must_use]
+    pub fn detail(&self, test_id: &str) -> Option<TestDetail> {
+        let (run, row) = (self.run(test_id)?, self.row(test_id)?);
+        Some(TestDetail::new(
+            run.run.as_ref().clone(),
+            row.as_ref().clone(),
+        ))
+    }
+
+    /// All drivers.
+    #[must_use]
+    pub fn nodes(&self, now: Now) -> Vec<NodeRow> {
+        let running = self.running();
+        let row = |(node_id, node): (&String, &Node)| NodeRow {
+            node_id: node_id.clone(),
+            node_ip: node.identity.node_ip.clone(),
+            state: node.liveness,
+            heartbeat_age_s: node.heartbeat_age_s(now),
+            cores: node.identity.cores,
+            hostname: node.identity.hostname.clone(),
+            version: node.identity.version.clone(),
+            activity: self.shown_activity(node),
+            test_id: running.get(node_id.as_str()).map(|&id| id.to_owned()),
+            reason: node.reason.clone(),
+            clock_offset_ms: node.clock().map(|clock| clock.offset_ns as f64 / 1e6),
+            clock_uncertainty_ms: node.clock().map(|clock| clock.uncertainty_ns as f64 / 1e6),
+        };
+        self.nodes.iter().map(row).collect()
+    }
+
+    /// Whether each driver lives, by id.
+    pub fn liveness(&self) -> impl Iterator<Item = Liveness> {
+        self.nodes.values().map(|node| node.liveness)
+    }
+
+    /// The test that each driver is at work on.
+    fn running(&self) -> HashMap<&str, &str> {
+        let mut running = HashMap::new();
+        for seen in self.active.iter().filter_map(|id| self.run(id)) {
+            let mut participants = seen.run.participants.iter();
+            while let Some(id) = participants.find(|id| !seen.has_finished(id)) {
+                running
+                    .entry(id.as_str())
+                    .or_insert(seen.run.test_id.as_str());
+            }
+        }
+        running
+    }
+
+    /// What a driver does, as far as that is known: of one that is down nothing is; and one that
+    /// could not prepare a test is idle again once that has ended.
+    fn shown_activity(&self, node: &Node) -> Option<NodeState> {
+        if node.liveness == Liveness::Down {
+            return node.activity.map(|_| NodeState::Unknown);
+        }
+        let is_open = |seen: &Arc<SeenRun>| !seen.run.phase.has_ended();
+        let of_open = |test_id: &String| self.run(test_id).is_some_and(is_open);
+        let is_over = !node.test_id.as_ref().is_some_and(of_open);
+        match node.activity {
+            Some(NodeState::Failed) if is_over => Some(NodeState::Idle),
+            activity => activity,
+        }
+    }
+
+    /// Tests by phase.
+    #[must_use]
+    pub fn tests_by_phase(&self) -> BTreeMap<Phase, usize> {
+        let mut counts: BTreeMap<Phase, usize> = Phase::ALL.iter().map(|p| (*p, 0)).collect();
+        for row in self.rows.newest_first() {
+            *counts.entry(row.state).or_default() += 1;
+        }
+        counts
     }
 }

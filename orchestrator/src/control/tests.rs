@@ -7,6 +7,7 @@ mod orders;
 mod queue;
 mod retention;
 mod secrets;
+mod seen;
 
 use std::collections::BTreeMap;
 
@@ -157,6 +158,12 @@ impl World {
         }
     }
 
+    /// What clients can see.
+    pub(super) fn seen(&mut self) -> Snapshot {
+        let now = self.now();
+        self.state.snapshot(now)
+    }
+
     fn load(&mut self, test_id: String) {
         let run = self.runs.get(&test_id).map(|(run, _)| run.clone());
         let found = run.map(|run| (run, self.summary(&test_id)));
@@ -296,12 +303,13 @@ impl World {
     }
 
     pub(super) fn phase(&self, test_id: &str) -> Phase {
-        self.state.row(test_id).unwrap().state
+        self.state.list.get(test_id).unwrap().state
     }
 
     pub(super) fn reason(&self, test_id: &str) -> String {
         self.state
-            .row(test_id)
+            .list
+            .get(test_id)
             .unwrap()
             .reason
             .clone()

@@ -51,30 +51,37 @@ export async function post(path, body) {
   return (await request("POST", path, body, POST_TIMEOUT_MS)).json();
 }
 
-async function request(method, path, body, timeoutMs) {
+// An answer that goes on until `signal` is given, or the orchestrator ends it.
+export async function listen(path, headers, signal) {
+  return request("GET", path, undefined, GET_TIMEOUT_MS, { headers, signal });
+}
+
+async function request(method, path, body, timeoutMs, more) {
   assert(path.startsWith("/"), "a path of this origin");
-  let response = await answer(method, path, body, timeoutMs);
+  let response = await answer(method, path, body, timeoutMs, more);
   // Who left the question is asked again for what it does, not for each poll of the page.
   if (response.status === 401 && !(hasLeft && method === "GET")) {
-    if (await askToken()) response = await answer(method, path, body, timeoutMs);
+    if (await askToken()) response = await answer(method, path, body, timeoutMs, more);
   }
   if (response.ok) return response;
   throw await problem(response);
 }
 
-async function answer(method, path, body, timeoutMs) {
-  const headers = {};
+async function answer(method, path, body, timeoutMs, more = {}) {
+  const headers = { ...more.headers };
   const token = storedToken();
   if (token) headers.Authorization = `Bearer ${token}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  const options = { method, headers, cache: "no-store", signal: AbortSignal.timeout(timeoutMs) };
+  const signal = more.signal ?? AbortSignal.timeout(timeoutMs);
+  const options = { method, headers, cache: "no-store", signal };
   if (body !== undefined) options.body = JSON.stringify(body);
   try {
     const response = await fetch(path, options);
     setLink(true);
     return response;
   } catch (error) {
-    setLink(false);
+    // Who does not want an answer any more says nothing about the orchestrator.
+    if (!more.signal?.aborted) setLink(false);
     throw new Unreachable(String(error.message ?? error));
   }
 }

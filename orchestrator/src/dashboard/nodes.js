@@ -15,7 +15,7 @@ const foreign = (field) => (node) => {
 const PART_COLUMNS = [
   ["Sent", (n) => format.count(n.part?.sent), "number", ["data-sent", (n) => n.part?.sent]],
   ["OK", (n) => format.count(n.part?.ok), "number", ["data-ok", (n) => n.part?.ok]],
-  ["Rate/s", (n) => format.count(n.part?.rate), "number", ["data-rate", (n) => n.part?.rate]],
+  ["Rate/s", (n) => format.count(rate(n.part)), "number", ["data-rate", (n) => rate(n.part)]],
   ["Min", foreign("min_latency"), "number", null],
   ["Mean", foreign("mean_latency"), "number", null],
   ["Median", foreign("median_latency"), "number", null],
@@ -25,6 +25,9 @@ const PART_COLUMNS = [
   ["Protocol", (n) => protocol(n.part), "", ["data-protocol", (n) => n.part?.http]],
   ["Lag p99", (n) => format.significant(n.part?.release_lag?.p99_latency), "number", null],
 ];
+
+// Of a driver that says nothing for a while it is not known.
+const rate = (part) => (part?.stale ? undefined : part?.rate);
 
 // What was spoken, known when a node has ended: HTTP/2, TLS 1.3, shop.example until 2027-05-01
 function protocol(part) {
@@ -113,6 +116,9 @@ function showVerdict(span, { part }) {
   setAttribute(span, "title", why.join("\n") || null);
 }
 
+// Reports stop before heartbeats are missed.
+const shownState = (state, part) => (state === "up" && part?.stale ? "silent" : state);
+
 // The nodes of a test: those that report, those that were expected, with what is known of them.
 export function testNodes() {
   const table = nodesTable("Nodes of this test", [...HEAD_COLUMNS, ...PART_COLUMNS], true);
@@ -126,7 +132,7 @@ export function testNodes() {
       id,
       part: parts.get(id),
       known: byId.get(id),
-      state: byId.get(id)?.state ?? "unknown",
+      state: shownState(byId.get(id)?.state ?? "unknown", parts.get(id)),
     }));
     table.update(rows);
     note.hidden = rows.length > 0;

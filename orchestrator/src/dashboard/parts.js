@@ -15,6 +15,15 @@ export function setBadge(element, text) {
 
 const share = (part, whole) => (whole > 0 ? format.percent(part / whole, 2) : format.NONE);
 
+// What the drivers send now. Of those that say nothing for a while that is not known.
+function rateNow(nodes) {
+  const heard = nodes.filter((node) => !node.stale);
+  if (heard.length === 0 && nodes.length > 0) return "no news from the drivers";
+  const now = heard.reduce((sum, node) => sum + (node.rate ?? 0), 0);
+  const of = heard.length < nodes.length ? ` by ${heard.length} of ${nodes.length} drivers` : "";
+  return `now ${format.compact(now)}/s sent${of}`;
+}
+
 // As much as a tile holds.
 const short = (number) => (number < 1e8 ? format.count(number) : format.compact(number));
 
@@ -67,8 +76,7 @@ export function tiles() {
   function update(result) {
     const errors = run.errorsOf(result);
     const rate = result.requests_per_second;
-    const now = result.nodes.reduce((sum, node) => sum + (node.rate ?? 0), 0);
-    const note = run.isLoading(result.state) ? `now ${format.compact(now)}/s sent` : "over the run";
+    const note = run.isLoading(result.state) ? rateNow(result.nodes) : "over the run";
     show("throughput", rate, format.compact(rate), note);
     show("sent", result.sent, short(result.sent), `of ${format.count(result.planned)}`);
     show("ok", result.ok, short(result.ok), `${share(result.ok, result.sent)} of sent`);

@@ -44,6 +44,33 @@ export class Series {
     }
   }
 
+  // The first second that a stream is to tell, which then goes on where this ends.
+  next() {
+    const last = this.rows[this.rows.length - 1];
+    if (last === undefined) return 0;
+    return last.span === 1 ? this.#overlapStart() : last.second + last.span;
+  }
+
+  // Takes seconds as a stream tells them: new ones, and those that late reports changed. What was
+  // joined into a longer row stays as it is until the whole is loaded again.
+  tell(rows) {
+    assert(Array.isArray(rows), "a series is a list");
+    for (const row of rows) {
+      const last = this.rows[this.rows.length - 1];
+      if (last === undefined || row.second >= last.second + last.span) {
+        this.rows.push(...filled(last ? [last, row] : [row], 1).slice(last ? 1 : 0));
+        continue;
+      }
+      const at = this.rows.findLastIndex((known) => known.second === row.second);
+      if (at >= 0 && this.rows[at].span === 1) this.rows[at] = { ...row, span: 1 };
+    }
+  }
+
+  // Whether so many seconds were told that a downsampled whole would be lighter.
+  isLong() {
+    return this.rows.length > 2 * POINTS;
+  }
+
   seconds() {
     return this.rows.map((row) => row.second);
   }
@@ -75,11 +102,12 @@ function filled(rows, span) {
   const all = [];
   for (const row of rows) {
     const previous = all[all.length - 1];
-    const silent = previous ? Math.round((row.second - previous.second) / span) - 1 : 0;
-    for (let step = 1; step <= Math.min(silent, FILL_MAX); step += 1) {
-      all.push({ second: previous.second + step * span, span });
+    const step = previous?.span ?? span;
+    const silent = previous ? Math.round((row.second - previous.second - step) / span) : 0;
+    for (let at = 0; at < Math.min(silent, FILL_MAX); at += 1) {
+      all.push({ second: previous.second + step + at * span, span });
     }
-    all.push({ ...row, span });
+    all.push({ ...row, span: row.span ?? span });
   }
   return all;
 }

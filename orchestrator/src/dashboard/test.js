@@ -1,6 +1,6 @@
 // The page of one test, live or over: #/test/<id>.
 
-import { ApiError, get, getBlob, inWords, poll, post } from "./api.js";
+import { ApiError, Unreachable, get, getBlob, inWords, poll, post } from "./api.js";
 import { quantileAxis, timeAxis } from "./axis.js";
 import { Chart } from "./chart.js";
 import { download, h, setAttribute, setAttributes, setText } from "./dom.js";
@@ -11,14 +11,15 @@ import { standalone } from "./report.js";
 import * as run from "./run.js";
 import { Series } from "./series.js";
 import { sessions } from "./sessions.js";
+import { News, follow } from "./stream.js";
 
 const EXPORTS = ["json", "csv", "hlog", "hgrm"];
-// Drivers report once a second, almost together. After the first news of a second the rest of it
-// follows at once; then there is nothing new until the next.
-const SOON_MS = 120;
-const QUIET_MS = 850;
-const IDLE_MS = 500;
 const ENDED_MS = 5_000;
+// The drivers' heartbeats.
+const NODES_MS = 2_000;
+// A stream that broke is tried again after this time; each attempt begins with what is new.
+const AGAIN_MS = 1_000;
+const STALE_LOOK_MS = 250;
 const REPORT_POINTS = 3600;
 
 export function testView(root, [testId]) {
@@ -29,20 +30,37 @@ export function testView(root, [testId]) {
     testId,
     page,
     series: new Series(),
+    news: new News(),
     test: null,
+    result: null,
+    nodes: null,
     state: null,
-    stamp: "",
-    news: 0,
-    settled: false,
+    fresh: false,
+    settling: false,
+    isOver: false,
+    drawing: 0,
+    stream: null,
+    stopped: false,
   };
   const loop = poll(() => step(state));
+  const drivers = poll(async () => {
+    state.nodes = await getNodes();
+    draw(state);
+    return run.hasEnded(state.state) ? ENDED_MS : NODES_MS;
+  });
+  const clock = setInterval(() => noticeSilence(state), STALE_LOOK_MS);
   page.onCommand = async (command) => {
     await perform(page, command, testId);
     loop.now();
   };
   return {
     stop() {
+      state.stopped = true;
       loop.stop();
+      drivers.stop();
+      clearInterval(clock);
+      clearTimeout(state.drawing);
+      state.stream?.abort();
       page.charts.forEach((chart) => chart.stop());
     },
   };
@@ -57,48 +75,74 @@ function tellEarlier(page, testId) {
   setText(page.header.problem, told);
 }
 
-// Loads what may be new, shows it, and returns the ms until the next time.
+// Loads what may be new, shows it, listens for as long as the stream goes on, and returns the ms
+// until the next time. Without a stream these are the polls that the page lives on.
 async function step(state) {
   const { testId, page, series } = state;
   const query = series.query(Date.now(), state.settling);
   const path = `/metrics/${encodeURIComponent(testId)}?${query.text}`;
-  let result;
-  let nodes;
   try {
-    [result, nodes] = await Promise.all([get(path), getNodes()]);
-    const settled = run.isLoading(result.state) || run.hasEnded(result.state);
-    if (state.test === null || state.state !== result.state || !settled) {
-      state.test = await get(`/tests/${encodeURIComponent(testId)}`);
-    }
+    const [result, test] = await Promise.all([get(path), get(`/tests/${encodeURIComponent(testId)}`)]);
+    state.test = test;
+    state.result = result;
   } catch (error) {
     if (error instanceof ApiError && error.status === 404) return missing(page, testId, error);
     throw error;
   }
-  series.absorb(query, result.series, Date.now());
-  const changed = state.state !== result.state;
-  state.state = result.state;
+  series.absorb(query, state.result.series, Date.now());
+  state.fresh = true;
   // The seconds are loaded once more as a whole when the run has ended.
-  state.settling = changed && run.hasEnded(result.state);
-  const fresh = isFresh(state, result) || changed || query.whole;
-  page.update(state.test, result, nodes);
-  if (fresh) drawCharts(page.charts, result, series);
-  return state.settling ? SOON_MS : delay(state, result, fresh);
+  const ended = run.hasEnded(state.result.state);
+  state.settling = ended && state.state !== state.result.state && !query.whole;
+  draw(state);
+  if (ended) return state.settling ? 0 : ENDED_MS;
+  state.settling = await listenTo(state);
+  return state.settling ? 0 : AGAIN_MS;
 }
 
-function isFresh(state, result) {
-  const { elapsed_s: elapsed, sent, completed, nodes } = result;
-  const stamp = [elapsed, sent, completed, nodes.length].join(" ");
-  const fresh = stamp !== state.stamp;
-  state.stamp = stamp;
-  return fresh;
+// Whether it was listened to until the end of the test.
+async function listenTo(state) {
+  const path = `/tests/${encodeURIComponent(state.testId)}/stream`;
+  state.stream = new AbortController();
+  if (state.stopped) return false;
+  try {
+    const from = state.series.next();
+    await follow(`${path}?series_from=${from}`, state.stream, (event) => take(state, event));
+  } catch (error) {
+    // The next poll tells what is wrong, if anything is.
+    if (!(error instanceof Unreachable || error instanceof ApiError)) throw error;
+  }
+  return state.isOver;
 }
 
-function delay(state, result, fresh) {
-  const now = performance.now();
-  if (fresh) state.news = now;
-  if (run.hasEnded(result.state)) return ENDED_MS;
-  if (document.hidden || !run.isLoading(result.state)) return IDLE_MS;
-  return fresh ? SOON_MS : Math.max(SOON_MS, QUIET_MS - (now - state.news));
+function take(state, { name, data }) {
+  if (name === "detail") state.test = data;
+  else if (name === "result") Object.assign(state.result, data);
+  else if (name === "series") state.series.tell(data);
+  else if (name === "end") state.isOver = true;
+  state.fresh ||= name === "series" || name === "result";
+  // What came together is drawn once.
+  state.drawing ||= setTimeout(() => draw(state), 0);
+  if (state.series.isLong()) state.stream.abort();
+}
+
+function draw(state) {
+  clearTimeout(state.drawing);
+  state.drawing = 0;
+  const { page, test, result, nodes } = state;
+  if (state.stopped || result === null || nodes === null) return;
+  state.state = result.state;
+  state.news.mark(result, result.state === "running", performance.now());
+  page.update(test, result, nodes);
+  if (state.fresh) drawCharts(page.charts, result, state.series);
+  state.fresh = false;
+}
+
+// What is not told any more is not shown as if it were.
+function noticeSilence(state) {
+  const { result } = state;
+  if (result === null) return;
+  if (state.news.mark(result, result.state === "running", performance.now())) draw(state);
 }
 
 function missing(page, testId, error) {

@@ -2,7 +2,7 @@
 //!
 //! `tiny_http` listens on a Unix socket of this process only; what comes through it was bounded and
 //! read whole by the front. A few threads take requests from it. None of them owns anything: they
-//! ask the control thread, or read the store.
+//! look at the snapshot or read the store, and hand what is to be done to the control thread.
 
 mod answer;
 mod call;
@@ -15,6 +15,7 @@ mod health;
 mod prometheus;
 mod query;
 mod reply;
+mod stream;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ pub use call::Call;
 
 use crate::control_thread::Handle;
 use crate::dashboard;
+use crate::live::Live;
 use crate::rest::access::{Access, Denied};
 use crate::rest::front::Traffic;
 use crate::store::Reader;
@@ -38,6 +40,8 @@ const CONTRACT: &str = include_str!("api/openapi.json");
 pub struct Api {
     /// The way to the control thread.
     pub handle: Handle,
+    /// What can be seen without asking it.
+    pub live: Arc<Live>,
     /// The rules of access.
     pub access: Arc<Access>,
     /// Target of tests that name none.
@@ -68,6 +72,7 @@ enum Route<'a> {
     Check,
     Test(&'a str),
     Export(&'a str),
+    Stream(&'a str),
     Compare,
     Metrics(&'a str),
     Exposition,
@@ -107,6 +112,7 @@ fn route<'a>(path: &'a str, segments: &'a [String]) -> Option<Route<'a>> {
         ["tests", "check"] => Route::Check,
         ["tests", id] => Route::Test(id),
         ["tests", id, "export"] => Route::Export(id),
+        ["tests", id, "stream"] => Route::Stream(id),
         ["compare"] => Route::Compare,
         ["metrics"] => Route::Exposition,
         ["metrics", id] => Route::Metrics(id),
@@ -183,6 +189,7 @@ impl Worker {
                 _ => self.test(id),
             },
             Route::Export(id) => self.export(id, call),
+            Route::Stream(id) => self.stream(id, call),
             Route::Compare => self.compare(call),
             Route::Metrics(id) => self.metrics(id, call),
             Route::Exposition => self.exposition(),

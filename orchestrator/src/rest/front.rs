@@ -8,6 +8,10 @@
 //! whole as well and written as the client takes them. A slow client so costs a socket and a
 //! buffer, never a thread; when sockets or buffers run out, those that have kept us waiting for
 //! longest are closed first.
+//!
+//! An answer that goes on, a stream of events, is begun by the API like any other, after the same
+//! checks; from then on this thread writes what waits for its client, and closes it when that is too
+//! slow.
 
 mod connection;
 mod head;
@@ -28,7 +32,10 @@ use rustix::process::{Resource, getrlimit};
 use rustls::ServerConfig;
 
 use connection::{Connection, Turn};
+pub(super) use head::STREAM;
 use relay::Relay;
+
+use crate::live::{Queues, Taken};
 
 /// Longest head, in bytes.
 pub const HEAD_LEN_MAX: usize = 16 << 10;
@@ -83,6 +90,10 @@ pub struct Front {
     last_id: u64,
     relay: Relay,
     wake: UnixStream,
+    /// The events of streams.
+    queues: Arc<Queues>,
+    /// Which client listens to each.
+    listeners: BTreeMap<u64, u64>,
     traffic: Arc<Traffic>,
     /// Not before this instant, after accepting failed.
     accept_from: Instant,
@@ -92,7 +103,7 @@ pub struct Front {
 
 impl Front {
     /// A front that accepts clients from `listener` and passes their requests to `backend`; with
-    /// `tls` it speaks https and nothing else.
+    /// `tls` it speaks https and nothing else. What waits in `queues` goes to those who listen.
     ///
     /// # Errors
     /// When the system has no socket left.
@@ -101,17 +112,21 @@ impl Front {
         backend: &UnixAddr,
         traffic: Arc<Traffic>,
         tls: Option<Arc<ServerConfig>>,
+        queues: Arc<Queues>,
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let (wake, waker) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         waker.set_nonblocking(true)?;
+        queues.wake(waker.try_clone()?);
         Ok(Self {
             listener: Some(listener),
             connections: BTreeMap::new(),
             last_id: 0,
             relay: Relay::start(backend, &waker)?,
             wake,
+            queues,
+            listeners: BTreeMap::new(),
             traffic,
             accept_from: Instant::now(),
             connections_max: connections_max(getrlimit(Resource::Nofile).current),
@@ -146,6 +161,7 @@ impl Front {
         let (accepts, woken, ready) = self.wait();
         if woken {
             self.take_answers();
+            self.feed_listeners();
         }
         for id in ready {
             self.turn(id);
@@ -207,7 +223,7 @@ impl Front {
             return;
         };
         match connection.turn() {
-            Turn::Wait => {}
+            Turn::Wait => self.feed(id),
             Turn::Pass(request) => {
                 self.traffic.requests.fetch_add(1, Ordering::Relaxed);
                 if !self.relay.pass(id, request) {
@@ -217,9 +233,50 @@ impl Front {
             Turn::Refused => {
                 self.traffic.refused.fetch_add(1, Ordering::Relaxed);
             }
-            Turn::Close => {
-                self.connections.remove(&id);
+            Turn::Close => self.forget(id),
+        }
+    }
+
+    /// Those for whom something waits, if they have taken what came before.
+    fn feed_listeners(&mut self) {
+        for ticket in self.queues.ready() {
+            let Some(id) = self.listeners.get(&ticket).copied() else {
+                continue;
+            };
+            self.feed(id);
+            if self.listeners.contains_key(&ticket) && self.queues.is_slow(ticket) {
+                self.close(id);
             }
+        }
+    }
+
+    /// Gives a listener that has taken all that came before what waits for it.
+    fn feed(&mut self, id: u64) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        let Some(ticket) = connection.ticket().filter(|_| connection.is_hungry()) else {
+            return;
+        };
+        match self.queues.take(ticket) {
+            Taken::Bytes(events) if events.is_empty() => return,
+            Taken::Bytes(events) => connection.feed(events),
+            Taken::Last(events) => {
+                self.listeners.remove(&ticket);
+                connection.feed_last(events);
+            }
+            Taken::Gone => return self.close(id),
+        }
+        if matches!(connection.turn(), Turn::Close) {
+            self.forget(id);
+        }
+    }
+
+    fn forget(&mut self, id: u64) {
+        let connection = self.connections.remove(&id);
+        if let Some(ticket) = connection.and_then(|connection| connection.ticket()) {
+            self.listeners.remove(&ticket);
+            self.queues.close(ticket);
         }
     }
 
@@ -227,11 +284,22 @@ impl Front {
         let mut bytes = [0; 256];
         while matches!(self.wake.read(&mut bytes), Ok(1..)) {}
         while let Some((id, answer)) = self.relay.answer() {
-            if let Some(connection) = self.connections.get_mut(&id) {
-                connection.answer(answer);
-                // Most answers fit into the socket's buffer.
-                self.turn(id);
+            let stream = head::stream_of(&answer);
+            let Some(connection) = self.connections.get_mut(&id) else {
+                if let Some((ticket, _)) = stream {
+                    self.queues.close(ticket);
+                }
+                continue;
+            };
+            match stream {
+                Some((ticket, beginning)) => {
+                    self.listeners.insert(ticket, id);
+                    connection.begin_stream(ticket, beginning);
+                }
+                None => connection.answer(answer),
             }
+            // Most answers fit into the socket's buffer.
+            self.turn(id);
         }
     }
 
@@ -270,7 +338,7 @@ impl Front {
     }
 
     fn close(&mut self, id: u64) {
-        self.connections.remove(&id);
+        self.forget(id);
         self.traffic.closed.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -1,5 +1,7 @@
 //! A run under the eyes of the page.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use crate::stage::{RUN, SOON, Stage};
@@ -130,10 +132,18 @@ fn a_lost_node_is_seen_and_the_run_ends_partial() {
         browser.number(row, "data-sent") > 0.0
     });
     stage.cluster.kill_driver("two");
-    for state in ["suspect", "down"] {
+    let killed = Instant::now();
+    for state in ["silent", "suspect", "down"] {
         stage.browser.wait(state, SOON, |browser| {
             browser.attribute(row, "data-state").as_deref() == Some(state)
         });
+        if state == "silent" {
+            let after = killed.elapsed();
+            assert!(after < Duration::from_secs(3), "{after:?}");
+            assert_eq!(stage.browser.attribute(row, "data-rate"), None);
+            let shown = stage.browser.text("[data-tile=throughput]");
+            assert!(shown.contains("by 1 of 2 drivers"), "{shown}");
+        }
     }
     stage.wait_for_state("partial");
     assert!(
@@ -144,6 +154,40 @@ fn a_lost_node_is_seen_and_the_run_ends_partial() {
         stage.browser.text(".verdict").contains("two: lost"),
         "{}",
         stage.browser.text(".verdict")
+    );
+    stage.assert_no_console_errors();
+}
+
+#[test]
+fn a_page_that_is_looked_at_asks_less_than_once_a_second() {
+    let Some(stage) = Stage::set(&["one"]) else {
+        return;
+    };
+    let id = stage.cluster.run("avalanche", &calm(&stage, 60));
+    stage.open(&format!("#/test/{id}"));
+    let elapsed_s = |stage: &Stage| stage.browser.number(RUN, "data-elapsed-s");
+    stage
+        .browser
+        .wait("news", SOON, |_| elapsed_s(&stage) >= 1.0);
+    stage
+        .browser
+        .run("performance.clearResourceTimings()", json!([]));
+    let (begin, first_s) = (Instant::now(), elapsed_s(&stage));
+    let mut seen = Vec::new();
+    stage.browser.wait("10 seconds", SOON, |_| {
+        let now_s = elapsed_s(&stage);
+        if seen.last() != Some(&now_s) {
+            seen.push(now_s);
+        }
+        now_s >= first_s + 10.0
+    });
+    let script = "return performance.getEntriesByType('resource').length";
+    let requests = stage.browser.run(script, json!([])).as_f64().unwrap();
+    let a_second = requests / begin.elapsed().as_secs_f64();
+    assert!(a_second <= 1.0, "{a_second} requests a second");
+    assert!(
+        seen.len() >= 8,
+        "news of fewer than 8 of 10 seconds: {seen:?}"
     );
     stage.assert_no_console_errors();
 }

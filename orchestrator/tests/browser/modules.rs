@@ -31,6 +31,7 @@ fn calculations_are_right() {
     check_numbers(&stage);
     check_remaining_time(&stage);
     check_series(&stage);
+    check_events(&stage);
     check_axes(&stage);
     check_lists(&stage);
     stage.assert_no_console_errors();
@@ -118,8 +119,48 @@ fn check_series(stage: &Stage) {
              return [query.from, s.rows.length, s.column('sent')[16], s.column('sent')[17]]; })()",
             json!([17, 33, 30, 33]),
         ),
+        // A stream tells new seconds, silent ones between them, and those that changed.
+        (
+            "(() => { const s = new m.Series(); const from = s.next(); \
+             s.tell([{second: 0, sent: 5}, {second: 1, sent: 6}]); \
+             s.tell([{second: 0, sent: 9}, {second: 3, sent: 7}]); \
+             return [from, s.seconds(), s.column('sent')]; })()",
+            json!([0, [0, 1, 2, 3], [9, 6, 0, 7]]),
+        ),
+        // After joined rows it goes on by the second.
+        (
+            "(() => { const s = new m.Series(); s.absorb(s.query(0), \
+             Array.from({length: 400}, (_, i) => ({second: i * 10, sent: 50})), 0); \
+             const from = s.next(); s.tell([{second: 4000, sent: 7}, {second: 4002, sent: 8}]); \
+             s.tell([{second: 15, sent: 1}]); \
+             return [from, s.seconds().slice(-4), s.column('sent').slice(-4), s.rows.length]; })()",
+            json!([4000, [3990, 4000, 4001, 4002], [5, 7, 0, 8], 403]),
+        ),
     ];
     check(stage, "series.js", &cases);
+}
+
+fn check_events(stage: &Stage) {
+    let cases = [
+        // Events are put together however they are cut; comments and retries are none.
+        (
+            "(() => { const r = new m.EventReader(); const all = []; \
+             for (const c of 'retry: 9\\n\\n:\\n\\nid: 7-0-a\\nevent: x\\ndata: [1]\\n\\nid: 8') \
+                 all.push(...r.take(c)); \
+             return [all, r.lastId]; })()",
+            json!([[{"name": "x", "data": [1]}], "7-0-a"]),
+        ),
+        // Who says nothing new for 2 s is silent, until it does, or has ended.
+        (
+            "(() => { const n = new m.News(); \
+             const r = (elapsed_s, outcome) => ({nodes: [{node_id: 'a', elapsed_s, outcome}]}); \
+             const marks = [[1, null, 0], [1, null, 1900], [1, null, 2100], [2, null, 2200], \
+                 [2, 'done', 9000]].map(([s, o, now]) => { const x = r(s, o); \
+                 n.mark(x, true, now); return x.nodes[0].stale; }); return marks; })()",
+            json!([false, false, true, false, false]),
+        ),
+    ];
+    check(stage, "stream.js", &cases);
 }
 
 fn check_axes(stage: &Stage) {

@@ -29,6 +29,11 @@ fn good(what: &str, before: usize) -> (u16, Value) {
         ),
         "GET /metrics/abc?points=1" if before == 0 => (200, result("running", true)),
         "GET /metrics/abc?points=1" | "GET /metrics/abc" => (200, result("done", true)),
+        // Where there is no stream, it is asked now and then.
+        other if other.starts_with("GET /tests/abc/stream?") => (
+            404,
+            json!({"error": "there is no stream", "hint": "ask again"}),
+        ),
         other => panic!("{other}"),
     }
 }

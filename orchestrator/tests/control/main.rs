@@ -10,3 +10,4 @@ mod history;
 mod player;
 mod process;
 mod runs;
+mod stream;

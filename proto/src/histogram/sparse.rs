@@ -1,23 +1,28 @@
 //! A histogram as its non-empty buckets, for keeping many: a thousand nodes with four histograms
 //! each would take a gigabyte as arrays, and a few dozen megabytes like this.
 
+use std::sync::Arc;
+
 use hdrhistogram::Histogram;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{decode_sparse, encode_sparse, new};
 
-/// The non-empty buckets of a histogram of our shape, in rising order of value.
+/// The non-empty buckets of a histogram of our shape, in rising order of value. A clone shares them:
+/// whoever reads a live run keeps what it saw without a copy, and adding writes new ones anyway.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sparse {
     /// (lowest equivalent value of the bucket, its count).
-    buckets: Vec<(u64, u64)>,
+    buckets: Arc<Vec<(u64, u64)>>,
 }
 
 impl Sparse {
     /// Of non-empty buckets in rising order: lowest equivalent value and count.
-    pub(super) const fn of_buckets(buckets: Vec<(u64, u64)>) -> Self {
-        Self { buckets }
+    pub(super) fn of_buckets(buckets: Vec<(u64, u64)>) -> Self {
+        Self {
+            buckets: Arc::new(buckets),
+        }
     }
 
     /// Number of samples.
@@ -62,7 +67,7 @@ impl Sparse {
         }
         // Most buckets are common to both: half of the room would stay empty, a thousand times.
         merged.shrink_to_fit();
-        self.buckets = merged;
+        self.buckets = Arc::new(merged);
     }
 
     /// The value in ns that the share `quantile` (0 to 1) of the samples does not exceed, as
@@ -96,7 +101,7 @@ impl Sparse {
 
     /// Adds these samples to a full histogram.
     pub fn add_to(&self, histogram: &mut Histogram<u64>) {
-        for (value, count) in &self.buckets {
+        for (value, count) in self.buckets.iter() {
             histogram.saturating_record_n(*value, *count);
         }
     }
@@ -132,9 +137,7 @@ impl From<&Histogram<u64>> for Sparse {
                 at.count_at_value(),
             )
         };
-        Self {
-            buckets: histogram.iter_recorded().map(bucket).collect(),
-        }
+        Self::of_buckets(histogram.iter_recorded().map(bucket).collect())
     }
 }
 

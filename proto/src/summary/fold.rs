@@ -1,7 +1,8 @@
 //! The fold itself: reports in, totals out.
 
-use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+
+use rpds::RedBlackTreeMapSync;
 
 use super::Statistics;
 use super::ranges::Ranges;
@@ -179,39 +180,45 @@ impl NodeSummary {
     }
 }
 
+/// The nodes of a test, by id.
+pub type Nodes = RedBlackTreeMapSync<String, NodeSummary>;
+
 /// Everything reported on one test. The order and the number of times in which messages are
-/// absorbed make no difference.
+/// absorbed make no difference. A clone shares all that does not change after it, and costs next to
+/// nothing: readers of a live run merge and compute on one of their own.
 #[derive(Debug, Clone, Default)]
 pub struct Summary {
-    nodes: BTreeMap<String, NodeSummary>,
+    nodes: Nodes,
     series: Series,
-    /// Computed when it is first asked for, and kept up to date: a live result is asked for again
-    /// and again, and in between most of a thousand nodes add a second each.
-    merged: OnceLock<Latencies>,
+    /// Computed when it is first asked for after a report.
+    merged: OnceLock<Arc<Latencies>>,
 }
 
 impl Summary {
     /// Takes in one message; its `test_id` is the caller's to check.
     pub fn absorb(&mut self, message: &Metrics) -> Absorbed {
-        let node = self.nodes.entry(message.node_id.clone()).or_default();
+        let node = self.of_node(&message.node_id);
         let Some(report) = &message.report else {
             node.foreign = Some(message.metrics);
             return Absorbed::Foreign;
         };
-        let had_ended = node.has_ended();
         let absorbed = node.absorb(report);
         if absorbed == Absorbed::New {
-            if report.last {
-                // Other samples than those of its intervals take their place.
-                self.merged = OnceLock::new();
-            } else {
+            self.merged = OnceLock::new();
+            if !report.last {
                 self.series.add(report);
-                if let Some(merged) = self.merged.get_mut().filter(|_| !had_ended) {
-                    report.latencies.add_to(merged);
-                }
             }
         }
         absorbed
+    }
+
+    fn of_node(&mut self, node_id: &str) -> &mut NodeSummary {
+        if !self.nodes.contains_key(node_id) {
+            self.nodes
+                .insert_mut(node_id.to_owned(), NodeSummary::default());
+        }
+        let node = self.nodes.get_mut(node_id);
+        node.expect("invariant: it was put there")
     }
 
     /// The samples of all nodes in one set of histograms.
@@ -222,7 +229,7 @@ impl Summary {
             for node in self.nodes.values() {
                 node.totals().latencies.add_to(&mut all);
             }
-            all
+            Arc::new(all)
         })
     }
 
@@ -242,7 +249,7 @@ impl Summary {
 
     /// The nodes that reported, by id.
     #[must_use]
-    pub fn nodes(&self) -> &BTreeMap<String, NodeSummary> {
+    pub fn nodes(&self) -> &Nodes {
         &self.nodes
     }
 

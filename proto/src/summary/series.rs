@@ -1,7 +1,6 @@
 //! A run second by second, over all nodes, in bounded memory.
 
-use std::collections::BTreeMap;
-
+use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 
 use crate::histogram::Sparse;
@@ -74,10 +73,11 @@ impl Default for Samples {
     }
 }
 
-/// The fold of all nodes' reports by second.
+/// The fold of all nodes' reports by second. A clone costs the same however long the run is: it
+/// shares all seconds that do not change after it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Series {
-    seconds: BTreeMap<u64, Second>,
+    seconds: RedBlackTreeMapSync<u64, Second>,
 }
 
 impl Series {
@@ -85,7 +85,7 @@ impl Series {
     /// which is the only one unless reports were merged.
     pub(crate) fn add(&mut self, report: &Report) {
         for row in &report.seconds {
-            let second = self.seconds.entry(row.second).or_default();
+            let second = self.second(row.second);
             second.counts.second = row.second;
             second.counts.add(row);
         }
@@ -100,16 +100,26 @@ impl Series {
         self.close_old();
     }
 
-    fn close_old(&mut self) {
-        let surplus = self.seconds.len().saturating_sub(OPEN_SECONDS);
-        for second in self.seconds.values_mut().take(surplus).rev() {
-            match second.samples {
-                Samples::Closed(_) => break,
-                Samples::Open { .. } => second.samples = Samples::Closed(second.row()),
-            }
+    fn second(&mut self, at: u64) -> &mut Second {
+        if !self.seconds.contains_key(&at) {
+            self.seconds.insert_mut(at, Second::default());
         }
-        while self.seconds.len() > SECONDS_MAX {
-            self.seconds.pop_first();
+        let second = self.seconds.get_mut(&at);
+        second.expect("invariant: it was put there")
+    }
+
+    fn close_old(&mut self) {
+        let old = self.seconds.iter().rev().skip(OPEN_SECONDS);
+        let open = old.take_while(|(_, second)| matches!(second.samples, Samples::Open { .. }));
+        let surplus: Vec<u64> = open.map(|(at, _)| *at).collect();
+        for at in surplus {
+            let second = self.second(at);
+            second.samples = Samples::Closed(second.row());
+        }
+        while self.seconds.size() > SECONDS_MAX
+            && let Some(first) = self.seconds.first().map(|(at, _)| *at)
+        {
+            self.seconds.remove_mut(&first);
         }
     }
 

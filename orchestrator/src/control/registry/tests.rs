@@ -112,7 +112,7 @@ fn unacceptable_ids_and_floods_are_refused_and_counted() {
     for n in 0..=NODES_MAX {
         registry.heartbeat(&heartbeat(&n.to_string()), NOW);
     }
-    assert_eq!(registry.nodes().len(), NODES_MAX);
+    assert_eq!(registry.nodes().size(), NODES_MAX);
     assert_eq!(registry.refused(), 2);
 }
 

@@ -9,13 +9,35 @@ use proto::workload::Workload;
 
 use super::super::labels::Labels;
 use super::super::list::{Outcome, TestRow};
-use super::super::now::Now;
 use super::super::run::{Phase, Run};
 use super::parts::{Part, Parts};
 use super::watch::Watch;
 
-/// A live result is computed again after a time for each driver, ns: 500 ms for a thousand.
-const PAUSE_PER_DRIVER_NS: u64 = 500_000;
+/// What a result needs to know of a run beyond what was reported.
+#[derive(Debug)]
+pub(super) struct Frame {
+    workload: Workload,
+    document: Option<Document>,
+}
+
+impl Frame {
+    /// The result as it stands, without its series.
+    pub(super) fn result(&self, run: &Run, summary: &Summary) -> TestResult {
+        summary.result(&Context {
+            test_id: &run.test_id,
+            test_type: self.workload.test_type.name(),
+            state: run.phase.name(),
+            closed_loop: self.workload.arrival.is_closed_loop(),
+            ended: run.phase.has_ended(),
+            plan: self.workload.planned_per_driver().into(),
+            expected: &run.participants,
+            document: self.document.as_ref(),
+            aborted_by: run.aborted_by.as_deref(),
+            thresholds: &self.workload.thresholds,
+            series_from: u64::MAX,
+        })
+    }
+}
 
 /// A run that reports still count for, and these reports.
 #[derive(Debug, Clone)]
@@ -24,8 +46,7 @@ pub struct OpenRun {
     pub run: Run,
     /// What was reported.
     pub summary: Summary,
-    workload: Workload,
-    document: Option<Document>,
+    frame: Arc<Frame>,
     watch: Option<Watch>,
     /// The condition that ends it, from when it is met until the drivers are told.
     met: Option<String>,
@@ -40,10 +61,8 @@ pub struct OpenRun {
     /// Whether its trigger is known to have reached the broker: it was read back, or a driver
     /// follows it.
     pub(in crate::control) is_told: bool,
-    result: Option<Arc<TestResult>>,
-    /// When `result` was computed, by the monotonic clock, and whether reports have come since.
-    computed_mono_ns: u64,
-    is_stale: bool,
+    /// Of a run that has ended.
+    outcome: Option<Outcome>,
 }
 
 impl OpenRun {
@@ -52,21 +71,21 @@ impl OpenRun {
     /// # Errors
     /// [`InvalidParam`] when its config does not describe a load.
     pub fn new(run: Run, summary: Summary, default_target: &str) -> Result<Self, InvalidParam> {
-        let document = document(&run);
-        let mut open = Self {
+        let frame = Frame {
             workload: Workload::from_config(&run.config, default_target)?,
-            watch: document.as_ref().and_then(Watch::new),
+            document: document(&run),
+        };
+        let mut open = Self {
+            watch: frame.document.as_ref().and_then(Watch::new),
+            frame: Arc::new(frame),
             met: None,
-            document,
             config_bytes: config_bytes(&run),
             parts: Parts::default(),
             stop_at_ms: run.stop_requested.then_some(0),
             armed_at_ms: None,
             start_mono_ns: None,
             is_told: false,
-            result: None,
-            computed_mono_ns: 0,
-            is_stale: true,
+            outcome: None,
             summary,
             run,
         };
@@ -97,7 +116,6 @@ impl OpenRun {
     pub(in crate::control) fn absorb(&mut self, message: &Metrics, observed_ms: u64) -> Absorbed {
         let absorbed = self.summary.absorb(message);
         if absorbed != Absorbed::Duplicate {
-            self.is_stale = true;
             self.is_told = true;
         }
         if absorbed == Absorbed::Foreign
@@ -168,35 +186,15 @@ impl OpenRun {
         self.parts.do_all_drain()
     }
 
-    /// The result as it stands, without its series. It is computed anew for reports that came
-    /// since, but of a run that goes on not so often that a thousand drivers would keep a core busy.
-    pub(in crate::control) fn result(&mut self, now: Now) -> Arc<TestResult> {
-        let state = self.run.phase.name();
-        let pause_ns = self.run.participants.len() as u64 * PAUSE_PER_DRIVER_NS;
-        let is_fresh = !self.is_stale
-            || self.run.phase.is_active() && now.since_ns(self.computed_mono_ns) < pause_ns;
-        if let Some(result) = self.result.as_ref().filter(|result| result.state == state)
-            && is_fresh
-        {
-            return Arc::clone(result);
-        }
-        (self.computed_mono_ns, self.is_stale) = (now.mono_ns, false);
-        let context = Context {
-            test_id: &self.run.test_id,
-            test_type: self.workload.test_type.name(),
-            state,
-            closed_loop: self.workload.arrival.is_closed_loop(),
-            ended: self.run.phase.has_ended(),
-            plan: self.workload.planned_per_driver().into(),
-            expected: &self.run.participants,
-            document: self.document.as_ref(),
-            aborted_by: self.run.aborted_by.as_deref(),
-            thresholds: &self.workload.thresholds,
-            series_from: u64::MAX,
-        };
-        let result = Arc::new(self.summary.result(&context));
-        self.result = Some(Arc::clone(&result));
+    /// The result of a run that has ended, without its series.
+    pub(in crate::control) fn final_result(&mut self) -> TestResult {
+        let result = self.frame.result(&self.run, &self.summary);
+        self.outcome = Some(Outcome::from(&result));
         result
+    }
+
+    pub(super) fn frame(&self) -> Arc<Frame> {
+        Arc::clone(&self.frame)
     }
 
     /// Whether every report of every participant is in, so that nothing can change any more. A
@@ -215,17 +213,17 @@ impl OpenRun {
 
     /// How long one request may take, ms.
     pub(in crate::control) fn timeout_ms(&self) -> u64 {
-        self.workload.timeout_ns / 1_000_000
+        self.frame.workload.timeout_ns / 1_000_000
     }
 
     /// Requests that one participant is to send, where that is known.
     pub(in crate::control) fn planned_per_driver(&self) -> Option<u64> {
-        self.workload.planned_per_driver()
+        self.frame.workload.planned_per_driver()
     }
 
     /// Requests planned over all participants.
     fn planned(&self) -> Option<u64> {
-        let each = self.workload.planned_per_driver()?;
+        let each = self.frame.workload.planned_per_driver()?;
         let nodes = self.run.participants.len() as u64;
         (nodes > 0).then(|| each.saturating_mul(nodes))
     }
@@ -233,24 +231,23 @@ impl OpenRun {
     /// The line in the list of tests.
     #[must_use]
     pub fn row(&self) -> TestRow {
-        let outcome = self.result.as_ref().filter(|_| self.run.phase.has_ended());
         TestRow {
             number: self.run.number,
             test_id: self.run.test_id.clone(),
-            test_type: self.workload.test_type.name().to_owned(),
+            test_type: self.frame.workload.test_type.name().to_owned(),
             state: self.run.phase,
             created_unix_ms: self.run.created_ms(),
             started_unix_ms: self.run.started_ms(),
             ended_unix_ms: self.run.ended_ms(),
             planned: self.planned(),
             nodes: self.run.participants.len(),
-            target: self.workload.target.shown(),
+            target: self.frame.workload.target.shown(),
             reason: self.run.reason.clone(),
             queued: self.run.queued.is_some(),
             queue_position: None,
             queue_reason: None,
             labels: Labels::default(),
-            outcome: outcome.map(|result| Outcome::from(result.as_ref())),
+            outcome: self.outcome.clone(),
             is_complete: self.run.phase.has_ended() && self.is_complete(),
             is_compact: false,
         }
@@ -259,6 +256,7 @@ impl OpenRun {
     /// Drivers without which it does not start.
     pub(in crate::control) fn drivers_min(&self) -> usize {
         let least = self
+            .frame
             .document
             .as_ref()
             .and_then(|document| document.drivers_min);

@@ -60,7 +60,7 @@ fn a_test_that_no_broker_takes_is_refused_or_fails_and_is_not_tried_for_ever() {
         "{}",
         world.reason("u")
     );
-    assert_eq!(world.state.outbox_len(), 0);
+    assert_eq!(world.seen().outbox_len, 0);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_start_that_the_broker_refuses_for_good_ends_the_run_with_that_reason() {
         reason.contains("--operation Write --topic trigger"),
         "{reason}"
     );
-    assert!(!world.state.active().contains(&"t".to_owned()));
+    assert!(!world.seen().active.contains(&"t".to_owned()));
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn a_lost_driver_leaves_a_partial_result_and_its_late_reports_count() {
     world.report(interval("b", "t", 1));
     assert_eq!(world.results.len(), 2, "once");
     world.report(last("b", "t", Outcome::Done));
-    assert!(world.state.row("t").unwrap().is_complete);
+    assert!(world.state.list.get("t").unwrap().is_complete);
     assert_eq!(world.phase("t"), Phase::Partial, "an end is an end");
 }
 
@@ -114,7 +114,7 @@ fn a_driver_that_joins_late_is_no_part_of_the_run() {
     assert_eq!(world.result()["coverage"]["nodes_expected"], 1);
     world.run("u", &["a", "late"]);
     assert_eq!(
-        world.state.row("u").unwrap().nodes,
+        world.state.list.get("u").unwrap().nodes,
         2,
         "of the next one it is"
     );
@@ -168,14 +168,14 @@ fn after_a_restart_drivers_are_suspect_until_heard_and_a_start_waits_for_them() 
     let mut world = World::with(&["a", "b"]);
     world.create("t");
     world.restart();
-    let states = |world: &World| -> Vec<&str> {
-        let rows = world.state.nodes(world.now());
+    let states = |world: &mut World| -> Vec<&str> {
+        let rows = world.seen().nodes(world.now());
         rows.iter().map(|row| row.state.name()).collect()
     };
-    assert_eq!(states(&world), ["suspect", "suspect"]);
+    assert_eq!(states(&mut world), ["suspect", "suspect"]);
     assert_eq!(world.trigger("t"), None);
     world.beat("a", NodeState::Ready, Some("t"));
-    assert_eq!(states(&world), ["up", "suspect"]);
+    assert_eq!(states(&mut world), ["up", "suspect"]);
     assert!(world.triggers().is_empty(), "b is awaited");
     world.beat("b", NodeState::Ready, Some("t"));
     let participants = world.triggers().pop().unwrap().participants;
@@ -189,7 +189,7 @@ fn the_age_of_a_heartbeat_is_told_by_our_clock() {
     beat.timestamp = Some((world.now_ms + 3_600_000).to_string());
     world.event(Event::Heartbeat(beat));
     world.pass(7_000);
-    let age_s = world.state.nodes(world.now())[0].heartbeat_age_s;
+    let age_s = world.seen().nodes(world.now())[0].heartbeat_age_s;
     assert_eq!(age_s, Some(7.0), "its own clock is an hour ahead");
 }
 
@@ -205,7 +205,7 @@ fn run_with(set: impl Fn(&mut World)) -> TestRow {
         .into_iter()
         .for_each(|message| world.report(message));
     assert_eq!(world.phase("t"), Phase::Done);
-    world.state.row("t").unwrap().as_ref().clone()
+    world.state.list.get("t").unwrap().as_ref().clone()
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn a_step_of_our_wall_clock_moves_no_deadline_and_no_run_backwards() {
     let mut world = World::with(&["a"]);
     world.now_ms -= hour_ms;
     world.event(Event::Tick);
-    assert!(world.state.broker(world.now()).trouble.is_none());
+    assert!(world.seen().broker.trouble.is_none());
     let is_told = |line: &Line| matches!(line, Line::Event(_, "clock_set", _));
     assert!(world.lines.iter().any(is_told));
 }
@@ -287,7 +287,7 @@ fn what_a_driver_could_not_prepare_is_not_shown_for_ever() {
     world.beat("a", NodeState::Failed, Some("t"));
     assert_eq!(world.phase("t"), Phase::Failed);
     world.beat("a", NodeState::Failed, Some("t"));
-    let rows = world.state.nodes(world.now());
+    let rows = world.seen().nodes(world.now());
     assert_eq!(rows[0].activity, Some(NodeState::Idle));
 }
 
@@ -327,7 +327,7 @@ fn what_waits_is_sent_again_until_the_broker_has_it() {
     world.event(Event::Delivered(token, Ok(())));
     world.pulse();
     assert_eq!(copies(&world), 3);
-    assert_eq!(world.state.outbox_len(), 0);
+    assert_eq!(world.seen().outbox_len, 0);
 }
 
 #[test]
@@ -365,8 +365,9 @@ fn a_store_that_is_full_refuses_new_tests_and_lets_the_running_go_on() {
         .for_each(|message| world.report(message));
     assert_eq!(world.phase("t"), Phase::Done);
     let held = |world: &mut World| {
-        let (result, _) = world.state.result("t", 0, world.now())?;
-        Some((result.state.clone(), world.state.detail("t").is_some()))
+        let seen = world.seen();
+        let result = seen.run("t")?.result();
+        Some((result.state, seen.detail("t").is_some()))
     };
     let expected = Some(("done".to_owned(), true));
     assert_eq!(held(&mut world), expected, "it is nowhere else");

@@ -68,7 +68,7 @@ fn after_five_seconds_those_that_are_ready_start() {
     world.seconds(5, &states);
     let trigger = world.triggers().pop().unwrap();
     assert_eq!(trigger.participants.unwrap(), ["a"]);
-    let detail = world.state.detail("t").unwrap();
+    let detail = world.seen().detail("t").unwrap();
     assert!(
         detail.excluded["b"].contains("not ready in time"),
         "{:?}",
@@ -261,11 +261,11 @@ fn what_is_no_registration_and_no_sign_of_life_is_none() {
     let mut beat = heartbeat("a", Some(NodeState::Idle), None);
     beat.heartbeat = false;
     world.event(Event::Heartbeat(beat));
-    assert!(world.state.nodes(world.now()).is_empty());
-    assert_eq!(world.state.counts().malformed, 1);
+    assert!(world.seen().nodes(world.now()).is_empty());
+    assert_eq!(world.seen().counts.malformed, 1);
     register.message_type = proto::message::REGISTER_TYPE.into();
     world.event(Event::Register(register));
-    assert_eq!(world.state.nodes(world.now()).len(), 1);
+    assert_eq!(world.seen().nodes(world.now()).len(), 1);
 }
 
 #[test]
@@ -306,7 +306,7 @@ fn tests_are_found_by_what_is_shown_of_them() {
             limit,
             ..Selection::default()
         };
-        let rows = world.state.tests(&wanted);
+        let rows = world.state.list.rows().select(&wanted);
         rows.iter()
             .map(|row| row.test_id.clone())
             .collect::<Vec<_>>()

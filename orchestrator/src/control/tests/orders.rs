@@ -62,7 +62,7 @@ fn take(world: &mut World, step: &Step, current: &str) {
         Step::Last(node, outcome) => world.report(last(NODES[*node], current, *outcome)),
         Step::Create(test) => {
             let test_id = TESTS[*test].to_owned();
-            if world.state.row(&test_id).is_none() {
+            if world.state.list.get(&test_id).is_none() {
                 let workload = Box::new(workload());
                 world.command(Command::Create {
                     test_id,
@@ -97,11 +97,11 @@ proptest! {
     fn every_run_can_be_ended_whatever_happened(steps in prop::collection::vec(step(), 0..80)) {
         let mut world = World::with(&NODES);
         for step in &steps {
-            let current = TESTS[world.state.active().len() % TESTS.len()];
+            let current = TESTS[world.seen().active.len() % TESTS.len()];
             take(&mut world, step, current);
         }
         let ids: Vec<String> =
-            world.state.tests(&Selection::default()).iter().map(|row| row.test_id.clone()).collect();
+            world.state.list.rows().select(&Selection::default()).iter().map(|row| row.test_id.clone()).collect();
         // Whoever is there may stop everything, and may be left alone with it.
         world.pulse();
         ids.iter().for_each(|id| drop(world.stop(id)));
@@ -119,7 +119,7 @@ proptest! {
         let mut world = World::with(&NODES);
         steps.iter().for_each(|step| take(&mut world, step, "t"));
         world.seconds(30, &[]);
-        prop_assert_eq!(world.state.active(), Vec::<String>::new());
+        prop_assert_eq!(world.seen().active, Vec::<String>::new());
     }
 
     #[test]

@@ -21,7 +21,7 @@ fn a_queued_test_starts_when_the_drivers_are_free() {
     world.pulse();
     world.beat("a", NodeState::Ready, Some("two"));
     assert_eq!(world.phase("two"), Phase::Armed);
-    let row = world.state.row("two").unwrap();
+    let row = world.state.list.get("two").unwrap();
     assert!(!row.queued, "it is not in the queue any more");
 }
 
@@ -39,7 +39,7 @@ fn a_queued_test_waits_as_long_as_the_drivers_are_not_ready_for_it() {
         .for_each(|message| world.report(message));
     world.seconds(12, &[("a", NodeState::Preparing, Some("two"))]);
     assert_eq!(world.phase("two"), Phase::Created);
-    assert!(world.state.row("two").unwrap().queued);
+    assert!(world.state.list.get("two").unwrap().queued);
     world.beat("a", NodeState::Ready, Some("two"));
     assert_eq!(world.phase("two"), Phase::Armed);
 }
@@ -56,7 +56,7 @@ fn a_queued_test_that_never_gets_ready_is_skipped_and_blocks_nobody() {
         });
     }
     let place = |world: &World, id: &str| {
-        let row = world.state.row(id).unwrap();
+        let row = world.state.list.get(id).unwrap();
         (
             row.queue_position,
             row.queue_reason.clone().unwrap_or_default(),
@@ -82,7 +82,7 @@ fn a_queued_test_that_never_gets_ready_is_skipped_and_blocks_nobody() {
     world.create("five");
     assert_eq!(world.trigger("five"), Some(Reply::Refused(refusal)));
     world.seconds(40, &stuck);
-    let row = world.state.row("two").unwrap();
+    let row = world.state.list.get("two").unwrap();
     assert!(!row.queued && row.state == Phase::Created, "{row:?}");
     let reason = row.reason.clone().unwrap();
     assert!(reason.starts_with("skipped in the queue"), "{reason}");

@@ -5,7 +5,7 @@ use super::*;
 const DAY_MS: u64 = 86_400_000;
 
 fn left(world: &World) -> Vec<String> {
-    let rows = world.state.tests(&Selection::default());
+    let rows = world.state.list.rows().select(&Selection::default());
     rows.iter().map(|row| row.test_id.clone()).collect()
 }
 
@@ -98,7 +98,7 @@ fn a_complete_run_is_compacted_soon_and_one_without_its_last_reports_after_an_ho
     assert_eq!(world.reports.len(), reports, "it is too late");
     world.restart();
     world.seconds(10, &[]);
-    assert!(world.state.row("part").unwrap().is_complete);
+    assert!(world.state.list.get("part").unwrap().is_complete);
 }
 
 #[test]
@@ -114,10 +114,10 @@ fn what_is_read_about_a_deleted_test_does_not_bring_it_back() {
         world.event(Event::Trigger(start("old", &["a"])));
     };
     about_it(&mut world);
-    assert_eq!(world.state.counts().of_deleted, 3);
+    assert_eq!(world.seen().counts.of_deleted, 3);
     world.restart();
     about_it(&mut world);
-    assert_eq!(world.state.counts().of_deleted, 3, "also after a restart");
+    assert_eq!(world.seen().counts.of_deleted, 3, "also after a restart");
     assert_eq!(left(&world), ["new"]);
     world.pass(7 * DAY_MS);
     world.pulse();
@@ -129,7 +129,7 @@ fn a_test_is_deleted_when_it_has_ended_and_not_before() {
     let mut world = World::with(&["a"]);
     world.create("open");
     ended(&mut world, "over");
-    let row = world.state.row("over").unwrap();
+    let row = world.state.list.get("over").unwrap();
     let outcome = row
         .outcome
         .as_ref()

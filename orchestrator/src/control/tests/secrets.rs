@@ -44,7 +44,7 @@ fn secrets_go_to_drivers_and_are_masked_wherever_they_are_shown() {
     let told = world.published.last().unwrap().payload.clone();
     assert!(holds_secrets(&String::from_utf8(told).unwrap()));
     let shown = |world: &mut World| {
-        let detail = serde_json::to_string(&world.state.detail("t").unwrap()).unwrap();
+        let detail = serde_json::to_string(&world.seen().detail("t").unwrap()).unwrap();
         let lines = format!("{:?}", world.lines);
         [detail, lines].concat()
     };
@@ -54,7 +54,7 @@ fn secrets_go_to_drivers_and_are_masked_wherever_they_are_shown() {
         text.contains("********") && text.contains("$secret(KEY)"),
         "{text}"
     );
-    assert!(!holds_secrets(&world.state.row("t").unwrap().target));
+    assert!(!holds_secrets(&world.state.list.get("t").unwrap().target));
 }
 
 #[test]

@@ -120,11 +120,7 @@ impl Worker {
         most: usize,
         test: Option<&[Member]>,
     ) -> Result<Vec<Member>, Answer> {
-        let all = self.api.handle.read(|state, _| {
-            let all = Selection::default();
-            state.tests(&all)
-        });
-        let rows = all.map_err(|_| Answer::busy())?;
+        let rows = self.api.live.snapshot().tests(&Selection::default());
         let is_taken = |row: &TestRow| {
             let members = test.unwrap_or_default();
             members.iter().any(|member| member.run.id == row.test_id)

@@ -8,16 +8,8 @@ impl Worker {
     /// 200 as long as the process works; the states of broker and store are fields, since a broker
     /// that is away is no reason to restart us.
     pub(super) fn health(&mut self) -> Answer {
-        let looked = self.api.handle.read(|state, now| {
-            (
-                state.broker(now),
-                state.store_trouble().map(str::to_owned),
-                state.active(),
-            )
-        });
-        let Ok((broker, store_trouble, active)) = looked else {
-            return Answer::busy();
-        };
+        let snapshot = self.api.live.snapshot();
+        let (broker, store_trouble) = (&snapshot.broker, &snapshot.store_trouble);
         let broker_state = match (&broker.trouble, broker.is_connected) {
             (None, true) => "up",
             (_, false) => "connecting",
@@ -37,7 +29,7 @@ impl Worker {
                 "state": if store_trouble.is_none() { "ok" } else { "failing" },
                 "reason": store_trouble,
             },
-            "active_tests": active,
+            "active_tests": snapshot.active,
         }))
     }
 }

@@ -7,23 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use proto::summary::TestResult;
 
 use super::{Answer, Worker};
+use crate::control::Snapshot;
 use crate::control::registry::Liveness;
-use crate::control::run::Phase;
-use crate::control::{Counts, NodeRow};
 use crate::control_thread::Drops;
+use crate::live::Made;
 
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// What the control thread tells.
-struct Looked {
-    nodes: Vec<NodeRow>,
-    tests: Vec<(Phase, usize)>,
-    counts: Counts,
-    outbox: usize,
-    is_broker_up: bool,
-    is_store_ok: bool,
-    results: Vec<Arc<TestResult>>,
-}
 
 /// The exposition as it grows.
 #[derive(Default)]
@@ -65,29 +54,16 @@ fn escaped(text: &str) -> String {
 
 impl Worker {
     pub(super) fn exposition(&mut self) -> Answer {
-        let looked = self.api.handle.read(|state, now| Looked {
-            nodes: state.nodes(now),
-            tests: state.tests_by_phase().into_iter().collect(),
-            counts: state.counts(),
-            outbox: state.outbox_len(),
-            is_broker_up: state.broker(now).trouble.is_none(),
-            is_store_ok: state.store_trouble().is_none(),
-            results: {
-                let active = state.active();
-                active
-                    .iter()
-                    .filter_map(|id| state.result(id, u64::MAX, now).map(|(r, _)| r))
-                    .collect()
-            },
-        });
-        let Ok(looked) = looked else {
-            return Answer::busy();
-        };
+        let snapshot = self.api.live.snapshot();
+        let active = snapshot.active.iter();
+        let active = active.filter_map(|test_id| snapshot.run(test_id));
+        let results: Vec<Arc<Made>> = active.map(|seen| self.api.live.result(seen)).collect();
         let mut exposition = Exposition::default();
-        cluster(&mut exposition, &looked);
-        process(&mut exposition, &looked, self.api.handle.drops());
+        cluster(&mut exposition, &snapshot);
+        process(&mut exposition, &snapshot, self.api.handle.drops());
         self.front(&mut exposition);
-        runs(&mut exposition, &looked.results);
+        let results = results.iter().map(|made| &made.result);
+        runs(&mut exposition, &results.collect::<Vec<_>>());
         Answer::new(200, CONTENT_TYPE, exposition.0.into_bytes())
     }
 
@@ -127,23 +103,19 @@ impl Worker {
     }
 }
 
-fn cluster(out: &mut Exposition, looked: &Looked) {
+fn cluster(out: &mut Exposition, snapshot: &Snapshot) {
     out.family("dlts_nodes", "gauge", "Drivers by liveness.");
     for liveness in [Liveness::Up, Liveness::Suspect, Liveness::Down] {
-        let count = looked
-            .nodes
-            .iter()
-            .filter(|node| node.state == liveness)
-            .count();
+        let count = snapshot.liveness().filter(|one| *one == liveness).count();
         out.sample("dlts_nodes", &[("state", liveness.name())], count);
     }
     out.family("dlts_tests", "gauge", "Tests by state.");
-    for (phase, count) in &looked.tests {
+    for (phase, count) in snapshot.tests_by_phase() {
         out.sample("dlts_tests", &[("state", phase.name())], count);
     }
-    let up = u8::from(looked.is_broker_up);
+    let up = u8::from(snapshot.broker.trouble.is_none());
     out.single("dlts_broker_up", "gauge", "Whether the broker answers.", up);
-    let ok = u8::from(looked.is_store_ok);
+    let ok = u8::from(snapshot.store_trouble.is_none());
     out.single(
         "dlts_store_ok",
         "gauge",
@@ -152,8 +124,8 @@ fn cluster(out: &mut Exposition, looked: &Looked) {
     );
 }
 
-fn process(out: &mut Exposition, looked: &Looked, drops: &Drops) {
-    let counts = looked.counts;
+fn process(out: &mut Exposition, snapshot: &Snapshot, drops: &Drops) {
+    let counts = snapshot.counts;
     let get = |value: &AtomicU64| value.load(Ordering::Relaxed);
     for (name, help, value) in [
         ("dlts_reports_total", "Reports counted.", counts.reports),
@@ -194,12 +166,12 @@ fn process(out: &mut Exposition, looked: &Looked, drops: &Drops) {
         "dlts_outbox_messages",
         "gauge",
         "Messages on their way to the broker.",
-        looked.outbox,
+        snapshot.outbox_len,
     );
 }
 
 /// The tests that drivers are at work on.
-fn runs(out: &mut Exposition, results: &[Arc<TestResult>]) {
+fn runs(out: &mut Exposition, results: &[&TestResult]) {
     type Value = fn(&TestResult) -> u64;
     let counters: [(&str, &str, Value); 5] = [
         ("dlts_test_sent_total", "Requests sent.", |r| r.tally.sent),

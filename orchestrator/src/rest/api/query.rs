@@ -1,12 +1,15 @@
 //! `GET /tests`, `/tests/{id}`, `/metrics/{id}`, `/nodes`.
 
+use std::sync::Arc;
+
+use proto::clock;
 use proto::histogram::SparseLatencies;
-use proto::summary::{SeriesRow, TestResult, downsample};
+use proto::summary::{SeriesRow, downsample};
 use serde_json::json;
 
 use super::call::take_flag;
 use super::{Answer, Call, Worker, reply, store_away};
-use crate::control::{Control, Now, Selection, SortBy, TestDetail};
+use crate::control::{Now, SeenRun, Selection, SortBy, TestDetail};
 use crate::report;
 use crate::store::StoredTest;
 
@@ -16,14 +19,9 @@ impl Worker {
             Ok(wanted) => wanted,
             Err(answer) => return answer,
         };
-        let rows = self.api.handle.read(move |state, _| state.tests(&wanted));
-        match rows {
-            Ok(rows) => {
-                let rows: Vec<&_> = rows.iter().map(AsRef::as_ref).collect();
-                Answer::json(&rows)
-            }
-            Err(_) => Answer::busy(),
-        }
+        let rows = self.api.live.snapshot().tests(&wanted);
+        let rows: Vec<&_> = rows.iter().map(AsRef::as_ref).collect();
+        Answer::json(&rows)
     }
 
     pub(super) fn test(&mut self, test_id: &str) -> Answer {
@@ -32,15 +30,11 @@ impl Worker {
     }
 
     pub(super) fn detail(&mut self, test_id: &str) -> Result<TestDetail, Answer> {
-        let id = test_id.to_owned();
-        let (row, detail) = self
-            .api
-            .handle
-            .read(move |state, _| (state.row(&id), state.detail(&id)))
-            .map_err(|_| Answer::busy())?;
-        if let Some(detail) = detail {
+        let snapshot = self.api.live.snapshot();
+        if let Some(detail) = snapshot.detail(test_id) {
             return Ok(detail);
         }
+        let row = snapshot.row(test_id);
         let row = row.ok_or_else(|| reply::unknown_test(test_id))?;
         let stored = self
             .reader()?
@@ -80,30 +74,22 @@ impl Worker {
         Ok(Answer::new(200, "text/plain; charset=utf-8", text))
     }
 
-    /// The result as JSON: of a test that goes on from the control thread, else from the store.
+    /// The result as JSON: of a test that goes on from the snapshot, else from the store.
     pub(super) fn result(&mut self, test_id: &str, view: View) -> Result<String, Answer> {
-        match self.live(test_id, move |state, id, now| {
-            state.result(id, view.from, now)
-        })? {
-            Some((result, series)) => Ok(joined(&to_json::<TestResult>(&result), &view.of(series))),
-            None => self.stored_result(test_id, view),
-        }
+        let Some(seen) = self.seen(test_id)? else {
+            return self.stored_result(test_id, view);
+        };
+        let result = self.api.live.result(&seen).json_in(seen.run.phase);
+        Ok(joined(&result, &view.of(seen.series(view.from))))
     }
 
-    /// What the control thread has in memory of a test that it knows: of one that ended, nothing, and the
-    /// store has it.
-    fn live<T: Send + 'static>(
-        &self,
-        test_id: &str,
-        ask: impl FnOnce(&mut Control, &str, Now) -> Option<T> + Send + 'static,
-    ) -> Result<Option<T>, Answer> {
-        let id = test_id.to_owned();
-        let answer = self
-            .api
-            .handle
-            .read(move |state, now| state.row(&id).is_some().then(|| ask(state, &id, now)))
-            .map_err(|_| Answer::busy())?;
-        answer.ok_or_else(|| reply::unknown_test(test_id))
+    /// The run, if it is in memory: one that ended long ago is not, and the store has it.
+    pub(super) fn seen(&self, test_id: &str) -> Result<Option<Arc<SeenRun>>, Answer> {
+        let snapshot = self.api.live.snapshot();
+        match snapshot.row(test_id) {
+            Some(_) => Ok(snapshot.run(test_id).cloned()),
+            None => Err(reply::unknown_test(test_id)),
+        }
     }
 
     fn stored_result(&mut self, test_id: &str, view: View) -> Result<String, Answer> {
@@ -128,16 +114,16 @@ impl Worker {
 
     /// Second by second.
     pub(super) fn series(&mut self, test_id: &str) -> Result<Vec<SeriesRow>, Answer> {
-        match self.live(test_id, |state, id, now| state.result(id, 0, now))? {
-            Some((_, series)) => Ok(series),
+        match self.seen(test_id)? {
+            Some(seen) => Ok(seen.series(0)),
             None => Ok(self.stored(test_id)?.series),
         }
     }
 
     /// The merged samples.
     pub(super) fn latencies(&mut self, test_id: &str) -> Result<SparseLatencies, Answer> {
-        match self.live(test_id, |state, id, _| state.latencies(id))? {
-            Some(latencies) => Ok(latencies),
+        match self.seen(test_id)? {
+            Some(seen) => Ok(seen.latencies()),
             None => Ok(self.stored(test_id)?.latencies),
         }
     }
@@ -151,10 +137,8 @@ impl Worker {
     }
 
     pub(super) fn nodes(&mut self) -> Answer {
-        match self.api.handle.read(|state, now| state.nodes(now)) {
-            Ok(nodes) => Answer::json(&nodes),
-            Err(_) => Answer::busy(),
-        }
+        let now = Now::new(clock::unix_ns(), clock::monotonic_ns());
+        Answer::json(&self.api.live.snapshot().nodes(now))
     }
 }
 

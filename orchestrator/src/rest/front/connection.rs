@@ -23,6 +23,10 @@ const IDLE_TIME: Duration = Duration::from_secs(30);
 const WRITE_TIME: Duration = Duration::from_secs(30);
 /// Time in which a client whose connection we end may go on sending, so that it reads the answer.
 const LINGER_TIME: Duration = Duration::from_secs(1);
+/// A stream without events says after this time that it is still there: proxies close silent ones.
+const BEAT_TIME: Duration = Duration::from_secs(10);
+/// A comment, which clients skip.
+const BEAT: &[u8] = b":\n\n";
 /// Bytes that are read in one turn.
 const READ_LEN: usize = 16 << 10;
 
@@ -34,6 +38,8 @@ enum Phase {
     Waiting,
     /// The answer is written.
     Writing,
+    /// The answer goes on for as long as there are events.
+    Streaming,
     /// What still comes is thrown away.
     Lingering,
 }
@@ -62,6 +68,8 @@ pub(super) struct Connection {
     output: Vec<u8>,
     written: usize,
     keeps_alive: bool,
+    /// The stream that it listens to.
+    ticket: Option<u64>,
     since: Instant,
     deadline: Instant,
 }
@@ -78,6 +86,7 @@ impl Connection {
             output: Vec::new(),
             written: 0,
             keeps_alive: true,
+            ticket: None,
             since: now,
             deadline: now + HEAD_TIME,
         })
@@ -91,7 +100,8 @@ impl Connection {
     pub(super) fn interest(&self) -> Option<PollFlags> {
         match self.phase {
             Phase::Reading if self.socket.wants_write() => Some(PollFlags::IN | PollFlags::OUT),
-            Phase::Reading | Phase::Lingering => Some(PollFlags::IN),
+            Phase::Streaming if !self.output.is_empty() => Some(PollFlags::IN | PollFlags::OUT),
+            Phase::Reading | Phase::Lingering | Phase::Streaming => Some(PollFlags::IN),
             Phase::Writing => Some(PollFlags::OUT),
             Phase::Waiting => None,
         }
@@ -119,6 +129,10 @@ impl Connection {
 
     /// Its time is over: one that sent half a request is told so; whether it stays for that.
     pub(super) fn time_out(&mut self) -> bool {
+        if self.is_hungry() {
+            self.feed(BEAT.to_vec());
+            return matches!(self.stream(), Turn::Wait);
+        }
         if self.phase != Phase::Reading || (self.input.is_empty() && self.head.is_none()) {
             return false;
         }
@@ -136,6 +150,7 @@ impl Connection {
             Phase::Reading => self.read(),
             Phase::Waiting => Turn::Wait,
             Phase::Writing => self.write(),
+            Phase::Streaming => self.listen(),
             Phase::Lingering => self.linger(),
         }
     }
@@ -148,6 +163,37 @@ impl Connection {
         self.begin(Phase::Writing, WRITE_TIME);
         self.output = answer;
         self.written = 0;
+    }
+
+    /// Takes the beginning of an answer that goes on with the events of a stream.
+    pub(super) fn begin_stream(&mut self, ticket: u64, beginning: Vec<u8>) {
+        self.ticket = Some(ticket);
+        self.input = Vec::new();
+        self.feed(beginning);
+    }
+
+    /// The stream that it listens to.
+    pub(super) fn ticket(&self) -> Option<u64> {
+        self.ticket
+    }
+
+    /// Whether it listens, and has taken all that there was.
+    pub(super) fn is_hungry(&self) -> bool {
+        self.phase == Phase::Streaming && self.output.is_empty()
+    }
+
+    /// Takes the next events.
+    pub(super) fn feed(&mut self, events: Vec<u8>) {
+        self.begin(Phase::Streaming, WRITE_TIME);
+        self.output = events;
+        self.written = 0;
+    }
+
+    /// Takes the last events.
+    pub(super) fn feed_last(&mut self, events: Vec<u8>) {
+        self.keeps_alive = false;
+        self.feed(events);
+        self.phase = Phase::Writing;
     }
 
     fn begin(&mut self, phase: Phase, time: Duration) {
@@ -253,22 +299,51 @@ impl Connection {
         }
     }
 
-    fn write(&mut self) -> Turn {
+    /// Writes what there is to write; whether that is all of it.
+    fn drain(&mut self) -> Result<bool, Turn> {
         while self.written < self.output.len() {
             match self.socket.write(&self.output[self.written..]) {
-                Ok(0) => return Turn::Close,
+                Ok(0) => return Err(Turn::Close),
                 Ok(len) => self.written += len,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Turn::Wait,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return Turn::Close,
+                Err(_) => return Err(Turn::Close),
             }
         }
         match self.socket.flush() {
             Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Turn::Wait,
-            Err(_) => return Turn::Close,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(_) => return Err(Turn::Close),
         }
         self.output = Vec::new();
+        Ok(true)
+    }
+
+    /// What a listener sends is thrown away, a chunk a turn; then it takes what it can.
+    fn listen(&mut self) -> Turn {
+        match self.linger() {
+            Turn::Wait => self.stream(),
+            other => other,
+        }
+    }
+
+    fn stream(&mut self) -> Turn {
+        match self.drain() {
+            Ok(true) => {
+                self.begin(Phase::Streaming, BEAT_TIME);
+                Turn::Wait
+            }
+            Ok(false) => Turn::Wait,
+            Err(turn) => turn,
+        }
+    }
+
+    fn write(&mut self) -> Turn {
+        match self.drain() {
+            Ok(true) => {}
+            Ok(false) => return Turn::Wait,
+            Err(turn) => return turn,
+        }
         if !self.keeps_alive {
             self.socket.end();
             self.begin(Phase::Lingering, LINGER_TIME);

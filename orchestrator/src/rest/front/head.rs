@@ -221,6 +221,28 @@ pub(super) fn say_close(answer: &mut Vec<u8>) {
     }
 }
 
+/// The header by which the API says that an answer goes on with the events of a stream, and which.
+pub(in crate::rest) const STREAM: &str = "Dlts-Stream";
+
+/// Of an answer that goes on: the number of its stream, and what its client is sent first. It has no
+/// length, and ends with its connection.
+pub(super) fn stream_of(answer: &[u8]) -> Option<(u64, Vec<u8>)> {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&answer[..end]).ok()?;
+    let mut fields = head.split("\r\n").filter_map(|line| line.split_once(": "));
+    let (_, ticket) = fields.find(|(name, _)| name.eq_ignore_ascii_case(STREAM))?;
+    let is_ours = |line: &&str| {
+        let name = line.split(':').next().unwrap_or_default();
+        let others = [STREAM, "Content-Length", "Connection"];
+        !others.iter().any(|other| other.eq_ignore_ascii_case(name))
+    };
+    let lines: Vec<&str> = head.split("\r\n").filter(is_ours).collect();
+    let head = format!("{}\r\nConnection: close\r\n\r\n", lines.join("\r\n"));
+    let mut beginning = head.into_bytes();
+    beginning.extend_from_slice(&answer[end + 4..]);
+    Some((ticket.parse().ok()?, beginning))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -315,6 +337,21 @@ mod tests {
         assert!(
             text.starts_with("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Type")
         );
+    }
+
+    #[test]
+    fn an_answer_that_goes_on_loses_its_length_and_says_that_it_ends_with_its_connection() {
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nDlts-Stream: 7\r\n\
+            Content-Length: 4\r\nX: y\r\n\r\nabcd";
+        let (ticket, beginning) = stream_of(answer).unwrap();
+        let expected = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX: y\r\n\
+            Connection: close\r\n\r\nabcd";
+        assert_eq!(
+            (ticket, String::from_utf8(beginning).unwrap().as_str()),
+            (7, expected)
+        );
+        let plain = b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\nDlts-Stream: 7\r\n";
+        assert_eq!(stream_of(plain), None, "a body says nothing");
     }
 
     proptest! {
