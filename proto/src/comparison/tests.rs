@@ -1,3 +1,5 @@
+//! Comparisons of whole sets: what is refused, told and decided.
+
 use super::*;
 use crate::histogram;
 

@@ -1,3 +1,5 @@
+//! What listeners get: each second once, in order, and again after a cut only what they missed.
+
 use std::collections::BTreeSet;
 
 use super::*;

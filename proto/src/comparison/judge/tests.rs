@@ -1,3 +1,5 @@
+//! How often the judge is wrong, on sets of runs that are alike and that differ.
+
 use super::*;
 
 fn line(kind: Kind, base: &[f64], test: &[f64]) -> Line {
