@@ -43,7 +43,7 @@ pub use limits::raise_descriptor_limit;
 pub use probe::probe_machine;
 pub use requests::templates;
 pub use route::Addresses;
-pub use secrets::{Secrets, forms_of};
+pub use secrets::{Secrets, forms_of, hidden};
 use speech::Speech;
 pub use speech::SpeechError;
 use stack::Stack;

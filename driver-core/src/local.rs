@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use crate::affinity;
 use crate::load::{
-    Executors, FollowOptions, Follower, Load, LoadOutcome, Machine, PrepareError, follow, forms_of,
+    Executors, FollowOptions, Follower, Load, LoadOutcome, Machine, PrepareError, follow, hidden,
     probe_machine,
 };
 use crate::plan::Plan;
@@ -115,7 +115,7 @@ fn try_run(args: &RunArgs) -> Result<u8, RunError> {
     let cpus = affinity::choose(args.cores.as_deref());
     let cpus = cpus.map_err(|error| RunError::Usage(format!("--cores {error}")))?;
     let document = loaded.as_ref().map(|loaded| loaded.document.clone());
-    let hidden = loaded.as_ref().map(|loaded| forms_of(&loaded.hidden));
+    let secrets = loaded.as_ref().map(|loaded| loaded.hidden.clone());
     let plan = match (loaded, workload) {
         (Some(loaded), _) => loaded.plan(),
         (None, Some(workload)) => Plan::new(workload),
@@ -139,7 +139,7 @@ fn try_run(args: &RunArgs) -> Result<u8, RunError> {
     let done = run.run(
         args,
         &interrupts,
-        (document.as_ref(), hidden.unwrap_or_default()),
+        (document.as_ref(), secrets.unwrap_or_default()),
     );
     interrupts.let_go();
     Ok(done.print(args))
@@ -207,7 +207,7 @@ impl Run {
         self,
         args: &RunArgs,
         interrupts: &Interrupts,
-        (document, hidden): (Option<&Document>, Vec<String>),
+        (document, secrets): (Option<&Document>, Vec<String>),
     ) -> Done {
         let workload = self.plan.workload();
         let replayed_ns = self.plan.cast().and_then(Cast::replayed);
@@ -223,7 +223,7 @@ impl Run {
             stagger_ns: 0,
             clock: None,
             cast: self.plan.cast().cloned(),
-            hidden,
+            hidden: hidden(&self.plan, &secrets),
         };
         let mut reports = Reports {
             test_id: options.test_id.clone(),

@@ -19,7 +19,7 @@ use serde_json::json;
 use super::inbox::{Inbound, TestEvent};
 use super::staged;
 use crate::load::{
-    Addresses, FollowOptions, Follower, Load, Machine, Phase, Secrets, Stopper, follow,
+    Addresses, FollowOptions, Follower, Load, Machine, Phase, Secrets, Stopper, follow, hidden,
 };
 use crate::plan::Plan;
 use crate::plan::Schedule;
@@ -233,7 +233,7 @@ impl Work {
             stagger_ns,
             clock: begin.clock,
             cast: plan.cast().cloned(),
-            hidden: self.settings.secrets.forms(),
+            hidden: hidden(plan, self.settings.secrets.values()),
         };
         let mut reporter = Reporter {
             work: self,

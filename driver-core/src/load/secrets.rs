@@ -3,10 +3,14 @@
 //! They come from a file of `NAME=value` lines, and from the environment as `DLTS_SECRET_NAME`:
 //! with that prefix, so that a test cannot ask for anything else that the environment holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use proto::secret::is_secret;
 use proto::workload::{Escape, Workload};
+
+use super::requests::templates;
+use crate::plan::Plan;
 
 /// What a name in the environment begins with.
 const PREFIX: &str = "DLTS_SECRET_";
@@ -55,10 +59,9 @@ impl Secrets {
         Ok(())
     }
 
-    /// All values, in every form in which they can stand in a message.
-    #[must_use]
-    pub fn forms(&self) -> Vec<String> {
-        forms_of(self.0.values())
+    /// All values.
+    pub fn values(&self) -> impl Iterator<Item = &String> {
+        self.0.values()
     }
 
     /// The value of a secret, if this driver has it.
@@ -110,6 +113,28 @@ pub fn forms_of<'s>(secrets: impl IntoIterator<Item = &'s String>) -> Vec<String
     hidden
         .flat_map(|secret| escapes.map(|escape| form(secret, escape)))
         .collect()
+}
+
+/// What no report of a load may tell, in every form: these secrets, and what stands in the plan's
+/// own header fields that are secrets by their names.
+#[must_use]
+pub fn hidden<'s>(plan: &Plan, secrets: impl IntoIterator<Item = &'s String>) -> Vec<String> {
+    let own = plan.workload().request.headers.iter().cloned();
+    let scenario = plan.cast().map(|cast| &cast.scenario);
+    let steps = scenario.map(|scenario| templates(scenario, false));
+    let of_steps = steps.into_iter().flatten().flat_map(|step| step.headers);
+    let of_steps = of_steps.filter_map(|(name, value)| {
+        let fixed = String::from_utf8_lossy(value.as_fixed()?).into_owned();
+        Some((name, fixed))
+    });
+    let values = own.chain(of_steps).filter(|(name, _)| is_secret(name));
+    // `Bearer abc`: who repeats it may leave the scheme out.
+    let values = values.flat_map(|(_, value)| {
+        let bare = value.rsplit(' ').next().map(str::to_owned);
+        [Some(value), bare].into_iter().flatten()
+    });
+    let values: BTreeSet<String> = values.chain(secrets.into_iter().cloned()).collect();
+    forms_of(&values)
 }
 
 fn parse(text: &str) -> Result<Vec<(String, String)>, String> {

@@ -210,7 +210,9 @@ fn the_first_bad_answers_are_kept_and_tell_no_secret() {
                 return;
             };
             let (status, body) = match n % 3 {
-                _ if request.starts_with(b"GET /fixed") => ("503 No", "come back\u{1b}[2J later"),
+                _ if request.starts_with(b"GET /fixed") => {
+                    ("503 No", "come back\u{1b}[2J with t0k3n")
+                }
                 0 => ("403 No", "s&c ret is not the password"),
                 1 => ("200 OK", r#"{"state": "sick"}"#),
                 _ => ("200 OK", r#"{"state": "well"}"#),
@@ -248,10 +250,13 @@ fn the_first_bad_answers_are_kept_and_tell_no_secret() {
 
     let url = format!("{}fixed", server.url());
     let mut command = Command::new(env!("CARGO_BIN_EXE_driver"));
-    let output = command.args(["run", &url, "-n", "40", "-c", "1"]).output();
+    let output = command
+        .args(["run", &url, "-n", "40", "-c", "1"])
+        .args(["-H", "Authorization: Bearer t0k3n"])
+        .output();
     let said = text(&output.unwrap());
     let shown = "the first bad answers:\n    status 503\n      HTTP/1.1 503 No\n      \
-        Set-Cookie: ********\n      Content-Length: 19\n\n      come back\\u{1b}[2J later\n";
+        Set-Cookie: ********\n      Content-Length: 24\n\n      come back\\u{1b}[2J with ********\n";
     assert!(said.contains(shown), "{said}");
     assert_eq!(said.matches("come back").count(), 2, "{said}");
 }

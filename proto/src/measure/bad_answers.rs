@@ -1,6 +1,8 @@
 //! The first answers that were none of those hoped for, as they came: what a server says when it
 //! refuses is what people look for first.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::lenient;
@@ -14,6 +16,8 @@ pub const BAD_ANSWERS_ALIKE_MAX: usize = 2;
 pub const HEAD_KEPT_MAX: usize = 2048;
 /// Bytes of its body.
 pub const BODY_KEPT_MAX: usize = 4096;
+/// Bytes that are kept until secrets are masked: cutting first could leave a part of one.
+const RAW_MAX: usize = 16 * 1024;
 /// A shorter secret is not looked for in answers: it may stand for anything.
 const SECRET_LEN_MIN: usize = 4;
 
@@ -28,9 +32,9 @@ pub struct BadAnswer {
     /// Its status.
     #[serde(default, deserialize_with = "lenient::count")]
     pub status: u64,
-    /// What came of it with its last bytes, from its head on where that was among them, at most
-    /// [`HEAD_KEPT_MAX`] and [`BODY_KEPT_MAX`] bytes; nothing over HTTP/2. What is no UTF-8 is
-    /// replaced, secrets are masked.
+    /// What came of it, from its head on, at most [`HEAD_KEPT_MAX`] and [`BODY_KEPT_MAX`] bytes.
+    /// Nothing where its head had come before its last bytes, and nothing over HTTP/2. What is no
+    /// UTF-8 is replaced, secrets are masked.
     #[serde(default)]
     pub text: String,
     /// Whether that is not all of it.
@@ -39,61 +43,97 @@ pub struct BadAnswer {
 }
 
 impl BadAnswer {
-    /// Keeps what fits of an answer's bytes.
+    /// Keeps an answer's bytes until they are [masked](Self::mask).
     #[must_use]
     pub fn new(step: Option<String>, why: String, status: u16, bytes: &[u8]) -> Self {
-        let head_len = match bytes.windows(4).position(|four| four == b"\r\n\r\n") {
-            Some(at) if bytes.starts_with(b"HTTP/") => at + 4,
-            _ => 0,
+        // Without its head nobody could tell what of it is a field that is a secret.
+        let shown = if bytes.starts_with(b"HTTP/") {
+            &bytes[..bytes.len().min(RAW_MAX)]
+        } else {
+            &[]
         };
-        let (head, body) = bytes.split_at(head_len);
-        let (kept_head, kept_body) = (clip(head, HEAD_KEPT_MAX), clip(body, BODY_KEPT_MAX));
-        let text = [kept_head, kept_body].concat();
         Self {
             step,
             why,
             status: status.into(),
-            text: String::from_utf8_lossy(&text).into_owned(),
-            is_cut: text.len() < bytes.len() || head_len == 0 && !bytes.is_empty(),
+            text: String::from_utf8_lossy(shown).into_owned(),
+            is_cut: shown.len() < bytes.len(),
         }
     }
 
     /// Masks these secrets wherever they stand, and the values of fields whose names say that they
-    /// are secrets.
+    /// are secrets; then cuts head and body to their bounds.
     pub fn mask(&mut self, secrets: &[String]) {
-        let looked_for = || secrets.iter().filter(|one| one.len() >= SECRET_LEN_MIN);
-        for secret in looked_for() {
-            self.text = self.text.replace(secret.as_str(), MASK);
+        let mut secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+        secrets.retain(|secret| secret.len() >= SECRET_LEN_MIN);
+        // A secret may be a part of another.
+        secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
+        let hide = |text: String, secret: &&str| text.replace(*secret, MASK);
+        let mut text = secrets.iter().fold(std::mem::take(&mut self.text), hide);
+        if self.is_cut {
+            mask_begun(&mut text, &secrets);
         }
-        // The cut may have gone through one.
-        let begun = looked_for().filter_map(|secret| {
-            let lengths = (1..secret.len())
-                .rev()
-                .filter(|at| secret.is_char_boundary(*at));
-            let mut begun = lengths.filter(|at| self.text.ends_with(&secret[..*at]));
-            begun.next()
-        });
-        if let Some(length) = begun.max().filter(|_| self.is_cut) {
-            self.text.truncate(self.text.len() - length);
-            self.text.push_str(MASK);
-        }
-        let Some((head, body)) = self.text.split_once("\r\n\r\n") else {
-            return;
-        };
-        let lines: Vec<String> = head.split("\r\n").map(masked_field).collect();
-        self.text = format!("{}\r\n\r\n{body}", lines.join("\r\n"));
+        let (head, body) = masked_heads(&text);
+        let (kept_head, kept_body) = (lines_within(&head), clip(body, BODY_KEPT_MAX));
+        self.is_cut |= kept_head.len() < head.len() || kept_body.len() < body.len();
+        self.text = format!("{kept_head}{kept_body}");
     }
 }
 
-fn clip(bytes: &[u8], most: usize) -> &[u8] {
-    &bytes[..bytes.len().min(most)]
+/// Masks the beginning of a secret that the end of a text has cut off.
+fn mask_begun(text: &mut String, secrets: &[&str]) {
+    let begun = secrets.iter().filter_map(|secret| {
+        let mut lengths = (1..secret.len()).rev();
+        lengths.find(|at| secret.is_char_boundary(*at) && text.ends_with(&secret[..*at]))
+    });
+    if let Some(length) = begun.max() {
+        text.truncate(text.len() - length);
+        text.push_str(MASK);
+    }
 }
 
-fn masked_field(line: &str) -> String {
+/// The heads that a text begins with, those of interim answers too, with secret fields masked; and
+/// what follows them.
+fn masked_heads(text: &str) -> (String, &str) {
+    let (mut heads, mut rest) = (String::new(), text);
+    loop {
+        let is_interim = rest.starts_with("HTTP/1.1 1");
+        let mut is_whole = false;
+        while !is_whole && !rest.is_empty() {
+            let end = rest.find('\n').map_or(rest.len(), |at| at + 1);
+            let (line, after) = rest.split_at(end);
+            heads.push_str(&masked_field(line));
+            rest = after;
+            is_whole = line.trim_end_matches(['\r', '\n']).is_empty();
+        }
+        if !(is_interim && rest.starts_with("HTTP/")) {
+            return (heads, rest);
+        }
+    }
+}
+
+/// A line of a head as it may be shown.
+fn masked_field(line: &str) -> Cow<'_, str> {
     match line.split_once(':') {
-        Some((name, _)) if is_secret(name) => format!("{name}: {MASK}"),
-        _ => line.to_owned(),
+        Some((name, value)) if is_secret(name.trim()) => {
+            let end = &value[value.trim_end_matches(['\r', '\n']).len()..];
+            format!("{name}: {MASK}{end}").into()
+        }
+        _ => line.into(),
     }
+}
+
+/// The lines of a head that fit whole.
+fn lines_within(head: &str) -> &str {
+    let clipped = clip(head, HEAD_KEPT_MAX);
+    if clipped.len() == head.len() {
+        return head;
+    }
+    &clipped[..clipped.rfind('\n').map_or(0, |at| at + 1)]
+}
+
+fn clip(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
 }
 
 /// The first [`BAD_ANSWERS_MAX`] bad answers, and of like ones the first [`BAD_ANSWERS_ALIKE_MAX`].
@@ -161,46 +201,69 @@ mod tests {
         BadAnswer::new(None, why.to_owned(), 503, bytes)
     }
 
-    #[test]
-    fn head_and_body_are_kept_up_to_their_bounds() {
-        let whole = bad("status 503", b"HTTP/1.1 503 No\r\n\r\nwhy\xff");
-        assert_eq!(whole.text, "HTTP/1.1 503 No\r\n\r\nwhy\u{fffd}");
-        assert!(!whole.is_cut);
-        let body = "b".repeat(BODY_KEPT_MAX + 1);
-        let long = bad(
-            "",
-            format!("HTTP/1.1 503 No\r\nA: b\r\n\r\n{body}").as_bytes(),
-        );
-        assert!(long.is_cut && long.text.ends_with(&body[1..]));
-        assert_eq!(long.text.len(), 25 + BODY_KEPT_MAX);
-        let head = format!(
-            "HTTP/1.1 503 No\r\nA: {}\r\n\r\nx",
-            "b".repeat(HEAD_KEPT_MAX)
-        );
-        let long = bad("", head.as_bytes());
-        assert!(long.is_cut && long.text.len() == HEAD_KEPT_MAX + 1);
-        // The last piece of one that came in many; and none at all.
-        assert!(bad("", b"the end").is_cut);
-        assert!(!bad("", b"").is_cut);
+    fn masked(bytes: &[u8], secrets: &[&str]) -> BadAnswer {
+        let mut answer = bad("", bytes);
+        let secrets: Vec<String> = secrets.iter().map(|secret| (*secret).to_owned()).collect();
+        answer.mask(&secrets);
+        answer
     }
 
     #[test]
-    fn secrets_are_masked_wherever_they_stand_and_at_the_cut() {
-        let secrets = ["hunter22".to_owned(), "abc".to_owned()];
-        let mut answer = bad(
-            "",
-            b"HTTP/1.1 403 No\r\nSet-Cookie: sid=1\r\nX-A: hunter22\r\n\r\nno hunter22, abc hunt",
+    fn head_and_body_are_kept_up_to_their_bounds() {
+        let whole = masked(b"HTTP/1.1 503 No\r\n\r\nwhy\xff", &[]);
+        assert_eq!(whole.text, "HTTP/1.1 503 No\r\n\r\nwhy\u{fffd}");
+        assert!(!whole.is_cut);
+        let body = "b".repeat(BODY_KEPT_MAX + 1);
+        let long = masked(
+            format!("HTTP/1.1 503 No\r\nA: b\r\n\r\n{body}").as_bytes(),
+            &[],
         );
-        answer.mask(&secrets);
-        assert_eq!(
-            answer.text,
-            format!(
-                "HTTP/1.1 403 No\r\nSet-Cookie: {MASK}\r\nX-A: {MASK}\r\n\r\nno {MASK}, abc hunt"
-            )
+        assert!(long.is_cut && long.text.ends_with(&body[1..]));
+        assert_eq!(long.text.len(), 25 + BODY_KEPT_MAX);
+        let field = "b".repeat(HEAD_KEPT_MAX);
+        let head = format!("HTTP/1.1 503 No\r\nA: {field}\r\n\r\nx");
+        let long = masked(head.as_bytes(), &[]);
+        assert!(long.is_cut);
+        assert_eq!(long.text, "HTTP/1.1 503 No\r\nx");
+        // One whose head came before; and none at all.
+        let rest = masked(b"the end", &[]);
+        assert!(rest.is_cut && rest.text.is_empty());
+        assert!(!masked(b"", &[]).is_cut);
+    }
+
+    #[test]
+    fn secrets_are_masked_wherever_they_stand() {
+        let answer =
+            b"HTTP/1.1 403 No\r\nSet-Cookie: sid=1\r\nX-A: hunter22\r\n\r\nno hunter22, abc hunt";
+        let expected = format!(
+            "HTTP/1.1 403 No\r\nSet-Cookie: {MASK}\r\nX-A: {MASK}\r\n\r\nno {MASK}, abc hunt"
         );
-        let mut cut = bad("", b"wrong password: hunt");
-        cut.mask(&secrets);
-        assert_eq!(cut.text, format!("wrong password: {MASK}"));
+        assert_eq!(masked(answer, &["hunter22", "abc"]).text, expected);
+        // One is a part of the other.
+        let nested = masked(b"HTTP/1.1 403 No\r\n\r\nabcdefgh", &["abcd", "abcdefgh"]);
+        assert!(
+            nested.text.ends_with(&format!("\r\n\r\n{MASK}")),
+            "{nested:?}"
+        );
+        // An interim answer before it, and a head that is cut.
+        let early = b"HTTP/1.1 103 E\r\nLink: x\r\n\r\nHTTP/1.1 500 No\r\nSet-Cookie: a=b\r\n\r\n";
+        assert!(!masked(early, &[]).text.contains("a=b"));
+        let filler = "b".repeat(HEAD_KEPT_MAX);
+        let long = format!("HTTP/1.1 500 No\r\nSet-Cookie: a=b\r\nA: {filler}\r\n\r\n");
+        assert!(!masked(long.as_bytes(), &[]).text.contains("a=b"));
+        let partial = masked(b"HTTP/1.1 500 No\r\nSet-Cookie: a=b", &[]);
+        assert!(!partial.text.contains("a=b"));
+    }
+
+    #[test]
+    fn no_cut_leaves_a_part_of_a_secret() {
+        let secret = "s".repeat(10) + "ecret";
+        for before in (BODY_KEPT_MAX - 20..BODY_KEPT_MAX).chain(RAW_MAX - 60..RAW_MAX) {
+            let filler = "x".repeat(before);
+            let answer = format!("HTTP/1.1 500 No\r\n\r\n{filler}{secret}{filler}");
+            let text = masked(answer.as_bytes(), &[&secret]).text;
+            assert!(!text.contains("ss"), "{before}");
+        }
     }
 
     #[test]
