@@ -22,7 +22,7 @@ pub use queues::{LISTENERS_MAX, Queues, Taken};
 pub use results::Made;
 use results::Results;
 use streams::Streams;
-pub use streams::{Joined, Since, of_ended};
+pub use streams::{Joined, NotJoined, Since, of_ended};
 
 use crate::control::{SeenRun, Snapshot};
 
@@ -76,9 +76,11 @@ impl Live {
         self.results.of(seen)
     }
 
-    /// Begins to listen to a run in memory; `None` when [`LISTENERS_MAX`] others do.
-    #[must_use]
-    pub fn join(&self, test_id: &str, since: Since) -> Option<Joined> {
+    /// Begins to listen to a run in memory.
+    ///
+    /// # Errors
+    /// [`NotJoined`] when it is not there, or [`LISTENERS_MAX`] others listen.
+    pub fn join(&self, test_id: &str, since: Since) -> Result<Joined, NotJoined> {
         let newest = || self.snapshot();
         self.streams
             .join(test_id, newest, &self.results, &self.queues, since)

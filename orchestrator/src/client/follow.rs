@@ -91,7 +91,6 @@ pub fn follow(
     mut show: impl FnMut(&Value, &View),
 ) -> Result<Followed, Problem> {
     let mut source = Source::new(api, test_id);
-    let mut last_answer = Instant::now();
     let mut stop = Stop::default();
     loop {
         let is_interrupted = || interrupts.count() > usize::from(stop.is_asked);
@@ -99,7 +98,6 @@ pub fn follow(
         match news.map(|news| news.and_then(|raw| Ok((view(api, &raw)?, raw)))) {
             None => {}
             Some(Ok((result, raw))) => {
-                last_answer = Instant::now();
                 if result.has_ended() {
                     let (result, interrupted) = (Box::new(result), stop.is_asked);
                     return Ok(Followed::Ended {
@@ -110,7 +108,7 @@ pub fn follow(
                 show(&raw, &result);
             }
             Some(Err(ApiError::Unreachable { .. } | ApiError::Refused { status: 503, .. }))
-                if last_answer.elapsed() < AWAY_MAX => {}
+                if source.heard.elapsed() < AWAY_MAX => {}
             Some(Err(error)) => return Err(error.into()),
         }
         match (interrupts.count(), on_interrupt) {
@@ -130,6 +128,7 @@ struct Source<'a> {
     asked: Option<Instant>,
     listened: Option<Instant>,
     stream: Option<Receiver<Told>>,
+    /// The last sign of life: an answer, or anything on the stream. A test that waits has no other.
     heard: Instant,
 }
 
@@ -177,9 +176,10 @@ impl<'a> Source<'a> {
         // The series is for the dashboard; nothing here reads it.
         let id = api::segment(self.test_id);
         self.raw = self.api.get(&format!("metrics/{id}?points=1"))?;
+        self.heard = Instant::now();
         let is_time = self.listened.is_none_or(|at| at.elapsed() >= LISTEN_EVERY);
         if is_time && !has_ended(&self.raw) {
-            (self.listened, self.heard) = (self.asked, Instant::now());
+            self.listened = self.asked;
             self.stream = Some(stream::listen(self.api, self.test_id));
         }
         Ok(self.raw.clone())
@@ -227,4 +227,25 @@ fn view(api: &Api, raw: &Value) -> Result<View, ApiError> {
         url: api.base().to_owned(),
         reason: format!("its result is of another shape: {error}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_beat_of_a_test_that_waits_counts_as_life_when_the_orchestrator_goes_away() {
+        // Nobody listens at this port.
+        let api = Api::new("http://127.0.0.1:1", None);
+        let (told, stream) = crossbeam_channel::bounded(1);
+        let mut source = Source::new(&api, "t");
+        source.heard = Instant::now().checked_sub(AWAY_MAX * 2).unwrap();
+        source.stream = Some(stream);
+        told.send(Told::Beat).unwrap();
+        drop(told);
+        let news = source.next(|| false);
+        let is_away = matches!(news, Some(Err(ApiError::Unreachable { .. })));
+        assert!(is_away, "{news:?}");
+        assert!(source.heard.elapsed() < AWAY_MAX, "so it is waited for");
+    }
 }

@@ -51,9 +51,10 @@ export async function post(path, body) {
   return (await request("POST", path, body, POST_TIMEOUT_MS)).json();
 }
 
-// An answer that goes on until `signal` is given, or the orchestrator ends it.
+// An answer that goes on until `signal` is given, or the orchestrator ends it. There is no other
+// limit of time, not even to its beginning.
 export async function listen(path, headers, signal) {
-  return request("GET", path, undefined, GET_TIMEOUT_MS, { headers, signal });
+  return request("GET", path, undefined, undefined, { headers, signal });
 }
 
 async function request(method, path, body, timeoutMs, more) {

@@ -17,11 +17,14 @@ export class Series {
     // Each with its span, the seconds that it stands for.
     this.rows = [];
     this.wholeAt = -Infinity;
+    // Seconds that were told since; silent ones, which fill the rows, are no news.
+    this.told = 0;
   }
 
   // What to ask for next; `whole` asks for all of it.
   query(now, whole = false) {
-    const due = whole || now - this.wholeAt > WHOLE_EVERY_MS || this.rows.length === 0;
+    const isOld = now - this.wholeAt > WHOLE_EVERY_MS;
+    const due = whole || isOld || this.rows.length === 0 || this.isLong();
     const from = due ? 0 : this.#overlapStart();
     return { from, whole: due, text: due ? `points=${POINTS}` : `series_from=${from}` };
   }
@@ -39,6 +42,7 @@ export class Series {
     if (query.whole) {
       this.rows = fresh;
       this.wholeAt = now;
+      this.told = 0;
     } else {
       this.rows = this.rows.filter((row) => row.second < query.from).concat(fresh);
     }
@@ -59,6 +63,7 @@ export class Series {
       const last = this.rows[this.rows.length - 1];
       if (last === undefined || row.second >= last.second + last.span) {
         this.rows.push(...filled(last ? [last, row] : [row], 1).slice(last ? 1 : 0));
+        this.told += 1;
         continue;
       }
       const at = this.rows.findLastIndex((known) => known.second === row.second);
@@ -68,7 +73,7 @@ export class Series {
 
   // Whether so many seconds were told that a downsampled whole would be lighter.
   isLong() {
-    return this.rows.length > 2 * POINTS;
+    return this.told > POINTS;
   }
 
   seconds() {

@@ -1,5 +1,5 @@
 // A test as the orchestrator tells it: server-sent events, read with fetch, since EventSource sends no
-// token. within a second that nothing comes any more.
+// token; and which drivers it has nothing new of.
 
 import { listen } from "./api.js";
 import { assert } from "./dom.js";
@@ -35,16 +35,27 @@ const SILENT_MS = 15_000;
 
 // Listens to a stream and hands over each event; resolves when no more come, for whatever reason.
 export async function follow(path, controller, take) {
-  const response = await listen(path, { Accept: "text/event-stream" }, controller.signal);
+  const headers = { Accept: "text/event-stream" };
+  // An orchestrator that takes the connection may yet never answer.
+  const response = await unlessSilent(controller, listen(path, headers, controller.signal));
   assert(response.body, "an answer that can be read as it comes");
   const text = response.body.pipeThrough(new TextDecoderStream()).getReader();
   const reader = new EventReader();
   for (;;) {
-    const silence = setTimeout(() => controller.abort(), SILENT_MS);
-    const chunk = await text.read().catch(() => ({ done: true }));
-    clearTimeout(silence);
+    const read = text.read().catch(() => ({ done: true }));
+    const chunk = await unlessSilent(controller, read);
     if (chunk.done) return;
     for (const event of reader.take(chunk.value)) take(event);
+  }
+}
+
+// What comes, or the end of it all when it does not come in time.
+async function unlessSilent(controller, coming) {
+  const silence = setTimeout(() => controller.abort(), SILENT_MS);
+  try {
+    return await coming;
+  } finally {
+    clearTimeout(silence);
   }
 }
 

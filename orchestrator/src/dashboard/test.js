@@ -19,6 +19,8 @@ const ENDED_MS = 5_000;
 const NODES_MS = 2_000;
 // A stream that broke is tried again after this time; each attempt begins with what is new.
 const AGAIN_MS = 1_000;
+// A page that nobody sees asks now and then, for its title, and listens when it is seen again.
+const HIDDEN_MS = 10_000;
 const STALE_LOOK_MS = 250;
 const REPORT_POINTS = 3600;
 
@@ -48,6 +50,12 @@ export function testView(root, [testId]) {
     draw(state);
     return run.hasEnded(state.state) ? ENDED_MS : NODES_MS;
   });
+  // A browser has few connections for all its pages of one origin: a stream that nobody looks at would
+  // take one of them.
+  const hide = () => {
+    if (document.hidden) state.stream?.abort();
+  };
+  document.addEventListener("visibilitychange", hide);
   const clock = setInterval(() => noticeSilence(state), STALE_LOOK_MS);
   page.onCommand = async (command) => {
     await perform(page, command, testId);
@@ -58,6 +66,7 @@ export function testView(root, [testId]) {
       state.stopped = true;
       loop.stop();
       drivers.stop();
+      document.removeEventListener("visibilitychange", hide);
       clearInterval(clock);
       clearTimeout(state.drawing);
       state.stream?.abort();
@@ -96,8 +105,9 @@ async function step(state) {
   state.settling = ended && state.state !== state.result.state && !query.whole;
   draw(state);
   if (ended) return state.settling ? 0 : ENDED_MS;
-  state.settling = await listenTo(state);
-  return state.settling ? 0 : AGAIN_MS;
+  state.settling = !document.hidden && (await listenTo(state));
+  if (state.settling) return 0;
+  return document.hidden ? HIDDEN_MS : AGAIN_MS;
 }
 
 // Whether it was listened to until the end of the test.
@@ -141,7 +151,7 @@ function draw(state) {
 // What is not told any more is not shown as if it were.
 function noticeSilence(state) {
   const { result } = state;
-  if (result === null) return;
+  if (result === null || document.hidden) return;
   if (state.news.mark(result, result.state === "running", performance.now())) draw(state);
 }
 

@@ -58,7 +58,7 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    /// A stream that nobody listens to yet; `life` tells it from those of other processes.
+    /// A stream that nobody listens to yet; `life` tells it from others of the same test.
     pub(super) fn new(life: u64) -> Self {
         Self {
             place: Place {
@@ -123,6 +123,7 @@ impl Channel {
     /// All that who comes now needs to go on with the others, given the rows from
     /// [`Self::missed_from`] on.
     pub(super) fn catch_up(&self, rows: &[SeriesRow], from: u64, had: Option<Place>) -> Vec<Event> {
+        let from = self.wanted_from(from, had);
         let is_missed = |row: &&SeriesRow| {
             let second = row.counts.second;
             second < self.place.next && (second >= from || self.is_corrected(second, had))
@@ -141,9 +142,19 @@ impl Channel {
 
     /// The first second that [`Self::catch_up`] looks at.
     pub(super) fn missed_from(&self, from: u64, had: Option<Place>) -> u64 {
+        let from = self.wanted_from(from, had);
         let mut corrected = self.corrected.keys().copied();
         let first = corrected.find(|second| self.is_corrected(*second, had));
         first.map_or(from, |first| first.min(from))
+    }
+
+    /// What another life of the stream corrected, or nobody while there was none, is not known here:
+    /// who had that one gets anew all that could have been. A second replaces itself.
+    fn wanted_from(&self, from: u64, had: Option<Place>) -> u64 {
+        match had {
+            Some(had) if had.life != self.place.life => from.saturating_sub(WATCHED),
+            _ => from,
+        }
     }
 
     fn is_corrected(&self, second: u64, had: Option<Place>) -> bool {
@@ -196,14 +207,12 @@ impl Channel {
                 changed.insert(name.clone(), value.clone());
             }
         }
-        let gone = self
-            .result
-            .keys()
-            .filter(|name| !look.result.contains_key(*name));
-        changed.extend(
-            gone.map(|name| (name.clone(), Value::Null))
-                .collect::<Vec<_>>(),
-        );
+        // That a field is gone stays known as null, for who was away when it was told.
+        let is_gone = |(name, value): &(&String, &Value)| {
+            !value.is_null() && !look.result.contains_key(name.as_str())
+        };
+        let gone = self.result.iter().filter(is_gone);
+        changed.extend(gone.map(|(name, _)| (name.clone(), Value::Null)));
         if changed.is_empty() {
             return changed;
         }

@@ -15,7 +15,8 @@ pub struct Place {
     pub(super) next: u64,
     /// How many seconds were told anew, because reports of them came late.
     pub(super) corrections: u64,
-    /// In which life of the stream these were counted.
+    /// In which life of the stream these were counted: one that nobody listens to is let go of, and
+    /// who comes later gets another that counts anew.
     pub(super) life: u64,
 }
 

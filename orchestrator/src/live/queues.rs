@@ -49,6 +49,13 @@ struct Inner {
     waker: Option<UnixStream>,
 }
 
+impl Inner {
+    fn forget_who_never_came(&mut self) {
+        self.by_ticket
+            .retain(|_, queue| queue.is_taken_over || queue.opened.elapsed() < TAKEN_OVER_IN);
+    }
+}
+
 /// The queues of all listeners.
 #[derive(Debug, Default)]
 pub struct Queues(Mutex<Inner>);
@@ -67,9 +74,7 @@ impl Queues {
     /// A new listener's number; `None` when there are too many.
     pub(super) fn open(&self) -> Option<u64> {
         let mut inner = self.inner();
-        inner
-            .by_ticket
-            .retain(|_, queue| queue.is_taken_over || queue.opened.elapsed() < TAKEN_OVER_IN);
+        inner.forget_who_never_came();
         if inner.by_ticket.len() >= LISTENERS_MAX {
             return None;
         }
@@ -110,6 +115,13 @@ impl Queues {
             // A full pipe wakes the front as well.
             let _ = waker.write(&[1]);
         }
+    }
+
+    /// Leaves those of these listeners that are still there, also where there is nothing to tell.
+    pub(super) fn keep(&self, listeners: &mut Vec<u64>) {
+        let mut inner = self.inner();
+        inner.forget_who_never_came();
+        listeners.retain(|ticket| inner.by_ticket.contains_key(ticket));
     }
 
     /// The listeners for whom something happened since the last call.
@@ -203,6 +215,17 @@ mod tests {
         assert_eq!(listeners, [quick]);
         assert_eq!(queues.take(slow), Taken::Gone);
         assert_eq!(queues.len(), 1);
+    }
+
+    #[test]
+    fn who_is_gone_is_found_out_without_news() {
+        let queues = Queues::default();
+        let mut listeners = vec![queues.open().unwrap(), queues.open().unwrap()];
+        let stays = listeners[1];
+        queues.close(listeners[0]);
+        queues.keep(&mut listeners);
+        assert_eq!(listeners, [stays]);
+        assert!(queues.ready().is_empty(), "and nobody is woken for it");
     }
 
     #[test]

@@ -22,6 +22,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const LOOK_AT_LEAST: Duration = Duration::from_secs(1);
 /// A stream that nobody listens to any more is kept for those who come back.
 const KEPT_FOR: Duration = Duration::from_secs(30);
+/// The store is asked again for an end that it did not have after this time, and each time after
+/// twice as long, up to a limit.
+const STORE_AGAIN: Duration = LOOK_EVERY;
+const STORE_AGAIN_MAX: Duration = Duration::from_secs(30);
 
 /// What who comes has already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +56,15 @@ pub struct Joined {
     pub ticket: Option<u64>,
 }
 
+/// Why a stream was not joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotJoined {
+    /// The run is not in memory, or not any more: the store has its end.
+    NotInMemory,
+    /// As many listen as may.
+    TooMany,
+}
+
 /// One test's stream and those who listen.
 #[derive(Debug)]
 struct Station {
@@ -63,18 +76,21 @@ struct Station {
     phase: Option<Phase>,
     row: Option<Arc<TestRow>>,
     used: Instant,
+    /// When the store is asked again, and the pause after that.
+    store_again: Option<(Instant, Duration)>,
 }
 
 impl Station {
-    fn new(life: u64) -> Self {
+    fn new() -> Self {
         Self {
-            channel: Channel::new(life),
+            channel: Channel::new(fastrand::u64(1..)),
             listeners: Vec::new(),
             looked: Instant::now(),
             version: 0,
             phase: None,
             row: None,
             used: Instant::now(),
+            store_again: None,
         }
     }
 
@@ -101,10 +117,28 @@ impl Station {
 
     fn tell(&mut self, look: &Look, queues: &Queues) {
         let events = self.channel.advance(look, Instant::now());
-        let is_last = self.channel.is_over();
         if !events.is_empty() {
-            queues.push(&mut self.listeners, &events, is_last);
+            self.push(&events, queues);
         }
+    }
+
+    /// What was told last still waits in the queues, which nobody here needs to know of.
+    fn push(&mut self, events: &[Event], queues: &Queues) {
+        let is_last = self.channel.is_over();
+        queues.push(&mut self.listeners, events, is_last);
+        if is_last {
+            self.listeners.clear();
+        }
+    }
+
+    fn may_ask_store(&self) -> bool {
+        self.store_again.is_none_or(|(at, _)| Instant::now() >= at)
+    }
+
+    fn ask_store_later(&mut self) {
+        let pause = self.store_again.map_or(STORE_AGAIN, |(_, pause)| pause);
+        let next = (pause * 2).min(STORE_AGAIN_MAX);
+        self.store_again = Some((Instant::now() + pause, next));
     }
 
     /// Whether it is time to look at a run again. What was withheld comes also when nothing changes.
@@ -123,7 +157,6 @@ impl Station {
 #[derive(Debug)]
 pub(super) struct Streams {
     stations: Mutex<HashMap<String, Arc<Mutex<Station>>>>,
-    life: u64,
     store: Mutex<Option<Reader>>,
     store_path: PathBuf,
 }
@@ -132,13 +165,12 @@ impl Streams {
     pub(super) fn new(store_path: &Path) -> Self {
         Self {
             stations: Mutex::default(),
-            life: fastrand::u64(..),
             store: Mutex::default(),
             store_path: store_path.to_owned(),
         }
     }
 
-    /// Begins to listen to a run in memory; `None` when too many do.
+    /// Begins to listen to a run in memory.
     pub(super) fn join(
         &self,
         test_id: &str,
@@ -146,28 +178,32 @@ impl Streams {
         results: &Results,
         queues: &Queues,
         since: Since,
-    ) -> Option<Joined> {
+    ) -> Result<Joined, NotJoined> {
+        // What is not there needs no station.
+        if newest().run(test_id).is_none() {
+            return Err(NotJoined::NotInMemory);
+        }
         let station = {
             let mut stations = locked(&self.stations);
             let station = stations.entry(test_id.to_owned());
-            let new = || Arc::new(Mutex::new(Station::new(self.life)));
+            let new = || Arc::new(Mutex::new(Station::new()));
             Arc::clone(station.or_insert_with(new))
         };
         let mut station = locked(&station);
         station.used = Instant::now();
         // Not older than what was told already.
         let snapshot = newest();
-        let seen = snapshot.run(test_id)?;
+        let seen = snapshot.run(test_id).ok_or(NotJoined::NotInMemory)?;
         station.advance(&snapshot, seen, results, queues);
         let Since { from, had } = since;
         let rows = seen.series(station.channel.missed_from(from, had));
         let events = station.channel.catch_up(&rows, from, had).concat();
         let mut ticket = None;
         if !station.channel.is_over() {
-            ticket = Some(queues.open()?);
+            ticket = Some(queues.open().ok_or(NotJoined::TooMany)?);
             station.listeners.extend(ticket);
         }
-        Some(Joined { events, ticket })
+        Ok(Joined { events, ticket })
     }
 
     /// Tells all who listen what is new.
@@ -186,7 +222,9 @@ impl Streams {
         };
         for (test_id, station) in all {
             let mut station = locked(&station);
-            if station.listeners.is_empty() {
+            // Who left says so to the queues only.
+            queues.keep(&mut station.listeners);
+            if station.listeners.is_empty() || station.channel.is_over() {
                 continue;
             }
             station.used = Instant::now();
@@ -205,13 +243,16 @@ impl Streams {
     fn finish(&self, test_id: &str, station: &mut Station, snapshot: &Snapshot, queues: &Queues) {
         let Some(row) = snapshot.row(test_id) else {
             let end = station.channel.end(test_id, "deleted");
-            return queues.push(&mut station.listeners, &[end], true);
+            return station.push(&[end], queues);
         };
+        if !station.may_ask_store() {
+            return;
+        }
         let from = station.channel.watched_from();
         let stored = self.stored(test_id, from);
-        // What cannot be read now may be so at the next look.
+        // What cannot be read now may be so later.
         let Some((detail, result, rows)) = stored else {
-            return;
+            return station.ask_store_later();
         };
         let row = row.as_ref().clone();
         let look = Look {
@@ -245,6 +286,7 @@ type Ended = (TestDetail, Map<String, Value>, Vec<SeriesRow>);
 /// The whole stream of a test that has ended and is not in memory.
 #[must_use]
 pub fn of_ended(detail: &TestDetail, result: &str, rows: Vec<SeriesRow>, since: Since) -> Vec<u8> {
+    // A life that no station has: of what has ended nothing is corrected any more.
     let mut channel = Channel::new(0);
     let look = Look {
         test_id: detail.row.test_id.clone(),
@@ -273,3 +315,6 @@ fn fields(result: &str) -> Map<String, Value> {
 fn to_json<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("invariant: details have string keys and finite numbers")
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,12 +77,42 @@ fn what_a_late_report_changes_is_told_again_also_to_who_was_away() {
     let after = read(&missed)[0].1;
     let nothing = channel.catch_up(&late.rows, after.next, Some(after));
     assert_eq!(seconds(&nothing), [0; 0]);
-    let of_other_life = Place { life: 2, ..before };
-    assert_eq!(channel.missed_from(5, Some(of_other_life)), 5);
-    assert_eq!(
-        seconds(&channel.catch_up(&late.rows, 5, Some(of_other_life))),
-        [5]
-    );
+}
+
+#[test]
+fn who_comes_back_to_another_life_of_the_stream_misses_no_correction() {
+    let (mut first, now) = (Channel::new(1), Instant::now());
+    let before = read(&first.advance(&look(100, 100), now))[0].1;
+    drop(first);
+    // A report came late while there was no stream: the next one has it from the start.
+    let mut late = look(101, 101);
+    late.rows[70] = row(70, 20);
+    let mut second = Channel::new(2);
+    second.advance(&late, now);
+    let from = 100 - WATCHED;
+    assert_eq!(second.missed_from(before.next, Some(before)), from);
+    let missed = second.catch_up(&late.rows, before.next, Some(before));
+    assert_eq!(seconds(&missed), (from..101).collect::<Vec<_>>());
+    let rows = data(&missed, "series").unwrap();
+    assert_eq!(rows[usize::try_from(70 - from).unwrap()]["sent"], 20);
+    let asked = second.catch_up(&late.rows, 100, None);
+    assert_eq!(seconds(&asked), [100], "who asks by second gets just that");
+}
+
+#[test]
+fn that_a_field_is_gone_is_told_once_and_to_who_was_away() {
+    let (mut channel, start) = (Channel::new(1), Instant::now());
+    channel.advance(&look(3, 3), start);
+    let mut without = look(3, 3);
+    without.result.remove("planned");
+    let told = |channel: &mut Channel, ms| {
+        let events = channel.advance(&without, start + Duration::from_millis(ms));
+        data(&events, "result")
+    };
+    assert_eq!(told(&mut channel, 1000), Some(json!({"planned": null})));
+    assert_eq!(told(&mut channel, 2000), None);
+    let all = data(&channel.catch_up(&[], 3, None), "result").unwrap();
+    assert_eq!(all.get("planned"), Some(&Value::Null));
 }
 
 #[test]
@@ -128,7 +158,7 @@ fn of_a_result_only_what_changed_is_told_and_large_fields_less_often() {
     let all = names(&["state", "sent", "curve", "nodes", "planned"]);
     assert_eq!(told(&mut channel, 1, 0), all);
     assert_eq!(
-        told(&mut channel, 2, 900),
+        told(&mut channel, 2, 700),
         names(&[]),
         "at most once a second"
     );

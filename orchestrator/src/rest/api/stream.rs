@@ -4,7 +4,7 @@
 //! front writes it: no thread of the API waits for a test.
 
 use super::{Answer, Call, Worker};
-use crate::live::{LISTENERS_MAX, Place, Since, of_ended};
+use crate::live::{LISTENERS_MAX, NotJoined, Place, Since, of_ended};
 use crate::rest::front::STREAM;
 
 const CONTENT_TYPE: &str = "text/event-stream";
@@ -26,7 +26,12 @@ impl Worker {
         if !is_live {
             return self.ended(test_id, since);
         }
-        let joined = self.api.live.join(test_id, since).ok_or_else(too_many)?;
+        let joined = match self.api.live.join(test_id, since) {
+            Ok(joined) => joined,
+            // It left memory at this very moment.
+            Err(NotJoined::NotInMemory) => return self.ended(test_id, since),
+            Err(NotJoined::TooMany) => return Err(too_many()),
+        };
         let answer = answer([RETRY.as_bytes(), &joined.events].concat());
         Ok(match joined.ticket {
             Some(ticket) => answer.with(STREAM, ticket.to_string()),
