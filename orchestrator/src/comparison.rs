@@ -38,7 +38,8 @@ pub struct Asked(Map<String, Value>);
 
 impl Asked {
     /// Of a test's configuration as it is shown, its target and the number of its participants. A
-    /// document is taken apart.
+    /// document is taken apart. What its files hold is masked where it is shown, so that two files of
+    /// one name are taken for the same.
     #[must_use]
     pub fn new(config: &Value, target: &str, drivers: usize) -> Self {
         let document = config["document"].as_str();

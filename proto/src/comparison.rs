@@ -97,7 +97,7 @@ pub struct Run {
     pub response: Times,
     /// Service times.
     pub service: Times,
-    /// Answers that are no error, a second; more than 0.
+    /// Answers that are no error, a second; 0 is no figure to judge by, and is said.
     pub requests_per_second: Option<f64>,
     /// Requests that were tried, and those of them that failed.
     pub tried: u64,
@@ -155,9 +155,13 @@ pub fn compare(base: &[Run], test: &[Run], terms: &Terms) -> Comparison {
         unjudged: None,
     };
     let mut rate = counts(
-        |run| run.requests_per_second.map(Observation::of),
+        |run| {
+            let rate = run.requests_per_second.filter(|rate| *rate > 0.0);
+            rate.map(Observation::of)
+        },
         Kind::Rate,
     );
+    rate.unjudged = without_good_answers(base, test).map(|reason| (Change::Unknown, reason));
     if terms.loads_differ {
         let reason = "other loads were offered".to_owned();
         rate.unjudged = Some((Change::Unlike, reason));
@@ -170,17 +174,29 @@ pub fn compare(base: &[Run], test: &[Run], terms: &Terms) -> Comparison {
     verdict::Comparison::new(base, test, terms, &judged)
 }
 
+/// What is said of runs that had no good answer: their rate is no factor of any other, and without
+/// them the rates of a set would look better than it is.
+fn without_good_answers(base: &[Run], test: &[Run]) -> Option<String> {
+    let is_dead = |run: &&Run| run.requests_per_second.is_some_and(|rate| rate <= 0.0);
+    let dead = base.iter().chain(test).filter(is_dead);
+    let mut ids: Vec<&str> = dead.map(|run| run.id.as_str()).collect();
+    // A run may stand on both sides.
+    ids.sort_unstable();
+    ids.dedup();
+    (!ids.is_empty()).then(|| format!("a run without any good answer: {}", ids.join(", ")))
+}
+
 fn time_line(at: usize, quantile: f64, base: &[Run], test: &[Run], of: fn(&Run) -> &Times) -> Line {
     let figures = |runs: &[Run]| runs.iter().filter_map(|run| of(run).at[at]).collect();
-    let runs = || base.iter().chain(test).map(of);
-    let says = |times: &Times| times.samples as f64 * (1.0 - quantile) >= BEYOND_MIN - 1e-6;
-    let fewest = runs().map(|times| times.samples).min().unwrap_or(0);
+    let says = |samples: u64| samples as f64 * (1.0 - quantile) >= BEYOND_MIN - 1e-6;
+    // A run without samples has no figure, so that the others' are judged as if it were not there.
+    let samples = base.iter().chain(test).map(|run| of(run).samples);
+    let fewest = samples.filter(|samples| *samples > 0).min();
     let unjudged = if quantile >= 1.0 {
         Some("a maximum is a matter of luck".to_owned())
-    } else if runs().all(says) || fewest == 0 {
-        None
     } else {
-        Some(too_few(fewest, quantile))
+        let fewest = fewest.filter(|samples| !says(*samples));
+        fewest.map(|samples| too_few(samples, quantile))
     };
     Line {
         kind: Kind::Time,

@@ -27,7 +27,8 @@
 //! has a varint with the number of its different requests, each as a varint of its length and `GET
 //! /path?query`; and for each entry a varint of ns since the one before, and one with the number of its
 //! request. In a path a dollar sign is `$$`, and `$secret(NAME)` a value that only drivers know, as in
-//! documents. Blocks know nothing of each other, so that memory is bounded whatever the log holds.
+//! documents; a path is `/` and then bytes from 0x21 to 0x7e. Blocks know nothing of each other, so
+//! that memory is bounded whatever the log holds; none begins before the one above it ends.
 //!
 //! The tail is text: a line `method GET 123` for each method with its entries, and a line `secret NAME`
 //! for each secret that a path names.
@@ -46,8 +47,13 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::units;
+
 /// Longest method and path of an entry, bytes, with the names of secrets and doubled dollar signs.
 pub const REQUEST_LEN_MAX: usize = 32 << 10;
+
+/// Longest play, ns: a week.
+pub const PLAYED_NS_MAX: u64 = 604_800 * units::NS_PER_S;
 
 /// Why a file cannot be played. Each says what to do.
 #[derive(Debug, Error)]

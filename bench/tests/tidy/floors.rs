@@ -60,7 +60,7 @@ const PROTO: &[Row] = &[
     // What is asked; never YAML, messages, results.
     ("workload", &["replay", "secret", "units"]),
     // A log as it came, in a file; never what plays it.
-    ("replay", &[]),
+    ("replay", &["units"]),
     // What was measured; never a test's intent.
     ("measure", &["histogram", "lenient", "secret"]),
     ("log", &["clock", "codec"]),

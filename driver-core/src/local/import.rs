@@ -103,6 +103,15 @@ struct InputArgs {
 pub fn import(args: &ImportArgs) -> ExitCode {
     let (kind, input, options) = args.kind.taken_apart();
     let shown = &input.file;
+    let replay = options.recording.as_ref().map(|recording| &recording.file);
+    if let Some(output) = input.output.as_ref().filter(|path| replay == Some(*path)) {
+        let output = output.display();
+        let problem = format!(
+            "--output {output}: the document would be written over its replay, which has the same \
+             name with the ending .replay: give it another ending, as in --output test.yaml"
+        );
+        return fail(exit::USAGE, &problem);
+    }
     let imported = open(&input.file).and_then(|mut reader| {
         import::import(kind, &mut reader, &options).inspect_err(|error| {
             if let ImportError::Nothing { notes, .. } = error {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use proto::summary::words::{self, ConnectionCounts};
 use proto::summary::{Statistics, TestResult};
 use proto::units::format_ns;
-use proto::workload::Arrival;
+use proto::workload::{Arrival, LoadStage};
 
 use crate::load::{Addresses, Load};
 use crate::plan::Plan;
@@ -46,10 +46,7 @@ pub(super) fn banner(plan: &Plan, load: &Load, cpus: &[usize]) -> String {
     let what = if let Some(cast) = plan.cast() {
         let (flows, steps) = (cast.scenario.flows.len(), cast.scenario.steps.len());
         match cast.replayed() {
-            Some((requests, ns)) => {
-                let duration = format_ns(ns);
-                format!("{target}: a log of {requests} requests, replayed in {duration}")
-            }
+            Some(whole) => format!("{target}: {}", replayed(whole, &cast.scenario.load.stages)),
             None => format!("{target}: sessions of {flows} flows, {steps} requests"),
         }
     } else {
@@ -61,6 +58,19 @@ pub(super) fn banner(plan: &Plan, load: &Load, cpus: &[usize]) -> String {
         cpus.join(","),
         addresses(load.addresses())
     )
+}
+
+/// What comes of a log: so many requests, in so many ns. Where the load says how much of it is played,
+/// neither is known before it has been.
+fn replayed((requests, ns): (u64, u64), stages: &[LoadStage]) -> String {
+    let for_ns = stages.iter().filter_map(|stage| stage.for_ns).min();
+    let is_cut = for_ns.is_some() || stages.iter().any(|stage| stage.sessions.is_some());
+    let duration = format_ns(for_ns.map_or(ns, |for_ns| for_ns.min(ns)));
+    if is_cut {
+        format!("at most {requests} requests of a log, replayed in at most {duration}")
+    } else {
+        format!("a log of {requests} requests, replayed in {duration}")
+    }
 }
 
 /// Where the connections go, where there is a choice.

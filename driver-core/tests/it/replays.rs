@@ -123,22 +123,28 @@ fn a_log_is_replayed_each_request_once_when_it_came() {
     seen.sort_unstable();
     assert_eq!(seen, expected, "each request once");
 
-    // From the median arrival, since any one of them may be late on a busy machine.
+    // All from the median arrival, since any one of them may be late on a busy machine, the first too.
     let at: BTreeMap<&str, Instant> = asked.iter().map(|(at, line)| (&**line, *at)).collect();
     let first = asked.iter().map(|(at, _)| *at).min().unwrap();
-    let late_us = |(ms, request): &(u64, String)| {
-        let came_us = (at[&**request] - first).as_micros();
-        i64::try_from(came_us).unwrap() - i64::try_from(ms * 500).unwrap()
-    };
+    let came_us = |request: &str| i64::try_from((at[request] - first).as_micros()).unwrap();
+    let late_us =
+        |(ms, request): &(u64, String)| came_us(request) - i64::try_from(ms * 500).unwrap();
     let mut late_us: Vec<i64> = entries.iter().map(late_us).collect();
     late_us.sort_unstable();
     let median_us = late_us[300];
     let off = late_us
         .iter()
-        .filter(|late_us| (*late_us - median_us).abs() > 40_000);
-    assert!(off.count() < 60, "{late_us:?}");
-    // The bursts are what they were: a hundred within much less than the second between them.
-    assert!(median_us.abs() < 40_000, "{median_us}");
+        .filter(|late_us| (*late_us - median_us).abs() > 100_000);
+    assert!(off.count() < 200, "{late_us:?}");
+    // The bursts are what they were: evenly spread, the middle half of a hundred would take 125 ms.
+    // One that the machine leaves alone is enough.
+    let middle_us = [505, 1505, 2505].map(|burst_ms| {
+        let of_burst = entries.iter().filter(|(ms, _)| *ms == burst_ms);
+        let mut came_us: Vec<i64> = of_burst.map(|(_, request)| came_us(request)).collect();
+        came_us.sort_unstable();
+        came_us[75] - came_us[25]
+    });
+    assert!(middle_us.iter().any(|us| *us < 80_000), "{middle_us:?}");
 }
 
 #[test]
@@ -188,9 +194,11 @@ fn a_document_that_replays_is_tried_cut_and_edited() {
         .replace("- POST $replay", "- {POST: $replay, body: 'n=1'}")
         .replace("pace: log*10", "pace: log*10, for: 6s");
     fs::write(&document, edited).unwrap();
-    let args = ["run", "--json", "--secret-file", secrets];
+    let args = ["run", "--secret-file", secrets];
     let run = driver(&args, &[&document]);
     assert_eq!(run.status.code(), Some(0), "{}", text(&run));
+    let promised = "at most 4 requests of a log, replayed in at most 6";
+    assert!(text(&run).contains(promised), "{}", text(&run));
     let mut seen: Vec<String> = target.asked().into_iter().map(|(_, line)| line).collect();
     seen.sort();
     assert_eq!(
@@ -229,6 +237,8 @@ fn what_a_replay_needs_is_said() {
             &["--pace", "log", "--top", "5", "--output", "t.yaml"],
             "--top",
         ),
+        // Its replay would have the same name.
+        (&["--pace", "log", "--output", "t.replay"], "another ending"),
     ] {
         let mut all = vec!["import", "log", "-", "--target", "http://h"];
         all.extend(args);

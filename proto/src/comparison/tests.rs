@@ -93,6 +93,39 @@ fn too_few_samples_say_so_and_a_maximum_decides_nothing() {
 }
 
 #[test]
+fn a_run_without_samples_makes_no_quantile_of_the_others_certain() {
+    let few = |scale: u64| -> Vec<Run> {
+        let runs = (0..5).map(|_| run(scale, 100));
+        runs.chain([run(scale, 0)]).collect()
+    };
+    let compared = compared(&few(1000), &few(5000));
+    let of = |at: usize| &compared.quantiles[at];
+    assert_eq!(of(0).verdict, Change::Worse, "{:?}", of(0));
+    assert_eq!(of(4).verdict, Change::Unknown);
+    assert_eq!(
+        of(4).reason.as_deref(),
+        Some("too few samples: 0 beyond p99.99 in a run of 100; 100000 would tell")
+    );
+}
+
+#[test]
+fn a_run_without_any_good_answer_is_said_and_no_rate_judged() {
+    let (base, mut test) = (set(1000, 5), set(1000, 5));
+    test[3].id = "dead".to_owned();
+    test[3].requests_per_second = Some(0.0);
+    let words = "a run without any good answer: dead";
+    for compared in [compared(&base, &test), compared(&test, &base)] {
+        let rate = &compared.requests_per_second;
+        assert_eq!(rate.verdict, Change::Unknown);
+        assert_eq!(rate.reason.as_deref(), Some(words));
+        assert_eq!(compared.reasons, [format!("ok/s: {words}")]);
+    }
+    // Where the sets are too small, that stands beside it.
+    let small = compared(&base, &test[3..]);
+    assert_eq!(small.reasons.len(), 2, "{:?}", small.reasons);
+}
+
+#[test]
 fn of_other_loads_the_answers_a_second_are_unlike() {
     let terms = Terms {
         loads_differ: true,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Judged, QUANTILES, Run, Terms, too_small};
+use super::{Change, Judged, QUANTILES, Run, Terms, too_small, without_good_answers};
 use crate::histogram::interval::quantile_name;
 
 /// One quantile of a time in both sets.
@@ -182,6 +182,10 @@ impl Comparison {
             error_rate: Figure::from(&counts[1]),
         };
         comparison.reasons = comparison.reasons_in_words();
+        // It is said whatever the other lines come to.
+        let dead = without_good_answers(base, test).map(|reason| format!("ok/s: {reason}"));
+        let dead = dead.filter(|reason| !comparison.reasons.contains(reason));
+        comparison.reasons.extend(dead);
         comparison
     }
 

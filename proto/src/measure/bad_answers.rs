@@ -133,7 +133,11 @@ fn lines_within(head: &str) -> &str {
 }
 
 fn clip(text: &str, most: usize) -> &str {
-    &text[..text.floor_char_boundary(most)]
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// The first [`BAD_ANSWERS_MAX`] bad answers, and of like ones the first [`BAD_ANSWERS_ALIKE_MAX`].

@@ -18,6 +18,9 @@ pub const ENTRIES_MAX: usize = 1 << 16;
 pub(super) const TEXT_LEN_MAX: usize = 1 << 20;
 /// Most bytes of a block, unpacked: its requests with their lengths, and two numbers an entry.
 const UNPACKED_LEN_MAX: usize = TEXT_LEN_MAX + REQUEST_LEN_MAX + ENTRIES_MAX * 23 + 10;
+/// Most bytes of a block, packed: DEFLATE stores with five bytes for each of its own blocks, and its
+/// fixed codes take nine bits for eight, so that no packer makes more than an eighth more.
+pub(super) const PACKED_LEN_MAX: usize = UNPACKED_LEN_MAX + UNPACKED_LEN_MAX / 8 + 64;
 /// Bytes before the packed ones.
 pub(super) const PREFIX_LEN: usize = 24;
 
@@ -117,6 +120,11 @@ impl Block {
         self.text = text;
     }
 
+    /// The last of its instants, ns after the first of the replay.
+    pub(super) fn last_ns(&self) -> u64 {
+        self.at_ns.last().copied().unwrap_or(0)
+    }
+
     /// Unpacks the block whose prefix and packed bytes these are, `first` entries after the
     /// beginning.
     pub(super) fn unpack(
@@ -137,39 +145,78 @@ impl Block {
             return Err(damaged("a block has another length than it says"));
         }
         self.read(head, prefix)
-            .ok_or_else(|| damaged(format!("what block of entry {first} holds is none")))
+            .map_err(|what| damaged(format!("the block from entry {first} on: {what}")))
     }
 
-    fn read(&mut self, head: &Head, prefix: &Prefix) -> Option<()> {
+    /// # Errors
+    /// In words, for what no writer writes: sums are right of what was made by hand too.
+    fn read(&mut self, head: &Head, prefix: &Prefix) -> Result<(), String> {
+        let varint = |rest: &mut &[u8]| take_varint(rest).ok_or("a number is cut or too large");
         let mut rest = &self.unpacked[..];
         self.at_ns.clear();
         self.numbers.clear();
         self.requests.clear();
         self.text.clear();
-        for _ in 0..take_varint(&mut rest)? {
-            let len = usize::try_from(take_varint(&mut rest)?).ok()?;
-            let request = rest.get(..len)?;
-            rest = &rest[len..];
-            let space = request.iter().position(|byte| *byte == b' ')?;
+        for _ in 0..varint(&mut rest)? {
+            let len = varint(&mut rest)?;
+            let allowed = usize::try_from(len).ok();
+            let len = allowed
+                .filter(|len| *len <= REQUEST_LEN_MAX)
+                .ok_or_else(|| {
+                    format!("a request of {len} bytes, and {REQUEST_LEN_MAX} are the most")
+                })?;
+            let (request, behind) = rest.split_at_checked(len).ok_or("a request is cut")?;
+            rest = behind;
+            let space = request.iter().position(|byte| *byte == b' ');
+            let space = space.ok_or("a request without a space behind its method")?;
             let (method, path) = (&request[..space], &request[space + 1..]);
             let mut methods = head.methods.iter();
-            let method = methods.position(|(known, _)| known.as_bytes() == method)?;
+            let method = methods
+                .position(|(known, _)| known.as_bytes() == method)
+                .ok_or("a request whose method is not in the tail")?;
+            check_path(path)?;
             let begin = self.text.len();
             self.text.extend_from_slice(path);
             let path = begin..self.text.len();
             self.requests.push(Request { method, path });
         }
-        let mut at_ns = u64::try_from(prefix.first_ns.checked_sub(head.first_ns)?).ok()?;
+        let outside = "an instant before the first or behind the last of the replay";
+        let begin_ns = prefix.first_ns.checked_sub(head.first_ns);
+        let begin_ns = begin_ns.and_then(|ns| u64::try_from(ns).ok());
+        let mut at_ns = begin_ns.ok_or(outside)?;
         for _ in 0..prefix.entries {
-            at_ns = at_ns.checked_add(take_varint(&mut rest)?)?;
-            let number = take_varint(&mut rest)?;
-            if number >= self.requests.len() as u64 {
-                return None;
-            }
+            at_ns = at_ns.checked_add(varint(&mut rest)?).ok_or(outside)?;
+            let number = varint(&mut rest)?;
+            let known = u32::try_from(number).ok();
+            let known = known.filter(|_| number < self.requests.len() as u64);
+            let known = known.ok_or_else(|| {
+                let count = self.requests.len();
+                format!("an entry with request {number} of {count}, the first of which is 0")
+            })?;
             self.at_ns.push(at_ns);
-            self.numbers.push(u32::try_from(number).ok()?);
+            self.numbers.push(known);
         }
-        (rest.is_empty() && at_ns <= head.span_ns()).then_some(())
+        if at_ns > head.span_ns() {
+            return Err(outside.to_owned());
+        }
+        if !rest.is_empty() {
+            return Err(format!("{} bytes behind its last entry", rest.len()));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a path is one that can be sent as it is: a line break would end a header field that has
+/// it, and a space the path itself. An import percent-encodes such signs.
+fn check_path(path: &[u8]) -> Result<(), String> {
+    if path.first() != Some(&b'/') {
+        return Err("a path that does not begin with /".to_owned());
+    }
+    match path.iter().find(|byte| !byte.is_ascii_graphic()) {
+        Some(byte) => Err(format!(
+            "a path with the byte 0x{byte:02x}, and 0x21 to 0x7e are allowed"
+        )),
+        None => Ok(()),
     }
 }
 
@@ -180,7 +227,7 @@ pub(super) struct Prefix {
     sum: u32,
     pub(super) entries: usize,
     unpacked_len: usize,
-    first_ns: i64,
+    pub(super) first_ns: i64,
 }
 
 impl Prefix {
@@ -194,7 +241,9 @@ impl Prefix {
             unpacked_len: len(12),
             first_ns: u64_at(bytes, 16).cast_signed(),
         };
+        // The file may be of any length, and memory is taken for a whole block.
         let is_possible = prefix.packed_len as u64 <= most
+            && prefix.packed_len <= PACKED_LEN_MAX
             && (1..=ENTRIES_MAX).contains(&prefix.entries)
             && prefix.unpacked_len <= UNPACKED_LEN_MAX;
         if is_possible {

@@ -95,6 +95,9 @@ impl Head {
             match kind {
                 "method" => {
                     let (method, count) = rest.split_once(' ')?;
+                    if !is_token(method) {
+                        return None;
+                    }
                     self.methods.push((method.to_owned(), count.parse().ok()?));
                 }
                 "secret" => self.secrets.push(rest.to_owned()),
@@ -133,6 +136,12 @@ impl Head {
         bytes[12..16].copy_from_slice(&sum.to_le_bytes());
         bytes
     }
+}
+
+/// Whether a text is a method as HTTP has them (RFC 9110, 5.6.2).
+fn is_token(text: &str) -> bool {
+    let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_sign)
 }
 
 fn checksum(head: &[u8; HEAD_LEN], tail: &[u8]) -> u32 {

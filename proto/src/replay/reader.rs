@@ -16,6 +16,8 @@ pub struct Reader<R> {
     /// Entries and blocks before it.
     entries: u64,
     blocks: u64,
+    /// The last instant that is known before it, ns since 1970.
+    reached_ns: i64,
     packed: Vec<u8>,
 }
 
@@ -32,6 +34,7 @@ impl<R: Read + Seek> Reader<R> {
             at: 0,
             entries: 0,
             blocks: 0,
+            reached_ns: i64::MIN,
             packed: Vec::new(),
         };
         reader.rewind()?;
@@ -51,6 +54,7 @@ impl<R: Read + Seek> Reader<R> {
     pub fn rewind(&mut self) -> Result<(), ReplayError> {
         self.input.seek(SeekFrom::Start(HEAD_LEN as u64))?;
         (self.at, self.entries, self.blocks) = (HEAD_LEN as u64, 0, 0);
+        self.reached_ns = i64::MIN;
         Ok(())
     }
 
@@ -74,6 +78,7 @@ impl<R: Read + Seek> Reader<R> {
             return Ok(false);
         };
         block.unpack(&self.head, first, &prefix, &self.packed)?;
+        self.reached_ns = self.head.first_ns.saturating_add_unsigned(block.last_ns());
         Ok(true)
     }
 
@@ -93,6 +98,14 @@ impl<R: Read + Seek> Reader<R> {
         self.packed.resize(prefix.packed_len, 0);
         self.input.read_exact(&mut self.packed)?;
         prefix.check(&bytes, &self.packed)?;
+        // Whoever plays it goes forward only.
+        if prefix.first_ns < self.reached_ns {
+            let entry = self.entries;
+            return Err(damaged(format!(
+                "the block from entry {entry} on begins before the one above it ends"
+            )));
+        }
+        self.reached_ns = prefix.first_ns;
         self.at += (PREFIX_LEN + prefix.packed_len) as u64;
         self.entries += prefix.entries as u64;
         self.blocks += 1;

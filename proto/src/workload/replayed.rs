@@ -1,15 +1,13 @@
 //! What a replay's file says, put into the scenario that plays it.
 
 use super::{Op, Scenario, StageArrivals};
-use crate::replay::Head;
+use crate::replay::{Head, PLAYED_NS_MAX};
 use crate::units;
 
 /// The name of the value that is the path of each request of a replay: `GET $replay`.
 pub const REPLAY_NAME: &str = "replay";
 /// The slot of that value in a scenario that is a replay.
 pub const REPLAY_SLOT: usize = 0;
-/// Longest play, ns: a week.
-const PLAYED_NS_MAX: u64 = 604_800 * units::NS_PER_S;
 
 impl Scenario {
     /// The flow that plays each method of a replay, by the numbers of both: the one whose first
@@ -52,10 +50,12 @@ impl Scenario {
                 continue;
             };
             let played_ns = pace.played_ns(head.span_ns());
-            if stage.for_ns.is_none() && played_ns > PLAYED_NS_MAX {
+            // With either it is the beginning that is played, whatever the whole would take.
+            let is_whole = stage.for_ns.is_none() && stage.sessions.is_none();
+            if is_whole && played_ns > PLAYED_NS_MAX {
                 return Err(format!(
                     "{} s of the log at pace {pace} take {} s, and a week is the most: take a faster \
-                     pace, or give for: 1h, the part from its beginning",
+                     pace, or give for: 1h or sessions: 1000, the part from its beginning",
                     head.span_ns() / units::NS_PER_S,
                     played_ns / units::NS_PER_S,
                 ));
@@ -68,5 +68,38 @@ impl Scenario {
             }
         }
         Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use crate::document::{Document, Setting};
+    use crate::replay::Writer;
+
+    use super::*;
+
+    #[test]
+    fn of_a_log_longer_than_a_week_a_part_is_played() {
+        let mut writer = Writer::new(Cursor::new(Vec::new())).unwrap();
+        for at_ns in [0, 2 * PLAYED_NS_MAX] {
+            writer.push(at_ns.cast_signed(), "GET /").unwrap();
+        }
+        let (_, head) = writer.finish(&[]).unwrap();
+        let replaying = |load: &str| {
+            let flow = "flows:\n  - steps: [GET $replay]\n";
+            let text = format!("target: http://h/\n{flow}load: {{replay: a.replay{load}}}\n");
+            let document = Document::read(&text, Setting::default()).unwrap();
+            document.scenario.replaying(&head)
+        };
+        for load in [", for: 1h", ", sessions: 1000", ", pace: log*2"] {
+            assert!(replaying(load).is_ok(), "{load}");
+        }
+        let refused = replaying("").unwrap_err();
+        assert!(
+            refused.contains("a week is the most") && refused.contains("sessions: 1000"),
+            "{refused}"
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use proto::replay::PLAYED_NS_MAX;
 use proto::units::{NS_PER_S, format_utc_day};
 use proto::workload::{Pace, REPLAY_NAME};
 
@@ -9,9 +10,6 @@ use super::super::draft::{Replayed, Requests, Step};
 use super::super::yaml::scalar;
 use super::super::{Desk, Recording};
 use super::sorted::Sorted;
-
-/// Longest play, ns: a week, as of every load.
-const PLAYED_NS_MAX: u64 = 604_800 * NS_PER_S;
 
 /// A replay in the making.
 pub(super) struct Replay {

@@ -159,7 +159,7 @@ impl Worker {
         let reached = tally.sent.saturating_sub(tally.returned);
         Ok(Member {
             run: Run {
-                requests_per_second: tally.requests_per_second.filter(|rate| *rate > 0.0),
+                requests_per_second: tally.requests_per_second,
                 tried: reached.saturating_add(tally.refused),
                 failed: tally.errors.total().saturating_add(tally.refused),
                 ..Run::new(test_id, &latencies)
