@@ -29,7 +29,7 @@ pub struct Interval {
 /// Why a quantile has no interval.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error(
-    "{beyond} of {samples} samples lie beyond {}; its interval needs {needed} samples or more",
+    "{beyond} of {samples} samples beyond {}; its interval needs {needed} samples or more",
     quantile_name(*.quantile)
 )]
 pub struct TooFewSamples {
@@ -198,7 +198,7 @@ mod tests {
         let error = ranks(20_000, 0.9999).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "2 of 20000 samples lie beyond p99.99; its interval needs 36887 samples or more"
+            "2 of 20000 samples beyond p99.99; its interval needs 36887 samples or more"
         );
         assert!(ranks(36_886, 0.9999).is_err());
         assert_eq!(ranks(36_887, 0.9999).unwrap().1, 36_887);

@@ -101,7 +101,7 @@ mod tests {
         let reason = far.reason.as_deref().unwrap();
         assert_eq!(
             reason,
-            "0 of 1000 samples lie beyond p99.99; its interval needs 36887 samples or more"
+            "0 of 1000 samples beyond p99.99; its interval needs 36887 samples or more"
         );
     }
 }
