@@ -105,6 +105,7 @@ pub fn schema() -> ExitCode {
 }
 
 fn try_run(args: &RunArgs) -> Result<u8, RunError> {
+    let args = &args.clone().with_socket().map_err(RunError::Usage)?;
     let system = |error: io::Error| PrepareError::System(error.to_string());
     let interrupts = Interrupts::watch().map_err(system)?;
     let loaded = args.document().map_err(RunError::Usage)?;

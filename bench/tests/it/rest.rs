@@ -98,7 +98,7 @@ fn sets_of_runs_are_compared_and_what_is_not_alike_is_refused() {
     let again = cluster.run("/avalanche?rate=200&requests=200");
     cluster.await_end(&again);
     named(&again);
-    let like = compare(&format!("base_name=shop&test={again}"));
+    let like = compare(&format!("base=name:shop&test={again}"));
     assert_eq!(
         like.json["base_runs"],
         serde_json::json!([fast]),

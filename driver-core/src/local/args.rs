@@ -28,8 +28,8 @@ const DEFAULT_DURATION_S: f64 = 10.0;
 /// incomplete, 130 interrupted.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// URL of the target: `http://host[:port]/path`, or one of https; or a document: a file of YAML
-    /// or JSON
+    /// URL of the target: `http://host[:port]/path`, or one of https, or `unix:/run/app.sock[:/path]`;
+    /// or a document: a file of YAML or JSON
     #[arg(value_name = "URL|FILE", value_hint = ValueHint::AnyPath)]
     pub url: String,
     /// What a document needs from outside.
@@ -112,6 +112,36 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
+    /// A target `unix:/run/app.sock:/path` as the URL and the socket that it stands for.
+    ///
+    /// # Errors
+    /// In words, where it names no socket, or another one is given beside it.
+    pub(super) fn with_socket(mut self) -> Result<Self, String> {
+        let Some(rest) = self.url.strip_prefix("unix:") else {
+            return Ok(self);
+        };
+        let (socket, path) = match rest.find(":/") {
+            Some(at) => (&rest[..at], &rest[at + 1..]),
+            None => (rest, "/"),
+        };
+        if socket.is_empty() || socket.starts_with("//") {
+            return Err(format!(
+                "{:?} names no socket; write unix:/run/app.sock, or unix:/run/app.sock:/path",
+                self.url
+            ));
+        }
+        let own = &self.directions;
+        if own.unix_socket.is_some() || !own.resolve.is_empty() || !own.sources.is_empty() {
+            return Err(format!(
+                "{:?} says where to connect to; drop --unix-socket, --resolve and --source",
+                self.url
+            ));
+        }
+        (self.directions.unix_socket, self.url) =
+            (Some(socket.into()), format!("http://localhost{path}"));
+        Ok(self)
+    }
+
     /// The document that the arguments name, if they name one.
     ///
     /// # Errors

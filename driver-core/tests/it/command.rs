@@ -340,7 +340,10 @@ fn a_unix_socket_is_loaded_whatever_the_url_names() {
             thread::spawn(move || {
                 let mut request = [0; 4096];
                 while stream.read(&mut request).is_ok_and(|len| len > 0) {
-                    assert!(request.starts_with(b"GET /x HTTP/1.1\r\nHost: shop.example\r\n"));
+                    let of_url = request.starts_with(b"GET /x HTTP/1.1\r\nHost: shop.example\r\n");
+                    let of_socket =
+                        request.starts_with(b"GET /y?z HTTP/1.1\r\nHost: localhost\r\n");
+                    assert!(of_url || of_socket);
                     if stream.write_all(OK).is_err() {
                         return;
                     }
@@ -366,6 +369,26 @@ fn a_unix_socket_is_loaded_whatever_the_url_names() {
         result["addresses"],
         serde_json::json!([format!("unix:{socket}")])
     );
+    let url = format!("unix:{socket}:/y?z");
+    let (code, output) = run(&[
+        &url,
+        "-n",
+        "100",
+        "-c",
+        "4",
+        "--requests-per-connection",
+        "1",
+    ]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(code == 0 && said.contains("ok 100"), "{said}");
+    for wrong in ["unix:", "unix:://x"] {
+        let (code, output) = run(&[wrong, "-n", "1"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            code == 2 && said.contains("names no socket"),
+            "{wrong}: {said}"
+        );
+    }
 }
 
 #[test]
