@@ -114,7 +114,8 @@ fn write_accounts(out: &mut String, result: &View) -> fmt::Result {
             write!(out, " + {name} {count}")?;
         }
     }
-    let holds = result.accounting.holds;
+    // It is only told at the end.
+    let holds = result.accounting.holds || !result.has_ended();
     writeln!(out, "{}", if holds { "" } else { "   (does not add up)" })?;
     let others = [("aborted", tally.aborted), ("warm-up", tally.warmup_sent)];
     let held = result.nodes.iter().map(|node| node.tally.connections.count);
