@@ -28,6 +28,7 @@ mod sets;
 mod stages;
 mod text;
 mod tls;
+mod trust;
 
 use std::fmt;
 
@@ -48,11 +49,11 @@ use about::About;
 use files::Contents;
 use flows::{Compiler, Standard, TIMEOUT_NS_MAX, statuses};
 use reading::{Fields, Reader, Spot};
-use requests::{HeaderText, Requests, header_texts, number};
+use requests::{HeaderText, Requests, header_texts};
 use scope::Scope;
 
 use crate::units::NS_PER_S;
-use crate::workload::{Flow, HttpChoice, Load, Mix, Scenario, StatusSet, Step, Target, Trust};
+use crate::workload::{Flow, HttpChoice, Load, Mix, Scenario, StatusSet, Step, Target};
 
 /// Keys of a document.
 pub(crate) const DOCUMENT_KEYS: [&str; 19] = [
@@ -87,7 +88,6 @@ const DEFAULTS_KEYS: [&str; 9] = [
     "cookies",
     "requests_per_connection",
 ];
-const TLS_KEYS: [&str; 6] = ["ca", "insecure", "server_name", "resume", "cert", "key"];
 /// Connections of each driver where no document says otherwise.
 const CONNECTIONS: u32 = 64;
 
@@ -242,7 +242,7 @@ fn whole(
     let mix = mix(reader, &root, &fields, &flows);
     let trust = fields
         .get("tls")
-        .map(|at| trust(reader, &at, &mut requests.files));
+        .map(|at| trust::read(reader, &at, &mut requests.files));
     let load = load(reader, &fields);
     let mut data = Vec::new();
     let at_data = fields.get("data").unwrap_or_else(|| root.clone());
@@ -490,56 +490,6 @@ fn http_problem(http: HttpChoice, target: &Target) -> Result<(), String> {
             Err("http: h2c is HTTP/2 without TLS; over https:// write 2 or auto".to_owned())
         }
         _ => Ok(()),
-    }
-}
-
-fn trust(reader: &mut Reader, spot: &Spot<'_>, files: &mut Vec<String>) -> Trust {
-    let fields = reader.fields(spot, &TLS_KEYS);
-    let mut trust = Trust::default();
-    if let Some(at) = fields.get("ca") {
-        let name = reader.parsed(&at, |text| sets::file_name(text).map(str::to_owned));
-        trust.authorities = name.map(|name| number(files, name));
-    }
-    if let Some(at) = fields.get("insecure") {
-        trust.is_insecure = reader.truth(&at).unwrap_or(false);
-    }
-    trust.server_name = fields.get("server_name").and_then(|at| reader.text(&at));
-    trust.is_full = fields
-        .get("resume")
-        .is_some_and(|at| reader.truth(&at) == Some(false));
-    trust.identity = identity(reader, &fields);
-    trust
-}
-
-/// The client's certificate and its key, by the names of their files on each driver.
-fn identity(reader: &mut Reader, fields: &Fields<'_>) -> Option<(String, String)> {
-    let mut file = |name: &str| {
-        let at = fields.get(name)?;
-        let text = reader.text(&at)?;
-        if text.is_empty() || text.contains("-----BEGIN") {
-            let problem = "no name of a file; certificate and key are files on each driver, since \
-                keys do not travel";
-            reader.wrong(&at, problem);
-        }
-        Some((at, text))
-    };
-    match (file("cert"), file("key")) {
-        (Some((_, cert)), Some((_, key))) => Some((cert, key)),
-        (Some((at, _)), None) => {
-            reader.wrong(
-                &at,
-                "a certificate needs its key: write key: us.key beside it",
-            );
-            None
-        }
-        (None, Some((at, _))) => {
-            reader.wrong(
-                &at,
-                "a key needs its certificate: write cert: us.pem beside it",
-            );
-            None
-        }
-        (None, None) => None,
     }
 }
 

@@ -37,6 +37,15 @@ impl Certificates {
         fs::write(self.path(&format!("{name}.key")), key.serialize_pem()).unwrap();
     }
 
+    /// A certificate of a client: `client.pem` and `client.key`.
+    pub(crate) fn write_client(&self) {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "the client");
+        self.write(&params, "client");
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use driver_core::load::{compile, first_handshake};
 use driver_core::transport::tls::Facts;
 use proto::workload::{HttpChoice, Tls};
-use rcgen::{CertificateParams, DnType};
 
 use crate::certificates::Certificates;
 use crate::client::options;
@@ -106,11 +105,7 @@ fn a_certificate_of_the_client_that_is_wanted_is_told_before_the_start() {
         return;
     }
     let certificates = Certificates::new();
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "the client");
-    certificates.write(&params, "client");
+    certificates.write_client();
     let ca = certificates.name("ca.pem");
     for version in ["-tls1_3", "-tls1_2"] {
         let picky = [
@@ -133,7 +128,7 @@ fn a_certificate_of_the_client_that_is_wanted_is_told_before_the_start() {
         let facts = shake(&with, HttpChoice::One, server.address).unwrap();
         assert!(facts.asked);
         let stranger = Certificates::new();
-        stranger.write(&params, "client");
+        stranger.write_client();
         let with = Tls {
             cert: Some(stranger.name("client.pem")),
             key: Some(stranger.name("client.key")),

@@ -3,7 +3,6 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use rcgen::{CertificateParams, DnType};
 use serde_json::Value;
 
 use crate::certificates::Certificates;
@@ -106,11 +105,7 @@ fn sessions_show_a_certificate_of_the_client_and_shake_hands_anew() {
         return;
     }
     let certificates = Certificates::new();
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "the client");
-    certificates.write(&params, "client");
+    certificates.write_client();
     let wanted = format!(
         "ssl_verify_client on; ssl_client_certificate {};",
         certificates.name("ca.pem")

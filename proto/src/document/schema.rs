@@ -16,7 +16,8 @@ mod tests {
     use super::super::requests::{BODIES, METHODS};
     use super::super::sets::DATA_KEYS;
     use super::super::stages::STAGE_KEYS;
-    use super::super::{DEFAULTS_KEYS, DOCUMENT_KEYS, Node, TLS_KEYS};
+    use super::super::trust::TLS_KEYS;
+    use super::super::{DEFAULTS_KEYS, DOCUMENT_KEYS, Node};
     use super::SCHEMA;
 
     fn schema() -> Value {
