@@ -34,7 +34,12 @@ impl Network {
             hosts: Vec::new(),
         };
         let bridge = network.bridge();
-        ip(&["link", "add", &bridge, "type", "bridge"]);
+        // An address of its own: a bridge without one takes the lowest of its ports', which changes
+        // as hosts are added, and a host that asked before then speaks to nobody for 20 s and more.
+        let own_mac = format!("02:00:0a:d5:{third:02x}:01");
+        ip(&[
+            "link", "add", &bridge, "address", &own_mac, "type", "bridge",
+        ]);
         let address = format!("{}/24", network.address(1));
         ip(&["address", "add", &address, "dev", &bridge]);
         ip(&["link", "set", &bridge, "up"]);
