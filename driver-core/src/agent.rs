@@ -98,6 +98,17 @@ pub enum AgentError {
     /// The settings of the bus.
     #[error(transparent)]
     Bus(#[from] BusError),
+    /// Another process has our id.
+    #[error(
+        "another driver with the id {node_id} is up at {address}; give each --node-id of its own, \
+         or none"
+    )]
+    Fenced {
+        /// The id.
+        node_id: String,
+        /// Where the other one is.
+        address: String,
+    },
     /// This machine cannot run the engine.
     #[error(transparent)]
     Machine(#[from] PrepareError),
@@ -147,7 +158,7 @@ pub fn run(options: &AgentOptions) -> Result<(), AgentError> {
     let Some(settings) = bootstrap::settings(options, &node_id, &stop)? else {
         return Ok(());
     };
-    let bus = topic_reader::Bus::open(&settings, &node_id, &stop)?;
+    let bus = topic_reader::Bus::open(&settings, &stop)?;
     let ring = features.map_or_else(String::new, |features| features.to_string());
     let version = env!("CARGO_PKG_VERSION");
     log::info(
@@ -156,8 +167,7 @@ pub fn run(options: &AgentOptions) -> Result<(), AgentError> {
     );
     let brokers = settings.brokers();
     control_thread::ControlThread::new(options, &node_id, &cpus, secrets, brokers, bus)
-        .run(|| stop.load(Ordering::Relaxed));
-    Ok(())
+        .run(|| stop.load(Ordering::Relaxed))
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ mod upkeep;
 
 use std::collections::HashMap;
 
+use proto::bus::BusError;
 use proto::log::Level;
 use proto::summary::Summary;
 use proto::topic::Topic;
@@ -158,18 +159,24 @@ impl Control {
             Event::Metrics(message, payload) => self.reported(message, payload, now, actions),
             Event::Config(config) => self.config_read(*config, now, actions),
             Event::Trigger(trigger) => self.trigger_read(trigger, now, actions),
+            Event::Control(message) => self.control_read(message, now, actions),
             Event::Malformed {
                 topic,
                 offset,
+                count,
                 error,
             } => {
-                self.counts.malformed += 1;
-                let fields = json!({"topic": topic.name(), "offset": offset, "error": error});
+                self.counts.malformed += count;
+                let fields = json!({"topic": topic.name(), "offset": offset, "count": count,
+                    "error": error});
                 log(actions, Level::Warn, "message_skipped", fields);
             }
             Event::Command(ticket, command) => self.command(ticket, command, now, actions),
             Event::ClientGone(ticket) => self.client_gone(ticket, actions),
-            Event::Delivered(PULSE_TOKEN, _) => self.pulse.arrived(),
+            Event::Delivered(PULSE_TOKEN, outcome) => {
+                self.pulse
+                    .arrived(outcome.err().filter(BusError::is_for_good));
+            }
             Event::Delivered(token, outcome) => self.delivered(token, outcome, now, actions),
             Event::Loaded(loaded) => self.loaded(loaded, actions),
             Event::StoreUsed(bytes) => self.store_used(bytes, now, actions),
@@ -192,9 +199,11 @@ impl Control {
             log(actions, Level::Warn, "clock_set", json!({}));
         }
         if self.broker.is_connected {
-            if let Some(message) = self.pulse.next(&self.settings.node_id, now) {
-                actions.push(Action::Publish(pulse::outgoing(&message)));
-                actions.push(Action::Log(Line::Heartbeat(message)));
+            if let Some((control, heartbeat)) = self.pulse.next(&self.settings.node_id, now) {
+                actions.push(Action::Publish(pulse::outgoing(&control.node_id, &control)));
+                let message = pulse::outgoing(&heartbeat.node_id, &heartbeat);
+                actions.push(Action::Publish(message));
+                actions.push(Action::Log(Line::Heartbeat(heartbeat)));
             }
             let due = self.outbox.due(now).into_iter();
             actions.extend(due.map(Action::Publish));

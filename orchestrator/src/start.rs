@@ -189,6 +189,7 @@ impl Service {
         let topic_reader = TopicReader {
             settings: settings.clone(),
             offsets: loaded.offsets,
+            partitions: Vec::new(),
             cluster_id: loaded.restored.cluster_id.clone(),
             batches,
             stop: Arc::clone(&stop),

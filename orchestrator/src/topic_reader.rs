@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use proto::bus::{self, BusSettings, Cluster, Record, StartAt, Subscriber};
+use proto::bus::{
+    self, BusError, BusSettings, Cluster, Gap, Partition, Record, StartAt, Subscriber,
+};
 use proto::codec::{self, DecodeError};
 use proto::topic::Topic;
 use proto::{clock, message};
@@ -36,6 +38,8 @@ pub struct TopicReader {
     pub settings: BusSettings,
     /// Where to read on.
     pub offsets: Offsets,
+    /// What there is to read; it is known when the broker was found.
+    pub partitions: Vec<Partition>,
     /// The log that these offsets belong to.
     pub cluster_id: Option<String>,
     /// Where batches go.
@@ -51,8 +55,14 @@ impl TopicReader {
             return;
         };
         self.recognise(&cluster);
+        self.settings = self.settings.for_cluster(&cluster);
         loop {
-            match Subscriber::new(&self.settings, &self.starts()) {
+            let subscriber = Subscriber::new(&self.settings, &[]);
+            let assigned = subscriber.and_then(|subscriber| {
+                subscriber.assign_partitions(self.starts())?;
+                Ok(subscriber)
+            });
+            match assigned {
                 Ok(subscriber) => {
                     self.report(true, None);
                     return self.read(&subscriber);
@@ -91,36 +101,36 @@ impl TopicReader {
 
     /// Forgets the offsets when they are those of another log; whether they are.
     fn recognise(&mut self, cluster: &Cluster) -> bool {
+        let all = Topic::ALL.into_iter();
+        self.partitions = all.flat_map(|topic| cluster.partitions_of(topic)).collect();
         let Some(id) = &cluster.id else {
             return false;
         };
         let is_other = self.cluster_id.as_ref().is_some_and(|known| known != id);
         self.cluster_id = Some(id.clone());
         if is_other {
-            self.forget(&Topic::ALL);
+            self.forget(&self.partitions.clone());
         }
         is_other
     }
 
-    /// Reads these topics from their beginning, also after a restart before anything was read.
-    fn forget(&mut self, topics: &[Topic]) {
-        self.offsets.retain(|topic, _| !topics.contains(topic));
+    /// Reads these partitions from their beginning, also after a restart before anything was read.
+    fn forget(&mut self, partitions: &[Partition]) {
+        self.offsets.retain(|place, _| !partitions.contains(place));
         let batch = Batch {
-            offsets: topics.iter().map(|topic| (*topic, 0)).collect(),
+            offsets: partitions.iter().map(|place| (*place, 0)).collect(),
             ..Batch::default()
         };
         let _ = self.batches.send(batch);
     }
 
-    fn starts(&self) -> Vec<(Topic, StartAt)> {
-        let start = |topic: Topic| {
-            let known = self.offsets.get(&topic);
-            (
-                topic,
-                known.map_or(StartAt::Beginning, |next| StartAt::Offset(*next)),
-            )
+    fn starts(&self) -> Vec<(Partition, StartAt)> {
+        let start = |place: &Partition| {
+            let known = self.offsets.get(place);
+            let at = known.map_or(StartAt::Beginning, |next| StartAt::Offset(*next));
+            (*place, at)
         };
-        Topic::ALL.into_iter().map(start).collect()
+        self.partitions.iter().map(start).collect()
     }
 
     /// Tells the state what is known of the broker.
@@ -140,12 +150,19 @@ impl TopicReader {
     fn read(&mut self, subscriber: &Subscriber) {
         let mut watch = Watch::new();
         while !self.is_stopped() {
-            let (batch, is_lost) = gather(subscriber);
+            let Gathered {
+                batch,
+                is_lost,
+                forbidden,
+            } = gather(subscriber);
             self.offsets
-                .extend(batch.offsets.iter().map(|(topic, next)| (*topic, *next)));
+                .extend(batch.offsets.iter().map(|(place, next)| (*place, *next)));
             let has_read = !batch.events.is_empty();
             if has_read && self.batches.send(batch).is_err() {
                 return;
+            }
+            if let Some(error) = forbidden {
+                self.report(true, Some(error.to_string()));
             }
             if is_lost {
                 self.find_place(subscriber);
@@ -166,9 +183,11 @@ impl TopicReader {
         let Ok(cluster) = bus::inspect(&self.settings, ASK_TIMEOUT) else {
             return;
         };
-        let mut gone = Topic::ALL.to_vec();
-        gone.retain(|topic| !cluster.topics.contains(topic));
-        if self.recognise(&cluster) || !gone.is_empty() {
+        let before = self.partitions.clone();
+        let is_other = self.recognise(&cluster);
+        let mut gone = self.partitions.clone();
+        gone.retain(|(topic, _)| !cluster.topics.contains(topic));
+        if is_other || !gone.is_empty() || self.partitions != before {
             let remade = bus::ensure_topics(&self.settings, ASK_TIMEOUT);
             self.forget(&gone);
             self.report(true, remade.err().map(|error| error.to_string()));
@@ -180,23 +199,23 @@ impl TopicReader {
     /// cut. What is missing cannot be had; reading goes on with the oldest that there is.
     fn find_place(&mut self, subscriber: &Subscriber) {
         self.check_cluster(subscriber);
-        let has = |topic: Topic, next: i64| match subscriber.bounds(topic, ASK_TIMEOUT) {
+        let has = |place: Partition, next: i64| match subscriber.bounds_of(place, ASK_TIMEOUT) {
             Ok((low, high)) => (low..=high).contains(&next),
             // Nothing is known of it, so nothing is given up.
             Err(_) => true,
         };
-        let lost: Vec<Topic> = self
+        let lost: Vec<Partition> = self
             .offsets
             .iter()
-            .filter(|(topic, next)| !has(**topic, **next))
-            .map(|(topic, _)| *topic)
+            .filter(|(place, next)| !has(**place, **next))
+            .map(|(place, _)| *place)
             .collect();
         self.forget(&lost);
         self.reassign(subscriber);
     }
 
     fn reassign(&self, subscriber: &Subscriber) {
-        if let Err(error) = subscriber.assign(&self.starts()) {
+        if let Err(error) = subscriber.assign_partitions(self.starts()) {
             self.report(true, Some(error.to_string()));
         }
     }
@@ -249,15 +268,34 @@ impl Watch {
     }
 }
 
-/// Reads what there is; and whether the next offset is lost.
-fn gather(subscriber: &Subscriber) -> (Batch, bool) {
-    let mut batch = Batch::default();
+/// What was read in one go.
+#[derive(Default)]
+struct Gathered {
+    batch: Batch,
+    /// The broker does not have the next offset.
+    is_lost: bool,
+    /// A right is missing.
+    forbidden: Option<BusError>,
+}
+
+/// Reads what there is.
+fn gather(subscriber: &Subscriber) -> Gathered {
+    let mut gathered = Gathered::default();
+    let batch = &mut gathered.batch;
     let began = Instant::now();
     let mut wait = POLL_WAIT;
     while batch.events.len() < BATCH_MAX {
         match subscriber.poll(wait) {
-            Some(bus::Event::Record(record)) => take(record, &mut batch),
-            Some(bus::Event::OffsetLost) => return (batch, true),
+            Some(bus::Event::Record(record)) => take(record, batch),
+            Some(bus::Event::OffsetLost) => {
+                gathered.is_lost = true;
+                break;
+            }
+            Some(bus::Event::Forbidden(error)) => {
+                gathered.forbidden = Some(error);
+                break;
+            }
+            Some(bus::Event::Unreadable(gap)) => step_over(gap, batch),
             // The client goes on trying; its health tells when it is serious.
             Some(bus::Event::Trouble(_)) | None => break,
         }
@@ -266,19 +304,33 @@ fn gather(subscriber: &Subscriber) -> (Batch, bool) {
         }
         wait = Duration::ZERO;
     }
-    (batch, false)
+    gathered
 }
 
 fn take(record: Record, batch: &mut Batch) {
     let now = now();
-    batch.offsets.insert(record.topic, record.offset + 1);
+    let place = (record.topic, record.partition);
+    batch.offsets.insert(place, record.offset + 1);
     let (topic, offset) = (record.topic, record.offset);
     let event = decode(record).unwrap_or_else(|error| Event::Malformed {
+        count: 1,
         topic,
         offset,
         error: error.to_string(),
     });
     batch.events.push((event, now));
+}
+
+/// Records that cannot be read count as messages that do not decode.
+fn step_over(gap: Gap, batch: &mut Batch) {
+    batch.offsets.insert(gap.place, gap.next);
+    let event = Event::Malformed {
+        topic: gap.place.0,
+        offset: gap.first,
+        count: gap.count(),
+        error: gap.reason,
+    };
+    batch.events.push((event, now()));
 }
 
 fn decode(record: Record) -> Result<Event, DecodeError> {
@@ -288,6 +340,7 @@ fn decode(record: Record) -> Result<Event, DecodeError> {
         Topic::Heartbeat => Event::Heartbeat(codec::decode(&mut bytes)?),
         Topic::TestConfig => Event::Config(Box::new(codec::decode(&mut bytes)?)),
         Topic::Trigger => Event::Trigger(codec::decode(&mut bytes)?),
+        Topic::Control => Event::Control(codec::decode(&mut bytes)?),
         Topic::Metrics => {
             // The parser uses the bytes up; the store keeps them as they were.
             let payload = bytes.clone();
@@ -311,7 +364,8 @@ mod tests {
         let (batches, received) = crossbeam_channel::unbounded();
         let mut reader = TopicReader {
             settings: BusSettings::new("127.0.0.1:1", "test", &[]).unwrap(),
-            offsets: Offsets::from([(Topic::Metrics, 30)]),
+            offsets: Offsets::from([((Topic::Metrics, 0), 30)]),
+            partitions: Vec::new(),
             cluster_id: Some("one".into()),
             batches,
             stop: Arc::default(),
@@ -319,18 +373,26 @@ mod tests {
         let cluster = |id: &str| Cluster {
             id: Some(id.to_owned()),
             topics: Topic::ALL.to_vec(),
+            partitions: [(Topic::Metrics, 3)].into(),
         };
         assert!(!reader.recognise(&cluster("one")));
         assert!(received.is_empty());
         assert!(reader.recognise(&cluster("two")));
         let batch = received.recv().unwrap();
-        assert_eq!(batch.offsets, Topic::ALL.map(|topic| (topic, 0)).into());
+        let others = Topic::ALL
+            .into_iter()
+            .filter(|topic| *topic != Topic::Metrics);
+        let mut all: Vec<Partition> = others.map(|topic| (topic, 0)).collect();
+        all.extend([0, 1, 2].map(|number| (Topic::Metrics, number)));
+        let all: Offsets = all.into_iter().map(|place| (place, 0)).collect();
+        assert_eq!(batch.offsets, all, "each partition of each topic");
+        assert_eq!(reader.starts().len(), 8);
         assert_eq!(reader.offsets, Offsets::new());
-        reader.offsets.insert(Topic::Trigger, 7);
-        reader.forget(&[Topic::Trigger]);
+        reader.offsets.insert((Topic::Trigger, 0), 7);
+        reader.forget(&[(Topic::Trigger, 0)]);
         assert_eq!(
             received.recv().unwrap().offsets,
-            [(Topic::Trigger, 0)].into()
+            [((Topic::Trigger, 0), 0)].into()
         );
     }
 }

@@ -1,6 +1,6 @@
 //! The bus: the one place that names `rdkafka`.
 //!
-//! Every consumer is assigned partition 0 of its topics, without a consumer group: every driver
+//! Every consumer is assigned all partitions of its topics, without a consumer group: every driver
 //! must see every config and trigger, and the orchestrator keeps its offsets in its own store, in
 //! the transaction that keeps what it read. Clients must be made before any thread is pinned,
 //! since librdkafka's threads inherit the affinity mask of the thread that makes them.
@@ -18,7 +18,7 @@ pub use embedded::EmbeddedBroker;
 pub use health::Health;
 pub use publisher::{Delivery, Publisher};
 pub use settings::{BusSettings, parse_property};
-pub use subscriber::{Event, Record, StartAt, Subscriber};
+pub use subscriber::{Event, Gap, Partition, Record, StartAt, Subscriber};
 
 use rdkafka::error::KafkaError;
 use thiserror::Error;
@@ -51,6 +51,17 @@ pub enum BusError {
     Forbidden {
         /// The topic.
         topic: String,
+    },
+    /// The broker knows us and does not let us read there.
+    #[error(
+        "the broker does not let us read {topics} (TopicAuthorizationFailed); an admin gives the \
+         right: kafka-acls --add --allow-principal User:NAME --operation Read{flags}"
+    )]
+    Unreadable {
+        /// The topics that are read, of which it is one.
+        topics: String,
+        /// The same as that tool takes them.
+        flags: String,
     },
     /// The broker does not answer.
     #[error("no broker answers at {brokers}: {reason}; {remedy}")]

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::codec;
 use crate::document::{Document, Node, Setting};
-use crate::message::{Heartbeat, Message, Metrics, Register, TestConfig, Trigger};
+use crate::message::{Control, Heartbeat, Message, Metrics, Register, TestConfig, Trigger};
 use crate::summary::{Absorbed, Context, Plan, Summary};
 use crate::topic::Topic;
 use crate::workload::Workload;
@@ -26,6 +26,7 @@ pub fn check_message(bytes: &[u8]) {
         Topic::Trigger => drop(reread::<Trigger>(bytes)),
         Topic::Metrics => reread(bytes).iter().for_each(check_fold),
         Topic::Heartbeat => drop(reread::<Heartbeat>(bytes)),
+        Topic::Control => drop(reread::<Control>(bytes)),
     }
 }
 

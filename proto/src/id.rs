@@ -27,6 +27,13 @@ pub fn new_report_id() -> String {
     letters(16)
 }
 
+/// A new incarnation: the number by which a process is told from another one with its id. Every
+/// JSON reader can hold it.
+#[must_use]
+pub fn new_incarnation() -> u64 {
+    fastrand::u64(1..1 << 53)
+}
+
 fn letters(count: usize) -> String {
     repeat_with(fastrand::alphabetic).take(count).collect()
 }

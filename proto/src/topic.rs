@@ -1,8 +1,8 @@
-//! The five topics of the bus.
+//! The topics of the bus: five of the reference, and one of ours.
 
 use std::fmt;
 
-/// A topic of the bus. Each has exactly one partition, so that its messages have one order.
+/// A topic of the bus. What we make has one partition, so that its messages have one order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic {
     /// Drivers announce themselves: [`crate::message::Register`].
@@ -15,16 +15,20 @@ pub enum Topic {
     Metrics,
     /// Every node says that it lives: [`crate::message::Heartbeat`].
     Heartbeat,
+    /// Our orchestrator speaks to our drivers: [`crate::message::Control`]. Other orchestrators do
+    /// not have it.
+    Control,
 }
 
 impl Topic {
-    /// Every topic, in the order of a test's life.
-    pub const ALL: [Self; 5] = [
+    /// Every topic, those of the reference in the order of a test's life.
+    pub const ALL: [Self; 6] = [
         Self::Register,
         Self::TestConfig,
         Self::Trigger,
         Self::Metrics,
         Self::Heartbeat,
+        Self::Control,
     ];
 
     /// The name on the wire.
@@ -36,6 +40,7 @@ impl Topic {
             Self::Trigger => "trigger",
             Self::Metrics => "metrics",
             Self::Heartbeat => "heartbeat",
+            Self::Control => "control",
         }
     }
 

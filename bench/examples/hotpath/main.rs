@@ -6,6 +6,7 @@
 //! The count of one time is the difference of two runs divided by the difference of their numbers,
 //! which takes the start of the process out of it.
 
+mod dispatch;
 mod http2;
 
 use std::hint::black_box;
@@ -14,7 +15,8 @@ use driver_core::protocol::http1::{Asked, HeadMemo, Reader};
 use driver_core::recording::{Instants, Recorder};
 
 /// What the test server answers to a plain request.
-const ANSWER: &[u8] = b"HTTP/1.1 200 Ok\r\nServer: M\r\nDate: Sun, 22 Nov 2026 13:00:00 GMT\r\n\
+pub(crate) const ANSWER: &[u8] =
+    b"HTTP/1.1 200 Ok\r\nServer: M\r\nDate: Sun, 22 Nov 2026 13:00:00 GMT\r\n\
     Content-Length: 11\r\nContent-Type: text/plain\r\n\r\nHello World";
 /// The same a second later.
 const ANSWER_LATER: &[u8] =
@@ -39,9 +41,12 @@ fn main() {
         "http2" => http2::stateless(times),
         "http2-table" => http2::with_table(times),
         "record" => record(times),
+        "dispatch-64" => dispatch::run(times, 1),
+        "dispatch-64x16" => dispatch::run(times, 16),
         _ => {
             eprintln!(
-                "usage: hotpath parse|parse-new-head|parse-unique|http2|http2-table|record TIMES"
+                "usage: hotpath parse|parse-new-head|parse-unique|http2|http2-table|record|\
+                 dispatch-64|dispatch-64x16 TIMES"
             );
             std::process::exit(2);
         }

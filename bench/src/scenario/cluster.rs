@@ -111,6 +111,24 @@ impl Cluster {
         self.processes[self.orchestrator_at].child.id()
     }
 
+    /// The broker's process id, if it is our own.
+    pub(super) fn broker_pid(&self) -> Option<u32> {
+        let mut ours = self.pids_of("broker");
+        ours.next()
+    }
+
+    /// The drivers' process ids.
+    pub(super) fn driver_pids(&self) -> Vec<u32> {
+        self.pids_of("driver-").collect()
+    }
+
+    fn pids_of(&self, start: &str) -> impl Iterator<Item = u32> {
+        let named = self.processes.iter();
+        named
+            .filter(move |process| process.name.starts_with(start))
+            .map(|process| process.child.id())
+    }
+
     /// The target's own count.
     pub(super) fn target_count(&self) -> Result<u64, Error> {
         let url = format!("http://{}/metric", self.target);

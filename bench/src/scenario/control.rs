@@ -4,10 +4,19 @@
 //! go; a driver sends one a second, so this many drivers could be served by one core of merging.
 //! `orchestrator`: a real orchestrator under a crowd of simulated drivers, each with a heartbeat and
 //! a report a second; whether every report is merged, how fresh `/metrics/{id}` is meanwhile, and
-//! what CPU time and memory that takes.
+//! what CPU time and memory that takes. Real drivers report together, and so does the crowd at a
+//! broker that holds it (`--kafka`); at the embedded one, which keeps 5 MiB a topic, it spreads its
+//! reports over the second. Its reports are encoded before the start, so that it is not the limit.
+//!
+//! `--real 20,50` measures something else: so many real drivers, idle, and the CPU time of broker,
+//! orchestrator and drivers; none of them first. The simulated ones read nothing, the real ones do.
+//!
+//! From both, what a fleet of n drivers needs: `cores` of the orchestrator grow by the merge's µs a
+//! message and second for each running driver, and the broker's by its share for each idle one.
 
 mod crowd;
 mod merge;
+mod real;
 
 use std::time::Duration;
 
@@ -36,7 +45,20 @@ pub struct Options {
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub nodes: Vec<u32>,
 
-    /// Seconds of the run that the crowd simulates
+    /// Real idle drivers to start instead, such as 20,50
+    #[arg(long, value_name = "LIST", value_delimiter = ',',
+          value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub real: Vec<u32>,
+
+    /// Process of the broker of --kafka, to measure its CPU time with --real
+    #[arg(long, value_name = "PID", requires = "kafka")]
+    pub broker_pid: Option<u32>,
+
+    /// Spread reports over the second also with --kafka; drivers send them together
+    #[arg(long)]
+    pub spread: bool,
+
+    /// Seconds of the run that the crowd simulates, or for which real drivers are watched
     #[arg(long, value_name = "N", default_value_t = 10,
           value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub seconds: u32,
@@ -60,6 +82,13 @@ pub struct Options {
     pub results: std::path::PathBuf,
 }
 
+impl Options {
+    /// Whether the crowd's reports are sent all at the same instant.
+    fn reports_together(&self) -> bool {
+        self.kafka.is_some() && !self.spread
+    }
+}
+
 /// How it is shown.
 pub const VIEW: View = View {
     title: "Metrics messages decoded and merged",
@@ -74,6 +103,9 @@ pub const VIEW: View = View {
         Column::plain("p99", "rest_p99_ms", 1.0, 1),
         Column::plain("cores", "cores", 1.0, 2),
         Column::plain("RSS MiB", "rss_mib", 1.0, 0),
+        Column::plain("broker cores", "broker_cores", 1.0, 3),
+        Column::plain("% of a core a driver", "broker_share_per_driver", 100.0, 3),
+        Column::plain("driver's own %", "driver_share", 100.0, 2),
         Column::plain("lost", "lost", 1.0, 0),
     ],
     plots: &[],
@@ -87,7 +119,11 @@ pub fn run(options: &Options) -> Result<Document, Error> {
     let rig = Rig::new(None)?;
     let latencies = samples();
     let mut cells = Vec::new();
-    for &nodes in &options.nodes {
+    if !options.real.is_empty() {
+        cells = real::cells(options, &rig)?;
+    }
+    let simulated = options.nodes.iter().filter(|_| options.real.is_empty());
+    for &nodes in simulated {
         cells.push(merge_cell(options, nodes, &latencies)?);
         let mut cell = Cell::new("orchestrator", &[("nodes", f64::from(nodes))]);
         let folder = rig.scratch().join(format!("control-{nodes}"));
@@ -101,6 +137,7 @@ pub fn run(options: &Options) -> Result<Document, Error> {
         ("messages", u64::from(options.messages)),
         ("repetitions", options.repetitions.into()),
         ("seconds", options.seconds.into()),
+        ("bursts", options.reports_together().into()),
         ("samples a histogram", SAMPLES),
     ] {
         document.settings.insert(name.to_owned(), value.into());

@@ -3,6 +3,13 @@
 //! Time depends on the neighbours, instruction counts do not: a regression shows on any machine.
 //! Each path runs twice with different numbers of repetitions; the difference of the counts divided
 //! by the difference of the repetitions is the count of one.
+//!
+//! `dispatch-64` and `dispatch-64x16` are the whole dispatcher of a core, with 64 connections and 1 or
+//! 16 requests in flight on each, on a network in memory: all that a core does for a request in user
+//! space but the ring and the clock. The driver itself does not run under callgrind: valgrind lets one
+//! thread run at a time and keeps the others out while one waits in `io_uring_enter`, so that nobody
+//! wakes it. Where the processor counts, `bench --tools dlts` has the instructions of the whole
+//! process.
 
 use std::process::Command;
 
@@ -20,9 +27,12 @@ const PATHS: &[&str] = &[
     "http2",
     "http2-table",
     "record",
+    "dispatch-64",
+    "dispatch-64x16",
 ];
-const FEW: u64 = 1_000;
-const MANY: u64 = 11_000;
+/// Both are multiples of what 64 connections of 16 have in flight, so that all turns are full.
+const FEW: u64 = 4 * 1024;
+const MANY: u64 = 44 * 1024;
 
 /// How it is shown.
 pub const VIEW: View = View {

@@ -6,7 +6,7 @@ use fastrand::Rng;
 use proto::codec;
 use proto::histogram::{Latencies, SparseLatencies};
 use proto::measure::{Counters, LatencyFigures, Outcome, Report, SecondRow};
-use proto::message::{Heartbeat, Metrics, REGISTER_TYPE, Register, Role, TestConfig, Trigger};
+use proto::message::{Control, Metrics, Order, REGISTER_TYPE, Register, TestConfig, Trigger};
 use proto::topic::Topic;
 
 use crate::bus::Bus;
@@ -49,8 +49,8 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn new(id: &str, bus: &Bus) -> Self {
-        let topics = [Topic::TestConfig, Topic::Trigger, Topic::Heartbeat];
-        let mut node = Node::new(id);
+        let topics = [Topic::TestConfig, Topic::Trigger, Topic::Control];
+        let mut node = Node::new(id, 1);
         // Configs from before are known, not prepared.
         for stored in bus.read(Topic::TestConfig, 0, u64::MAX) {
             if let Ok(config) = codec::decode(&mut stored.payload.clone()) {
@@ -349,17 +349,16 @@ fn event(topic: Topic, mut payload: Vec<u8>, now_ns: u64) -> Option<Event> {
             let trigger: Trigger = codec::decode(&mut payload).ok()?;
             Some(Event::Trigger(trigger))
         }
-        Topic::Heartbeat => {
-            let heartbeat: Heartbeat = codec::decode(&mut payload).ok()?;
-            let probe = heartbeat
-                .probe
-                .filter(|_| heartbeat.role == Role::Orchestrator)?;
-            Some(Event::Probe {
+        Topic::Control => match codec::decode::<Control>(&mut payload).ok()?.order {
+            Order::Pulse { probe } => Some(Event::Probe {
                 probe,
                 received_unix_ns: UNIX_NS + now_ns,
-            })
-        }
-        Topic::Register | Topic::Metrics => None,
+            }),
+            Order::Stop { test_id } => Some(Event::Stop { test_id }),
+            // Few enough for a trigger.
+            Order::Participants { .. } | Order::Fence { .. } | Order::Unknown => None,
+        },
+        Topic::Register | Topic::Metrics | Topic::Heartbeat => None,
     }
 }
 
@@ -371,5 +370,6 @@ fn register(id: &str) -> Register {
         version: None,
         cores: Some(1),
         hostname: None,
+        incarnation: None,
     }
 }

@@ -257,6 +257,7 @@ impl Orchestrator {
             Topic::TestConfig => Event::Config(Box::new(codec::decode(&mut bytes).unwrap())),
             Topic::Trigger => Event::Trigger(codec::decode(&mut bytes).unwrap()),
             Topic::Heartbeat => Event::Heartbeat(codec::decode(&mut bytes).unwrap()),
+            Topic::Control => Event::Control(codec::decode(&mut bytes).unwrap()),
             Topic::Metrics => {
                 let message: Metrics = codec::decode(&mut bytes).unwrap();
                 Event::Metrics(Box::new(message), stored.payload)

@@ -9,16 +9,16 @@ use std::time::Duration;
 use crossbeam_channel::RecvTimeoutError;
 use proto::bus::BusError;
 use proto::measure::{Counters, LatencyFigures, Outcome, Report};
-use proto::message::{Heartbeat, Metrics, REGISTER_TYPE, Register, TestConfig, TriggerKind};
+use proto::message::{Control, Metrics, Order, REGISTER_TYPE, Register, TestConfig, TriggerKind};
 use proto::workload::Workload;
 use proto::{clock, id, log};
 use serde_json::json;
 
-use super::AgentOptions;
 use super::inbox::{Inbound, TestEvent};
 use super::test_thread::{Begin, Settings, TestThread};
 use super::topic_reader::Bus;
-use crate::control::{Action, Event, Node, Outbox, Unrun};
+use super::{AgentError, AgentOptions};
+use crate::control::{Action, Event, Node, Outbox, Place, Unrun};
 use crate::load::{Executors, Machine, Secrets};
 
 /// Between two heartbeats, ns.
@@ -36,6 +36,10 @@ pub(super) struct ControlThread {
     bus: Bus,
     node: Node,
     node_id: String,
+    /// Which process of that id this is.
+    incarnation: u64,
+    /// Where another process with this id is, for which this one is to end.
+    fenced: Option<String>,
     outbox: Outbox,
     settings: Arc<Settings>,
     test: Option<TestThread>,
@@ -50,7 +54,7 @@ pub(super) struct ControlThread {
     heartbeat_in_flight: bool,
     heartbeat_wanted: bool,
     next_heartbeat_ns: u64,
-    /// Other orchestrators' heartbeats tell of a restart, after which a driver registers again.
+    /// Another orchestrator's pulse tells of a restart, after which a driver registers again.
     orchestrator: Option<String>,
 }
 
@@ -64,7 +68,8 @@ impl ControlThread {
         brokers: &str,
         bus: Bus,
     ) -> Self {
-        let register = register(node_id, cpus, brokers);
+        let incarnation = id::new_incarnation();
+        let register = register(node_id, incarnation, cpus, brokers);
         let settings = Settings {
             machine: Machine {
                 executors: Executors::new(cpus),
@@ -77,7 +82,9 @@ impl ControlThread {
         };
         Self {
             bus,
-            node: Node::new(node_id),
+            node: Node::new(node_id, incarnation),
+            incarnation,
+            fenced: None,
             node_id: node_id.to_owned(),
             outbox: Outbox::default(),
             settings: Arc::new(settings),
@@ -95,13 +102,16 @@ impl ControlThread {
     }
 
     /// Runs until `stopped`, then stops the load in progress and sees its reports off.
-    pub(super) fn run(mut self, stopped: impl Fn() -> bool) {
+    ///
+    /// # Errors
+    /// [`AgentError::Fenced`] when another process has this node's id.
+    pub(super) fn run(mut self, stopped: impl Fn() -> bool) -> Result<(), AgentError> {
         let cpus = self.settings.machine.executors.cpus();
         if cpus.len() == 1 {
             let remedy = "give --cores with several, or more drivers, for more load";
             log::info("one_core", json!({"cpu": cpus[0], "remedy": remedy}));
         }
-        while !stopped() {
+        while !stopped() && self.fenced.is_none() {
             self.turn();
         }
         self.apply(Event::Leave);
@@ -113,6 +123,10 @@ impl ControlThread {
             "driver_down",
             json!({"node_id": self.node_id, "unsent": self.outbox.len()}),
         );
+        let node_id = self.node_id;
+        self.fenced.map_or(Ok(()), |address| {
+            Err(AgentError::Fenced { node_id, address })
+        })
     }
 
     fn has_to_report(&self) -> bool {
@@ -159,28 +173,65 @@ impl ControlThread {
                     self.apply(Event::Trigger(trigger));
                 }
             }
-            Inbound::Heartbeat {
-                heartbeat,
+            Inbound::Control {
+                control,
                 received_unix_ns,
             } => {
-                log::message(&heartbeat);
-                self.greet(&heartbeat);
-                if let Some(probe) = heartbeat.probe {
-                    self.apply(Event::Probe {
-                        probe,
-                        received_unix_ns,
-                    });
-                }
+                log::message(&control);
+                self.greet(&control);
+                self.obey(control.order, received_unix_ns);
             }
             Inbound::Test { number, event } => self.test_event(number, event),
         }
     }
 
     /// Registers again with an orchestrator that was not there before.
-    fn greet(&mut self, heartbeat: &Heartbeat) {
-        if self.orchestrator.as_ref() != Some(&heartbeat.node_id) {
+    fn greet(&mut self, control: &Control) {
+        if self.orchestrator.as_ref() != Some(&control.node_id) {
             self.registered &= self.orchestrator.is_none();
-            self.orchestrator = Some(heartbeat.node_id.clone());
+            self.orchestrator = Some(control.node_id.clone());
+        }
+    }
+
+    fn obey(&mut self, order: Order, received_unix_ns: u64) {
+        match order {
+            Order::Pulse { probe } => self.apply(Event::Probe {
+                probe,
+                received_unix_ns,
+            }),
+            Order::Stop { test_id } => self.apply(Event::Stop { test_id }),
+            Order::Participants {
+                test_id,
+                first,
+                n,
+                participants,
+                clock_offsets,
+                incarnations,
+            } => {
+                let at = participants.iter().position(|id| *id == self.node_id);
+                let index = at.map(|at| first.saturating_add(at as u64));
+                let (Some(Ok(index)), Ok(count)) = (index.map(u32::try_from), u32::try_from(n))
+                else {
+                    return;
+                };
+                let place = Place {
+                    index,
+                    count,
+                    clock: clock_offsets.get(&self.node_id).copied(),
+                    incarnation: incarnations.get(&self.node_id).copied(),
+                };
+                self.apply(Event::Placed { test_id, place });
+            }
+            Order::Fence {
+                of_node_id,
+                incarnation,
+                address,
+            } => {
+                if of_node_id == self.node_id && incarnation == self.incarnation {
+                    self.fenced = Some(address);
+                }
+            }
+            Order::Unknown => {}
         }
     }
 
@@ -274,7 +325,8 @@ impl ControlThread {
     }
 
     /// Puts a report into the outbox and into the log.
-    fn report(&mut self, test_id: &str, report: Report, figures: LatencyFigures) {
+    fn report(&mut self, test_id: &str, mut report: Report, figures: LatencyFigures) {
+        report.incarnation = Some(self.incarnation);
         let message = Metrics {
             node_id: self.node_id.clone(),
             test_id: test_id.to_owned(),
@@ -400,7 +452,7 @@ fn trouble(what: &str, error: &BusError) {
     }
 }
 
-fn register(node_id: &str, cpus: &[usize], brokers: &str) -> Register {
+fn register(node_id: &str, incarnation: u64, cpus: &[usize], brokers: &str) -> Register {
     let uname = rustix::system::uname();
     let hostname = uname.nodename().to_string_lossy().into_owned();
     Register {
@@ -414,6 +466,7 @@ fn register(node_id: &str, cpus: &[usize], brokers: &str) -> Register {
         version: Some(env!("CARGO_PKG_VERSION").to_owned()),
         cores: Some(cpus.len() as u64),
         hostname: Some(hostname),
+        incarnation: Some(incarnation),
     }
 }
 

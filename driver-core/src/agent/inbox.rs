@@ -2,7 +2,7 @@
 //! the test.
 
 use proto::measure::{LatencyFigures, Report};
-use proto::message::{Heartbeat, TestConfig, Trigger};
+use proto::message::{Control, TestConfig, Trigger};
 
 /// Messages that wait for the control thread.
 pub(super) const INBOX_MAX: usize = 1024;
@@ -18,8 +18,9 @@ pub(super) enum Inbound {
         trigger: Trigger,
         old: bool,
     },
-    Heartbeat {
-        heartbeat: Heartbeat,
+    /// What an orchestrator of ours says.
+    Control {
+        control: Control,
         received_unix_ns: u64,
     },
     /// What the thread of the test of that number tells.

@@ -1,16 +1,17 @@
 //! The driver's end of the bus: what comes in as [`Inbound`], what goes out through the producer.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use proto::bus::{self, BusSettings, Event, Publisher, Record, StartAt, Subscriber};
+use proto::bus::{
+    self, BusError, BusSettings, Event, Gap, Partition, Publisher, Record, StartAt, Subscriber,
+};
 use proto::codec::{self, DecodeError};
-use proto::message::{Heartbeat, Role};
 use proto::topic::Topic;
 use proto::{clock, log};
 use serde::de::DeserializeOwned;
@@ -21,8 +22,6 @@ use super::inbox::{INBOX_MAX, Inbound};
 
 /// Messages of the past that a driver reads where it reads any.
 const PAST_READ: i64 = 64;
-/// Other drivers whose heartbeats are known by their keys; more are decoded.
-const DRIVERS_MAX: usize = 100_000;
 const POLL: Duration = Duration::from_millis(100);
 const BOUNDS_TIMEOUT: Duration = Duration::from_secs(2);
 const TOPICS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,14 +38,10 @@ pub(super) struct Bus {
 
 impl Bus {
     /// Makes the clients and starts the reader.
-    pub(super) fn open(
-        settings: &BusSettings,
-        node_id: &str,
-        stop: &Arc<AtomicBool>,
-    ) -> Result<Self, AgentError> {
+    pub(super) fn open(settings: &BusSettings, stop: &Arc<AtomicBool>) -> Result<Self, AgentError> {
         let publisher = Publisher::new(settings)?;
         let (sender, inbound) = bounded(INBOX_MAX);
-        let reader = TopicReader::new(settings, node_id, sender.clone(), stop)?;
+        let reader = TopicReader::new(settings, sender.clone(), stop)?;
         let listens = Arc::clone(&reader.listens);
         spawn("topic-reader", move || reader.read())?;
         let (settings, stop) = (settings.clone(), Arc::clone(stop));
@@ -90,12 +85,16 @@ fn make_topics(settings: &BusSettings, stop: &AtomicBool) {
 }
 
 /// The topics that a driver reads.
-const TOPICS: [Topic; 3] = [Topic::TestConfig, Topic::Trigger, Topic::Heartbeat];
+const TOPICS: [Topic; 3] = [Topic::TestConfig, Topic::Trigger, Topic::Control];
+/// Between looks at whether an orchestrator of ours has made its topic.
+const CONTROL_RETRY: Duration = Duration::from_secs(5);
 
 struct TopicReader {
     subscriber: Subscriber,
-    node_id: String,
-    places: BTreeMap<Topic, Place>,
+    settings: BusSettings,
+    places: BTreeMap<Partition, Place>,
+    /// What there is to read.
+    partitions: Vec<Partition>,
     sender: Sender<Inbound>,
     listens: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
@@ -103,8 +102,8 @@ struct TopicReader {
     in_trouble: bool,
     /// Messages that did not decode.
     skipped: u64,
-    /// Keys under which other drivers' heartbeats come.
-    drivers: HashSet<Vec<u8>>,
+    /// Whether it was said that we may not read our orchestrator's topic.
+    is_forbidden: bool,
 }
 
 /// Where a topic is read. Offsets tell old from new, since no two machines' clocks need agree.
@@ -119,26 +118,33 @@ struct Place {
 impl TopicReader {
     fn new(
         settings: &BusSettings,
-        node_id: &str,
         sender: Sender<Inbound>,
         stop: &Arc<AtomicBool>,
     ) -> Result<Self, AgentError> {
         Ok(Self {
             subscriber: Subscriber::new(settings, &[])?,
-            node_id: node_id.to_owned(),
+            settings: settings.clone(),
             places: BTreeMap::new(),
+            partitions: TOPICS.map(|topic| (topic, 0)).to_vec(),
             sender,
             listens: Arc::default(),
             stop: Arc::clone(stop),
             in_trouble: false,
             skipped: 0,
-            drivers: HashSet::new(),
+            is_forbidden: false,
         })
     }
 
     fn read(mut self) {
+        self.know_cluster();
         self.find_places();
+        let mut looked = Instant::now();
         while !self.is_stopped() {
+            if !self.places.contains_key(&(Topic::Control, 0)) && looked.elapsed() >= CONTROL_RETRY
+            {
+                looked = Instant::now();
+                self.find_control();
+            }
             let inbound = match self.subscriber.poll(POLL) {
                 Some(Event::Record(record)) => {
                     if std::mem::take(&mut self.in_trouble) {
@@ -152,6 +158,14 @@ impl TopicReader {
                     self.find_places();
                     None
                 }
+                Some(Event::Unreadable(gap)) => {
+                    self.step_over(&gap);
+                    None
+                }
+                Some(Event::Forbidden(error)) => {
+                    missing_right(&error);
+                    None
+                }
                 Some(Event::Trouble(reason)) => {
                     self.trouble(&reason);
                     None
@@ -163,6 +177,38 @@ impl TopicReader {
             {
                 return;
             }
+        }
+    }
+
+    /// A real broker is asked less often than the embedded one: see
+    /// [`BusSettings::for_cluster`].
+    fn know_cluster(&mut self) {
+        while !self.is_stopped() {
+            match bus::inspect(&self.settings, TOPICS_TIMEOUT) {
+                Ok(cluster) if cluster.is_embedded() => return,
+                Ok(cluster) => {
+                    let all = TOPICS.into_iter();
+                    self.partitions = all.flat_map(|topic| cluster.partitions_of(topic)).collect();
+                    let settings = self.settings.for_cluster(&cluster);
+                    match Subscriber::new(&settings, &[]) {
+                        Ok(subscriber) => self.subscriber = subscriber,
+                        Err(error) => self.trouble(&error.to_string()),
+                    }
+                    return;
+                }
+                Err(error) => self.trouble(&error.to_string()),
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// Reads our orchestrator's topic too, if it is there by now.
+    fn find_control(&mut self) {
+        let cluster = bus::inspect(&self.settings, TOPICS_TIMEOUT);
+        if cluster.is_ok_and(|cluster| cluster.topics.contains(&Topic::Control)) {
+            self.find_places();
+        } else {
+            self.tell_of_missing_right();
         }
     }
 
@@ -180,35 +226,57 @@ impl TopicReader {
     /// the end of what it has.
     fn find_places(&mut self) {
         let mut starts = Vec::new();
-        for topic in TOPICS {
-            let Some((low, high)) = self.bounds(topic) else {
-                return;
+        for partition in self.partitions.clone() {
+            let (topic, _) = partition;
+            let bounds = match topic {
+                // An orchestrator of others does not have it, and that is no error.
+                Topic::Control => self.subscriber.bounds_of(partition, BOUNDS_TIMEOUT).ok(),
+                _ => match self.bounds(partition) {
+                    None => return,
+                    found => found,
+                },
             };
-            let known = self.places.get(&topic).copied();
+            let Some((low, high)) = bounds else {
+                self.tell_of_missing_right();
+                continue;
+            };
+            let known = self.places.get(&partition).copied();
             let left = known.filter(|place| (low..=high).contains(&place.next));
             let past = match topic {
                 Topic::TestConfig => PAST_READ,
                 // At first nothing is going on that an old trigger could stop.
                 Topic::Trigger if known.is_some() => PAST_READ,
+                // Made after this driver came: nothing on it was said before.
+                Topic::Control if self.listens.load(Ordering::Relaxed) => PAST_READ,
                 _ => 0,
             };
             let place = left.unwrap_or(Place {
                 next: low.max(high - past),
                 old_end: high,
             });
-            self.places.insert(topic, place);
-            starts.push((topic, StartAt::Offset(place.next)));
+            self.places.insert(partition, place);
+            starts.push((partition, StartAt::Offset(place.next)));
         }
-        match self.subscriber.assign(&starts) {
+        match self.subscriber.assign_partitions(starts) {
             Ok(()) => self.listens.store(true, Ordering::Relaxed),
             Err(error) => log::error("bus_trouble", json!({"reason": error.to_string()})),
         }
     }
 
-    /// The offsets that the broker has of a topic; asks until it says so, or the driver ends.
-    fn bounds(&mut self, topic: Topic) -> Option<(i64, i64)> {
+    /// Our orchestrator's topic may be there, and we not let to know of it.
+    fn tell_of_missing_right(&mut self) {
+        let right = self.subscriber.check_right(Topic::Control, BOUNDS_TIMEOUT);
+        if let Err(error @ BusError::Unreadable { .. }) = right
+            && !std::mem::replace(&mut self.is_forbidden, true)
+        {
+            missing_right(&error);
+        }
+    }
+
+    /// The offsets that the broker has of a partition; asks until it says so, or the driver ends.
+    fn bounds(&mut self, partition: Partition) -> Option<(i64, i64)> {
         while !self.is_stopped() {
-            match self.subscriber.bounds(topic, BOUNDS_TIMEOUT) {
+            match self.subscriber.bounds_of(partition, BOUNDS_TIMEOUT) {
                 Ok(bounds) => return Some(bounds),
                 Err(error) => self.trouble(&error.to_string()),
             }
@@ -219,56 +287,48 @@ impl TopicReader {
 
     fn decode(&mut self, record: Record) -> Option<Inbound> {
         let (topic, offset) = (record.topic, record.offset);
-        let place = self.places.get_mut(&topic)?;
+        let place = self.places.get_mut(&(topic, record.partition))?;
         place.next = offset + 1;
         let old = offset < place.old_end;
-        if topic == Topic::Heartbeat && self.drivers.contains(&record.key) {
-            return None;
-        }
         let inbound = match topic {
             Topic::TestConfig => read(record).map(|config| Inbound::Config { config, old }),
             Topic::Trigger => read(record).map(|trigger| Inbound::Trigger { trigger, old }),
-            Topic::Heartbeat => {
+            Topic::Control => {
                 let received_unix_ns = clock::unix_ns();
-                let key = record.key.clone();
-                read(record).map(|heartbeat| {
-                    self.learn(key, &heartbeat);
-                    Inbound::Heartbeat {
-                        heartbeat,
-                        received_unix_ns,
-                    }
+                read(record).map(|control| Inbound::Control {
+                    control,
+                    received_unix_ns,
                 })
             }
-            Topic::Register | Topic::Metrics => return None,
+            Topic::Register | Topic::Metrics | Topic::Heartbeat => return None,
         };
         match inbound {
-            Ok(Inbound::Heartbeat { heartbeat, .. }) if !self.concerns(&heartbeat) => None,
             Ok(inbound) => Some(inbound),
             Err(error) => {
-                self.skipped += 1;
-                let (skipped, reason) = (self.skipped, error.to_string());
-                log::warn(
-                    "message_skipped",
-                    json!({"topic": topic.name(), "offset": offset, "reason": reason, "skipped": skipped}),
-                );
+                self.skip(topic, offset, 1, &error.to_string());
                 None
             }
         }
     }
 
-    /// Thousands of drivers beat once a second, and none concerns another: under which keys they do
-    /// is learned, so that their messages need not be decoded.
-    fn learn(&mut self, key: Vec<u8>, heartbeat: &Heartbeat) {
-        let is_named = key == heartbeat.node_id.as_bytes();
-        if heartbeat.role == Role::Driver && is_named && self.drivers.len() < DRIVERS_MAX {
-            self.drivers.insert(key);
+    /// Counts records that cannot be read, and goes on behind them.
+    fn step_over(&mut self, gap: &Gap) {
+        if let Some(place) = self.places.get_mut(&gap.place) {
+            place.next = gap.next;
         }
+        self.skip(gap.place.0, gap.first, gap.count(), &gap.reason);
     }
 
-    /// Of the heartbeats only the orchestrator's matter to a driver.
-    fn concerns(&self, heartbeat: &Heartbeat) -> bool {
-        heartbeat.role == Role::Orchestrator && heartbeat.node_id != self.node_id
+    fn skip(&mut self, topic: Topic, offset: i64, count: u64, reason: &str) {
+        self.skipped += count;
+        let fields = json!({"topic": topic.name(), "offset": offset, "count": count,
+            "reason": reason, "skipped": self.skipped});
+        log::warn("message_skipped", fields);
     }
+}
+
+fn missing_right(error: &BusError) {
+    log::error("right_missing", json!({"reason": error.to_string()}));
 }
 
 fn read<T: DeserializeOwned>(mut record: Record) -> Result<T, DecodeError> {
@@ -307,10 +367,7 @@ mod tests {
             let (sender, inbound) = bounded(INBOX_MAX);
             let stop = Arc::new(AtomicBool::new(false));
             let settings = settings(self.broker.address());
-            (
-                TopicReader::new(&settings, "me", sender, &stop).unwrap(),
-                inbound,
-            )
+            (TopicReader::new(&settings, sender, &stop).unwrap(), inbound)
         }
     }
 
@@ -335,7 +392,9 @@ mod tests {
             trigger: TriggerKind::Start,
             start_at_unix_ns: None,
             participants: None,
+            n: None,
             clock_offsets: BTreeMap::new(),
+            incarnations: BTreeMap::new(),
         }
     }
 
@@ -375,9 +434,9 @@ mod tests {
         assert!(reader.listens.load(Ordering::Relaxed));
         let record = Record {
             topic: Topic::TestConfig,
+            partition: 0,
             offset: 0,
             timestamp_ms: Some(1),
-            key: Vec::new(),
             payload: codec::encode(&config("a")),
         };
         let inbound = reader.decode(record);
@@ -392,9 +451,13 @@ mod tests {
         let (mut reader, inbound) = bus.reader();
         // The configs were read to their end; the triggers were those of another broker.
         let place = |next| Place { next, old_end: 0 };
-        reader.places = [(Topic::TestConfig, place(1)), (Topic::Trigger, place(77))].into();
+        reader.places = [
+            ((Topic::TestConfig, 0), place(1)),
+            ((Topic::Trigger, 0), place(77)),
+        ]
+        .into();
         reader.find_places();
-        assert_eq!(reader.places[&Topic::TestConfig], place(1));
+        assert_eq!(reader.places[&(Topic::TestConfig, 0)], place(1));
         read_in_background(reader);
         assert_eq!(next(&inbound), (Topic::Trigger, "a".into(), true));
         bus.publish(&config("b"));
@@ -409,45 +472,13 @@ mod tests {
         for offset in 0..3 {
             let record = Record {
                 topic: Topic::Trigger,
+                partition: 0,
                 offset,
                 timestamp_ms: None,
-                key: Vec::new(),
                 payload: b"EOF".to_vec(),
             };
             assert!(reader.decode(record).is_none());
         }
         assert_eq!(reader.skipped, 3);
-    }
-
-    #[test]
-    fn heartbeats_of_other_drivers_are_decoded_once() {
-        let bus = Rig::start();
-        let (mut reader, _inbound) = bus.reader();
-        reader.find_places();
-        let mut decode = |key: &str, payload: Vec<u8>| {
-            let record = Record {
-                topic: Topic::Heartbeat,
-                offset: 0,
-                timestamp_ms: None,
-                key: key.as_bytes().to_vec(),
-                payload,
-            };
-            let inbound = reader.decode(record);
-            (inbound.is_some(), reader.skipped)
-        };
-        let beat = |node_id: &str, role: &str| {
-            let text = r#"{"node_id":"ID","heartbeat":"YES","role":"ROLE"}"#;
-            text.replace("ID", node_id)
-                .replace("ROLE", role)
-                .into_bytes()
-        };
-        assert_eq!(decode("d", beat("d", "driver")), (false, 0));
-        // Not looked at any more, or it would be counted.
-        assert_eq!(decode("d", b"no JSON".to_vec()), (false, 0));
-        assert_eq!(decode("o", beat("o", "orchestrator")), (true, 0));
-        assert_eq!(decode("o", beat("o", "orchestrator")), (true, 0));
-        // Senders that do not name themselves by their keys are always decoded.
-        assert_eq!(decode("", beat("e", "driver")), (false, 0));
-        assert_eq!(decode("", beat("o", "orchestrator")), (true, 0));
     }
 }

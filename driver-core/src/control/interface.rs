@@ -11,7 +11,19 @@ pub enum Event {
     Config(TestConfig),
     /// A test is to start or to stop.
     Trigger(Trigger),
-    /// The orchestrator's heartbeat with a probe, and this node's wall clock when it was read.
+    /// This node takes part in a test whose trigger does not list it, having no room for all.
+    Placed {
+        /// The test.
+        test_id: String,
+        /// As whom.
+        place: Place,
+    },
+    /// A test is to stop.
+    Stop {
+        /// The test.
+        test_id: String,
+    },
+    /// The orchestrator's pulse with a probe, and this node's wall clock when it was read.
     Probe {
         /// The question.
         probe: ClockProbe,
@@ -90,6 +102,29 @@ pub enum Unrun {
     Failed,
     /// Stopped before it was prepared.
     Aborted,
+}
+
+/// A node's place among those that take part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Its index, from 0.
+    pub index: u32,
+    /// Number of all.
+    pub count: u32,
+    /// Its clock offset as the orchestrator measured it.
+    pub clock: Option<ClockOffset>,
+    /// Which process of its id takes part.
+    pub incarnation: Option<u64>,
+}
+
+impl Place {
+    /// Of a node for which nobody keeps a list.
+    pub const ALONE: Self = Self {
+        index: 0,
+        count: 1,
+        clock: None,
+        incarnation: None,
+    };
 }
 
 /// When and as whom to start.

@@ -7,15 +7,17 @@
 //! What it prepared is let go when no trigger comes for [`READY_NS_MAX`]: connections to somebody's
 //! server are not held for ever. A trigger for a test that it knows but has not prepared makes it
 //! prepare and start late, which the release lag then shows. Topics are read side by side, so that a
-//! trigger may come before its config: it is kept for [`EARLY_NS_MAX`].
+//! trigger may come before its config: it is kept for [`EARLY_NS_MAX`](super::EARLY_NS_MAX).
 
 use std::collections::{BTreeMap, VecDeque};
 
 use proto::measure::ClockOffset;
 use proto::message::{
     ClockEcho, ClockProbe, Heartbeat, NodeState, Role, TestConfig, Trigger, TriggerKind,
+    WIRE_VERSION,
 };
 
+use super::early::{self, Early};
 use super::{Action, Event, Start, Unrun};
 
 /// Configs that a node keeps; the oldest is forgotten first.
@@ -23,10 +25,6 @@ pub const CONFIGS_MAX: usize = 64;
 /// A trigger, or the end of a preparation, that is later than this after the start instant is not
 /// followed any more, ns.
 pub const LATE_NS_MAX: u64 = 10_000_000_000;
-/// How long a trigger waits for its config, ns.
-pub const EARLY_NS_MAX: u64 = 10_000_000_000;
-/// Triggers that wait for their configs; the oldest gives way.
-const EARLY_MAX: usize = 16;
 /// How long a node stays ready without a trigger, ns.
 pub const READY_NS_MAX: u64 = 60_000_000_000;
 /// Tests whose end is remembered, so that a trigger that comes twice does not start them again.
@@ -59,28 +57,32 @@ enum State {
 #[allow(clippy::struct_field_names)] // node_id is its name everywhere
 pub struct Node {
     node_id: String,
+    /// Which process of that id this is.
+    incarnation: u64,
     state: State,
     configs: BTreeMap<String, TestConfig>,
     order: VecDeque<String>,
     /// Tests that are over here, and whether the orchestrator was told so by a report.
     ended: VecDeque<(String, bool)>,
     latest_probe: Option<(ClockProbe, u64)>,
-    /// Starts whose configs were not read yet, and when they came.
-    early: VecDeque<(Trigger, u64)>,
+    /// Starts that were read before what they need.
+    early: Early,
 }
 
 impl Node {
-    /// A node that waits for its first test.
+    /// A node that waits for its first test. The incarnation tells it from other processes with
+    /// its id.
     #[must_use]
-    pub fn new(node_id: &str) -> Self {
+    pub fn new(node_id: &str, incarnation: u64) -> Self {
         Self {
             node_id: node_id.to_owned(),
+            incarnation,
             state: State::Idle,
             configs: BTreeMap::new(),
             order: VecDeque::new(),
             ended: VecDeque::new(),
             latest_probe: None,
-            early: VecDeque::new(),
+            early: Early::default(),
         }
     }
 
@@ -108,6 +110,11 @@ impl Node {
         match event {
             Event::Config(config) => self.configured(config, now_ns, now_unix_ns),
             Event::Trigger(trigger) => self.triggered(trigger, now_ns, now_unix_ns),
+            Event::Placed { test_id, place } => {
+                self.early.keep_place(&test_id, place, now_ns);
+                self.ripe(&test_id, now_ns, now_unix_ns).unwrap_or_default()
+            }
+            Event::Stop { test_id } => self.stopped(&test_id),
             Event::Probe {
                 probe,
                 received_unix_ns,
@@ -162,6 +169,8 @@ impl Node {
             reason,
             probe: None,
             echo,
+            incarnation: Some(self.incarnation),
+            wire: Some(WIRE_VERSION),
         }
     }
 
@@ -171,8 +180,8 @@ impl Node {
         if self.is_over(&test_id) {
             return Vec::new();
         }
-        if let Some(trigger) = self.take_early(&test_id) {
-            return self.triggered(trigger, now_ns, now_unix_ns);
+        if let Some(actions) = self.ripe(&test_id, now_ns, now_unix_ns) {
+            return actions;
         }
         match &mut self.state {
             State::Active { .. } | State::Preparing { then: Some(_), .. } => Vec::new(),
@@ -212,32 +221,39 @@ impl Node {
     }
 
     fn triggered(&mut self, trigger: Trigger, now_ns: u64, now_unix_ns: u64) -> Vec<Action> {
-        match trigger.trigger {
-            TriggerKind::Stop => self.stopped(&trigger.test_id),
-            TriggerKind::Start if self.is_early(&trigger) => {
-                self.keep(trigger, now_ns);
-                Vec::new()
-            }
-            TriggerKind::Start if self.lacks_a_share(&trigger) => {
-                let reason =
-                    "its document is divided among participants, and the trigger names none";
-                self.unrun(trigger.test_id, Unrun::Missed, reason.to_owned())
-            }
-            TriggerKind::Start => match self.place(&trigger) {
-                Some(start) => self.start(start, now_unix_ns),
-                None => self
-                    .overtaken(&trigger)
-                    .or_else(|| self.missed_while_busy(&trigger))
-                    .unwrap_or_default(),
-            },
+        if trigger.trigger == TriggerKind::Stop {
+            return self.stopped(&trigger.test_id);
+        }
+        let place = self.early.place_in(&trigger, &self.node_id);
+        let meant = place.and_then(|place| place.incarnation);
+        if meant.is_some_and(|incarnation| incarnation != self.incarnation) {
+            // Another process with this node's id takes part.
+            return Vec::new();
+        }
+        if self.is_early(&trigger) {
+            self.early.keep(trigger, now_ns);
+            return Vec::new();
+        }
+        if self.lacks_a_share(&trigger) {
+            let reason = "its document is divided among participants, and the trigger names none";
+            return self.unrun(trigger.test_id, Unrun::Missed, reason.to_owned());
+        }
+        match self.place(&trigger) {
+            Some(start) => self.start(start, now_unix_ns),
+            None => self
+                .overtaken(&trigger)
+                .or_else(|| self.missed_while_busy(&trigger))
+                .unwrap_or_default(),
         }
     }
 
-    /// Whether it starts a test of which only the config is missing here.
+    /// Whether it starts a test of which the config is missing here, or the part of the list that
+    /// may have this node.
     fn is_early(&self, trigger: &Trigger) -> bool {
-        let is_known = self.configs.contains_key(&trigger.test_id);
-        let concerns_me = trigger.participants.is_none() || self.is_listed(trigger);
-        concerns_me && !is_known && !self.is_over(&trigger.test_id)
+        let is_placed = self.early.place_in(trigger, &self.node_id).is_some();
+        let concerns_me = is_placed || early::has_more(trigger);
+        let is_whole = is_placed && self.configs.contains_key(&trigger.test_id);
+        concerns_me && !is_whole && !self.is_over(&trigger.test_id)
     }
 
     /// Whether it starts a document, which is divided among all, without saying who they are.
@@ -247,41 +263,35 @@ impl Node {
         is_divided && trigger.participants.is_none() && !self.is_over(&trigger.test_id)
     }
 
+    /// Whether somebody counts on this node for a start.
     fn is_listed(&self, trigger: &Trigger) -> bool {
-        let list = trigger.participants.as_ref();
-        list.is_some_and(|list| list.contains(&self.node_id))
+        let place = self.early.place_in(trigger, &self.node_id);
+        trigger.participants.is_some() && place.is_some()
     }
 
-    fn keep(&mut self, trigger: Trigger, now_ns: u64) {
-        // The same start again is no later one.
-        let since_ns = self.early.iter().find(|(kept, _)| *kept == trigger);
-        let since_ns = since_ns.map_or(now_ns, |(_, since_ns)| *since_ns);
-        self.take_early(&trigger.test_id);
-        self.early.push_back((trigger, since_ns));
-        if self.early.len() > EARLY_MAX {
-            self.early.pop_front();
+    /// Follows the start of a test that waited, if it has now what it waited for.
+    fn ripe(&mut self, test_id: &str, now_ns: u64, now_unix_ns: u64) -> Option<Vec<Action>> {
+        let waiting = self.early.start_of(test_id)?;
+        if self.is_early(waiting) {
+            return None;
         }
-    }
-
-    fn take_early(&mut self, test_id: &str) -> Option<Trigger> {
-        let mut early = self.early.iter();
-        let place = early.position(|(kept, _)| kept.test_id == test_id)?;
-        self.early.remove(place).map(|(trigger, _)| trigger)
+        let trigger = self.early.take(test_id)?;
+        Some(self.triggered(trigger, now_ns, now_unix_ns))
     }
 
     /// Follows the starts whose configs have come by another way than as news, and gives those up
     /// that have waited too long.
     fn follow_up(&mut self, now_ns: u64, now_unix_ns: u64) -> Vec<Action> {
         let mut actions = Vec::new();
-        for (trigger, since_ns) in std::mem::take(&mut self.early) {
-            let is_old = now_ns.saturating_sub(since_ns) >= EARLY_NS_MAX;
-            if self.configs.contains_key(&trigger.test_id) {
-                actions.extend(self.triggered(trigger, now_ns, now_unix_ns));
-            } else if !is_old {
-                self.early.push_back((trigger, since_ns));
-            } else if self.is_listed(&trigger) {
+        for (test_id, is_old) in self.early.waiting(now_ns) {
+            if let Some(more) = self.ripe(&test_id, now_ns, now_unix_ns) {
+                actions.extend(more);
+            } else if is_old
+                && let Some(trigger) = self.early.take(&test_id)
+                && self.is_listed(&trigger)
+            {
                 let reason = "its config did not come within 10 s of the trigger".to_owned();
-                actions.extend(self.unrun(trigger.test_id, Unrun::Missed, reason));
+                actions.extend(self.unrun(test_id, Unrun::Missed, reason));
             }
         }
         actions
@@ -293,7 +303,7 @@ impl Node {
         let test_id = &trigger.test_id;
         let busy_with = self.current().filter(|_| self.is_busy())?;
         let is_listed = match &trigger.participants {
-            Some(list) => list.contains(&self.node_id),
+            Some(_) => self.is_listed(trigger),
             None => self.configs.contains_key(test_id),
         };
         if busy_with == test_id || !is_listed || self.is_over(test_id) {
@@ -323,20 +333,16 @@ impl Node {
         if self.is_busy() || self.is_over(test_id) || !self.configs.contains_key(test_id) {
             return None;
         }
-        let (index, count) = match &trigger.participants {
-            None => (0, 1),
-            Some(list) => (list.iter().position(|id| *id == self.node_id)?, list.len()),
-        };
-        let clock = trigger.clock_offsets.get(&self.node_id).copied();
-        let shift_ns = clock.map_or(0, ClockOffset::applied_ns);
+        let place = self.early.place_in(trigger, &self.node_id)?;
+        let shift_ns = place.clock.map_or(0, ClockOffset::applied_ns);
         Some(Start {
             test_id: test_id.clone(),
             at_unix_ns: trigger
                 .start_at_unix_ns
                 .map(|at| at.saturating_add_signed(shift_ns)),
-            index: u32::try_from(index).ok()?,
-            count: u32::try_from(count).ok()?,
-            clock,
+            index: place.index,
+            count: place.count,
+            clock: place.clock,
         })
     }
 
@@ -388,7 +394,7 @@ impl Node {
     }
 
     fn stopped(&mut self, test_id: &str) -> Vec<Action> {
-        if let Some(trigger) = self.take_early(test_id) {
+        if let Some(trigger) = self.early.take(test_id) {
             if !self.is_listed(&trigger) {
                 return Vec::new();
             }
@@ -396,6 +402,10 @@ impl Node {
             return self.unrun(trigger.test_id, Unrun::Aborted, reason);
         }
         if self.current().map(String::as_str) != Some(test_id) {
+            // Its start is on another topic, and may be read only now.
+            if !self.is_over(test_id) {
+                self.remember_end(test_id, false);
+            }
             return Vec::new();
         }
         match &self.state {

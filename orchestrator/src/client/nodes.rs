@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use proto::bus::{BusSettings, Event, Record, StartAt, Subscriber};
+use proto::bus::{self, BusSettings, Event, Record, StartAt, Subscriber};
 use proto::codec;
 use proto::message::{Heartbeat, NodeState, Register, Role};
 use proto::topic::Topic;
@@ -38,6 +38,13 @@ pub fn watch(api: &Api, options: &NodesOptions, as_json: bool) -> Result<Ending,
         (Topic::Heartbeat, StartAt::End),
     ];
     let subscriber = Subscriber::new(&settings, &topics)?;
+    if let Ok(cluster) = bus::inspect(&settings, BROKER_ANSWER_MAX) {
+        let of_topic = |(topic, start): (Topic, StartAt)| {
+            let all = cluster.partitions_of(topic);
+            all.map(move |partition| (partition, start))
+        };
+        subscriber.assign_partitions(topics.into_iter().flat_map(of_topic))?;
+    }
     if !as_json {
         eprintln!("heartbeats at {brokers}; Ctrl-C ends");
     }
@@ -74,7 +81,8 @@ impl Watch {
         while interrupts.count() == 0 && limit.is_none_or(|limit| self.begin.elapsed() < limit) {
             match self.subscriber.poll(POLL) {
                 Some(Event::Record(record)) => self.take(&record)?,
-                Some(Event::Trouble(_) | Event::OffsetLost) | None => {}
+                Some(Event::Forbidden(error)) => return Err(error.into()),
+                Some(Event::Trouble(_) | Event::Unreadable(_) | Event::OffsetLost) | None => {}
             }
             let works = self.broker_works();
             let now_ms = u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX);

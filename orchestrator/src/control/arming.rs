@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use proto::log::Level;
 use proto::measure::ClockOffset;
-use proto::message::{NodeState, Trigger, TriggerKind};
+use proto::message::NodeState;
 use proto::topic::Topic;
 use serde_json::json;
 
 use super::queue::Arming;
+use super::registry::Node;
 use super::run::Step;
 use super::{Action, Actions, Control, Now, OpenRun, Refusal, Reply, log, reasons};
 
@@ -136,31 +137,34 @@ impl Control {
         let offset = |id: &String| Some((id.clone(), self.registry.get(id)?.clock()?));
         let clock_offsets: BTreeMap<String, ClockOffset> =
             participants.iter().filter_map(offset).collect();
+        let incarnation = |id: &String| Some((id.clone(), self.registry.get(id)?.incarnation?));
+        let incarnations: BTreeMap<String, u64> =
+            participants.iter().filter_map(incarnation).collect();
         let lead_ns = lead_ns(&clock_offsets, self.pulse.longest_way_ns());
         let start_at_unix_ns = now.wall_ns + lead_ns;
-        let trigger = Trigger {
-            test_id: test_id.to_owned(),
-            trigger: TriggerKind::Start,
-            start_at_unix_ns: Some(start_at_unix_ns),
-            participants: Some(participants.clone()),
-            clock_offsets: clock_offsets.clone(),
-        };
         self.leave_queue(test_id);
+        let silent = |(id, node): (&String, &Node)| {
+            let since = reasons::time_of_day(node.last_heartbeat_ms);
+            let silent = || format!("suspect, no heartbeat since {since}");
+            (id.clone(), node.incompatibility().unwrap_or_else(silent))
+        };
+        let silent: Vec<(String, String)> = self.registry.left_out().map(silent).collect();
         if let Some(open) = self.runs.get_mut(test_id) {
             open.start_mono_ns = Some(now.mono_ns + lead_ns);
             open.run.start_at_unix_ns = Some(start_at_unix_ns);
             open.run.clock_offsets = clock_offsets;
+            open.run.incarnations = incarnations;
             open.run.reason = None;
             open.run.excluded = readiness.failed;
             let late = |(id, what)| (id, format!("not ready in time: {what}"));
             let late = readiness.waiting.into_iter().map(late);
-            open.run.excluded.extend(late);
+            open.run.excluded.extend(late.chain(silent));
         }
         self.runs.freeze(test_id, participants.clone());
         self.step_if_possible(test_id, Step::Configure, now, actions);
         self.step_if_possible(test_id, Step::Arm, now, actions);
         self.save_run(test_id, actions);
-        self.send_trigger(trigger, actions);
+        self.send_start(test_id, actions);
         let fields = json!({"test_id": test_id, "participants": participants,
             "start_at_unix_ns": start_at_unix_ns});
         log(actions, Level::Info, "test_armed", fields);

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::labels::Labels;
 use super::queue::Arming;
+use super::registry::Node;
 use super::run::{Run, Step};
 use super::{
     Action, Actions, Change, Command, Control, LabelsPatch, MESSAGE_LEN_MAX, Now, OPEN_BYTES_MAX,
@@ -140,11 +141,19 @@ impl Control {
             None => {}
         }
         if self.registry.awaited_len() == 0 {
-            return Err(Refusal::NoDriver);
+            return Err(self.no_driver());
         }
         self.begin_arming(Arming::new(test_id, Some(ticket), now), actions);
         self.arm_when_ready(now, actions);
         Ok(None)
+    }
+
+    /// Why nobody could take part.
+    fn no_driver(&self) -> Refusal {
+        let why =
+            |(id, node): (&String, &Node)| Some(format!("{id} is {}", node.incompatibility()?));
+        let first = self.registry.left_out().find_map(why);
+        first.map_or(Refusal::NoDriver, Refusal::Incompatible)
     }
 
     /// The run, if it still waits for its trigger.
@@ -195,6 +204,7 @@ impl Control {
             Some(_) => {}
         }
         self.leave_queue(test_id);
+        let cannot_be_stopped = self.foreign_at_work(test_id);
         let observed_ms = self.registry.observed_ms();
         let open = self.runs.get_mut(test_id);
         let open = open.ok_or_else(|| Refusal::UnknownTest(test_id.to_owned()))?;
@@ -227,6 +237,7 @@ impl Control {
         Ok(Reply::Stopped {
             test_id: test_id.to_owned(),
             state: self.phase_name(test_id),
+            cannot_be_stopped,
         })
     }
 
@@ -286,6 +297,19 @@ impl Control {
         let row = Box::new(row.ok_or_else(|| Refusal::UnknownTest(test_id.to_owned()))?);
         actions.push(Action::Persist(Change::Row(row.clone())));
         Ok(Reply::Labeled(row))
+    }
+
+    /// Participants of other implementations that have not finished.
+    fn foreign_at_work(&self, test_id: &str) -> Vec<String> {
+        let Some(open) = self.runs.get(test_id).filter(|open| open.is_active()) else {
+            return Vec::new();
+        };
+        let is_foreign = |id: &&String| {
+            let node = self.registry.get(id);
+            node.is_some_and(Node::is_foreign) && !open.has_finished(id)
+        };
+        let participants = open.run.participants.iter();
+        participants.filter(is_foreign).cloned().collect()
     }
 
     /// Whether commands that need the broker can be taken.

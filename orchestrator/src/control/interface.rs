@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use proto::bus::BusError;
+use proto::bus::{BusError, Partition};
 use proto::document::Document;
 use proto::histogram::LatenciesWire;
 use proto::log::Level;
-use proto::message::{Heartbeat, Metrics, Register, TestConfig, Trigger};
+use proto::message::{self, Heartbeat, Metrics, Register, TestConfig, Trigger};
 use proto::summary::Summary;
 use proto::topic::Topic;
 use proto::workload::Workload;
@@ -31,15 +31,15 @@ pub struct Settings {
     pub retention_bytes: u64,
 }
 
-/// The next offset to read of each topic.
-pub type Offsets = BTreeMap<Topic, i64>;
+/// The next offset to read of each partition.
+pub type Offsets = BTreeMap<Partition, i64>;
 
 /// Messages in the order of their topics, and where their reading leads to.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// What was read.
     pub events: Vec<(Event, Now)>,
-    /// The next offset of each topic after these events; 0 where what was read before is gone.
+    /// The next offset of each partition after these events; 0 where what was read before is gone.
     pub offsets: Offsets,
 }
 
@@ -56,8 +56,12 @@ pub enum Event {
     Config(Box<TestConfig>),
     /// A test was started or stopped.
     Trigger(Trigger),
-    /// A message that does not decode.
+    /// An orchestrator spoke to its drivers.
+    Control(message::Control),
+    /// A message that does not decode, or records that cannot be read.
     Malformed {
+        /// How many they are, this one and those behind it.
+        count: u64,
         /// Where it stands.
         topic: Topic,
         /// Its place there.
@@ -96,6 +100,7 @@ impl Event {
                 | Self::Metrics(..)
                 | Self::Config(_)
                 | Self::Trigger(_)
+                | Self::Control(_)
                 | Self::Malformed { .. }
         )
     }
@@ -194,6 +199,8 @@ pub enum Reply {
         test_id: String,
         /// Its phase.
         state: &'static str,
+        /// Participants of other implementations: they know no stop, and go on to their end.
+        cannot_be_stopped: Vec<String>,
     },
     /// The test is gone.
     Deleted {
@@ -229,6 +236,8 @@ pub enum Refusal {
     WrongLabel(String),
     /// No driver is up.
     NoDriver,
+    /// Only drivers are up that speak another version of the wire: one of them, and why it is.
+    Incompatible(String),
     /// No driver became ready in time; what they do instead.
     NotReady(String),
     /// Fewer drivers than the test asks for: how many, and what others do instead.
@@ -355,6 +364,8 @@ pub enum Line {
     Config(Box<TestConfig>),
     /// It was started or stopped.
     Trigger(Trigger),
+    /// Drivers were told something else.
+    Control(message::Control),
     /// A heartbeat.
     Heartbeat(Heartbeat),
     /// A report.

@@ -2,20 +2,24 @@
 
 use proto::log::Level;
 use proto::message::{
-    Heartbeat, Metrics, NodeState, REGISTER_TYPE, Register, Role, TestConfig, Trigger, TriggerKind,
+    self, Heartbeat, Metrics, NodeState, Order, REGISTER_TYPE, Register, Role, TestConfig, Trigger,
+    TriggerKind,
 };
 use proto::summary::{Absorbed, Summary};
 use proto::topic::Topic;
 use serde_json::json;
 
 use super::outgoing::log_config;
-use super::registry;
+use super::registry::{self, Speaker};
 use super::run::{Phase, Run, Step};
 use super::{
     Action, Actions, Change, Control, Event, Line, Loaded, Now, OPEN_BYTES_MAX, OPEN_RUNS_MAX,
-    OpenRun, StoredReport, log,
+    OpenRun, Outgoing, StoredReport, log,
 };
 
+/// The token of fences, which are not kept: where they are still needed, the next heartbeat asks
+/// for them again.
+const FENCE_TOKEN: u64 = u64::MAX;
 /// A start instant that somebody else's trigger names is not believed to be further away, ns.
 const ADOPTED_LEAD_NS_MAX: u64 = 10_000_000_000;
 
@@ -38,7 +42,7 @@ impl Control {
         match message.role {
             Role::Driver => {}
             Role::Orchestrator if message.node_id == self.settings.node_id => {
-                return self.pulse_returned(&message, now, actions);
+                return self.heartbeat_returned(&message, now, actions);
             }
             Role::Orchestrator | Role::Other => return,
         }
@@ -47,6 +51,12 @@ impl Control {
             return actions.push(Action::Log(Line::Heartbeat(message)));
         }
         let node_id = message.node_id.clone();
+        let is_free = self.runs.of_node(&node_id).next().is_none();
+        match self.registry.speaker(&message, is_free) {
+            Speaker::Itself => {}
+            Speaker::ItselfBefore(rival) => self.fence(&node_id, rival, actions),
+            Speaker::Rival => return actions.push(Action::Log(Line::Heartbeat(message))),
+        }
         let was_known = self.registry.get(&node_id).is_some();
         let change = self.registry.heartbeat(&message, now);
         if change.is_some() || !was_known {
@@ -58,22 +68,41 @@ impl Control {
         self.arm_when_ready(now, actions);
     }
 
+    /// Tells a process that another one has its id, and is heard.
+    fn fence(&mut self, node_id: &str, incarnation: u64, actions: &mut Actions) {
+        let node = self.registry.get(node_id);
+        let address = node.map_or_else(String::new, |node| node.identity.node_ip.clone());
+        let fields = json!({"node_id": node_id, "incarnation": incarnation, "first": address});
+        log(actions, Level::Warn, "driver_fenced", fields);
+        let message = message::Control {
+            node_id: self.settings.node_id.clone(),
+            order: Order::Fence {
+                of_node_id: node_id.to_owned(),
+                incarnation,
+                address,
+            },
+        };
+        let outgoing = Outgoing {
+            token: FENCE_TOKEN,
+            topic: Topic::Control,
+            key: node_id.to_owned(),
+            payload: proto::codec::encode(&message),
+        };
+        actions.push(Action::Publish(outgoing));
+        actions.push(Action::Log(Line::Control(message)));
+    }
+
     fn save_node(&mut self, node_id: &str, actions: &mut Actions) {
         if let Some(record) = self.registry.record(node_id) {
             actions.push(Action::Persist(Change::Node(record)));
         }
     }
 
-    /// Time goes on: who was silent for too long is found, and the runs are looked after.
-    fn pulse_returned(&mut self, message: &Heartbeat, now: Now, actions: &mut Actions) {
+    /// Our own heartbeat came back: who was silent for too long is found.
+    fn heartbeat_returned(&mut self, message: &Heartbeat, now: Now, actions: &mut Actions) {
         // What we wrote ourselves, not what the broker stamped.
         let written = message.timestamp.as_ref().and_then(|ms| ms.parse().ok());
         let sent_ms = written.unwrap_or(now.wall_ns / 1_000_000);
-        self.pulse.returned(message.probe, now);
-        if self.clock.pulse(sent_ms, now) {
-            actions.push(Action::Persist(Change::Clock(sent_ms)));
-        }
-        let now = self.clock.of_message(now);
         for change in self.registry.own_heartbeat(sent_ms) {
             self.save_node(&change.node_id.clone(), actions);
             log_change(Some(change), actions);
@@ -85,6 +114,39 @@ impl Control {
         let is_needed = |id: &str| runs.of_node(id).next().is_some();
         for node_id in self.registry.forget(is_needed) {
             actions.push(Action::Persist(Change::ForgetNode(node_id)));
+        }
+    }
+
+    /// What an orchestrator told its drivers comes back: our pulse is our clock, a stop may be of a
+    /// log that our store does not know.
+    pub(super) fn control_read(
+        &mut self,
+        message: message::Control,
+        now: Now,
+        actions: &mut Actions,
+    ) {
+        match &message.order {
+            Order::Pulse { probe } if message.node_id == self.settings.node_id => {
+                let sent_ms = probe.sent_unix_ns / 1_000_000;
+                self.pulse.returned(*probe, now);
+                if self.clock.pulse(sent_ms, now) {
+                    actions.push(Action::Persist(Change::Clock(sent_ms)));
+                }
+            }
+            Order::Stop { test_id } => {
+                let test_id = test_id.clone();
+                self.adopt_stop(&test_id, Line::Control(message), now, actions);
+            }
+            Order::Participants {
+                test_id,
+                first,
+                participants,
+                ..
+            } => {
+                let first = usize::try_from(*first).unwrap_or(usize::MAX);
+                self.adopt_participants(test_id, first, participants, actions);
+            }
+            Order::Pulse { .. } | Order::Fence { .. } | Order::Unknown => {}
         }
     }
 
@@ -165,6 +227,12 @@ impl Control {
         let Some(run) = self.runs.in_memory(&test_id) else {
             return self.report_of_unknown(message, payload, now, actions);
         };
+        if run.is_of_another_process(&message) {
+            self.counts.fenced += 1;
+            let fields = json!({"node_id": message.node_id, "test_id": test_id,
+                "error": "another process with this driver's id reported it; it is not counted"});
+            return log(actions, Level::Warn, "message_skipped", fields);
+        }
         let absorbed = run.absorb(&message, observed_ms);
         let have_all_finished = run.have_all_finished();
         if absorbed == Absorbed::Duplicate {
@@ -302,7 +370,10 @@ impl Control {
                 open.is_told = true;
                 self.adopt_start(trigger, now, actions);
             }
-            TriggerKind::Stop => self.adopt_stop(trigger, now, actions),
+            TriggerKind::Stop => {
+                let test_id = trigger.test_id.clone();
+                self.adopt_stop(&test_id, Line::Trigger(trigger), now, actions);
+            }
         }
     }
 
@@ -321,6 +392,7 @@ impl Control {
         open.start_mono_ns = Some(now.mono_ns + until_ns);
         open.run.start_at_unix_ns = Some(start_ns);
         open.run.clock_offsets = trigger.clock_offsets.clone();
+        open.run.incarnations = trigger.incarnations.clone();
         self.leave_queue(&test_id);
         self.runs.freeze(&test_id, participants);
         actions.push(Action::Log(Line::Trigger(trigger)));
@@ -330,8 +402,25 @@ impl Control {
         self.settle(&test_id, now, actions);
     }
 
-    fn adopt_stop(&mut self, trigger: Trigger, now: Now, actions: &mut Actions) {
-        let test_id = &trigger.test_id.clone();
+    /// More participants of a start that was adopted; those of our own are known.
+    fn adopt_participants(
+        &mut self,
+        test_id: &str,
+        first: usize,
+        more: &[String],
+        actions: &mut Actions,
+    ) {
+        let open = self.runs.get(test_id).filter(|open| open.is_active());
+        let Some(open) = open.filter(|open| open.run.participants.len() == first) else {
+            return;
+        };
+        let mut participants = open.run.participants.clone();
+        participants.extend_from_slice(more);
+        self.runs.freeze(test_id, participants);
+        self.save_run(test_id, actions);
+    }
+
+    fn adopt_stop(&mut self, test_id: &str, line: Line, now: Now, actions: &mut Actions) {
         let observed_ms = self.registry.observed_ms();
         let Some(open) = self.runs.get_mut(test_id) else {
             return;
@@ -341,7 +430,7 @@ impl Control {
             return;
         }
         let is_active = open.is_active();
-        actions.push(Action::Log(Line::Trigger(trigger)));
+        actions.push(Action::Log(line));
         if is_active {
             self.step_if_possible(test_id, Step::Drain, now, actions);
             self.save_run(test_id, actions);

@@ -110,7 +110,9 @@ mod tests {
             trigger: TriggerKind::Start,
             start_at_unix_ns: None,
             participants: Some(vec!["x".repeat(len)]),
+            n: None,
             clock_offsets: std::collections::BTreeMap::new(),
+            incarnations: std::collections::BTreeMap::new(),
         })
     }
 

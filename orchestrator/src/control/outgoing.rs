@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proto::bus::BusError;
 use proto::log::Level;
-use proto::message::{TestConfig, Trigger, TriggerKind};
+use proto::message::{self, Order, TestConfig, Trigger, TriggerKind};
 use proto::topic::Topic;
 use serde_json::json;
 
@@ -13,17 +13,22 @@ use super::{Action, Actions, Change, Control, Line, Now, OpenRun, Outgoing, log}
 
 /// Characters of a body that are logged: thousands of lines may wait for a slow reader.
 const BODY_LOGGED_MAX: usize = 1000;
+/// Most bytes of a message's participants …
+const CHUNK_BYTES_MAX: usize = 900_000;
+/// … of which one takes so many besides its id: a clock offset, its uncertainty, an incarnation.
+const PARTICIPANT_BYTES: usize = 140;
 /// Time without a sign of the broker after which it counts as away, ns.
 const BROKER_SILENT_NS: u64 = 4_000_000_000;
 
 impl Control {
     /// Why the broker counts as away: not found yet, or our heartbeats do not come back.
     pub(super) fn broker_trouble(&self, now: Now) -> Option<String> {
-        let trouble = self.broker.trouble.clone();
+        let refused = self.pulse.refused.as_ref().map(ToString::to_string);
+        let trouble = refused.or_else(|| self.broker.trouble.clone());
         if !self.broker.is_connected {
             return Some(trouble.unwrap_or_else(|| "not found yet".to_owned()));
         }
-        let last = self.pulse.returned_mono_ns.or(self.pulse.sent_mono_ns)?;
+        let last = self.pulse.returned_mono_ns.or(self.pulse.first_mono_ns)?;
         let silent_ns = now.since_ns(last);
         (silent_ns > BROKER_SILENT_NS).then(|| {
             let silent = format!("silent for {} s", silent_ns / 1_000_000_000);
@@ -40,23 +45,62 @@ impl Control {
         }
     }
 
-    /// Publishes a trigger.
-    pub(super) fn send_trigger(&mut self, trigger: Trigger, actions: &mut Actions) {
+    /// Publishes the start of an armed run: one message on `trigger`, and what has no room in it on
+    /// `control`.
+    pub(super) fn send_start(&mut self, test_id: &str, actions: &mut Actions) {
+        let Some(open) = self.runs.get(test_id) else {
+            return;
+        };
+        let run = &open.run;
+        let mut chunks = chunks(&run.participants).into_iter();
+        let listed = chunks.next().unwrap_or_default();
+        let trigger = Trigger {
+            test_id: test_id.to_owned(),
+            trigger: TriggerKind::Start,
+            start_at_unix_ns: run.start_at_unix_ns,
+            participants: Some(listed.to_vec()),
+            n: Some(run.participants.len() as u64),
+            clock_offsets: of_nodes(&run.clock_offsets, listed),
+            incarnations: of_nodes(&run.incarnations, listed),
+        };
+        let mut first = listed.len() as u64;
+        let mut orders = Vec::new();
+        for chunk in chunks {
+            orders.push(message::Control {
+                node_id: self.settings.node_id.clone(),
+                order: Order::Participants {
+                    test_id: test_id.to_owned(),
+                    first,
+                    n: run.participants.len() as u64,
+                    participants: chunk.to_vec(),
+                    clock_offsets: of_nodes(&run.clock_offsets, chunk),
+                    incarnations: of_nodes(&run.incarnations, chunk),
+                },
+            });
+            first += chunk.len() as u64;
+        }
+        for order in orders {
+            let payload = proto::codec::encode(&order);
+            self.send(Topic::Control, test_id, payload, actions);
+            actions.push(Action::Log(Line::Control(order)));
+        }
         let payload = proto::codec::encode(&trigger);
-        self.send(Topic::Trigger, &trigger.test_id, payload, actions);
+        self.send(Topic::Trigger, test_id, payload, actions);
         actions.push(Action::Log(Line::Trigger(trigger)));
     }
 
-    /// Tells the drivers to stop.
+    /// Tells our drivers to stop. Others take anything on `trigger` for a start, so that nothing
+    /// can be said to them.
     pub(super) fn send_stop(&mut self, test_id: &str, actions: &mut Actions) {
-        let stop = Trigger {
-            test_id: test_id.to_owned(),
-            trigger: TriggerKind::Stop,
-            start_at_unix_ns: None,
-            participants: None,
-            clock_offsets: BTreeMap::new(),
+        let message = message::Control {
+            node_id: self.settings.node_id.clone(),
+            order: Order::Stop {
+                test_id: test_id.to_owned(),
+            },
         };
-        self.send_trigger(stop, actions);
+        let payload = proto::codec::encode(&message);
+        self.send(Topic::Control, test_id, payload, actions);
+        actions.push(Action::Log(Line::Control(message)));
     }
 
     /// Keeps a message until the broker has it.
@@ -107,6 +151,7 @@ impl Control {
         actions.push(Action::Persist(Change::OutboxDone(token)));
         let what = match message.topic {
             Topic::TestConfig => "config",
+            Topic::Control => "stop",
             _ => "trigger",
         };
         let reason = format!("its {what} cannot be told to the drivers: {error}");
@@ -168,6 +213,29 @@ impl Control {
         let row = self.list.get(test_id);
         row.map_or("unknown", |row| row.state.name())
     }
+}
+
+/// The participants in as many parts as it takes for each to fit into a message.
+fn chunks(participants: &[String]) -> Vec<&[String]> {
+    let mut chunks = Vec::new();
+    let (mut from, mut bytes) = (0, 0);
+    for (at, id) in participants.iter().enumerate() {
+        // Its name in the list and in both maps, perhaps escaped, and what is said there.
+        let more = PARTICIPANT_BYTES + 3 * proto::codec::encode(id).len();
+        if bytes + more > CHUNK_BYTES_MAX {
+            chunks.push(&participants[from..at]);
+            (from, bytes) = (at, 0);
+        }
+        bytes += more;
+    }
+    chunks.push(&participants[from..]);
+    chunks
+}
+
+/// What is known of these nodes.
+fn of_nodes<T: Clone>(known: &BTreeMap<String, T>, nodes: &[String]) -> BTreeMap<String, T> {
+    let of_node = |id: &String| Some((id.clone(), known.get(id)?.clone()));
+    nodes.iter().filter_map(of_node).collect()
 }
 
 /// Logs a config as it goes over the wire, but without its secrets, and of a long body only how it

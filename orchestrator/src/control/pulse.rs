@@ -1,25 +1,31 @@
-//! Our own heartbeat: time goes on as it comes back through the broker.
+//! Our own pulse: time goes on as it comes back through the broker. It goes to our drivers, with a
+//! probe of their clocks, on `control`; and as a heartbeat beside those of the drivers, so that
+//! their silence is counted only while that topic is read.
 
-use proto::message::{ClockProbe, Heartbeat, Role};
-use proto::topic::Topic;
+use proto::bus::BusError;
+use proto::message::{ClockProbe, Control, Heartbeat, Message, Order, Role};
 
 use super::now::Now;
 use super::outbox::{Outgoing, PULSE_TOKEN};
 
-/// Time between our own heartbeats, ns.
+/// Time between our own pulses, ns.
 const PULSE_NS: u64 = 1_000_000_000;
-/// Heartbeats whose way to the broker is remembered.
+/// Pulses whose way to the broker is remembered.
 const WAYS: usize = 30;
 
 /// When it was sent, and when it came back. Instants are of the monotonic clock, ns.
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
     /// On a grid of [`PULSE_NS`], so that the gaps do not add up our own delays.
-    pub(super) sent_mono_ns: Option<u64>,
-    /// Whether the last one is still on its way to the broker: none is sent behind it, so that an
-    /// outage leaves no row of old ones to be counted after it.
-    is_in_flight: bool,
+    sent_mono_ns: Option<u64>,
+    /// Messages of the last one that are still on their way to the broker: none is sent behind
+    /// them, so that an outage leaves no row of old ones to be counted after it.
+    in_flight: u32,
+    /// Why the broker does not take it, ever.
+    pub(super) refused: Option<BusError>,
     probe_id: u64,
+    /// When the first one was sent.
+    pub(super) first_mono_ns: Option<u64>,
     /// When the last one came back.
     pub(super) returned_mono_ns: Option<u64>,
     /// How long the last ones were under way to the broker and back, ns, the newest last.
@@ -27,18 +33,27 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
-    /// The next one, with a probe of the drivers' clocks, once a second.
-    pub(super) fn next(&mut self, node_id: &str, now: Now) -> Option<Heartbeat> {
+    /// The next one, with a probe of the drivers' clocks, and the heartbeat with it, once a second.
+    pub(super) fn next(&mut self, node_id: &str, now: Now) -> Option<(Control, Heartbeat)> {
         let elapsed_ns = self.sent_mono_ns.map_or(u64::MAX, |at| now.since_ns(at));
-        if self.is_in_flight || elapsed_ns < PULSE_NS {
+        if self.in_flight > 0 || elapsed_ns < PULSE_NS {
             return None;
         }
         let on_grid = self.sent_mono_ns.map(|at| at + PULSE_NS);
         let is_late = elapsed_ns >= 2 * PULSE_NS;
         self.sent_mono_ns = on_grid.filter(|_| !is_late).or(Some(now.mono_ns));
-        self.is_in_flight = true;
+        self.first_mono_ns.get_or_insert(now.mono_ns);
+        self.in_flight = 2;
         self.probe_id += 1;
-        Some(Heartbeat {
+        let probe = ClockProbe {
+            probe_id: self.probe_id,
+            sent_unix_ns: now.wall_ns,
+        };
+        let control = Control {
+            node_id: node_id.to_owned(),
+            order: Order::Pulse { probe },
+        };
+        let heartbeat = Heartbeat {
             node_id: node_id.to_owned(),
             heartbeat: true,
             timestamp: Some((now.wall_ns / 1_000_000).to_string()),
@@ -46,23 +61,24 @@ impl Pulse {
             state: None,
             test_id: None,
             reason: None,
-            probe: Some(ClockProbe {
-                probe_id: self.probe_id,
-                sent_unix_ns: now.wall_ns,
-            }),
+            probe: None,
             echo: None,
-        })
+            incarnation: None,
+            wire: None,
+        };
+        Some((control, heartbeat))
     }
 
-    /// The broker has it, or will never have.
-    pub(super) fn arrived(&mut self) {
-        self.is_in_flight = false;
+    /// The broker has one of its messages, or will never have it.
+    pub(super) fn arrived(&mut self, refused: Option<BusError>) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.refused = refused.or_else(|| self.refused.take().filter(|_| self.in_flight > 0));
     }
 
     /// One came back.
-    pub(super) fn returned(&mut self, probe: Option<ClockProbe>, now: Now) {
+    pub(super) fn returned(&mut self, probe: ClockProbe, now: Now) {
         self.returned_mono_ns = Some(now.mono_ns);
-        let is_last = probe.is_some_and(|probe| probe.probe_id == self.probe_id);
+        let is_last = probe.probe_id == self.probe_id;
         if let Some(sent_ns) = self.sent_mono_ns.filter(|_| is_last) {
             if self.ways_ns.len() == WAYS {
                 self.ways_ns.remove(0);
@@ -77,12 +93,12 @@ impl Pulse {
     }
 }
 
-/// A heartbeat of ours as it goes to the broker.
-pub(super) fn outgoing(message: &Heartbeat) -> Outgoing {
+/// A message of it as it goes to the broker: it is not kept.
+pub(super) fn outgoing<M: Message>(node_id: &str, message: &M) -> Outgoing {
     Outgoing {
         token: PULSE_TOKEN,
-        topic: Topic::Heartbeat,
-        key: message.node_id.clone(),
+        topic: M::TOPIC,
+        key: node_id.to_owned(),
         payload: proto::codec::encode(message),
     }
 }

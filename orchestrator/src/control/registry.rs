@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use rpds::RedBlackTreeMapSync;
 
 use proto::measure::ClockOffset;
-use proto::message::{Heartbeat, NodeState, Register};
+use proto::message::{Heartbeat, NodeState, Register, WIRE_VERSION};
 use serde::{Deserialize, Serialize};
 
 use super::Now;
@@ -31,6 +31,9 @@ pub const FORGET_MS: u64 = 3_600_000;
 pub const NODES_MAX: usize = 20_000;
 
 const _: () = assert!(SUSPECT_MS < DOWN_MS && DOWN_MS < FORGET_MS && JITTER_MS < SUSPECT_MS);
+
+/// The state of a driver that lives and speaks another version of the wire.
+pub const INCOMPATIBLE: &str = "incompatible";
 
 /// Whether a driver lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -86,6 +89,12 @@ pub struct Node {
     pub test_id: Option<String>,
     /// Why it failed to prepare that test.
     pub reason: Option<String>,
+    /// Which process of this id it is; `None` where that is not known.
+    pub incarnation: Option<u64>,
+    /// The version of the wire that it speaks, where that is another than ours.
+    pub other_wire: Option<u64>,
+    /// Another process that says it has this id.
+    rival: Option<u64>,
     clock: Estimator,
     heard_at_ms: u64,
 }
@@ -116,11 +125,34 @@ impl Node {
     }
 
     /// Whether a start waits for it: it is up, or has not had the time to be heard of since we
-    /// were restarted.
+    /// were restarted; and it understands us.
     #[must_use]
     pub fn is_awaited(&self) -> bool {
         let is_unheard = self.activity == Some(NodeState::Unknown);
-        self.liveness == Liveness::Up || self.liveness == Liveness::Suspect && is_unheard
+        let may_live =
+            self.liveness == Liveness::Up || self.liveness == Liveness::Suspect && is_unheard;
+        may_live && self.other_wire.is_none()
+    }
+
+    /// The name of its state in the API: whether it lives, or that it takes no part although it
+    /// does.
+    #[must_use]
+    pub fn state_name(&self) -> &'static str {
+        match (self.liveness, self.other_wire) {
+            (Liveness::Up | Liveness::Suspect, Some(_)) => INCOMPATIBLE,
+            (liveness, _) => liveness.name(),
+        }
+    }
+
+    /// Why it takes no part although it lives, if that is so, and what to do about it.
+    #[must_use]
+    pub fn incompatibility(&self) -> Option<String> {
+        self.other_wire.map(|theirs| {
+            format!(
+                "incompatible: it speaks version {theirs} of the wire, and this orchestrator \
+                 {WIRE_VERSION}; start the driver of this orchestrator's release"
+            )
+        })
     }
 
     /// Whether it is in this state for this test.
@@ -128,6 +160,17 @@ impl Node {
     pub fn is(&self, activity: NodeState, test_id: &str) -> bool {
         self.activity == Some(activity) && self.test_id.as_deref() == Some(test_id)
     }
+}
+
+/// Whose heartbeat it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Speaker {
+    /// The driver's own.
+    Itself,
+    /// Another process's with its id, which is waited for the first to fall silent.
+    Rival,
+    /// The driver's own, and the process of this incarnation spoke under its id: it is to end.
+    ItselfBefore(u64),
 }
 
 /// A driver whose liveness changed.
@@ -276,6 +319,13 @@ impl Registry {
         self.nodes.iter().filter(|(_, node)| node.is_awaited())
     }
 
+    /// The drivers that a start does not wait for, though they are not down: they are silent, or
+    /// do not understand us.
+    pub fn left_out(&self) -> impl Iterator<Item = (&String, &Node)> {
+        let is_left_out = |node: &Node| node.liveness != Liveness::Down && !node.is_awaited();
+        self.nodes.iter().filter(move |(_, node)| is_left_out(node))
+    }
+
     /// How many drivers a start waits for.
     #[must_use]
     pub fn awaited_len(&self) -> usize {
@@ -342,11 +392,39 @@ impl Registry {
         })
     }
 
+    /// Whose heartbeat this is. Another process takes a driver's place when that was silent for
+    /// [`SUSPECT_MS`] and is `free` of any run.
+    pub fn speaker(&mut self, message: &Heartbeat, is_free: bool) -> Speaker {
+        let observed_ms = self.observed_ms;
+        let Some(node) = self.nodes.get_mut(&message.node_id) else {
+            return Speaker::Itself;
+        };
+        let known = node.incarnation;
+        if known.is_none() || message.incarnation.is_none() || known == message.incarnation {
+            node.incarnation = message.incarnation.or(known);
+            return node
+                .rival
+                .take()
+                .map_or(Speaker::Itself, Speaker::ItselfBefore);
+        }
+        let is_silent = observed_ms.saturating_sub(node.heard_at_ms) >= SUSPECT_MS;
+        if is_silent && is_free {
+            (node.incarnation, node.rival) = (message.incarnation, None);
+            return Speaker::Itself;
+        }
+        node.rival = message.incarnation;
+        Speaker::Rival
+    }
+
     /// A driver says that it is there. That alone is no sign of life: registers are read again
     /// after a restart; its heartbeats are.
     pub fn register(&mut self, message: Register) -> Option<Change> {
         let change = self.admit(&message.node_id, Liveness::Up);
-        if let Some(node) = self.nodes.get_mut(&message.node_id) {
+        let is_its = |node: &&mut Node| {
+            let known = node.incarnation;
+            known.is_none() || message.incarnation.is_none() || known == message.incarnation
+        };
+        if let Some(node) = self.nodes.get_mut(&message.node_id).filter(is_its) {
             node.identity = Identity {
                 node_ip: message.node_ip,
                 version: message.version,
@@ -365,7 +443,14 @@ impl Registry {
             node.heard_at_ms = observed_ms;
             node.last_heartbeat_ms = now.wall_ns / 1_000_000;
             node.heard_mono_ns = Some(now.mono_ns);
-            node.activity = message.state;
+            node.activity = message.state.filter(|state| {
+                // Others may have states of their own: that makes them none of ours.
+                *state != NodeState::Unknown || message.incarnation.is_some()
+            });
+            node.incarnation = message.incarnation.or(node.incarnation);
+            let wire = message.wire.unwrap_or(1);
+            let is_ours = node.activity.is_some();
+            node.other_wire = (is_ours && wire != WIRE_VERSION).then_some(wire);
             node.test_id.clone_from(&message.test_id);
             node.reason.clone_from(&message.reason);
             if let Some(echo) = &message.echo {
@@ -463,6 +548,9 @@ fn new_node(heard_at_ms: u64) -> Node {
         activity: Some(NodeState::Unknown),
         test_id: None,
         reason: None,
+        incarnation: None,
+        other_wire: None,
+        rival: None,
         clock: Estimator::default(),
         heard_at_ms,
     }

@@ -177,6 +177,9 @@ pub struct Run {
     pub participants: Vec<String>,
     /// The participants' clocks at that time.
     pub clock_offsets: BTreeMap<String, ClockOffset>,
+    /// Which process of each participant's id takes part, where that is known.
+    #[serde(default)]
+    pub incarnations: BTreeMap<String, u64>,
     /// Drivers that could not take part, and why.
     pub excluded: BTreeMap<String, String>,
     /// Participants whose last report is not awaited any more, and why.
@@ -210,6 +213,7 @@ impl Run {
             start_at_unix_ns: None,
             participants: Vec::new(),
             clock_offsets: BTreeMap::new(),
+            incarnations: BTreeMap::new(),
             excluded: BTreeMap::new(),
             lost: BTreeMap::new(),
             stop_requested: false,

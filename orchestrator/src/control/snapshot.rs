@@ -25,6 +25,8 @@ pub struct Counts {
     pub orphans_dropped: u64,
     /// Messages about tests that were deleted.
     pub of_deleted: u64,
+    /// Reports of other processes than those that took part.
+    pub fenced: u64,
     /// Messages of drivers for which there was no room, or whose id cannot be one.
     pub nodes_refused: u64,
 }
@@ -37,8 +39,8 @@ pub struct NodeRow {
     /// Where it is.
     #[serde(rename = "node_IP")]
     pub node_ip: String,
-    /// Whether it lives.
-    pub state: Liveness,
+    /// Whether it lives, and understands us.
+    pub state: &'static str,
     /// Since its last heartbeat, s.
     pub heartbeat_age_s: Option<f64>,
     /// Cores that it loads from.
@@ -51,7 +53,7 @@ pub struct NodeRow {
     pub activity: Option<NodeState>,
     /// The test that it is busy with.
     pub test_id: Option<String>,
-    /// Why it could not prepare that test.
+    /// Why it could not prepare that test, or takes no part in any.
     pub reason: Option<String>,
     /// Its clock minus ours, ms.
     pub clock_offset_ms: Option<f64>,
@@ -193,23 +195,23 @@ impl Snapshot {
         let row = |(node_id, node): (&String, &Node)| NodeRow {
             node_id: node_id.clone(),
             node_ip: node.identity.node_ip.clone(),
-            state: node.liveness,
+            state: node.state_name(),
             heartbeat_age_s: node.heartbeat_age_s(now),
             cores: node.identity.cores,
             hostname: node.identity.hostname.clone(),
             version: node.identity.version.clone(),
             activity: self.shown_activity(node),
             test_id: running.get(node_id.as_str()).map(|&id| id.to_owned()),
-            reason: node.reason.clone(),
+            reason: node.incompatibility().or_else(|| node.reason.clone()),
             clock_offset_ms: node.clock().map(|clock| clock.offset_ns as f64 / 1e6),
             clock_uncertainty_ms: node.clock().map(|clock| clock.uncertainty_ns as f64 / 1e6),
         };
         self.nodes.iter().map(row).collect()
     }
 
-    /// Whether each driver lives, by id.
-    pub fn liveness(&self) -> impl Iterator<Item = Liveness> {
-        self.nodes.values().map(|node| node.liveness)
+    /// Of each driver, whether it lives and understands us.
+    pub fn node_states(&self) -> impl Iterator<Item = &'static str> {
+        self.nodes.values().map(Node::state_name)
     }
 
     /// The test that each driver is at work on.

@@ -15,7 +15,9 @@ use proto::bus::BusError;
 use proto::document::{Defaults, Params};
 use proto::histogram::{Latencies, SparseLatencies};
 use proto::measure::{Counters, LatencyFigures, Outcome, Report, SecondRow};
-use proto::message::{Heartbeat, Metrics, NodeState, Role, TestConfig, Trigger, TriggerKind};
+use proto::message::{
+    self, ClockProbe, Heartbeat, Metrics, NodeState, Order, Role, TestConfig, Trigger, TriggerKind,
+};
 use proto::topic::Topic;
 use proto::workload::{TestType, Workload};
 
@@ -218,6 +220,16 @@ impl World {
         self.pass(1000);
         self.event(Event::Tick);
         self.event(Event::Delivered(PULSE_TOKEN, Ok(())));
+        self.event(Event::Delivered(PULSE_TOKEN, Ok(())));
+        self.event(Event::Control(message::Control {
+            node_id: "orchestrator".into(),
+            order: Order::Pulse {
+                probe: ClockProbe {
+                    probe_id: 0,
+                    sent_unix_ns: self.now_ms * 1_000_000,
+                },
+            },
+        }));
         let mut own = heartbeat("orchestrator", None, None);
         own.role = Role::Orchestrator;
         own.timestamp = Some(self.now_ms.to_string());
@@ -326,6 +338,21 @@ impl World {
             .collect()
     }
 
+    /// The tests that our drivers were told to stop.
+    pub(super) fn stops(&self) -> Vec<String> {
+        let of = self.published.iter();
+        of.filter(|message| message.topic == Topic::Control && message.token != PULSE_TOKEN)
+            .map(|message| {
+                let mut payload = message.payload.clone();
+                let control: message::Control = proto::codec::decode(&mut payload).unwrap();
+                match control.order {
+                    Order::Stop { test_id } => test_id,
+                    other => panic!("{other:?}"),
+                }
+            })
+            .collect()
+    }
+
     /// The last stored result, as JSON.
     pub(super) fn result(&self) -> serde_json::Value {
         serde_json::from_str(&self.results.last().unwrap().result).unwrap()
@@ -356,6 +383,8 @@ pub(super) fn heartbeat(
         reason: (state == Some(NodeState::Failed)).then(|| "connection refused".to_owned()),
         probe: None,
         echo: None,
+        incarnation: None,
+        wire: Some(message::WIRE_VERSION),
     }
 }
 
@@ -444,6 +473,8 @@ pub(super) fn start(test_id: &str, participants: &[&str]) -> Trigger {
         trigger: TriggerKind::Start,
         start_at_unix_ns: Some(UNIX_MS * 1_000_000),
         participants: Some(participants.iter().map(|id| (*id).to_owned()).collect()),
+        n: None,
         clock_offsets: BTreeMap::new(),
+        incarnations: BTreeMap::new(),
     }
 }

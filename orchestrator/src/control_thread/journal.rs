@@ -85,6 +85,7 @@ fn write(line: Line) {
         Line::Register(message) => log::message(&message),
         Line::Config(message) => log::message(&message),
         Line::Trigger(message) => log::message(&message),
+        Line::Control(message) => log::message(&message),
         Line::Heartbeat(message) => log::message(&message),
         Line::Metrics(message) => log::message(&message),
         Line::Event(level, name, fields) => log::event(level, name, fields),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use proto::bus::Partition;
 use proto::histogram::{LatenciesWire, SparseLatencies};
 use proto::measure::Report;
 use proto::message::Metrics;
@@ -95,8 +96,8 @@ impl Store {
         let mut offsets = Offsets::new();
         for row in rows {
             let (topic, next) = row?;
-            if let Some(topic) = Topic::from_name(&topic) {
-                offsets.insert(topic, next);
+            if let Some(partition) = partition_of(&topic) {
+                offsets.insert(partition, next);
             }
         }
         Ok(offsets)
@@ -367,4 +368,10 @@ fn corrupt(what: &'static str, error: &dyn std::fmt::Display) -> StoreError {
         what,
         error: error.to_string(),
     }
+}
+
+/// The first partition of a topic is stored under the topic's name, another as `name#number`.
+fn partition_of(name: &str) -> Option<Partition> {
+    let (topic, number) = name.split_once('#').unwrap_or((name, "0"));
+    Some((Topic::from_name(topic)?, number.parse().ok()?))
 }

@@ -88,7 +88,8 @@ fn count(store: &Store, table: &str) -> u64 {
 fn write(store: &mut Store, changes: Vec<Change>, next: i64) -> Result<(), StoreError> {
     let mut backlog = Backlog::default();
     changes.into_iter().for_each(|change| backlog.push(change));
-    backlog.offsets.insert(Topic::Metrics, next);
+    backlog.offsets.insert((Topic::Metrics, 0), next);
+    backlog.offsets.insert((Topic::Metrics, 12), next + 1);
     store.write(&backlog)
 }
 
@@ -124,7 +125,8 @@ fn everything_that_was_written_is_loaded_again() {
     drop(store);
     let loaded = Store::open(&file(&folder)).unwrap().load().unwrap();
     assert_eq!(loaded.node_id.as_deref(), Some("orchestrator-x"));
-    assert_eq!(loaded.offsets, Offsets::from([(Topic::Metrics, 42)]));
+    let offsets = [((Topic::Metrics, 0), 42), ((Topic::Metrics, 12), 43)];
+    assert_eq!(loaded.offsets, Offsets::from(offsets));
     let restored = loaded.restored;
     assert_eq!(restored.rows, [row(&open), row(&over)]);
     let runs: Vec<&Run> = restored.open.iter().map(|(run, _)| run).collect();

@@ -148,9 +148,13 @@ fn forget_test(
 }
 
 fn set_offsets(transaction: &Transaction<'_>, offsets: &Offsets) -> Result<(), StoreError> {
-    for (topic, next) in offsets {
+    for ((topic, number), next) in offsets {
         let sql = "INSERT OR REPLACE INTO offsets VALUES (?1, ?2)";
-        execute(transaction, sql, (topic.name(), next))?;
+        let name = match number {
+            0 => topic.name().to_owned(),
+            other => format!("{topic}#{other}"),
+        };
+        execute(transaction, sql, (name, next))?;
     }
     Ok(())
 }

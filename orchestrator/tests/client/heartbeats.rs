@@ -69,6 +69,8 @@ fn heartbeat(node_id: &str, role: Role) -> Heartbeat {
         reason: None,
         probe: None,
         echo: None,
+        incarnation: None,
+        wire: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proto::bus::{BusSettings, Publisher};
 use proto::histogram::{Latencies, SparseLatencies};
 use proto::measure::{Counters, LatencyFigures, Outcome, Report, SecondRow};
-use proto::message::{Heartbeat, Message, Metrics, NodeState, Register, Role};
+use proto::message::{Heartbeat, Message, Metrics, NodeState, Register, Role, WIRE_VERSION};
 
 /// Plays any number of drivers.
 pub(crate) struct Player {
@@ -33,6 +33,7 @@ impl Player {
             version: Some("0".into()),
             cores: Some(2),
             hostname: Some("test".into()),
+            incarnation: None,
         };
         self.say(node_id, &message);
     }
@@ -48,6 +49,8 @@ impl Player {
             reason: None,
             probe: None,
             echo: None,
+            incarnation: None,
+            wire: Some(WIRE_VERSION),
         };
         self.say(node_id, &message);
     }

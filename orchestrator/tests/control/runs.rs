@@ -126,7 +126,7 @@ fn messages_that_make_no_sense_are_counted_and_skipped() {
     await_state(&orchestrator, &test_id, "done");
     let exposition = orchestrator.get("/metrics").text;
     assert!(
-        exposition.contains("dlts_messages_malformed_total 5"),
+        exposition.contains("dlts_messages_malformed_total 6"),
         "{exposition}"
     );
     assert!(exposition.contains("dlts_reports_total 8"), "{exposition}");

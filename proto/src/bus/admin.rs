@@ -1,5 +1,6 @@
 //! What cluster it is, and whether it has our topics.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -8,7 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer};
 
 use super::health::Context;
-use super::{BusError, BusSettings};
+use super::{BusError, BusSettings, Partition};
 use crate::topic::Topic;
 
 /// Longest wait for the reason why a broker cannot be reached …
@@ -23,6 +24,23 @@ pub struct Cluster {
     pub id: Option<String>,
     /// The topics of ours that it has.
     pub topics: Vec<Topic>,
+    /// How many partitions each of these has; one, unless somebody else made it.
+    pub partitions: BTreeMap<Topic, i32>,
+}
+
+impl Cluster {
+    /// All partitions of a topic; of one that it does not have the one that we would make.
+    pub fn partitions_of(&self, topic: Topic) -> impl Iterator<Item = Partition> + use<> {
+        let count = self.partitions.get(&topic).copied().unwrap_or(1);
+        (0..count).map(move |number| (topic, number))
+    }
+
+    /// Whether it is the embedded broker, which answers an empty fetch only after its time.
+    #[must_use]
+    pub fn is_embedded(&self) -> bool {
+        let id = self.id.as_deref();
+        id.is_some_and(|id| id.starts_with("mockCluster"))
+    }
 }
 
 /// Asks the broker who it is and which of our topics it has.
@@ -39,15 +57,15 @@ pub fn inspect(settings: &BusSettings, timeout: Duration) -> Result<Cluster, Bus
         .client()
         .fetch_metadata(None, timeout)
         .map_err(|error| unreachable(settings, &client, &error))?;
-    let has = |topic: &Topic| {
-        metadata
-            .topics()
-            .iter()
-            .any(|t| t.name() == topic.name() && !t.partitions().is_empty())
-    };
+    let found = metadata.topics().iter().filter_map(|topic| {
+        let count = i32::try_from(topic.partitions().len()).ok()?;
+        Some((Topic::from_name(topic.name())?, count))
+    });
+    let partitions: BTreeMap<Topic, i32> = found.filter(|(_, count)| *count > 0).collect();
     Ok(Cluster {
         id: client.client().fetch_cluster_id(timeout),
-        topics: Topic::ALL.into_iter().filter(has).collect(),
+        topics: partitions.keys().copied().collect(),
+        partitions,
     })
 }
 
@@ -114,8 +132,11 @@ pub fn ensure_topics(settings: &BusSettings, timeout: Duration) -> Result<Cluste
     }
     let client: AdminClient<Context> = settings.admin().create_with_context(Context::default())?;
     create(&client, &missing, timeout)?;
+    let mut partitions = cluster.partitions;
+    partitions.extend(missing.into_iter().map(|topic| (topic, 1)));
     Ok(Cluster {
         topics: Topic::ALL.to_vec(),
+        partitions,
         ..cluster
     })
 }

@@ -2,7 +2,7 @@
 
 use rdkafka::ClientConfig;
 
-use super::BusError;
+use super::{BusError, Cluster};
 
 /// Properties that the program depends on and sets itself.
 const OWN: [&str; 7] = [
@@ -21,7 +21,13 @@ pub struct BusSettings {
     brokers: String,
     client_id: String,
     properties: Vec<(String, String)>,
+    fetch_wait_ms: u32,
 }
+
+/// Longest wait of a fetch at the embedded broker, which answers an empty one only after it …
+const FETCH_WAIT_EMBEDDED_MS: u32 = 10;
+/// … and at any other, which answers at once when something comes.
+const FETCH_WAIT_MS: u32 = 1000;
 
 impl BusSettings {
     /// Checks and keeps the settings. `brokers` is `host:port`, several separated by commas;
@@ -45,7 +51,23 @@ impl BusSettings {
             brokers: brokers.to_owned(),
             client_id: client_id.to_owned(),
             properties: properties.to_vec(),
+            fetch_wait_ms: FETCH_WAIT_EMBEDDED_MS,
         })
+    }
+
+    /// The same, for a cluster that is known: consumers ask a real broker a hundred times less
+    /// often than the embedded one.
+    #[must_use]
+    pub fn for_cluster(&self, cluster: &Cluster) -> Self {
+        let fetch_wait_ms = if cluster.is_embedded() {
+            FETCH_WAIT_EMBEDDED_MS
+        } else {
+            FETCH_WAIT_MS
+        };
+        Self {
+            fetch_wait_ms,
+            ..self.clone()
+        }
     }
 
     /// The bootstrap addresses.
@@ -101,8 +123,7 @@ impl BusSettings {
             .set("enable.auto.offset.store", "false")
             // An offset that the broker does not have is a fact to report, not to paper over.
             .set("auto.offset.reset", "error")
-            // The embedded broker answers an empty fetch only after this time.
-            .set("fetch.wait.max.ms", "10")
+            .set("fetch.wait.max.ms", self.fetch_wait_ms.to_string())
             .set("fetch.error.backoff.ms", "50")
             .set("fetch.queue.backoff.ms", "50");
         self.with_overrides(config)
@@ -153,6 +174,8 @@ pub fn parse_property(text: &str) -> Result<(String, String), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn with(name: &str, value: &str) -> Result<BusSettings, BusError> {
@@ -192,6 +215,27 @@ mod tests {
             cfg!(feature = "tls")
         );
         assert!(with("security.protocol", "plaintext").is_ok());
+    }
+
+    #[test]
+    fn only_the_embedded_broker_is_asked_a_hundred_times_a_second() {
+        let settings = BusSettings::new("localhost:9092", "test", &[]).unwrap();
+        let wait_ms = |id: Option<&str>| {
+            let id = id.map(str::to_owned);
+            let cluster = Cluster {
+                id,
+                topics: Vec::new(),
+                partitions: BTreeMap::new(),
+            };
+            let config = settings.for_cluster(&cluster).consumer();
+            config.get("fetch.wait.max.ms").unwrap().to_owned()
+        };
+        assert_eq!(wait_ms(Some("mockCluster7f")), "10");
+        assert_eq!(wait_ms(Some("5L6g3nShT-eMCtK--X86sw")), "1000");
+        assert_eq!(wait_ms(None), "1000");
+        let own = [("fetch.wait.max.ms".to_owned(), "50".to_owned())];
+        let own = BusSettings::new("localhost:9092", "test", &own).unwrap();
+        assert_eq!(own.consumer().get("fetch.wait.max.ms"), Some("50"));
     }
 
     #[test]

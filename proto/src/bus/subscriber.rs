@@ -1,5 +1,6 @@
 //! Reading messages.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use rdkafka::Message as _;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::health::{Context, Health};
@@ -15,6 +17,9 @@ use super::{BusError, BusSettings};
 use crate::topic::Topic;
 
 impl ConsumerContext for Context {}
+
+/// A partition of a topic, by its number from 0. What we write goes to the first.
+pub type Partition = (Topic, i32);
 
 /// Where to begin in a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,13 +50,13 @@ impl From<StartAt> for Offset {
 pub struct Record {
     /// Its topic.
     pub topic: Topic,
-    /// Its place in the topic.
+    /// Its partition.
+    pub partition: i32,
+    /// Its place in the partition.
     pub offset: i64,
     /// When its sender made it, ms since 1970 in the sender's clock (or when the broker got it,
     /// where the topic is configured so); `None` for ancient brokers.
     pub timestamp_ms: Option<i64>,
-    /// Its key, by which our own senders name themselves; empty where there is none.
-    pub key: Vec<u8>,
     /// Its bytes.
     pub payload: Vec<u8>,
 }
@@ -65,21 +70,47 @@ pub enum Event {
     OffsetLost,
     /// The client reports trouble; it goes on trying by itself.
     Trouble(String),
+    /// A right is missing: [`BusError::Unreadable`]. Said once; it goes on trying by itself.
+    Forbidden(BusError),
+    /// Records that cannot be read, and were stepped over.
+    Unreadable(Gap),
+}
+
+/// Records that were stepped over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// Where they stand.
+    pub place: Partition,
+    /// The first of them.
+    pub first: i64,
+    /// The offset that comes after them.
+    pub next: i64,
+    /// Which they are, why they cannot be read, and what to look at.
+    pub reason: String,
+}
+
+impl Gap {
+    /// How many they are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        u64::try_from(self.next - self.first).unwrap_or(0)
+    }
 }
 
 /// How long a question about a partition may take.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// A consumer of whole topics, without a group.
+/// A consumer without a group.
 pub struct Subscriber {
     consumer: BaseConsumer<Context>,
     config: ClientConfig,
-    /// Where it began, for topics of which nothing was read yet.
-    starts: Mutex<Vec<(Topic, StartAt)>>,
+    /// Where it began, for partitions of which nothing was read yet.
+    starts: Mutex<Vec<(Partition, StartAt)>>,
 }
 
 impl Subscriber {
-    /// Makes the client and assigns it partition 0 of each topic; it connects in the background.
+    /// Makes the client and assigns it the first partition of each topic; it connects in the
+    /// background.
     ///
     /// # Errors
     /// [`BusError::Kafka`] for properties that librdkafka does not know.
@@ -95,17 +126,29 @@ impl Subscriber {
         Ok(subscriber)
     }
 
-    /// Starts anew at other places.
+    /// Starts anew at other places of the topics' first partitions.
     ///
     /// # Errors
     /// [`BusError::Kafka`] when librdkafka refuses.
     pub fn assign(&self, topics: &[(Topic, StartAt)]) -> Result<(), BusError> {
+        let firsts = topics.iter().map(|(topic, start)| ((*topic, 0), *start));
+        self.assign_partitions(firsts)
+    }
+
+    /// Starts anew at other places.
+    ///
+    /// # Errors
+    /// [`BusError::Kafka`] when librdkafka refuses.
+    pub fn assign_partitions(
+        &self,
+        places: impl IntoIterator<Item = (Partition, StartAt)>,
+    ) -> Result<(), BusError> {
         let mut list = TopicPartitionList::new();
-        for (topic, start) in topics {
-            list.add_partition_offset(topic.name(), 0, (*start).into())?;
+        let places: Vec<(Partition, StartAt)> = places.into_iter().collect();
+        for ((topic, number), start) in &places {
+            list.add_partition_offset(topic.name(), *number, (*start).into())?;
         }
-        let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
-        topics.clone_into(&mut starts);
+        *self.starts.lock().unwrap_or_else(PoisonError::into_inner) = places;
         Ok(self.consumer.assign(&list)?)
     }
 
@@ -117,15 +160,20 @@ impl Subscriber {
                 self.health().is_up_again();
                 let record = Record {
                     topic: Topic::from_name(message.topic())?,
+                    partition: message.partition(),
                     offset: message.offset(),
                     timestamp_ms: message.timestamp().to_millis(),
-                    key: message.key().unwrap_or_default().to_vec(),
                     payload: message.payload().unwrap_or_default().to_vec(),
                 };
                 Some(Event::Record(record))
             }
             Err(error) if unreadable::is_of_a_batch(&error).is_some() => {
-                Some(Event::Trouble(self.step_over(&error)))
+                Some(self.step_over(&error))
+            }
+            Err(error) if is_forbidden(error.rdkafka_error_code()) => {
+                let starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+                let topics: BTreeSet<Topic> = starts.iter().map(|((topic, _), _)| *topic).collect();
+                Some(Event::Forbidden(forbidden(topics)))
             }
             Err(error) => Some(trouble(&error)),
         }
@@ -133,7 +181,7 @@ impl Subscriber {
 
     /// Goes on behind a batch that cannot be read, and says which it was: librdkafka would ask for
     /// it for ever.
-    fn step_over(&self, error: &KafkaError) -> String {
+    fn step_over(&self, error: &KafkaError) -> Event {
         let found = self.positions().and_then(|places| {
             let mut found = places
                 .into_iter()
@@ -150,10 +198,19 @@ impl Subscriber {
             }
             Ok(found)
         });
+        let trouble = |what: String| Event::Trouble(format!("{error}; {what}"));
         match stepped {
-            Ok(Some(batch)) => batch.to_string(),
-            Ok(None) => format!("{error}; where it is was not found yet"),
-            Err(other) => format!("{error}; it could not be stepped over yet: {other}"),
+            Ok(Some(batch)) => match Topic::from_name(&batch.place.topic) {
+                Some(topic) => Event::Unreadable(Gap {
+                    place: (topic, batch.place.partition),
+                    first: batch.place.offset,
+                    next: batch.next,
+                    reason: batch.to_string(),
+                }),
+                None => Event::Trouble(batch.to_string()),
+            },
+            Ok(None) => trouble("where it is was not found yet".to_owned()),
+            Err(other) => trouble(format!("it could not be stepped over yet: {other}")),
         }
     }
 
@@ -167,7 +224,7 @@ impl Subscriber {
                 .fetch_watermarks(topic, partition, ANSWER_MAX)?;
             let offset = match element.offset() {
                 Offset::Offset(next) => next,
-                _ => self.first_offset(topic, low, high),
+                _ => self.first_offset((topic, partition), low, high),
             };
             if offset < high {
                 let place = Place {
@@ -181,10 +238,12 @@ impl Subscriber {
         Ok(places)
     }
 
-    /// Where a topic is read from of which nothing was read yet.
-    fn first_offset(&self, topic: &str, low: i64, high: i64) -> i64 {
+    /// Where a partition is read from of which nothing was read yet.
+    fn first_offset(&self, place: (&str, i32), low: i64, high: i64) -> i64 {
         let starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = starts.iter().find(|(known, _)| known.name() == topic);
+        let start = starts
+            .iter()
+            .find(|((topic, number), _)| (topic.name(), *number) == place);
         match start.map(|(_, start)| *start) {
             Some(StartAt::Offset(offset)) => offset,
             Some(StartAt::Tail(count)) => high.saturating_sub(count).max(low),
@@ -193,18 +252,59 @@ impl Subscriber {
         }
     }
 
-    /// The offsets of the oldest message that the broker keeps and of the next one to come.
+    /// The offsets of the oldest message that the broker keeps of a topic's first partition, and of
+    /// the next one to come.
     ///
     /// # Errors
     /// [`BusError::Kafka`] when the broker does not answer within `timeout`.
     pub fn bounds(&self, topic: Topic, timeout: Duration) -> Result<(i64, i64), BusError> {
-        Ok(self.consumer.fetch_watermarks(topic.name(), 0, timeout)?)
+        self.bounds_of((topic, 0), timeout)
+    }
+
+    /// As [`Self::bounds`], of any partition.
+    ///
+    /// # Errors
+    /// As [`Self::bounds`].
+    pub fn bounds_of(
+        &self,
+        (topic, number): Partition,
+        timeout: Duration,
+    ) -> Result<(i64, i64), BusError> {
+        let name = topic.name();
+        Ok(self.consumer.fetch_watermarks(name, number, timeout)?)
+    }
+
+    /// Asks whether we may know of a topic; one that is not there is no error.
+    ///
+    /// # Errors
+    /// [`BusError::Unreadable`] when we may not, [`BusError::Kafka`] when the broker does not answer
+    /// within `timeout`.
+    pub fn check_right(&self, topic: Topic, timeout: Duration) -> Result<(), BusError> {
+        let metadata = self.consumer.fetch_metadata(Some(topic.name()), timeout)?;
+        let mut errors = metadata.topics().iter().filter_map(MetadataTopic::error);
+        let is_refused = errors.any(|error| is_forbidden(Some(error.into())));
+        if is_refused {
+            return Err(forbidden([topic]));
+        }
+        Ok(())
     }
 
     /// How the client fares.
     #[must_use]
     pub fn health(&self) -> Health {
         self.consumer.context().health.clone()
+    }
+}
+
+fn is_forbidden(code: Option<RDKafkaErrorCode>) -> bool {
+    code == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
+}
+
+fn forbidden(topics: impl IntoIterator<Item = Topic>) -> BusError {
+    let names: Vec<&str> = topics.into_iter().map(Topic::name).collect();
+    BusError::Unreadable {
+        flags: format!(" --topic {}", names.join(" --topic ")),
+        topics: names.join(", "),
     }
 }
 

@@ -168,6 +168,8 @@ pub struct Connections {
 pub struct Report {
     /// First interval that this report covers, counted from 0.
     pub sequence_first: u64,
+    /// Which process of the node's id measured it.
+    pub incarnation: Option<u64>,
     /// Last interval that it covers. Larger than `sequence_first` when reports that could not be
     /// sent in time were merged.
     pub sequence: u64,

@@ -107,6 +107,21 @@ pub struct Heartbeat {
     /// A driver's echo of the latest probe that it read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub echo: Option<ClockEcho>,
+    /// Which process of that id it is; absent for other implementations.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Whole, _>"
+    )]
+    pub incarnation: Option<u64>,
+    /// Which [`WIRE_VERSION`](super::WIRE_VERSION) a driver of ours speaks; absent for other
+    /// implementations, and before version 2.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Whole, _>"
+    )]
+    pub wire: Option<u64>,
 }
 
 /// A flag that is only ever true, as the reference writes it.

@@ -65,6 +65,8 @@ struct Wire {
     interval_end_ns: Option<u64>,
     #[serde(default, deserialize_with = "lenient::option::<_, Whole, _>")]
     sending_ns: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::option::<_, Whole, _>")]
+    incarnation: Option<u64>,
     #[serde(default)]
     counters: Option<Counters>,
     #[serde(default, deserialize_with = "lenient::null_is_default")]
@@ -120,6 +122,8 @@ struct WrittenReport<'a> {
     interval_end_ns: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     sending_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incarnation: Option<u64>,
     counters: &'a Counters,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     seconds: &'a [SecondRow],
@@ -171,6 +175,7 @@ impl<'a> From<&'a Report> for WrittenReport<'a> {
             interval_start_ns: report.interval_start_ns,
             interval_end_ns: report.interval_end_ns,
             sending_ns: report.sending_ns,
+            incarnation: report.incarnation,
             counters: &report.counters,
             seconds: &report.seconds,
             first_send_ns: report.first_send_ns,
@@ -243,6 +248,7 @@ impl TryFrom<Wire> for Metrics {
                     interval_start_ns: wire.interval_start_ns.unwrap_or(0),
                     interval_end_ns: wire.interval_end_ns.unwrap_or(0),
                     sending_ns: wire.sending_ns,
+                    incarnation: wire.incarnation,
                     counters,
                     seconds: wire.seconds,
                     first_send_ns: wire.first_send_ns,

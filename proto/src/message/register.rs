@@ -42,6 +42,13 @@ pub struct Register {
     /// The machine's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
+    /// Which process of that id it is: another one has another number.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Whole, _>"
+    )]
+    pub incarnation: Option<u64>,
 }
 
 fn register_type() -> String {

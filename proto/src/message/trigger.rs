@@ -60,10 +60,18 @@ pub struct Trigger {
         deserialize_with = "lenient::option::<_, Whole, _>"
     )]
     pub start_at_unix_ns: Option<u64>,
-    /// The nodes that take part, in the order of their phase. Absent: every node that knows the
-    /// test.
+    /// The nodes that take part, in the order of their phase, or the first of them: see `n`. Absent:
+    /// every node that knows the test.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub participants: Option<Vec<String>>,
+    /// Number of nodes that take part, where that is known; those that are not listed here come in
+    /// chunks on `control`: see [`Order::Participants`](super::Order::Participants).
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Whole, _>"
+    )]
+    pub n: Option<u64>,
     /// The participants' clocks, as far as they were measured.
     #[serde(
         default,
@@ -71,4 +79,7 @@ pub struct Trigger {
         deserialize_with = "lenient::null_is_default"
     )]
     pub clock_offsets: BTreeMap<String, ClockOffset>,
+    /// Which process of each participant's id takes part, where that is known.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub incarnations: BTreeMap<String, u64>,
 }

@@ -42,15 +42,21 @@ fn number() -> impl Strategy<Value = f64> {
 }
 
 pub(crate) fn register() -> impl Strategy<Value = Register> {
-    let ours = (option::of(text()), option::of(count()), option::of(text()));
+    let ours = (
+        option::of(text()),
+        option::of(count()),
+        option::of(text()),
+        option::of(count()),
+    );
     (text(), text(), text(), ours).prop_map(
-        |(node_id, node_ip, message_type, (version, cores, hostname))| Register {
+        |(node_id, node_ip, message_type, (version, cores, hostname, incarnation))| Register {
             node_id,
             node_ip,
             message_type,
             version,
             cores,
             hostname,
+            incarnation,
         },
     )
 }
@@ -176,14 +182,18 @@ pub(crate) fn trigger() -> impl Strategy<Value = Trigger> {
         option::of(any::<u64>()),
         option::of(vec(text(), 0..5)),
         btree_map(text(), clock_offset(), 0..4),
+        btree_map(text(), count(), 0..4),
+        option::of(count()),
     )
         .prop_map(
-            |(test_id, trigger, start, participants, clock_offsets)| Trigger {
+            |(test_id, trigger, start, participants, clock_offsets, incarnations, n)| Trigger {
                 test_id,
                 trigger,
                 start_at_unix_ns: start,
                 participants,
+                n,
                 clock_offsets,
+                incarnations,
             },
         )
 }
@@ -210,9 +220,17 @@ pub(crate) fn heartbeat() -> impl Strategy<Value = Heartbeat> {
     let clocks = (
         option::of(any::<(u64, u64)>()),
         option::of(any::<(u64, u64, u64, u64)>()),
+        option::of(count()),
+        option::of(count()),
     );
     (text(), any::<bool>(), option::of(text()), about, clocks).prop_map(
-        |(node_id, heartbeat, timestamp, (role, state, test_id, reason), (probe, echo))| {
+        |(
+            node_id,
+            heartbeat,
+            timestamp,
+            (role, state, test_id, reason),
+            (probe, echo, incarnation, wire),
+        )| {
             Heartbeat {
                 node_id,
                 heartbeat,
@@ -231,6 +249,8 @@ pub(crate) fn heartbeat() -> impl Strategy<Value = Heartbeat> {
                     received_unix_ns: received,
                     echoed_unix_ns: echoed,
                 }),
+                incarnation,
+                wire,
             }
         },
     )
@@ -371,6 +391,7 @@ fn report() -> impl Strategy<Value = Report> {
         option::of(any::<i64>()),
         option::of(clock_offset()),
         option::of(count()),
+        option::of(count()),
     );
     let end = (
         health(),
@@ -397,6 +418,7 @@ fn report() -> impl Strategy<Value = Report> {
             first_send_ns: clocks.0,
             clock: clocks.1,
             sending_ns: clocks.2,
+            incarnation: clocks.3,
             health: end.0,
             connections: end.1,
             outcome: end.2,

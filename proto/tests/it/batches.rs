@@ -51,6 +51,11 @@ fn read(subscriber: &Subscriber, count: usize) -> (Vec<Vec<u8>>, Vec<String>) {
         match subscriber.poll(TICK) {
             Some(Event::Record(record)) => payloads.push(record.payload),
             Some(Event::Trouble(text)) => troubles.push(text),
+            Some(Event::Unreadable(gap)) => {
+                assert!(gap.count() > 0, "{gap:?}");
+                troubles.push(gap.reason);
+            }
+            Some(Event::Forbidden(error)) => panic!("{error}"),
             Some(Event::OffsetLost) => panic!("an offset was lost; {troubles:?}"),
             None => {}
         }

@@ -29,6 +29,8 @@ fn heartbeat(number: u64) -> Heartbeat {
         reason: None,
         probe: None,
         echo: None,
+        incarnation: None,
+        wire: None,
     }
 }
 
@@ -75,7 +77,7 @@ fn read_until(subscriber: &Subscriber, enough: impl Fn(&[Record]) -> bool) -> Ve
         match subscriber.poll(TICK) {
             Some(Event::Record(record)) => records.push(record),
             Some(Event::OffsetLost) => panic!("the broker lost an offset"),
-            Some(Event::Trouble(_)) | None => {}
+            Some(Event::Trouble(_) | Event::Unreadable(_) | Event::Forbidden(_)) | None => {}
         }
     }
     records
@@ -95,6 +97,7 @@ fn next_event(subscriber: &Subscriber, wanted: impl Fn(&Event) -> bool) -> Event
 #[test]
 fn has_the_five_topics_and_needs_none_made() {
     let broker = EmbeddedBroker::start().unwrap();
+    assert!(broker.identity().is_embedded());
     assert_eq!(broker.identity().topics, Topic::ALL);
     let settings = proto::bus::BusSettings::new(broker.address(), "test", &[]).unwrap();
     let seen = ensure_topics(&settings, DEADLINE).unwrap();

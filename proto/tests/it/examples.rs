@@ -25,6 +25,7 @@ pub(crate) fn register() -> Register {
         version: Some("0.1.0".into()),
         cores: Some(2),
         hostname: Some("load-1".into()),
+        incarnation: None,
     }
 }
 
@@ -80,6 +81,7 @@ pub(crate) fn trigger() -> Trigger {
         trigger: TriggerKind::Start,
         start_at_unix_ns: Some(1_700_000_000_250_000_000),
         participants: Some(vec![NODE_ID.into(), "driver-2".into()]),
+        n: None,
         clock_offsets: BTreeMap::from([(
             NODE_ID.into(),
             ClockOffset {
@@ -87,6 +89,7 @@ pub(crate) fn trigger() -> Trigger {
                 uncertainty_ns: 80_000,
             },
         )]),
+        incarnations: BTreeMap::new(),
     }
 }
 
@@ -96,7 +99,9 @@ pub(crate) fn stop() -> Trigger {
         trigger: TriggerKind::Stop,
         start_at_unix_ns: None,
         participants: None,
+        n: None,
         clock_offsets: BTreeMap::new(),
+        incarnations: BTreeMap::new(),
     }
 }
 
@@ -146,6 +151,7 @@ fn report() -> Report {
         interval_start_ns: 2_000_000_000,
         interval_end_ns: 4_000_000_000,
         sending_ns: None,
+        incarnation: None,
         counters: Counters {
             planned: 0,
             offered: 8,
@@ -266,6 +272,8 @@ pub(crate) fn driver_heartbeat() -> Heartbeat {
             received_unix_ns: 1_700_000_000_000_800_000,
             echoed_unix_ns: 1_700_000_000_120_000_000,
         }),
+        incarnation: None,
+        wire: None,
     }
 }
 
@@ -283,5 +291,7 @@ pub(crate) fn orchestrator_heartbeat() -> Heartbeat {
             sent_unix_ns: 1_700_000_000_000_000_000,
         }),
         echo: None,
+        incarnation: None,
+        wire: None,
     }
 }

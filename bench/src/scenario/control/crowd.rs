@@ -1,8 +1,8 @@
 //! A crowd of simulated drivers under a real orchestrator.
 //!
-//! One thread plays all of them: heartbeats and reports are due at instants of their own, spread
-//! evenly over each second, so that the embedded broker's 5 MiB hold what is under way. The main
-//! thread asks the orchestrator meanwhile, and notes how old the oldest report is that it was not
+//! One thread plays all of them: heartbeats are due at instants of their own, spread evenly over each
+//! second; reports are due together, or spread too where the embedded broker's 5 MiB have to hold what
+//! is under way. Reports are encoded before the test is triggered. The main thread asks the orchestrator meanwhile, and notes how old the oldest report is that it was not
 //! shown yet.
 
 use std::path::Path;
@@ -15,7 +15,8 @@ use proto::bus::{BusSettings, Publisher};
 use proto::clock::unix_ns;
 use proto::histogram::SparseLatencies;
 use proto::measure::Outcome;
-use proto::message::{Heartbeat, NodeState, Register, Role};
+use proto::message::{Heartbeat, NodeState, Register, Role, WIRE_VERSION};
+use proto::topic::Topic;
 
 use super::{NS_PER_S, Options, PATIENCE, SAMPLES, bus, counters, message, node_id};
 use crate::machine;
@@ -31,13 +32,16 @@ const ASK_EVERY: Duration = Duration::from_millis(25);
 
 /// What the crowd is told.
 enum Cue {
-    /// Be ready for a test.
-    Ready(String),
+    /// Be ready for a test, with these reports.
+    Ready(String, Reports),
     /// Report on that many seconds from an instant on, ns since 1970.
     Start { start_ns: u64, seconds: u64 },
     /// Enough.
     End,
 }
+
+/// The reports of all nodes, encoded: those of the first second first, the last ones at the end.
+type Reports = Vec<Vec<u8>>;
 
 /// When each report was published, in their order.
 type Published = Arc<Mutex<Vec<Instant>>>;
@@ -57,15 +61,22 @@ pub(super) fn measure(
     let crowd = Crowd {
         publisher,
         nodes,
-        latencies: latencies.clone(),
+        spread_ns: if options.reports_together() {
+            0
+        } else {
+            NS_PER_S
+        },
+        encoded: Reports::new(),
         published: Arc::clone(&published),
         state: NodeState::Idle,
         test_id: None,
-        beats: Due::new(unix_ns(), nodes),
+        beats: Due::new(unix_ns(), nodes, NS_PER_S),
         reports: None,
     };
     let player = thread::spawn(move || crowd.play(&told));
-    let sample = ask(&cluster, &cues, nodes, options.seconds.into(), &published);
+    let seconds = options.seconds.into();
+    let encode = |test_id: &str| encode(test_id, nodes, seconds, latencies);
+    let sample = ask(&cluster, &cues, nodes, seconds, &published, encode);
     // It may have ended with an error of its own, which says more.
     let _ = cues.send(Cue::End);
     let played = player
@@ -82,6 +93,7 @@ fn ask(
     nodes: u32,
     seconds: u64,
     published: &Published,
+    encode: impl Fn(&str) -> Reports,
 ) -> Result<Sample, Error> {
     let tell = |cue| {
         cues.send(cue)
@@ -90,7 +102,7 @@ fn ask(
     cluster.wait_until_up(nodes as usize)?;
     let created = cluster.post(&format!("/avalanche?duration_s={seconds}"))?;
     let test_id = created["TestId"].as_str().unwrap_or_default().to_owned();
-    tell(Cue::Ready(test_id.clone()))?;
+    tell(Cue::Ready(test_id.clone(), encode(&test_id)))?;
     let armed = cluster.post(&format!("/trigger/{test_id}"))?;
     let start_ns = armed["start_at_unix_ns"].as_u64().unwrap_or_else(unix_ns);
     tell(Cue::Start { start_ns, seconds })?;
@@ -147,14 +159,17 @@ fn oldest_unseen_ms(published: &Published, shown: u64, asked: Instant) -> f64 {
 struct Due {
     start_ns: u64,
     nodes: u64,
+    /// Over which part of a second they are spread.
+    spread_ns: u64,
     done: u64,
 }
 
 impl Due {
-    fn new(start_ns: u64, nodes: u32) -> Self {
+    fn new(start_ns: u64, nodes: u32, spread_ns: u64) -> Self {
         Self {
             start_ns,
             nodes: nodes.into(),
+            spread_ns,
             done: 0,
         }
     }
@@ -162,7 +177,7 @@ impl Due {
     /// The node and the second whose turn has come.
     fn next(&mut self, now_ns: u64) -> Option<(u32, u64)> {
         let (node, second) = (self.done % self.nodes, self.done / self.nodes);
-        let due_ns = self.start_ns + second * NS_PER_S + node * NS_PER_S / self.nodes;
+        let due_ns = self.start_ns + second * NS_PER_S + node * self.spread_ns / self.nodes;
         (due_ns <= now_ns).then(|| {
             self.done += 1;
             (
@@ -177,7 +192,9 @@ impl Due {
 struct Crowd {
     publisher: Publisher,
     nodes: u32,
-    latencies: SparseLatencies,
+    /// Over which part of a second reports are spread.
+    spread_ns: u64,
+    encoded: Reports,
     published: Published,
     state: NodeState,
     test_id: Option<String>,
@@ -196,6 +213,7 @@ impl Crowd {
                 version: None,
                 cores: Some(1),
                 hostname: None,
+                incarnation: None,
             };
             let sent = self.publisher.publish(&register.node_id, &register, 0);
             sent.map_err(bus)?;
@@ -203,13 +221,14 @@ impl Crowd {
         loop {
             match told.recv_timeout(TICK) {
                 Ok(Cue::End) => break,
-                Ok(Cue::Ready(test_id)) => {
+                Ok(Cue::Ready(test_id, encoded)) => {
                     self.test_id = Some(test_id);
+                    self.encoded = encoded;
                     self.change(NodeState::Ready)?;
                 }
                 Ok(Cue::Start { start_ns, seconds }) => {
                     // A second's report comes when it is over.
-                    let first = Due::new(start_ns + NS_PER_S, self.nodes);
+                    let first = Due::new(start_ns + NS_PER_S, self.nodes, self.spread_ns);
                     self.reports = Some((first, seconds));
                     self.change(NodeState::Running)?;
                 }
@@ -243,6 +262,8 @@ impl Crowd {
             reason: None,
             probe: None,
             echo: None,
+            incarnation: None,
+            wire: Some(WIRE_VERSION),
         };
         let sent = self.publisher.publish(&heartbeat.node_id, &heartbeat, 0);
         sent.map_err(bus)
@@ -267,18 +288,13 @@ impl Crowd {
     }
 
     fn report(&self, node: u32, second: u64, last: bool) -> Result<(), Error> {
-        let mut message = message(node, second, &self.latencies);
-        message.test_id = self.test_id.clone().unwrap_or_default();
-        if last && let Some(report) = &mut message.report {
-            report.last = true;
-            report.interval_start_ns = 0;
-            report.interval_end_ns = second * NS_PER_S;
-            report.counters = counters(second);
-            report.seconds.clear();
-            report.outcome = Some(Outcome::Done);
-            (1..second).for_each(|_| report.latencies.add(&self.latencies));
-        }
-        let sent = self.publisher.publish(&message.node_id, &message, 0);
+        let nodes = u64::from(self.nodes);
+        let at = usize::try_from(second * nodes + u64::from(node));
+        let payload = at.ok().and_then(|at| self.encoded.get(at));
+        let payload = payload.expect("invariant: all seconds and the last one are encoded");
+        let sent = self
+            .publisher
+            .publish_bytes(Topic::Metrics, &node_id(node), payload, 0);
         sent.map_err(bus)?;
         if !last {
             let mut published = self
@@ -291,13 +307,35 @@ impl Crowd {
     }
 }
 
+/// All reports of a test: a second's of all nodes, then the next, and the last ones at the end.
+fn encode(test_id: &str, nodes: u32, seconds: u64, latencies: &SparseLatencies) -> Reports {
+    let mut all = latencies.clone();
+    (1..seconds).for_each(|_| all.add(latencies));
+    let reports = (0..=seconds).flat_map(|second| (0..nodes).map(move |node| (node, second)));
+    let encoded = reports.map(|(node, second)| {
+        let is_last = second == seconds;
+        let mut message = message(node, second, if is_last { &all } else { latencies });
+        test_id.clone_into(&mut message.test_id);
+        if is_last && let Some(report) = &mut message.report {
+            report.last = true;
+            report.interval_start_ns = 0;
+            report.interval_end_ns = second * NS_PER_S;
+            report.counters = counters(second);
+            report.seconds.clear();
+            report.outcome = Some(Outcome::Done);
+        }
+        proto::codec::encode(&message)
+    });
+    encoded.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn messages_of_a_second_are_spread_over_it() {
-        let mut due = Due::new(1000, 4);
+        let mut due = Due::new(1000, 4, NS_PER_S);
         assert_eq!(due.next(999), None);
         assert_eq!(due.next(1000), Some((0, 0)));
         assert_eq!(due.next(1000), None);
@@ -307,6 +345,26 @@ mod tests {
         assert_eq!(due.next(later), Some((3, 0)));
         assert_eq!(due.next(later), None);
         assert_eq!(due.next(1000 + NS_PER_S), Some((0, 1)));
+    }
+
+    #[test]
+    fn messages_of_a_burst_are_due_together() {
+        let mut due = Due::new(1000, 3, 0);
+        let at_once: Vec<_> = std::iter::from_fn(|| due.next(1000)).collect();
+        assert_eq!(at_once, [(0, 0), (1, 0), (2, 0)]);
+        assert_eq!(due.next(1000 + NS_PER_S), Some((0, 1)));
+    }
+
+    #[test]
+    fn the_reports_of_a_test_are_those_of_each_second_and_a_last_one_of_each_node() {
+        let reports = encode("t", 2, 3, &SparseLatencies::default());
+        assert_eq!(reports.len(), 2 * 4);
+        let mut last = reports.last().unwrap().clone();
+        let last: proto::message::Metrics = proto::codec::decode(&mut last).unwrap();
+        assert_eq!((last.node_id, last.test_id), (node_id(1), "t".to_owned()));
+        let report = last.report.unwrap();
+        assert!(report.last);
+        assert_eq!(report.counters.ok, 3 * SAMPLES);
     }
 
     #[test]

@@ -115,7 +115,7 @@ fn merge(
                 // The publisher may have stopped listening: it has published everything.
                 let _ = done.try_send(());
             }
-            Some(Event::Trouble(_)) => {}
+            Some(Event::Trouble(_) | Event::Unreadable(_) | Event::Forbidden(_)) => {}
             Some(Event::OffsetLost) | None => {
                 return Err(Error::Nothing(format!(
                     "{seen} of {messages} messages arrived"

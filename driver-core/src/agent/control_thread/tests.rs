@@ -66,7 +66,9 @@ fn trigger(test_id: &str, trigger: TriggerKind, old: bool) -> Inbound {
         trigger,
         start_at_unix_ns: None,
         participants: None,
+        n: None,
         clock_offsets: std::collections::BTreeMap::new(),
+        incarnations: std::collections::BTreeMap::new(),
     };
     Inbound::Trigger { trigger, old }
 }
@@ -110,7 +112,7 @@ fn a_driver_that_only_prepares_ends_at_once() {
     let mut control = control(&[]);
     control.take(config("a", &target.listener));
     let begin = Instant::now();
-    control.run(|| true);
+    control.run(|| true).unwrap();
     assert!(
         begin.elapsed() < Duration::from_secs(2),
         "{:?}",

@@ -5,6 +5,7 @@ use proto::document::Params;
 use proto::message::TriggerKind;
 use proto::workload::TestType;
 
+use super::super::Place;
 use super::*;
 
 const SECOND: u64 = 1_000_000_000;
@@ -26,7 +27,9 @@ fn trigger(test_id: &str, kind: TriggerKind, participants: Option<&[&str]>) -> E
         trigger: kind,
         start_at_unix_ns: Some(100 * SECOND),
         participants: participants.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect()),
+        n: None,
         clock_offsets: BTreeMap::new(),
+        incarnations: BTreeMap::new(),
     })
 }
 
@@ -44,7 +47,7 @@ fn id(test_id: &str) -> String {
 
 /// A node, and the wall clock at 99 s.
 fn me() -> Node {
-    Node::new("me")
+    Node::new("me", 7)
 }
 
 fn apply(node: &mut Node, event: Event) -> Vec<Action> {
@@ -132,6 +135,69 @@ fn only_the_listed_start_and_without_a_list_all_who_know_the_test() {
         matches!(actions[0], Action::Start(_)),
         "prepared for a trigger that came before"
     );
+}
+
+#[test]
+fn a_start_for_another_process_with_this_id_is_none_of_ours() {
+    for (incarnation, starts) in [(7, true), (8, false)] {
+        let mut node = me();
+        apply(&mut node, Event::Config(config("a")));
+        apply(&mut node, Event::Prepared { test_id: id("a") });
+        let Event::Trigger(mut trigger) = start("a") else {
+            unreachable!("a start is a trigger")
+        };
+        trigger.incarnations.insert(id("me"), incarnation);
+        let actions = apply(&mut node, Event::Trigger(trigger));
+        assert_eq!(!actions.is_empty(), starts, "{actions:?}");
+        assert_eq!(node.heartbeat(0).incarnation, Some(7));
+    }
+}
+
+#[test]
+fn a_node_that_the_trigger_has_no_room_for_starts_by_its_chunk_whichever_comes_first() {
+    for chunk_first in [false, true] {
+        let mut node = me();
+        apply(&mut node, Event::Config(config("a")));
+        apply(&mut node, Event::Prepared { test_id: id("a") });
+        let Event::Trigger(mut begin) = trigger("a", TriggerKind::Start, Some(&["other"])) else {
+            unreachable!("a start is a trigger")
+        };
+        begin.n = Some(3);
+        let place = Place {
+            index: 2,
+            count: 3,
+            clock: None,
+            incarnation: Some(7),
+        };
+        let mut events = vec![
+            Event::Trigger(begin),
+            Event::Placed {
+                test_id: id("a"),
+                place,
+            },
+        ];
+        if chunk_first {
+            events.reverse();
+        }
+        let actions: Vec<Action> = events
+            .into_iter()
+            .flat_map(|event| apply(&mut node, event))
+            .collect();
+        let Some(Action::Start(start)) = actions.first() else {
+            panic!("{actions:?}")
+        };
+        assert_eq!((start.index, start.count), (2, 3));
+    }
+}
+
+#[test]
+fn an_orchestrator_of_ours_stops_a_test_by_an_order() {
+    let mut node = me();
+    apply(&mut node, Event::Config(config("a")));
+    apply(&mut node, Event::Prepared { test_id: id("a") });
+    apply(&mut node, start("a"));
+    let stop = Event::Stop { test_id: id("a") };
+    assert_eq!(apply(&mut node, stop), [Action::Stop { test_id: id("a") }]);
 }
 
 #[test]
@@ -251,7 +317,9 @@ fn a_failure_to_prepare_is_told_and_reported_when_triggered() {
 #[test]
 fn a_stop_ends_every_state() {
     let mut node = me();
-    assert_eq!(apply(&mut node, stop("a")), [], "nothing to stop");
+    assert_eq!(apply(&mut node, stop("z")), [], "nothing to stop");
+    apply(&mut node, Event::Config(config("z")));
+    assert_eq!(state(&node), NodeState::Idle, "its stop came before it");
     apply(&mut node, Event::Config(config("a")));
     apply(&mut node, Event::Prepared { test_id: id("a") });
     let actions = apply(&mut node, stop("a"));
@@ -432,7 +500,7 @@ fn a_flood_of_triggers_without_configs_is_bounded() {
     for number in 0..100 {
         apply(&mut node, start(&number.to_string()));
     }
-    assert_eq!(node.early.len(), EARLY_MAX);
+    assert_eq!(node.early.waiting(0).len(), early::EARLY_MAX);
     let actions = apply(&mut node, Event::Config(config("99")));
     assert!(matches!(actions[0], Action::Prepare(_)), "{actions:?}");
 }

@@ -18,6 +18,8 @@ fn heartbeat(node_id: &str) -> Heartbeat {
         reason: None,
         probe: None,
         echo: None,
+        incarnation: None,
+        wire: Some(WIRE_VERSION),
     }
 }
 

@@ -141,6 +141,16 @@ impl OpenRun {
         self.met.take().filter(|_| may_end)
     }
 
+    /// Whether a report is of another process than the one that takes part under its id.
+    pub(in crate::control) fn is_of_another_process(&self, message: &Metrics) -> bool {
+        let theirs = message
+            .report
+            .as_ref()
+            .and_then(|report| report.incarnation);
+        let ours = self.run.incarnations.get(&message.node_id);
+        theirs.is_some_and(|theirs| ours.is_some_and(|ours| *ours != theirs))
+    }
+
     /// Takes note of what a participant says that it does.
     pub(in crate::control) fn notice(
         &mut self,

@@ -99,8 +99,8 @@ fn a_start_that_the_broker_has_not_taken_when_it_comes_ends_the_run_and_stops_th
         reason.contains("had not taken its message on trigger"),
         "{reason}"
     );
-    let kinds: Vec<TriggerKind> = world.triggers().iter().map(|t| t.trigger).collect();
-    assert_eq!(kinds, [TriggerKind::Start, TriggerKind::Stop]);
+    assert_eq!(world.triggers().len(), 1);
+    assert_eq!(world.stops(), ["t"]);
     // A driver that follows shows that it was taken, whatever the broker says.
     let mut world = World::with(&["a"]);
     world.create("t");
@@ -110,4 +110,48 @@ fn a_start_that_the_broker_has_not_taken_when_it_comes_ends_the_run_and_stops_th
     world.beat("a", NodeState::Armed, Some("t"));
     world.pulse();
     assert_eq!(world.phase("t"), Phase::Running);
+}
+
+#[test]
+fn a_start_of_twenty_thousand_is_one_trigger_and_chunks_that_each_fit() {
+    let ids: Vec<String> = (0..20_000)
+        .map(|n| format!("driver-of-a-pod-with-a-long-name-in-a-namespace-{n:05}"))
+        .collect();
+    let drivers: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut world = World::with(&drivers);
+    world.run("t", &drivers);
+    let starts = world.triggers();
+    assert_eq!(starts.len(), 1, "others take anything on it for a start");
+    assert_eq!(starts[0].n, Some(20_000));
+    let mut all = starts[0].participants.clone().unwrap();
+    for message in &world.published {
+        assert!(message.payload.len() < MESSAGE_LEN_MAX);
+        if message.topic != Topic::Control || message.token == PULSE_TOKEN {
+            continue;
+        }
+        let control: message::Control = proto::codec::decode(&mut message.payload.clone()).unwrap();
+        if let Order::Participants {
+            first,
+            participants,
+            ..
+        } = control.order
+        {
+            assert_eq!(first, all.len() as u64);
+            all.extend(participants);
+        }
+    }
+    assert_eq!(all, ids);
+    // A store that does not know them reads the same from the topics.
+    let mut other = World::with(&drivers);
+    other.event(Event::Config(Box::new(config("t"))));
+    other.event(Event::Trigger(starts[0].clone()));
+    let control = world
+        .published
+        .iter()
+        .filter(|message| message.topic == Topic::Control && message.token != PULSE_TOKEN);
+    for message in control {
+        let control = proto::codec::decode(&mut message.payload.clone()).unwrap();
+        other.event(Event::Control(control));
+    }
+    assert_eq!(other.seen().row("t").unwrap().nodes, 20_000);
 }

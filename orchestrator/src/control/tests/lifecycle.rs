@@ -176,12 +176,13 @@ fn a_stop_drains_a_run_and_ends_it_as_aborted() {
         stopped,
         Some(Reply::Stopped {
             test_id: "t".into(),
-            state: "draining"
+            state: "draining",
+            cannot_be_stopped: Vec::new(),
         })
     );
-    assert_eq!(world.triggers().pop().unwrap().trigger, TriggerKind::Stop);
     world.stop("t");
-    assert_eq!(world.triggers().len(), 2, "a second stop publishes nothing");
+    assert_eq!(world.stops(), ["t"], "a second stop publishes nothing");
+    assert_eq!(world.triggers().len(), 1, "one message a test");
     world.report(last("a", "t", Outcome::Aborted));
     assert_eq!(world.phase("t"), Phase::Aborted);
 }
@@ -196,7 +197,8 @@ fn a_stop_before_the_start_ends_a_test_at_once_and_answers_its_trigger() {
         stopped,
         Some(Reply::Stopped {
             test_id: "t".into(),
-            state: "aborted"
+            state: "aborted",
+            cannot_be_stopped: Vec::new(),
         })
     );
     assert!(matches!(
@@ -221,6 +223,7 @@ fn every_message_of_the_reference_is_logged_once_as_it_is_sent_or_received() {
         Line::Register(_) => Some("register".to_owned()),
         Line::Config(config) => Some(format!("config {}", config.test_id)),
         Line::Trigger(trigger) => Some(format!("{:?} {}", trigger.trigger, trigger.test_id)),
+        Line::Control(message) => Some(format!("control {:?}", message.order)),
         Line::Heartbeat(message) => Some(format!("heartbeat {}", message.node_id)),
         Line::Metrics(message) => Some(format!("metrics {}", message.node_id)),
         Line::Event(..) => None,
@@ -231,7 +234,7 @@ fn every_message_of_the_reference_is_logged_once_as_it_is_sent_or_received() {
         "heartbeat a",
         "Start t",
         "heartbeat orchestrator",
-        "Stop t",
+        r#"control Stop { test_id: "t" }"#,
         "metrics a",
         "config of another orchestrator",
     ];
@@ -256,6 +259,7 @@ fn what_is_no_registration_and_no_sign_of_life_is_none() {
         version: None,
         cores: None,
         hostname: None,
+        incarnation: None,
     };
     world.event(Event::Register(register.clone()));
     let mut beat = heartbeat("a", Some(NodeState::Idle), None);
@@ -286,9 +290,18 @@ fn a_driver_of_another_implementation_finishes_by_falling_silent() {
         world.pulse();
     }
     assert_eq!(world.phase("t"), Phase::Running);
+    let stopped = world.stop("t");
+    let Some(Reply::Stopped {
+        cannot_be_stopped, ..
+    }) = stopped
+    else {
+        panic!("{stopped:?}");
+    };
+    assert_eq!(cannot_be_stopped, ["f"], "it takes anything for a start");
+    assert_eq!(world.triggers().len(), 1);
     foreign(&mut world);
     world.pulse();
-    assert_eq!(world.phase("t"), Phase::Done);
+    assert_eq!(world.phase("t"), Phase::Aborted);
     assert_eq!(world.result()["coverage"]["unmerged_nodes"][0], "f");
 }
 

@@ -8,7 +8,7 @@ use proto::summary::TestResult;
 
 use super::{Answer, Worker};
 use crate::control::Snapshot;
-use crate::control::registry::Liveness;
+use crate::control::registry::{INCOMPATIBLE, Liveness};
 use crate::control_thread::Drops;
 use crate::live::Made;
 
@@ -105,9 +105,10 @@ impl Worker {
 
 fn cluster(out: &mut Exposition, snapshot: &Snapshot) {
     out.family("dlts_nodes", "gauge", "Drivers by liveness.");
-    for liveness in [Liveness::Up, Liveness::Suspect, Liveness::Down] {
-        let count = snapshot.liveness().filter(|one| *one == liveness).count();
-        out.sample("dlts_nodes", &[("state", liveness.name())], count);
+    let states = [Liveness::Up, Liveness::Suspect, Liveness::Down].map(Liveness::name);
+    for state in states.into_iter().chain([INCOMPATIBLE]) {
+        let count = snapshot.node_states().filter(|one| *one == state).count();
+        out.sample("dlts_nodes", &[("state", state)], count);
     }
     out.family("dlts_tests", "gauge", "Tests by state.");
     for (phase, count) in snapshot.tests_by_phase() {

@@ -32,8 +32,16 @@ pub(super) fn answer(reply: Reply, bootstrap: &str) -> Answer {
             "position": position,
             "running_test_id": running,
         })),
-        Reply::Stopped { test_id, state } => {
-            Answer::json(&json!({"test_id": test_id, "state": state}))
+        Reply::Stopped {
+            test_id,
+            state,
+            cannot_be_stopped,
+        } => {
+            let mut answer = json!({"test_id": test_id, "state": state});
+            if !cannot_be_stopped.is_empty() {
+                answer["cannot_be_stopped"] = json!(cannot_be_stopped);
+            }
+            Answer::json(&answer)
         }
         Reply::Deleted { test_id } => Answer::json(&json!({"test_id": test_id, "deleted": true})),
         Reply::Labeled(row) => Answer::json(&row),
@@ -64,6 +72,10 @@ fn refuse(refusal: Refusal, bootstrap: &str) -> Answer {
         Refusal::NoDriver => {
             let hint = "start one (driver --kafka …) and look at GET /nodes; then trigger again";
             Answer::error(409, "no driver is up", hint)
+        }
+        Refusal::Incompatible(what) => {
+            let error = format!("no driver is up that takes part: {what}");
+            Answer::error(409, &error, "look at GET /nodes, and trigger again")
         }
         Refusal::NotReady(what) => {
             let error = format!("no driver became ready within 5 s: {what}");
