@@ -4,13 +4,13 @@
 //! are `HdrHistogram` V2-deflate in base64, which the implementations of other languages read.
 //! Percentiles are never merged: histograms are, per core to per node to per test.
 
-use std::io::Read;
+use std::cell::RefCell;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
+use libdeflater::{DecompressionError, Decompressor};
 use thiserror::Error;
 
 pub mod interval;
@@ -32,13 +32,18 @@ pub const SIGNIFICANT_DIGITS: u8 = 3;
 
 /// Largest encoded histogram that is inflated, in bytes of V2 payload. A full one of ours has
 /// about 34 000 buckets of at most 9 bytes.
-const INFLATED_LEN_MAX: u64 = 1 << 20;
+const INFLATED_LEN_MAX: usize = 1 << 20;
 /// Most samples of one histogram on the wire: ten million a second for most of a year. Counts that
 /// are sums of these stay below the 2^63 that the format can write.
 const SAMPLES_MAX: u64 = 1 << 48;
 const V2_HEADER_LEN: usize = 40;
 const COMPRESSED_HEADER_LEN: usize = 8;
 const V2_COMPRESSED_COOKIE: u32 = 0x1c84_9314;
+
+thread_local! {
+    /// It has tables of tens of KiB, and a report has several histograms.
+    static INFLATER: RefCell<Decompressor> = RefCell::new(Decompressor::new());
+}
 
 /// An encoded histogram that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -98,12 +103,15 @@ pub fn decode(text: &str) -> Result<Histogram<u64>, HistogramError> {
 /// As [`decode`].
 pub fn decode_sparse(text: &str) -> Result<Sparse, HistogramError> {
     let inflated = checked(text)?;
-    let samples = if payload::is_ours(&inflated) {
-        Sparse::of_buckets(payload::buckets(&inflated)?)
+    let (samples, count) = if payload::is_ours(&inflated) {
+        let (buckets, count) = payload::buckets(&inflated)?;
+        (Sparse::of_buckets(buckets), count)
     } else {
-        Sparse::from(&deserialize(&inflated)?)
+        let samples = Sparse::from(&deserialize(&inflated)?);
+        let count = samples.len();
+        (samples, count)
     };
-    match samples.len() {
+    match count {
         0..=SAMPLES_MAX => Ok(samples),
         more => Err(HistogramError::Samples(more)),
     }
@@ -136,15 +144,23 @@ fn inflate(bytes: &[u8]) -> Result<Vec<u8>, HistogramError> {
     let body = bytes
         .get(COMPRESSED_HEADER_LEN..)
         .ok_or_else(|| format("no body"))?;
-    let mut inflated = Vec::new();
-    ZlibDecoder::new(body)
-        .take(INFLATED_LEN_MAX + 1)
-        .read_to_end(&mut inflated)
-        .map_err(|e| HistogramError::Format(e.to_string()))?;
-    if inflated.len() as u64 > INFLATED_LEN_MAX {
-        return Err(format("more than 1 MiB when inflated"));
+    // What deflating spares is seldom more than half; a second try is cheaper than a long buffer.
+    let mut inflated = vec![0; (4 * body.len()).clamp(256, INFLATED_LEN_MAX)];
+    loop {
+        match INFLATER.with_borrow_mut(|inflater| inflater.zlib_decompress(body, &mut inflated)) {
+            Ok(len) => {
+                inflated.truncate(len);
+                return Ok(inflated);
+            }
+            Err(DecompressionError::InsufficientSpace) if inflated.len() < INFLATED_LEN_MAX => {
+                inflated.resize(INFLATED_LEN_MAX, 0);
+            }
+            Err(DecompressionError::InsufficientSpace) => {
+                return Err(format("more than 1 MiB when inflated"));
+            }
+            Err(error) => return Err(HistogramError::Format(error.to_string())),
+        }
     }
-    Ok(inflated)
 }
 
 /// Checks the header before the deserializer believes it and allocates what it says.

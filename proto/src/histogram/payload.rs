@@ -15,6 +15,9 @@ pub(super) const V2_COOKIE: u32 = 0x1c84_9313;
 const HALF: u64 = SUB_BUCKET_MASK.div_ceil(2);
 /// Counts in a histogram of our shape.
 const COUNTS: u64 = (HIGHEST_NS.ilog2() as u64 - HALF.ilog2() as u64 + 2) * HALF;
+/// The same as a length.
+const COUNTS_LEN: usize = 33_792;
+const _: () = assert!(COUNTS_LEN as u64 == COUNTS);
 
 /// A number of the header, which must be there; big-endian.
 pub(super) fn header(inflated: &[u8], at: Range<usize>) -> u64 {
@@ -36,33 +39,35 @@ pub(super) fn is_ours(inflated: &[u8]) -> bool {
         .all(|(at, expected)| header(inflated, at) == expected)
 }
 
-/// The non-empty buckets: lowest value and count, in rising order. The header must be there.
+/// The non-empty buckets, lowest value and count, in rising order; and the sum of their counts. The
+/// header must be there.
 ///
 /// # Errors
 /// [`HistogramError::Format`] when a number is cut off, or there are more counts than buckets.
-pub(super) fn buckets(inflated: &[u8]) -> Result<Vec<(u64, u64)>, HistogramError> {
+pub(super) fn buckets(inflated: &[u8]) -> Result<(Vec<(u64, u64)>, u64), HistogramError> {
     let format = |text: &str| HistogramError::Format(text.to_owned());
     let len = usize::try_from(header(inflated, 4..8)).unwrap_or(usize::MAX);
     let mut payload = inflated[V2_HEADER_LEN..]
         .get(..len)
         .ok_or_else(|| format("its payload is cut off"))?;
-    let mut buckets = Vec::new();
-    let mut index = 0_u64;
+    // One for each byte, and one that is written before it is known that it is none.
+    let mut buckets = vec![(0, 0); payload.len().min(COUNTS_LEN) + 1];
+    let (mut filled, mut index, mut samples) = (0, 0_u64, 0_u64);
     while !payload.is_empty() {
         let number = number(&mut payload).ok_or_else(|| format("a count is cut off"))?;
-        match u64::try_from(number) {
-            Ok(_) if index >= COUNTS => return Err(format("more counts than buckets")),
-            Ok(count) => {
-                if count > 0 {
-                    buckets.push((lowest(index), count));
-                }
-                index += 1;
-            }
-            Err(_) => index = index.saturating_add(number.unsigned_abs()),
+        let count = number.max(0).cast_unsigned();
+        if index >= COUNTS && number >= 0 {
+            return Err(format("more counts than buckets"));
         }
+        // Counts and gaps alternate as they like: no branch foresees which comes next.
+        buckets[filled] = (lowest(index.min(COUNTS)), count);
+        filled += usize::from(count > 0);
+        samples = samples.saturating_add(count);
+        index = index.saturating_add(if number < 0 { number.unsigned_abs() } else { 1 });
     }
+    buckets.truncate(filled);
     buckets.shrink_to_fit();
-    Ok(buckets)
+    Ok((buckets, samples))
 }
 
 /// The smallest value of the bucket at an index.
@@ -79,6 +84,11 @@ pub(super) fn index(lowest: u64) -> u64 {
 
 /// One zig-zag LEB128 number; the ninth byte has no continuation bit.
 fn number(bytes: &mut &[u8]) -> Option<i64> {
+    // Most are small: a bucket's count, or a short gap.
+    if let [byte @ ..0x80, rest @ ..] = *bytes {
+        *bytes = rest;
+        return Some(zig_zag(u64::from(*byte)));
+    }
     let mut encoded = 0;
     for shift in (0..=56).step_by(7) {
         let (byte, rest) = bytes.split_first()?;
@@ -90,7 +100,11 @@ fn number(bytes: &mut &[u8]) -> Option<i64> {
             break;
         }
     }
-    Some((encoded >> 1).cast_signed() ^ -(encoded & 1).cast_signed())
+    Some(zig_zag(encoded))
+}
+
+fn zig_zag(encoded: u64) -> i64 {
+    (encoded >> 1).cast_signed() ^ -(encoded & 1).cast_signed()
 }
 
 #[cfg(test)]
@@ -120,7 +134,10 @@ mod tests {
     }
 
     fn ours(bytes: &[u8]) -> Option<Sparse> {
-        buckets(bytes).ok().map(Sparse::of_buckets)
+        let (buckets, samples) = buckets(bytes).ok()?;
+        let sparse = Sparse::of_buckets(buckets);
+        assert_eq!(sparse.len(), samples);
+        Some(sparse)
     }
 
     fn samples() -> impl Strategy<Value = Vec<(u64, u64)>> {
