@@ -115,6 +115,9 @@ fn stop(api: &Api, test_id: &str, as_json: bool) -> Result<Ending, Problem> {
     } else {
         let state = answer["state"].as_str().unwrap_or("stopping");
         print(&format!("{test_id}: {state}\n"))?;
+        if let Some(words) = follow::goes_on(&answer) {
+            print(&format!("{words}\n"))?;
+        }
     }
     Ok(Ending::Ok)
 }

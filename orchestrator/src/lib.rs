@@ -1,6 +1,7 @@
 //! The control plane of dlts: registry, runs, store, REST and dashboard, and the terminal tools.
 //!
-//! Three programs live here, and share what the table says:
+//! Three programs live here, and share what the table says; a fourth, `dlts`, is one name for all
+//! programs of dlts: see [`front`].
 //!
 //! | program | rooms |
 //! |---|---|
@@ -51,6 +52,7 @@ pub mod comparison;
 pub mod control;
 pub mod control_thread;
 pub mod dashboard;
+pub mod front;
 pub mod live;
 pub mod report;
 pub mod rest;

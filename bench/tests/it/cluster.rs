@@ -116,12 +116,18 @@ impl Cluster {
 
     /// Starts one more driver.
     pub(crate) fn add_driver(&mut self, node_id: &str) {
+        let driver = self.start_driver(node_id, node_id);
+        self.drivers.push(driver);
+    }
+
+    /// Starts a driver, under a name of its own among the processes, that is none of the cluster's.
+    pub(crate) fn start_driver(&self, name: &str, node_id: &str) -> Process {
         let target = format!("http://{}/", self.rest.target);
         let core = core(self.drivers.len());
-        let driver = Process::start(
+        Process::start(
             self.folder.path(),
             "driver",
-            node_id,
+            name,
             &[
                 "--kafka",
                 &self.bootstrap,
@@ -134,8 +140,7 @@ impl Cluster {
                 "--logs",
                 "logs",
             ],
-        );
-        self.drivers.push(driver);
+        )
     }
 
     /// Waits until so many nodes are up.

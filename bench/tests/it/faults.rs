@@ -183,3 +183,36 @@ fn a_run_whose_nodes_all_vanish_ends() {
     let result = cluster.await_end(&test_id);
     assert_eq!(result["state"], "partial", "{}", result["verdict"]);
 }
+
+#[test]
+fn a_second_driver_with_the_id_of_one_that_lives_ends_and_nobody_sends_twice() {
+    let cluster = Cluster::start(2);
+    let test_id = cluster.run("/avalanche?rate=100&requests=400");
+    cluster.await_any_instant(&test_id);
+    let mut twin = cluster.start_driver("twin", "driver-1");
+    assert_eq!(twin.await_end(), Some(1), "{}", twin.errors());
+    let words = twin.errors();
+    assert!(
+        words.contains("another driver with the id driver-1 is up at "),
+        "{words}"
+    );
+    assert!(words.contains("--node-id"), "a remedy: {words}");
+    assert_whole(&cluster.await_end(&test_id), 800, cluster.seen());
+    let next = cluster.run("/avalanche?requests=100&connections=4");
+    assert_whole(&cluster.await_end(&next), 200, cluster.seen() - 800);
+}
+
+#[test]
+fn a_driver_that_died_is_followed_by_another_process_with_its_id() {
+    let mut cluster = Cluster::start(1);
+    cluster.drivers[0].kill();
+    cluster.drivers.clear();
+    let heir = cluster.start_driver("heir", "driver-1");
+    cluster.drivers.push(heir);
+    wait_for(SOON, "a run of the new process", || {
+        let test_id = cluster.create("/avalanche?requests=100&connections=4");
+        let started = cluster.rest.post(&format!("/trigger/{test_id}"));
+        (started.status == 200).then(|| cluster.await_end(&test_id))
+    });
+    assert_eq!(cluster.seen(), 100, "it was told once");
+}

@@ -156,7 +156,8 @@ const DRIVER: &[Row] = &[
 ];
 
 const ORCHESTRATOR: &[Row] = &[
-    ("bin", &["appliance", "client", "start"]),
+    ("bin", &["appliance", "client", "front", "start"]),
+    ("front", &["appliance", "client"]),
     (
         "start",
         &["control", "control_thread", "rest", "store", "topic_reader"],

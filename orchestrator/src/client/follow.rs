@@ -209,8 +209,14 @@ impl Stop {
         }
         self.asked = Some(Instant::now());
         match api.post(&format!("stop/{}", api::segment(test_id)), &json!({})) {
+            Ok(stopped) => {
+                self.is_taken = true;
+                if let Some(words) = goes_on(&stopped) {
+                    eprintln!("client: {words}");
+                }
+            }
             // The test ends at this very moment; the next answer tells.
-            Ok(_) | Err(ApiError::Refused { status: 409, .. }) => self.is_taken = true,
+            Err(ApiError::Refused { status: 409, .. }) => self.is_taken = true,
             Err(error) => {
                 let words = format!("the test goes on, since it cannot be stopped: {error}");
                 if words != self.told {
@@ -220,6 +226,16 @@ impl Stop {
             }
         }
     }
+}
+
+/// Who goes on with a test that is stopped, in words, by the answer to POST /stop.
+pub(super) fn goes_on(stopped: &Value) -> Option<String> {
+    let ids = stopped["cannot_be_stopped"].as_array()?;
+    let ids: Vec<&str> = ids.iter().filter_map(Value::as_str).collect();
+    Some(format!(
+        "drivers of another implementation know no stop, and go on to the end of the test: {}",
+        ids.join(", ")
+    ))
 }
 
 fn view(api: &Api, raw: &Value) -> Result<View, ApiError> {
@@ -232,6 +248,13 @@ fn view(api: &Api, raw: &Value) -> Result<View, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stop_says_who_goes_on() {
+        assert_eq!(goes_on(&json!({"state": "draining"})), None);
+        let words = goes_on(&json!({"cannot_be_stopped": ["a", "b"]})).unwrap();
+        assert!(words.ends_with("to the end of the test: a, b"), "{words}");
+    }
 
     #[test]
     fn a_beat_of_a_test_that_waits_counts_as_life_when_the_orchestrator_goes_away() {

@@ -86,6 +86,22 @@ fn units_start_what_is_installed_with_settings_that_it_reads() {
     }
     let client = root.path().join("opt/dlts/bin/dlts-client");
     assert!(client.is_file());
+    let front = |arguments: &[&str]| {
+        let mut front = Command::new(root.path().join("opt/dlts/bin/dlts"));
+        let output = front.args(arguments).output().unwrap();
+        let words = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.code(), words)
+    };
+    for (command, of) in [("run", "driver run"), ("compare", "client compare")] {
+        let (code, words) = front(&["help", command]);
+        assert_eq!(code, Some(0), "{words}");
+        // As it is named there: dlts-driver.
+        let usage = words.lines().find(|line| line.starts_with("Usage: "));
+        assert!(usage.is_some_and(|usage| usage.contains(of)), "{words}");
+    }
+    let (code, words) = front(&["up"]);
+    assert_eq!(code, Some(1), "packages have no appliance: {words}");
+    assert!(words.contains("packages do without"), "{words}");
 }
 
 #[test]
