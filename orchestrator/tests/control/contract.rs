@@ -66,6 +66,59 @@ fn the_shape_of_the_metrics_is_frozen() {
     documented(&orchestrator, &result);
 }
 
+#[test]
+fn after_a_gap_every_export_says_what_it_does_not_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = EmbeddedBroker::start().unwrap();
+    let orchestrator = Orchestrator::start(folder.path(), broker.address());
+    orchestrator.await_broker();
+    let player = Player::new(broker.address());
+    let test_id = run(&orchestrator, &player, &["a"]);
+    for at in [0, 1, 3] {
+        player.say("a", &interval("a", &test_id, at, 400));
+    }
+    player.say("a", &last("a", &test_id, 4));
+    player.flush();
+    let result = await_state(&orchestrator, &test_id, "done");
+    assert_eq!(result["ok"], 400);
+    assert_eq!(result["coverage"]["in_no_second"]["ok"], 100, "{result}");
+    let export = |format: &str| {
+        let answer = orchestrator.get(&format!("/tests/{test_id}/export?format={format}"));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.text
+    };
+    let table = export("csv");
+    let mut rows = csv::Reader::from_reader(table.as_bytes());
+    let head = rows.headers().unwrap().clone();
+    let column = |name: &str| head.iter().position(|other| other == name).unwrap();
+    let rows: Vec<csv::StringRecord> = rows.records().map(Result::unwrap).collect();
+    let sum = |name: &str| -> u64 {
+        let numbers = rows.iter().map(|row| row[column(name)].parse::<u64>());
+        numbers.map(Result::unwrap).sum()
+    };
+    assert_eq!((sum("ok"), sum("sent"), sum("errors")), (400, 400, 0));
+    assert_eq!(&rows[3][column("second")], "", "{table}");
+    let gap = "report 2 of \"a\", of which only its last report tells";
+    assert!(rows[3][column("note")].contains(gap), "{table}");
+
+    let log = export("hlog");
+    assert!(
+        log.contains("response samples of 3 seconds: 300 of 400]"),
+        "{log}"
+    );
+    assert!(log.contains("#[Missing: 100 samples"), "{log}");
+    assert!(log.contains(gap), "{log}");
+    let distribution = export("hgrm");
+    assert!(
+        distribution.contains("response samples: 400 of 400]"),
+        "{distribution}"
+    );
+    assert!(distribution.contains(gap), "{distribution}");
+    let text = orchestrator.get(&format!("/metrics/{test_id}?summary=1"));
+    let words = "1 reports missing (sent 100 and ok 100 are in no second)";
+    assert!(text.text.contains(words), "{}", text.text);
+}
+
 fn exports_and_comparison(orchestrator: &Orchestrator, test_id: &str) {
     let export = |format: &str| {
         let answer = orchestrator.get(&format!("/tests/{test_id}/export?format={format}"));
