@@ -4,6 +4,7 @@
 
 mod abuse;
 mod access;
+mod backup;
 mod commands;
 mod contract;
 mod history;
