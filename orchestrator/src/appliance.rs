@@ -21,7 +21,8 @@
 //!
 //! # Where output goes
 //! Standard output of each process goes through a pump, a small process of this same binary, into
-//! `logs/<name>/stdout.jsonl`. It outlives `up`, bounds the file, and ends with its process.
+//! `logs/<name>/stdout.jsonl`, and events of ours into `events.jsonl` as well. It outlives `up`, bounds
+//! the files, and ends with its process.
 //! Standard error goes straight into `logs/<name>/stderr.log`.
 
 mod answer;

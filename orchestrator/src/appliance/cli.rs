@@ -122,7 +122,10 @@ pub struct LogPumpOptions {
     /// The file; when it is full it becomes FILE.1
     #[arg(long, value_name = "FILE")]
     pub file: PathBuf,
-    /// Most bytes of the file; twice as much is kept in all
+    /// A file for lines that are events, beside the first
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
+    /// Most bytes of a file; twice as much is kept of each in all
     #[arg(long, value_name = "BYTES", default_value_t = 8 << 20)]
     pub max_bytes: u64,
 }
