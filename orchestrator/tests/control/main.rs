@@ -11,4 +11,5 @@ mod history;
 mod player;
 mod process;
 mod runs;
+mod secure;
 mod stream;
