@@ -69,9 +69,10 @@ deny: ## Licences, bans and sources of what dlts is built from (where cargo-deny
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --locked check $(DENY); \
 	else echo "make $@: $(DENY) are not checked: there is no cargo-deny; cargo install cargo-deny" >&2; fi
 
-check: deny ## Formatting, lints, and the rules of the code base
+check: deny ## Formatting, lints, links in the docs, and the rules of the code base
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --features "$(FEATURES)" -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --features "$(FEATURES)"
 	$(CARGO) test --locked --package bench --test tidy
 
 fmt: ## Format the code

@@ -5,8 +5,8 @@
 //! |---|---|
 //! | [`cli`], [`load`] | the command line, and the test that it describes |
 //! | [`api`] | the calls |
-//! | [`run`], [`follow`], [`progress`] | create a test, trigger it, follow it to its end |
-//! | [`view`], [`summary`] | a result as it is read, and as a table |
+//! | [`mod@run`], [`follow`], [`progress`] | create a test, trigger it, follow it to its end |
+//! | [`crate::report`] | a result as it is read, and as a table |
 //! | [`listing`], [`comparison`] | tests; two sets of results side by side, and a gate of that |
 //! | [`nodes`], [`monitor`] | heartbeats from Kafka; who is up, suspect or down (pure) |
 //! | [`ending`] | exit codes |

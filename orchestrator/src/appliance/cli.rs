@@ -62,7 +62,7 @@ pub struct UpOptions {
     #[arg(long, env = "DRIVERS", value_name = "N", default_value_t = 2,
           value_parser = clap::value_parser!(u16).range(1..=i64::from(DRIVERS_MAX)))]
     pub drivers: u16,
-    /// host:port[,host:port] of a running broker, or embedded, redpanda, kafka, auto
+    /// host:port of a running broker, several separated by commas; or embedded, redpanda, kafka, auto
     #[arg(long, env = "BROKER", value_name = "BROKER", default_value = "auto")]
     pub broker: BrokerChoice,
     /// Port of the test server
