@@ -268,3 +268,31 @@ fn asset(path: &str) -> Answer {
         )
         .with("Referrer-Policy", "no-referrer")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn the_contract_names_the_paths_that_there_are_and_their_methods() {
+        let contract: Value = serde_json::from_str(CONTRACT).unwrap();
+        for (path, calls) in contract["paths"].as_object().unwrap() {
+            let segments: Vec<String> = path.split('/').skip(1).map(str::to_owned).collect();
+            let route = route(path, &segments).unwrap_or_else(|| panic!("{path} is no path"));
+            let known = calls.as_object().unwrap().keys();
+            let mut told: Vec<String> = known
+                .map(|method| method.to_uppercase())
+                .filter(|name| name != "PARAMETERS")
+                .collect();
+            // Whoever may ask for all may ask for the head, which nobody needs to be told.
+            let mut allowed: Vec<&str> = route.allow().split(", ").collect();
+            allowed.retain(|method| *method != "HEAD");
+            told.retain(|method| method != "HEAD");
+            allowed.sort_unstable();
+            told.sort_unstable();
+            assert_eq!(told, allowed, "{path}");
+        }
+    }
+}

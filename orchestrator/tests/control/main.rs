@@ -11,5 +11,6 @@ mod history;
 mod player;
 mod process;
 mod runs;
+mod schema;
 mod secure;
 mod stream;
