@@ -9,7 +9,7 @@ BIN := $(TARGET)/release
 VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)
 # Tests of `it` in which the broker has no part.
 NO_BROKER := --skip capacity --skip deployment --skip frozen_target --skip images --skip outsiders --skip readme --skip refusals
-# Of the build that `check` and `test` are about: FEATURES=tls has TLS and SASL to the broker.
+# Of the build that `check` and `test` are about: FEATURES=kafka-tls has TLS and SASL to the broker.
 FEATURES ?=
 
 # A shell command that ends the target with one line unless all of these programs are there.
@@ -26,7 +26,7 @@ build: ## All binaries, in target/release
 
 release: ## The same with TLS and SASL to the broker (builds OpenSSL: needs perl)
 	@$(call need,perl,building OpenSSL needs perl (apt install perl))
-	$(CARGO) build --release --locked --workspace --bins --features tls
+	$(CARGO) build --release --locked --workspace --bins --features kafka-tls
 
 images: release ## Images of driver, orchestrator and test server, by docker, podman or buildah
 	.deploy/images/build $(BIN) $(TARGET)/images $(VERSION)
@@ -56,7 +56,7 @@ outsiders: ## Install the foreign readers that some tests ask (Python; without t
 test-kafka: ## The whole-system tests, and those of security and faults, on a real Apache Kafka
 	@$(call need,mvn java,fetching and running Kafka needs Maven and Java 17 (apt install maven))
 	@$(call need,perl openssl,the build with TLS needs perl and the tests make certificates (apt install perl openssl))
-	$(CARGO) build --locked --workspace --bins --features tls
+	$(CARGO) build --locked --workspace --bins --features kafka-tls
 	$(TARGET)/debug/bench kafka --folder $(TARGET)/kafka fetch
 	$(CARGO) test --locked --package bench --features kafka --test kafka
 	$(TARGET)/debug/bench kafka --folder $(TARGET)/kafka with -- \
@@ -69,9 +69,10 @@ deny: ## Licences, bans and sources of what dlts is built from (where cargo-deny
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --locked check $(DENY); \
 	else echo "make $@: $(DENY) are not checked: there is no cargo-deny; cargo install cargo-deny" >&2; fi
 
-check: deny ## Formatting, lints, and the rules of the code base
+check: deny ## Formatting, lints, links in the docs, and the rules of the code base
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --features "$(FEATURES)" -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --features "$(FEATURES)"
 	$(CARGO) test --locked --package bench --test tidy
 
 fmt: ## Format the code

@@ -112,7 +112,7 @@ struct RunOptions {
 /// Does what was asked for.
 ///
 /// # Errors
-/// [`Error`], which names the remedy.
+/// [`Error`](enum@Error), which names the remedy.
 pub fn run(options: &Options) -> Result<(), Error> {
     let distribution = Distribution::fetch(&options.folder)?;
     match &options.command {

@@ -2,12 +2,12 @@
 //!
 //! Three kinds of threads, and messages between them through one bounded queue:
 //!
-//! - the [`control_thread`] (the caller of [`run`]) owns the node, the outbox and the producer;
-//! - the [`topic_reader`] polls the consumer and passes messages on;
-//! - a [`test_thread`] a test prepares the load, starts it, and turns what its cores measured into
+//! - the `control_thread` (the caller of [`run`]) owns the node, the outbox and the producer;
+//! - the `topic_reader` polls the consumer and passes messages on;
+//! - a `test_thread` a test prepares the load, starts it, and turns what its cores measured into
 //!   reports.
 //!
-//! The two others reach the first through the queue of the [`inbox`].
+//! The two others reach the first through the queue of the `inbox`.
 //!
 //! The Kafka clients are made first, before anything is pinned: their threads inherit the mask.
 

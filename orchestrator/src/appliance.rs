@@ -11,7 +11,7 @@
 //! | [`plan`], [`cores`] | what runs with which arguments on which cores (pure) |
 //! | [`preflight`] | what can be known to fail before anything is started |
 //! | [`launch`], [`log_pump`] | a process whose output is kept, within bounds, when `up` is gone |
-//! | [`process`], [`record`] | which processes are ours |
+//! | [`process`], [`running`] | which processes are ours |
 //!
 //! # Which processes are ours
 //! A process is named by its id, the kernel's start time of that process, and the boot; all three
@@ -21,7 +21,8 @@
 //!
 //! # Where output goes
 //! Standard output of each process goes through a pump, a small process of this same binary, into
-//! `logs/<name>/stdout.jsonl`. It outlives `up`, bounds the file, and ends with its process.
+//! `logs/<name>/stdout.jsonl`, and events of ours into `events.jsonl` as well. It outlives `up`, bounds
+//! the files, and ends with its process.
 //! Standard error goes straight into `logs/<name>/stderr.log`.
 
 mod answer;

@@ -5,8 +5,8 @@
 //! |---|---|
 //! | [`cli`], [`load`] | the command line, and the test that it describes |
 //! | [`api`] | the calls |
-//! | [`run`], [`follow`], [`progress`] | create a test, trigger it, follow it to its end |
-//! | [`view`], [`summary`] | a result as it is read, and as a table |
+//! | [`mod@run`], [`follow`], [`progress`] | create a test, trigger it, follow it to its end |
+//! | [`crate::report`] | a result as it is read, and as a table |
 //! | [`listing`], [`comparison`] | tests; two sets of results side by side, and a gate of that |
 //! | [`nodes`], [`monitor`] | heartbeats from Kafka; who is up, suspect or down (pure) |
 //! | [`ending`] | exit codes |
@@ -31,6 +31,7 @@ pub mod tls_options;
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -78,6 +79,7 @@ fn perform(cli: &Cli) -> Result<Ending, Problem> {
             comparison::compare(&api, &question, cli.json)
         }
         Command::Nodes(options) => nodes::watch(&api, options, cli.json),
+        Command::Backup { file } => backup(&api, file, cli.json),
         Command::Health => health(&api, cli.json),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "client", &mut io::stdout());
@@ -131,6 +133,40 @@ fn export(api: &Api, options: &ExportOptions) -> Result<Ending, Problem> {
     match &options.output {
         None => print(&text)?,
         Some(path) => write(path, &text)?,
+    }
+    Ok(Ending::Ok)
+}
+
+/// The file has its name only once it is whole: half a backup is none.
+fn backup(api: &Api, path: &Path, as_json: bool) -> Result<Ending, Problem> {
+    let problem = |path: &Path| {
+        let path = path.to_owned();
+        move |error| Problem::File { path, error }
+    };
+    if path.exists() {
+        let error = io::Error::from(io::ErrorKind::AlreadyExists);
+        return Err(problem(path)(error));
+    }
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = Path::new(&part);
+    let mut options = fs::File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(part).map_err(problem(part))?;
+    let done = api.download("backup", &mut file).map_err(Problem::from);
+    let done = done.and_then(|bytes| {
+        let kept = file.sync_all().and_then(|()| fs::rename(part, path));
+        kept.map(|()| bytes).map_err(problem(path))
+    });
+    if done.is_err() {
+        // The first error says more than one of this.
+        let _ = fs::remove_file(part);
+    }
+    let (bytes, name) = (done?, path.display().to_string());
+    if as_json {
+        print(&format!("{}\n", json!({"file": name, "bytes": bytes})))?;
+    } else {
+        print(&format!("{name}: {bytes} bytes\n"))?;
     }
     Ok(Ending::Ok)
 }

@@ -4,4 +4,4 @@ mod table;
 mod view;
 
 pub use table::{ms, table};
-pub use view::{NodeView, Tally, View};
+pub use view::{Coverage, NodeView, Tally, View};

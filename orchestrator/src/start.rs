@@ -24,8 +24,8 @@ use crate::control::{Control, Now, Settings};
 use crate::control_thread::{BATCHES_MAX, ControlThread};
 use crate::rest::access::Access;
 use crate::rest::api::{Api, Worker};
-use crate::rest::front::{self, Front, Traffic};
-use crate::store::{Loaded, Store, StoreError};
+use crate::rest::front::{self, Files, Front, Traffic};
+use crate::store::{self, Backups, Loaded, Store, StoreError};
 use crate::topic_reader::TopicReader;
 use options::Options;
 use threads::Threads;
@@ -84,11 +84,17 @@ impl StartError {
     }
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT; or restores a backup, and no more.
 ///
 /// # Errors
 /// [`StartError`] when it cannot start.
 pub fn run(options: &Options) -> Result<(), StartError> {
+    if let Some(backup) = &options.restore {
+        let bytes = store::restore(backup, &options.data)?;
+        let data = options.data.display().to_string();
+        log::info("restored", json!({"data": data, "bytes": bytes}));
+        return Ok(());
+    }
     // Before anything is announced, so that whoever sees it may end us at once.
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(no("signal handler"))?;
     let (address, access) = check::check(options)?;
@@ -160,6 +166,7 @@ struct Service {
     stop_front: Arc<AtomicBool>,
     front: JoinHandle<()>,
     rest: Rest,
+    backups: Arc<Backups>,
     stop: Arc<AtomicBool>,
     topic_reader: JoinHandle<()>,
     control_thread: JoinHandle<()>,
@@ -208,8 +215,16 @@ impl Service {
         let traffic = Arc::new(Traffic::default());
         let (server, address) = backend()?;
         let queues = Arc::clone(live.queues());
-        let front = Front::new(listener, &address, Arc::clone(&traffic), tls, queues)
-            .map_err(no("socket"))?;
+        let (files, backups) = <(Arc<Files>, Arc<Backups>)>::default();
+        let front = Front::new(
+            listener,
+            &address,
+            Arc::clone(&traffic),
+            tls,
+            queues,
+            Arc::clone(&files),
+        )
+        .map_err(no("socket"))?;
         let stop_live = Arc::clone(&stop);
         let made = Arc::clone(&live);
         let api = Api {
@@ -219,6 +234,8 @@ impl Service {
             default_target: options.target.clone(),
             bootstrap: settings.brokers().to_owned(),
             traffic,
+            files,
+            backups: Arc::clone(&backups),
             store_path: options.data.clone(),
         };
         let rest = Rest::start(server, &api, threads)?;
@@ -232,6 +249,7 @@ impl Service {
             front: threads.spawn("front", move || front.run(&front_stops))?,
             housekeeper: threads.spawn("housekeeper", move || housekeeper.run())?,
             rest,
+            backups,
             stop_front,
             stop,
         })
@@ -242,6 +260,7 @@ impl Service {
     fn stop(self) {
         self.stop_front.store(true, Ordering::Relaxed);
         let _ = self.front.join();
+        self.backups.stop();
         self.rest.stop();
         self.stop.store(true, Ordering::Relaxed);
         let others = [self.live, self.housekeeper, self.topic_reader];

@@ -11,6 +11,7 @@
 //! crash in between loses nothing that the broker still has.
 
 mod backlog;
+mod backup;
 mod compact;
 mod keeper;
 mod read;
@@ -28,6 +29,7 @@ use rusqlite::Connection;
 use thiserror::Error;
 
 pub use backlog::Backlog;
+pub use backup::{Backups, restore};
 pub use compact::NodeSecond;
 pub use keeper::Keeper;
 pub use read::{Loaded, Reader, StoredTest};
@@ -63,6 +65,19 @@ pub enum StoreError {
         "{0} is not there any more; put it back, or start the orchestrator again, which makes a new one"
     )]
     Gone(PathBuf),
+    /// There is something where a backup is to be put.
+    #[error("{0} is in the way; stop the orchestrator that uses it, and move it away")]
+    InTheWay(PathBuf),
+    /// It is no backup of a store, or not a whole one.
+    #[error(
+        "{path} is no backup of an orchestrator's store: {reason}; give what `client backup` wrote"
+    )]
+    NoBackup {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A later version wrote it.
     #[error(
         "{path} has schema version {found}, this orchestrator knows up to {VERSION}; use the newer one, or another --data"

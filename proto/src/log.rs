@@ -15,7 +15,7 @@ use crate::clock;
 
 mod backlog;
 
-use backlog::Backlog;
+use backlog::{Backlog, Kind};
 
 /// How long the end of a process waits for its lines to be read.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
@@ -46,14 +46,14 @@ impl Level {
 
 /// Writes one JSON line: a message as it went over the wire.
 pub fn message<T: Serialize>(message: &T) {
-    write_line(crate::codec::encode(message));
+    write_line(Kind::Message, crate::codec::encode(message));
 }
 
 /// Writes one JSON line: an event of our own, `{"event": name, "level": …, "unix_ms": …, fields…}`.
 ///
 /// `fields` is an object (see `serde_json::json!`); anything else is written under `"detail"`.
 pub fn event(level: Level, name: &str, fields: Value) {
-    write_line(event_line(level, name, fields));
+    write_line(Kind::Event, event_line(level, name, fields));
 }
 
 fn event_line(level: Level, name: &str, fields: Value) -> Vec<u8> {
@@ -105,11 +105,11 @@ impl Drop for FlushAtEnd {
     }
 }
 
-fn write_line(mut line: Vec<u8>) {
+fn write_line(kind: Kind, mut line: Vec<u8>) {
     line.push(b'\n');
     let start = || Backlog::start(std::io::stdout(), dropped_line).ok();
     match BACKLOG.get_or_init(start) {
-        Some(backlog) => backlog.push(line),
+        Some(backlog) => backlog.push(kind, line),
         // No thread to be had: wait for the reader rather than say nothing at all.
         None => {
             let _ = std::io::stdout().lock().write_all(&line);

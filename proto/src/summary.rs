@@ -26,8 +26,8 @@ pub use capacity::{Capacity, CapacitySearch, Judged, Next};
 pub use fold::{Absorbed, Figures, NodeSummary, Nodes, Summary, Totals};
 pub use intervals::{Intervals, QuantileInterval};
 pub use result::{
-    Accounting, Bytes, ConnectionFigures, Context, Coverage, CurvePoint, MissingReports,
-    NodeResult, Plan, Tally, TestResult, curve,
+    Accounting, Bytes, ConnectionFigures, Context, Coverage, CurvePoint, InNoSecond,
+    MissingReports, NodeResult, Plan, Tally, TestResult, curve,
 };
 pub use result::{CheckRow, DataRow, FlowRow, SessionRows, StepRow};
 pub use series::{SeriesRow, downsample};

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
+use percent_encoding::percent_decode_str;
 use proto::secret::{is_secret, is_secret_parameter};
 
 /// Schemes of an Authorization header, which are no part of the secret.
@@ -321,35 +322,27 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A part of a query without its percent signs.
+/// A part of a query without its percent signs; those that encode nothing stay.
 fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let digits = after.get(..2).and_then(|two| std::str::from_utf8(two).ok());
-        let byte = digits.filter(|two| two.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        let byte = byte.and_then(|two| u8::from_str_radix(two, 16).ok());
-        match (first, byte) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            (b'+', _) => {
-                bytes.push(b' ');
-                rest = after;
-            }
-            (byte, _) => {
-                bytes.push(*byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    let text = text.replace('+', " ");
+    let decoded = percent_decode_str(&text).decode_utf8_lossy();
+    decoded.into_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn percent_signs_that_encode_nothing_stay() {
+        for (text, expected) in [
+            ("a+b%2B%C3%BC", "a b+ü"),
+            ("%zz%4+%+1%", "%zz%4 % 1%"),
+            ("%ff", "\u{fffd}"),
+        ] {
+            assert_eq!(decoded(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn secrets_get_names_and_the_same_one_the_same_name() {

@@ -62,7 +62,7 @@ pub struct UpOptions {
     #[arg(long, env = "DRIVERS", value_name = "N", default_value_t = 2,
           value_parser = clap::value_parser!(u16).range(1..=i64::from(DRIVERS_MAX)))]
     pub drivers: u16,
-    /// host:port[,host:port] of a running broker, or embedded, redpanda, kafka, auto
+    /// host:port of a running broker, several separated by commas; or embedded, redpanda, kafka, auto
     #[arg(long, env = "BROKER", value_name = "BROKER", default_value = "auto")]
     pub broker: BrokerChoice,
     /// Port of the test server
@@ -122,7 +122,10 @@ pub struct LogPumpOptions {
     /// The file; when it is full it becomes FILE.1
     #[arg(long, value_name = "FILE")]
     pub file: PathBuf,
-    /// Most bytes of the file; twice as much is kept in all
+    /// A file for lines that are events, beside the first
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
+    /// Most bytes of a file; twice as much is kept of each in all
     #[arg(long, value_name = "BYTES", default_value_t = 8 << 20)]
     pub max_bytes: u64,
 }

@@ -56,6 +56,12 @@ impl Folders {
         self.logs().join(name).join("stdout.jsonl")
     }
 
+    /// What of it are events of ours, without the messages of the wire.
+    #[must_use]
+    pub fn event_log(&self, name: &str) -> PathBuf {
+        self.logs().join(name).join("events.jsonl")
+    }
+
     /// Standard error of a process.
     #[must_use]
     pub fn stderr_log(&self, name: &str) -> PathBuf {

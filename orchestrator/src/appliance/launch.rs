@@ -85,6 +85,8 @@ impl<'a> Launcher<'a> {
             .arg("log-pump")
             .arg("--file")
             .arg(file)
+            .arg("--events")
+            .arg(self.folders.event_log(&program.name))
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

@@ -1,11 +1,15 @@
 //! The pump: standard input into a file of bounded size. It lives as long as the process whose
 //! output it keeps, and needs nobody.
+//!
+//! Our own events go into a file of their own as well: a thousand drivers' heartbeats and reports
+//! fill the first one in seconds, and what happened must be found there tomorrow.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use serde::Deserialize;
 use serde_json::json;
 
 use super::cli::LogPumpOptions;
@@ -32,11 +36,30 @@ struct Bounded {
 pub fn pump(options: &LogPumpOptions) -> Result<ExitCode, Failure> {
     let mut file = Bounded::open(&options.file, options.max_bytes)
         .map_err(|error| Failure::file("write", &options.file, error))?;
-    copy(&mut BufReader::new(io::stdin().lock()), &mut file);
+    let events = options.events.as_ref().map(|path| {
+        Bounded::open(path, options.max_bytes).map_err(|error| Failure::file("write", path, error))
+    });
+    let mut events = events.transpose()?;
+    let input = io::stdin().lock();
+    copy(&mut BufReader::new(input), &mut file, events.as_mut());
     Ok(ExitCode::SUCCESS)
 }
 
-fn copy(input: &mut impl BufRead, file: &mut Bounded) {
+/// What tells an event of ours from a message of the wire.
+#[derive(Deserialize)]
+struct Event {
+    #[serde(rename = "event")]
+    _name: String,
+}
+
+fn is_event(line: &[u8]) -> bool {
+    // Few lines hold the word, and only those are parsed.
+    let name = b"\"event\":";
+    line.windows(name.len()).any(|window| window == name)
+        && serde_json::from_slice::<Event>(line).is_ok()
+}
+
+fn copy(input: &mut impl BufRead, file: &mut Bounded, mut events: Option<&mut Bounded>) {
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -46,7 +69,12 @@ fn copy(input: &mut impl BufRead, file: &mut Bounded) {
             .read_until(b'\n', &mut line)
         {
             Ok(0) => return,
-            Ok(_) => file.keep(&line),
+            Ok(_) => {
+                file.keep(&line);
+                if let Some(events) = events.as_mut().filter(|_| is_event(&line)) {
+                    events.keep(&line);
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return,
         }
@@ -123,7 +151,7 @@ mod tests {
             .flat_map(|n| format!("line {n}\n").into_bytes())
             .collect();
         let mut file = Bounded::open(&path, 500).unwrap();
-        copy(&mut input.as_slice(), &mut file);
+        copy(&mut input.as_slice(), &mut file, None);
 
         let newer = fs::read_to_string(&path).unwrap();
         let older = fs::read_to_string(path.with_extension("jsonl.1")).unwrap();
@@ -150,6 +178,30 @@ mod tests {
     }
 
     #[test]
+    fn heartbeats_without_number_do_not_push_events_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let beat = r#"{"node_id":"driver-1","heartbeat":"YES","note":"\"event\": no"}"#;
+        let mut input = String::from("{\"address\":\"a\",\"event\":\"listening\"}\n");
+        for _ in 0..100 {
+            input += beat;
+            input += "\nnot JSON with \"event\": in it\n";
+        }
+        input += "{\"event\":\"stopping\"}\n";
+        let mut all = Bounded::open(&at("stdout.jsonl"), 500).unwrap();
+        let mut events = Bounded::open(&at("events.jsonl"), 500).unwrap();
+        copy(&mut input.as_bytes(), &mut all, Some(&mut events));
+        let read = |name: &str| fs::read_to_string(at(name)).unwrap();
+        assert!(!read("stdout.jsonl").contains("listening"));
+        assert!(!read("stdout.jsonl.1").contains("listening"));
+        assert!(read("stdout.jsonl").ends_with("{\"event\":\"stopping\"}\n"));
+        assert_eq!(
+            read("events.jsonl"),
+            "{\"address\":\"a\",\"event\":\"listening\"}\n{\"event\":\"stopping\"}\n"
+        );
+    }
+
+    #[test]
     fn what_was_there_before_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("stdout.jsonl");
@@ -157,6 +209,7 @@ mod tests {
             copy(
                 &mut text.as_bytes(),
                 &mut Bounded::open(&path, 500).unwrap(),
+                None,
             );
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntwo\n");

@@ -1,11 +1,11 @@
 //! The orchestrator's REST API, asked over HTTP.
 
-use std::fmt::Write;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use thiserror::Error;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
@@ -26,6 +26,14 @@ pub enum ApiError {
     )]
     Unreachable {
         /// Where it was looked for.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+    /// A file did not come whole, or could not be kept.
+    #[error("the file that {url} sends could not be kept whole: {reason}; make room, or try again")]
+    CutOff {
+        /// Where it was asked for.
         url: String,
         /// What happened.
         reason: String,
@@ -197,6 +205,38 @@ impl Api {
         }
     }
 
+    /// A GET whose answer is a file of any length, into `file`; how many bytes it has. It takes what
+    /// it takes.
+    ///
+    /// # Errors
+    /// [`ApiError`], also when less came than was told.
+    pub fn download(&self, path: &str, file: &mut impl io::Write) -> Result<u64, ApiError> {
+        let mut request = self.agent.get(format!("{}/{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", token);
+        }
+        let answer = match request.config().timeout_global(None).build().call() {
+            Ok(answer) if answer.status().is_success() => answer,
+            answer => {
+                let refused = self.accept(answer);
+                return Err(refused.map_or_else(|error| error, |_| self.foreign()));
+            }
+        };
+        let told = answer.headers().get("content-length").cloned();
+        let told = told.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let broken = |reason: String| ApiError::CutOff {
+            url: self.base.clone(),
+            reason,
+        };
+        let copied = io::copy(&mut answer.into_body().into_reader(), file);
+        let bytes = copied.map_err(|error| broken(error.to_string()))?;
+        match told {
+            Some(told) if told == bytes => Ok(bytes),
+            Some(told) => Err(broken(format!("{bytes} of {told} bytes came"))),
+            None => Err(self.foreign()),
+        }
+    }
+
     /// A POST of a JSON body.
     ///
     /// # Errors
@@ -269,7 +309,7 @@ impl Api {
     fn foreign(&self) -> ApiError {
         ApiError::Foreign {
             url: self.base.clone(),
-            reason: "its stream is none".to_owned(),
+            reason: "its answer is not what was asked for".to_owned(),
         }
     }
 
@@ -298,21 +338,17 @@ impl Api {
     }
 }
 
+/// What stands for itself in a segment and in a query: letters, digits and these.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
 /// A text as one segment of a path, or as a value in a query.
 #[must_use]
 pub fn segment(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                encoded.push(char::from(byte));
-            }
-            _ => {
-                let _ = write!(encoded, "%{byte:02X}");
-            }
-        }
-    }
-    encoded
+    utf8_percent_encode(text, ENCODED).to_string()
 }
 
 #[cfg(test)]

@@ -54,6 +54,7 @@ Examples:
   client export <id> --format hlog --output run.hlog
   client compare <a>,<b>,<c>,<d>,<e> <v>,<w>,<x>,<y>,<z>
   client gate <v>,<w>,<x>,<y>,<z> --baseline 'shop checkout'
+  client backup dlts-2026-11-26.sqlite
   client nodes                                   heartbeats as they come, from Kafka
   client completions bash > /etc/bash_completion.d/client
 
@@ -85,6 +86,12 @@ pub enum Command {
     Gate(GateOptions),
     /// Print the drivers' heartbeats from Kafka as they come, and who is up, suspect or down
     Nodes(NodesOptions),
+    /// Get a copy of the orchestrator's store, also while a test runs; `orchestrator --restore` takes it
+    Backup {
+        /// File to write; it must not be there yet
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
     /// Ask the orchestrator how it and its broker fare; an error when it does not answer
     Health,
     /// Print completions for a shell

@@ -159,7 +159,7 @@ impl<'a> Source<'a> {
             match stream.recv_timeout(LOOK_EVERY) {
                 Ok(Told::Result(fields)) => {
                     self.heard = Instant::now();
-                    self.raw.as_object_mut()?.extend(fields);
+                    stream::add(self.raw.as_object_mut()?, fields);
                     // How it ended is asked for: that answer has everything.
                     return (!has_ended(&self.raw)).then(|| Ok(self.raw.clone()));
                 }

@@ -40,6 +40,27 @@ pub(super) fn listen(api: &Api, test_id: &str) -> Receiver<Told> {
     telling
 }
 
+/// Adds what changed to a result. Of its nodes only those that changed are told, and what of each.
+pub(super) fn add(result: &mut Map<String, Value>, changed: Map<String, Value>) {
+    for (name, value) in changed {
+        let known = result.get_mut(&name).filter(|_| name == "nodes");
+        match (known, value) {
+            (Some(Value::Array(known)), Value::Array(told)) => {
+                told.into_iter().for_each(|node| add_node(known, node));
+            }
+            (_, value) => drop(result.insert(name, value)),
+        }
+    }
+}
+
+fn add_node(known: &mut Vec<Value>, told: Value) {
+    let same = |known: &&mut Value| known["node_id"] == told["node_id"];
+    match (known.iter_mut().find(same), told) {
+        (Some(Value::Object(known)), Value::Object(fields)) => known.extend(fields),
+        (_, told) => known.push(told),
+    }
+}
+
 /// Reads a stream to its end.
 fn read(mut body: impl BufRead, told: &Sender<Told>) {
     let mut event = String::new();
@@ -68,6 +89,8 @@ fn read(mut body: impl BufRead, told: &Sender<Told>) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -80,6 +103,16 @@ mod tests {
         let results: Vec<Told> = telling.iter().filter(|told| *told != Told::Beat).collect();
         let ok = Map::from_iter([("ok".to_owned(), 5.into())]);
         assert_eq!(results, [Told::Result(ok)]);
+    }
+
+    #[test]
+    fn what_changed_is_added_node_by_node() {
+        let object = |value: Value| value.as_object().unwrap().clone();
+        let mut result = object(json!({"ok": 1, "nodes": [{"node_id": "a", "ok": 1, "x": 2}]}));
+        let nodes = json!([{"node_id": "a", "ok": 3}, {"node_id": "b", "ok": 4}]);
+        add(&mut result, object(json!({"ok": 7, "nodes": nodes})));
+        let nodes = json!([{"node_id": "a", "ok": 3, "x": 2}, {"node_id": "b", "ok": 4}]);
+        assert_eq!(Value::Object(result), json!({"ok": 7, "nodes": nodes}));
     }
 
     #[test]

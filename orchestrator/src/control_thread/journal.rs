@@ -12,6 +12,8 @@ use crate::control::Line;
 
 /// Lines that wait for the reader of our standard output; more are dropped and counted.
 const LINES_MAX: usize = 8192;
+/// Our own events that find room beyond that: messages of a thousand drivers do not keep them out.
+const EVENTS_MAX: usize = 1024;
 /// Time that the last lines have at the end …
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 /// … looked at this often.
@@ -31,7 +33,7 @@ impl Journal {
     /// Starts the writing thread. Where the system has none left, every line is dropped, and counted.
     #[must_use]
     pub fn start() -> Self {
-        let (lines, waiting) = bounded(LINES_MAX);
+        let (lines, waiting) = bounded(LINES_MAX + EVENTS_MAX);
         let write_all = move || waiting.iter().for_each(write);
         let thread = std::thread::Builder::new()
             .name("journal".into())
@@ -49,7 +51,9 @@ impl Journal {
         let Some(lines) = &self.lines else {
             return;
         };
-        if lines.try_send(line).is_err() {
+        let is_event = matches!(line, Line::Event(..));
+        let has_room = is_event || lines.len() < LINES_MAX;
+        if !has_room || lines.try_send(line).is_err() {
             self.dropped += 1;
         } else if self.dropped > self.told {
             let fields = json!({"lines": self.dropped - self.told});

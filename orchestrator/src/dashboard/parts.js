@@ -118,6 +118,10 @@ export function progressBar() {
         format.count(coverage.reports_missing),
         { "data-reports-missing": coverage.reports_missing },
       ],
+      // Results of older versions do not say.
+      ...(coverage.in_no_second?.sent
+        ? [["Sent, in no second", format.count(coverage.in_no_second.sent), {}]]
+        : []),
       ["Start skew", format.latency(skew), { "data-start-skew-ms": skew }],
       ["Received", format.bytes(result.bytes.received), { "data-bytes": result.bytes.received }],
     ];

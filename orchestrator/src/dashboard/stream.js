@@ -59,6 +59,18 @@ async function unlessSilent(controller, coming) {
   }
 }
 
+// Adds what changed to a result. Of its nodes only those that changed are told, and what of each.
+export function add(result, { nodes = [], ...fields }) {
+  Object.assign(result, fields);
+  result.nodes ??= [];
+  const byId = new Map(result.nodes.map((node) => [node.node_id, node]));
+  for (const node of nodes) {
+    const known = byId.get(node.node_id);
+    if (known) Object.assign(known, node);
+    else result.nodes.push(node);
+  }
+}
+
 // Reports come once a second, but those of many drivers are told less often.
 const NEWS_MS = 2_000;
 const NODES_A_SECOND = 50;

@@ -11,7 +11,7 @@ import { standalone } from "./report.js";
 import * as run from "./run.js";
 import { Series } from "./series.js";
 import { sessions } from "./sessions.js";
-import { News, follow } from "./stream.js";
+import { News, add, follow } from "./stream.js";
 
 const EXPORTS = ["json", "csv", "hlog", "hgrm"];
 const ENDED_MS = 5_000;
@@ -127,7 +127,7 @@ async function listenTo(state) {
 
 function take(state, { name, data }) {
   if (name === "detail") state.test = data;
-  else if (name === "result") Object.assign(state.result, data);
+  else if (name === "result") add(state.result, data);
   else if (name === "series") state.series.tell(data);
   else if (name === "end") state.isOver = true;
   state.fresh ||= name === "series" || name === "result";

@@ -1,8 +1,8 @@
 //! The stream of one test: what is told to all who listen, and what who comes later has missed.
 //!
 //! A second is told once, when all who go on have reported it; what late reports change of it is told
-//! again. The result is told about once a second, and of it only the fields that changed. Large ones
-//! come less often. Time is an argument.
+//! again. The result is told about once a second, and of it only the fields that changed, also
+//! of each node. Large ones come less often. Time is an argument.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::control::run::Phase;
 /// Between two results, unless the state changed: drivers report once a second, give or take some.
 const RESULT_EVERY: Duration = Duration::from_millis(800);
 /// The curve of percentiles is as large as all else of a result of a few drivers.
-const CURVE_EVERY: Duration = Duration::from_secs(5);
+const CURVE_EVERY: Duration = Duration::from_secs(10);
 /// The drivers' own figures come once a second for so many drivers, and less often for more.
 const NODES_A_SECOND: u32 = 50;
 /// Seconds, counted back from the newest, that are looked at again for what late reports changed.
@@ -203,16 +203,23 @@ impl Channel {
                     "nodes" => !is_due(self.nodes_at, nodes_every),
                     _ => false,
                 };
-            if !is_withheld && self.result.get(name) != Some(value) {
-                changed.insert(name.clone(), value.clone());
+            if is_withheld {
+                continue;
             }
+            let told = match (self.result.get_mut(name), value) {
+                (Some(Value::Array(known)), Value::Array(now)) if name == "nodes" => {
+                    let told = changed_nodes(known, now);
+                    (!told.is_empty()).then(|| told.into())
+                }
+                (Some(known), value) if known == value => None,
+                _ => {
+                    self.result.insert(name.clone(), value.clone());
+                    Some(value.clone())
+                }
+            };
+            changed.extend(told.map(|told| (name.clone(), told)));
         }
-        // That a field is gone stays known as null, for who was away when it was told.
-        let is_gone = |(name, value): &(&String, &Value)| {
-            !value.is_null() && !look.result.contains_key(name.as_str())
-        };
-        let gone = self.result.iter().filter(is_gone);
-        changed.extend(gone.map(|(name, _)| (name.clone(), Value::Null)));
+        changed.extend(gone(&mut self.result, &look.result));
         if changed.is_empty() {
             return changed;
         }
@@ -222,9 +229,52 @@ impl Channel {
                 *at = Some(now);
             }
         }
-        self.result.extend(changed.clone());
         changed
     }
+}
+
+/// Brings the nodes that were told to what they are now: of each that changed its id and the fields
+/// that did, since most figures do not each second. They are known by their ids.
+fn changed_nodes(known: &mut Vec<Value>, now: &[Value]) -> Vec<Value> {
+    let id_of = |node: &Value| node["node_id"].as_str().unwrap_or_default().to_owned();
+    let places = known.iter().map(id_of).zip(0..);
+    let places: BTreeMap<String, usize> = places.collect();
+    let mut told = Vec::new();
+    for node in now {
+        let place = places.get(&id_of(node)).copied();
+        let place = place.and_then(|at| known.get_mut(at));
+        let (Some(Value::Object(before)), Value::Object(now)) = (place, node) else {
+            known.push(node.clone());
+            told.push(node.clone());
+            continue;
+        };
+        let mut changed = gone(before, now);
+        let is_new = |(name, value): &(&String, &Value)| before.get(*name) != Some(*value);
+        let new: Vec<_> = now.iter().filter(is_new).collect();
+        changed.extend(
+            new.into_iter()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
+        if !changed.is_empty() {
+            before.extend(changed.clone());
+            changed.insert("node_id".to_owned(), node["node_id"].clone());
+            told.push(Value::Object(changed));
+        }
+    }
+    told
+}
+
+/// The fields that were told and are not there any more, as null. That stays known, for who was away
+/// when it was told.
+fn gone(known: &mut Map<String, Value>, now: &Map<String, Value>) -> Map<String, Value> {
+    let mut gone = Map::new();
+    for (name, value) in known {
+        if !value.is_null() && !now.contains_key(name) {
+            *value = Value::Null;
+            gone.insert(name.clone(), Value::Null);
+        }
+    }
+    gone
 }
 
 fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> String {

@@ -164,6 +164,10 @@ fn write_coverage(out: &mut String, result: &View) -> fmt::Result {
     if coverage.reports_missing > 0 {
         write!(out, ", {} reports missing", coverage.reports_missing)?;
     }
+    if !coverage.in_no_second.is_empty() {
+        let (sent, ok) = (coverage.in_no_second.sent, coverage.in_no_second.ok);
+        write!(out, " (sent {sent} and ok {ok} are in no second)")?;
+    }
     if !coverage.unfinished_nodes.is_empty() {
         write!(
             out,
@@ -216,6 +220,7 @@ mod tests {
             "requests_per_second": 1.4, "start_skew_ms": 0.25,
             "metrics": {"min_latency": 0.5, "p99_latency": 12.0, "max_latency": 2000.0},
             "coverage": {"nodes_expected": 2, "nodes_reporting": 2, "reports_missing": 1,
+                         "in_no_second": {"sent": 4, "ok": 3},
                          "unfinished_nodes": ["driver-2"]},
             "thresholds": [{"threshold": "p99<5ms", "observed": 12.0, "pass": false}],
             "verdict": {"verdict": "suspect", "reasons": ["driver-2 was lost"]},
@@ -232,7 +237,7 @@ mod tests {
             "total            19         17        2        1.4     0.500         -         -      12.0         -      2000",
             "planned 20 = sent 19 + shed 0 + not sent 1   (does not add up)",
             "errors 2: timeout 2",
-            "coverage: 2 of 2 nodes, 1 reports missing, without their end: driver-2; first sends within 0.250 ms",
+            "coverage: 2 of 2 nodes, 1 reports missing (sent 4 and ok 3 are in no second), without their end: driver-2; first sends within 0.250 ms",
             "driver-2: killed",
             "95 % intervals of the response time, ms: p99 11.000 to 13.500\ntoo few\n",
             "threshold p99<5ms: FAIL (12)",

@@ -2,7 +2,7 @@
 //! later orchestrator leaves out or adds do not stop it.
 
 use proto::measure::{BadAnswers, ErrorCounters, Reasons, TlsReport};
-use proto::summary::{Intervals, SessionRows, Statistics, Verdict};
+use proto::summary::{InNoSecond, Intervals, MissingReports, SessionRows, Statistics, Verdict};
 use serde::Deserialize;
 
 /// The result of a test.
@@ -111,6 +111,10 @@ pub struct Coverage {
     pub nodes_reporting: usize,
     /// Interval reports that never came.
     pub reports_missing: u64,
+    /// Which.
+    pub missing: Vec<MissingReports>,
+    /// What no second of the series has.
+    pub in_no_second: InNoSecond,
     /// Participants that did not report their end.
     pub unfinished_nodes: Vec<String>,
     /// Nodes whose figures cannot be merged.

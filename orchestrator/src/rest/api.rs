@@ -5,6 +5,7 @@
 //! look at the snapshot or read the store, and hand what is to be done to the control thread.
 
 mod answer;
+mod backup;
 mod call;
 mod commands;
 mod compare;
@@ -29,8 +30,8 @@ use crate::control_thread::Handle;
 use crate::dashboard;
 use crate::live::Live;
 use crate::rest::access::{Access, Denied};
-use crate::rest::front::Traffic;
-use crate::store::Reader;
+use crate::rest::front::{Files, Traffic};
+use crate::store::{Backups, Reader};
 
 /// The contract, true to the code; schemathesis holds the one against the other.
 const CONTRACT: &str = include_str!("api/openapi.json");
@@ -50,6 +51,10 @@ pub struct Api {
     pub bootstrap: String,
     /// What went by at the front.
     pub traffic: Arc<Traffic>,
+    /// Answers that are files.
+    pub files: Arc<Files>,
+    /// Makes copies of the store.
+    pub backups: Arc<Backups>,
     /// The store's file.
     pub store_path: std::path::PathBuf,
 }
@@ -73,6 +78,7 @@ enum Route<'a> {
     Test(&'a str),
     Export(&'a str),
     Stream(&'a str),
+    Backup,
     Compare,
     Metrics(&'a str),
     Exposition,
@@ -86,6 +92,8 @@ impl Route<'_> {
         match self {
             Self::Create(..) | Self::Check | Self::Trigger(_) | Self::Stop(_) => "POST",
             Self::Tests => "GET, HEAD, POST",
+            // Its head alone is as much work as all of it.
+            Self::Backup => "GET",
             Self::Test(_) => "GET, HEAD, PATCH, DELETE",
             _ => "GET, HEAD",
         }
@@ -113,6 +121,7 @@ fn route<'a>(path: &'a str, segments: &'a [String]) -> Option<Route<'a>> {
         ["tests", id] => Route::Test(id),
         ["tests", id, "export"] => Route::Export(id),
         ["tests", id, "stream"] => Route::Stream(id),
+        ["backup"] => Route::Backup,
         ["compare"] => Route::Compare,
         ["metrics"] => Route::Exposition,
         ["metrics", id] => Route::Metrics(id),
@@ -190,6 +199,7 @@ impl Worker {
             },
             Route::Export(id) => self.export(id, call),
             Route::Stream(id) => self.stream(id, call),
+            Route::Backup => self.backup(),
             Route::Compare => self.compare(call),
             Route::Metrics(id) => self.metrics(id, call),
             Route::Exposition => self.exposition(),
@@ -257,4 +267,32 @@ fn asset(path: &str) -> Answer {
             dashboard::CONTENT_SECURITY_POLICY,
         )
         .with("Referrer-Policy", "no-referrer")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn the_contract_names_the_paths_that_there_are_and_their_methods() {
+        let contract: Value = serde_json::from_str(CONTRACT).unwrap();
+        for (path, calls) in contract["paths"].as_object().unwrap() {
+            let segments: Vec<String> = path.split('/').skip(1).map(str::to_owned).collect();
+            let route = route(path, &segments).unwrap_or_else(|| panic!("{path} is no path"));
+            let known = calls.as_object().unwrap().keys();
+            let mut told: Vec<String> = known
+                .map(|method| method.to_uppercase())
+                .filter(|name| name != "PARAMETERS")
+                .collect();
+            // Whoever may ask for all may ask for the head, which nobody needs to be told.
+            let mut allowed: Vec<&str> = route.allow().split(", ").collect();
+            allowed.retain(|method| *method != "HEAD");
+            told.retain(|method| method != "HEAD");
+            allowed.sort_unstable();
+            told.sort_unstable();
+            assert_eq!(told, allowed, "{path}");
+        }
+    }
 }

@@ -11,9 +11,10 @@
 //!
 //! An answer that goes on, a stream of events, is begun by the API like any other, after the same
 //! checks; from then on this thread writes what waits for its client, and closes it when that is too
-//! slow.
+//! slow. One that is a file is begun likewise, and read as its client takes it.
 
 mod connection;
+mod files;
 mod head;
 mod relay;
 mod socket;
@@ -32,7 +33,8 @@ use rustix::process::{Resource, getrlimit};
 use rustls::ServerConfig;
 
 use connection::{Connection, Turn};
-pub(super) use head::STREAM;
+pub use files::Files;
+pub(super) use head::{FILE, STREAM};
 use relay::Relay;
 
 use crate::live::{Queues, Taken};
@@ -94,6 +96,8 @@ pub struct Front {
     queues: Arc<Queues>,
     /// Which client listens to each.
     listeners: BTreeMap<u64, u64>,
+    /// The answers that are files.
+    files: Arc<Files>,
     traffic: Arc<Traffic>,
     /// Not before this instant, after accepting failed.
     accept_from: Instant,
@@ -103,7 +107,8 @@ pub struct Front {
 
 impl Front {
     /// A front that accepts clients from `listener` and passes their requests to `backend`; with
-    /// `tls` it speaks https and nothing else. What waits in `queues` goes to those who listen.
+    /// `tls` it speaks https and nothing else. What waits in `queues` goes to those who listen, and
+    /// in `files` to those who asked for it.
     ///
     /// # Errors
     /// When the system has no socket left.
@@ -113,6 +118,7 @@ impl Front {
         traffic: Arc<Traffic>,
         tls: Option<Arc<ServerConfig>>,
         queues: Arc<Queues>,
+        files: Arc<Files>,
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let (wake, waker) = UnixStream::pair()?;
@@ -126,6 +132,7 @@ impl Front {
             relay: Relay::start(backend, &waker)?,
             wake,
             queues,
+            files,
             listeners: BTreeMap::new(),
             traffic,
             accept_from: Instant::now(),
@@ -285,18 +292,20 @@ impl Front {
         while matches!(self.wake.read(&mut bytes), Ok(1..)) {}
         while let Some((id, answer)) = self.relay.answer() {
             let stream = head::stream_of(&answer);
+            let file = head::file_of(&answer, |ticket| self.files.take(ticket));
             let Some(connection) = self.connections.get_mut(&id) else {
                 if let Some((ticket, _)) = stream {
                     self.queues.close(ticket);
                 }
                 continue;
             };
-            match stream {
-                Some((ticket, beginning)) => {
+            match (stream, file) {
+                (Some((ticket, beginning)), _) => {
                     self.listeners.insert(ticket, id);
                     connection.begin_stream(ticket, beginning);
                 }
-                None => connection.answer(answer),
+                (None, Some((rest, head))) => connection.answer_with(head, rest),
+                (None, None) => connection.answer(answer),
             }
             // Most answers fit into the socket's buffer.
             self.turn(id);

@@ -62,6 +62,10 @@ pub struct Options {
     )]
     pub data: PathBuf,
 
+    /// Put this backup (`client backup`) where --data says, and end: nothing may be there yet
+    #[arg(long, value_name = "FILE")]
+    pub restore: Option<PathBuf>,
+
     /// Token that clients must send (Authorization: Bearer …); needed beyond loopback
     #[arg(long, value_name = "TOKEN", env = "DLTS_TOKEN", hide_env_values = true)]
     pub token: Option<String>,

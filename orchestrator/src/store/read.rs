@@ -164,7 +164,7 @@ impl Store {
 /// A connection that only reads, for one REST thread.
 #[derive(Debug)]
 pub struct Reader {
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 impl Reader {

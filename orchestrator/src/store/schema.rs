@@ -119,6 +119,6 @@ pub(super) fn make_shrinkable(connection: &Connection) -> Result<bool, StoreErro
     Ok(connection.execute_batch("VACUUM").is_ok() && mode()? == INCREMENTAL)
 }
 
-fn version(connection: &Connection) -> Result<u32, StoreError> {
+pub(super) fn version(connection: &Connection) -> Result<u32, StoreError> {
     Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }

@@ -139,15 +139,19 @@ fn output_is_kept_when_up_is_gone_and_within_bounds() {
     let mut machine = Machine::new();
     machine.script(
         "testserver",
-        r#"i=0; while [ $i -lt 2000 ]; do echo "line $i"; i=$((i+1)); done; exec sleep 1000"#,
+        r#"i=0; while [ $i -lt 2000 ]; do echo "line $i"; i=$((i+1)); done; echo '{"event":"full"}'; exec sleep 1000"#,
     );
     machine.serve(TWO_UP);
     assert!(machine.run(&["up"]).status.success());
     let log = machine.path("logs/testserver/stdout.jsonl");
     eventually("all lines are kept", || {
-        fs::read_to_string(&log).is_ok_and(|text| text.ends_with("line 1999\n"))
+        fs::read_to_string(&log).is_ok_and(|text| text.ends_with("{\"event\":\"full\"}\n"))
     });
-    assert_eq!(fs::read_to_string(&log).unwrap().lines().count(), 2000);
+    assert_eq!(fs::read_to_string(&log).unwrap().lines().count(), 2001);
+    let events = machine.path("logs/testserver/events.jsonl");
+    eventually("the event is found without the rest", || {
+        fs::read_to_string(&events).is_ok_and(|text| text == "{\"event\":\"full\"}\n")
+    });
 }
 
 #[test]

@@ -150,6 +150,14 @@ fn check_events(stage: &Stage) {
              return [all, r.lastId]; })()",
             json!([[{"name": "x", "data": [1]}], "7-0-a"]),
         ),
+        // Of a result what changed is told, and of its nodes those that did.
+        (
+            "(() => { const r = {ok: 1, nodes: [{node_id: 'a', ok: 1, x: 2}]}; \
+             m.add(r, {ok: 7, nodes: [{node_id: 'a', ok: 3}, {node_id: 'b', ok: 4}]}); \
+             m.add(r, {ok: 8}); return r; })()",
+            json!({"ok": 8, "nodes": [{"node_id": "a", "ok": 3, "x": 2},
+                {"node_id": "b", "ok": 4}]}),
+        ),
         // Who says nothing new for 2 s is silent, until it does, or has ended.
         (
             "(() => { const n = new m.News(); \

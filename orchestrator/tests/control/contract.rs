@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::player::{Player, interval, last};
 use crate::process::Orchestrator;
 use crate::runs::{await_state, run};
+use crate::schema::Contract;
 
 /// Every path of a document with the type of what is there; lists by their first element.
 fn shape(value: &Value, path: &str, found: &mut BTreeMap<String, &'static str>) {
@@ -63,7 +64,60 @@ fn the_shape_of_the_metrics_is_frozen() {
         "fields are added, never changed; UPDATE=1 writes it anew"
     );
     exports_and_comparison(&orchestrator, &test_id);
-    documented(&orchestrator, &result);
+    documented(&orchestrator, &test_id);
+}
+
+#[test]
+fn after_a_gap_every_export_says_what_it_does_not_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = EmbeddedBroker::start().unwrap();
+    let orchestrator = Orchestrator::start(folder.path(), broker.address());
+    orchestrator.await_broker();
+    let player = Player::new(broker.address());
+    let test_id = run(&orchestrator, &player, &["a"]);
+    for at in [0, 1, 3] {
+        player.say("a", &interval("a", &test_id, at, 400));
+    }
+    player.say("a", &last("a", &test_id, 4));
+    player.flush();
+    let result = await_state(&orchestrator, &test_id, "done");
+    assert_eq!(result["ok"], 400);
+    assert_eq!(result["coverage"]["in_no_second"]["ok"], 100, "{result}");
+    let export = |format: &str| {
+        let answer = orchestrator.get(&format!("/tests/{test_id}/export?format={format}"));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.text
+    };
+    let table = export("csv");
+    let mut rows = csv::Reader::from_reader(table.as_bytes());
+    let head = rows.headers().unwrap().clone();
+    let column = |name: &str| head.iter().position(|other| other == name).unwrap();
+    let rows: Vec<csv::StringRecord> = rows.records().map(Result::unwrap).collect();
+    let sum = |name: &str| -> u64 {
+        let numbers = rows.iter().map(|row| row[column(name)].parse::<u64>());
+        numbers.map(Result::unwrap).sum()
+    };
+    assert_eq!((sum("ok"), sum("sent"), sum("errors")), (400, 400, 0));
+    assert_eq!(&rows[3][column("second")], "", "{table}");
+    let gap = "report 2 of \"a\", of which only its last report tells";
+    assert!(rows[3][column("note")].contains(gap), "{table}");
+
+    let log = export("hlog");
+    assert!(
+        log.contains("response samples of 3 seconds: 300 of 400]"),
+        "{log}"
+    );
+    assert!(log.contains("#[Missing: 100 samples"), "{log}");
+    assert!(log.contains(gap), "{log}");
+    let distribution = export("hgrm");
+    assert!(
+        distribution.contains("response samples: 400 of 400]"),
+        "{distribution}"
+    );
+    assert!(distribution.contains(gap), "{distribution}");
+    let text = orchestrator.get(&format!("/metrics/{test_id}?summary=1"));
+    let words = "1 reports missing (sent 100 and ok 100 are in no second)";
+    assert!(text.text.contains(words), "{}", text.text);
 }
 
 fn exports_and_comparison(orchestrator: &Orchestrator, test_id: &str) {
@@ -102,24 +156,68 @@ fn exports_and_comparison(orchestrator: &Orchestrator, test_id: &str) {
     );
 }
 
-/// Every field of the result stands in the contract.
-fn documented(orchestrator: &Orchestrator, result: &Value) {
-    let contract = orchestrator.get("/openapi.json").json();
-    let schemas = &contract["components"]["schemas"];
-    for (name, schema) in [
-        ("Result", result),
-        ("NodeResult", &result["nodes"][0]),
-        ("Second", &result["series"][0]),
-    ] {
-        let known = schemas[name]["properties"].as_object().unwrap();
-        let fields = schema.as_object().unwrap();
-        for field in fields.keys() {
-            assert!(
-                known.contains_key(field),
-                "{name}.{field} is not in the contract"
-            );
-        }
-        let required = schemas[name]["required"].as_array().unwrap();
-        assert_eq!(required.len(), fields.len(), "{name}");
+/// Every answer is what the contract says, field by field: it is written by hand, and must not drift.
+fn documented(orchestrator: &Orchestrator, test_id: &str) {
+    let contract = Contract(orchestrator.get("/openapi.json").json());
+    let mut wrong = Vec::new();
+    let mut holds = |method: &str, path: &str, call: &str, body: &str| {
+        let answer = orchestrator.call(&method.to_uppercase(), call, &[], body);
+        wrong.extend(contract.wrong(method, path, answer.status, &answer.json()));
+        answer.json()
+    };
+    let of_test = |rest: &str| format!("{rest}/{test_id}");
+    holds("get", "/metrics/{testId}", &of_test("/metrics"), "");
+    holds("get", "/tests/{testId}", &of_test("/tests"), "");
+    let export = format!("/tests/{test_id}/export");
+    holds("get", "/tests/{testId}/export", &export, "");
+    let compare = format!("/compare?base={test_id}&test={test_id}");
+    holds("get", "/compare", &compare, "");
+    let label = r#"{"name": "n", "tags": {"a": "b"}, "note": "c"}"#;
+    holds("patch", "/tests/{testId}", &of_test("/tests"), label);
+    for path in ["/tests", "/nodes", "/healthz"] {
+        holds("get", path, path, "");
     }
+    let document = r#"{"target": "http://127.0.0.1:8000", "load": [{"closed": 1, "for": "1s"}],
+        "flows": [{"name": "f", "steps": ["GET /a", {"POST": "/b", "json": {"x": 1}}]}],
+        "thresholds": ["p99 < 1s"], "abort": ["error_rate > 50% for 5s"]}"#;
+    holds("post", "/tests/check", "/tests/check", document);
+    let composed = holds("post", "/tests", "/tests", document);
+    let composed = composed["TestId"].as_str().unwrap();
+    holds(
+        "get",
+        "/metrics/{testId}",
+        &format!("/metrics/{composed}"),
+        "",
+    );
+    holds("get", "/tests/{testId}", &format!("/tests/{composed}"), "");
+    holds("post", "/stop/{testId}", &format!("/stop/{composed}"), "");
+    holds("post", "/tsunami/{seconds}", "/tsunami/0.5", "");
+    let created = holds("post", "/avalanche", "/avalanche", "");
+    let created = created["TestId"].as_str().unwrap();
+    holds(
+        "post",
+        "/trigger/{testId}",
+        &format!("/trigger/{created}?queue=1"),
+        "",
+    );
+    holds("post", "/stop/{testId}", &format!("/stop/{created}"), "");
+    holds(
+        "delete",
+        "/tests/{testId}",
+        &format!("/tests/{created}"),
+        "",
+    );
+    // What is refused.
+    for (method, path, call) in [
+        ("get", "/metrics/{testId}", "/metrics/nobody"),
+        ("get", "/tests", "/tests?limit=x"),
+        ("post", "/avalanche", "/avalanche?requests=0"),
+        ("post", "/trigger/{testId}", &of_test("/trigger")),
+        ("post", "/tests", "/tests"),
+    ] {
+        holds(method, path, call, "");
+    }
+    let broken = r#"{"target": "x", "load": 5}"#;
+    holds("post", "/tests/check", "/tests/check", broken);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

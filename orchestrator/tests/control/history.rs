@@ -33,7 +33,7 @@ fn ten_thousand_tests_are_listed_within_100_ms() {
 }
 
 /// A store with this many tests that have ended.
-fn fill(folder: &std::path::Path, count: u64) {
+pub(crate) fn fill(folder: &std::path::Path, count: u64) {
     use orchestrator::control::run::{Run, Step};
     use orchestrator::control::{Change, TestRow};
     use orchestrator::store::{Backlog, Store};

@@ -4,10 +4,13 @@
 
 mod abuse;
 mod access;
+mod backup;
 mod commands;
 mod contract;
 mod history;
 mod player;
 mod process;
 mod runs;
+mod schema;
+mod secure;
 mod stream;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use proto::bus::EmbeddedBroker;
 use proto::message::NodeState;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::player::{Player, interval, last};
 use crate::process::{Orchestrator, SOON, wait_for};
@@ -91,6 +91,28 @@ fn seconds(events: &[Event]) -> Vec<u64> {
     let series = events.iter().filter(|event| event.name == "series");
     let rows = series.flat_map(|event| event.data.as_array().unwrap());
     rows.map(|row| row["second"].as_u64().unwrap()).collect()
+}
+
+/// Adds what changed to what was told before.
+fn add(result: &mut Map<String, Value>, changed: &Map<String, Value>) {
+    for (name, value) in changed {
+        let told = value.as_array().filter(|_| name == "nodes");
+        let known = result.get_mut(name).and_then(Value::as_array_mut);
+        let (Some(told), Some(known)) = (told, known) else {
+            result.insert(name.clone(), value.clone());
+            continue;
+        };
+        for node in told {
+            let mut nodes = known.iter_mut();
+            match nodes.find(|known| known["node_id"] == node["node_id"]) {
+                Some(known) => known
+                    .as_object_mut()
+                    .unwrap()
+                    .extend(node.as_object().unwrap().clone()),
+                None => known.push(node.clone()),
+            }
+        }
+    }
 }
 
 fn has_told(second: u64) -> impl Fn(&Event) -> bool {
@@ -195,9 +217,9 @@ fn a_stream_tells_each_second_once_across_a_cut_and_ends_with_the_test() {
         ("end", &"done".into())
     );
     let results = after.iter().filter(|event| event.name == "result");
-    let mut result = serde_json::Map::new();
+    let mut result = Map::new();
     for event in results {
-        result.extend(event.data.as_object().unwrap().clone());
+        add(&mut result, event.data.as_object().unwrap());
     }
     let mut whole = stage
         .orchestrator

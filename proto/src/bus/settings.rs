@@ -35,7 +35,7 @@ impl BusSettings {
     ///
     /// # Errors
     /// [`BusError::Address`], or [`BusError::Property`] for one that cannot be taken: our own, or
-    /// TLS and SASL in a build without the feature `tls`.
+    /// TLS and SASL in a build without the feature `kafka-tls`.
     pub fn new(
         brokers: &str,
         client_id: &str,
@@ -153,8 +153,10 @@ fn check_property(name: &str, value: &str) -> Result<(), BusError> {
     let secure = name.starts_with("ssl.")
         || name.starts_with("sasl.")
         || (name == "security.protocol" && !value.eq_ignore_ascii_case("plaintext"));
-    if secure && !cfg!(feature = "tls") {
-        return refuse("this build has no TLS and SASL; build with `make release` (feature tls)");
+    if secure && !cfg!(feature = "kafka-tls") {
+        return refuse(
+            "this build has no TLS and SASL; build with `make release` (feature kafka-tls)",
+        );
     }
     Ok(())
 }
@@ -209,10 +211,13 @@ mod tests {
             with("group.id", "x"),
             Err(BusError::Property { .. })
         ));
-        assert_eq!(with("ssl.ca.location", "/x").is_ok(), cfg!(feature = "tls"));
+        assert_eq!(
+            with("ssl.ca.location", "/x").is_ok(),
+            cfg!(feature = "kafka-tls")
+        );
         assert_eq!(
             with("security.protocol", "SASL_SSL").is_ok(),
-            cfg!(feature = "tls")
+            cfg!(feature = "kafka-tls")
         );
         assert!(with("security.protocol", "plaintext").is_ok());
     }

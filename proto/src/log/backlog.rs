@@ -8,6 +8,17 @@ use std::time::Duration;
 
 /// Most bytes that wait; some twenty thousand lines.
 const WAITING_LEN_MAX: usize = 4 << 20;
+/// Bytes of our own events that find room beyond that: messages do not keep them out.
+const EVENTS_LEN_MAX: usize = 1 << 20;
+
+/// What a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A message of the wire.
+    Message,
+    /// An event of our own.
+    Event,
+}
 
 /// Lines that wait for their reader, within a bound.
 #[derive(Debug, Default)]
@@ -46,9 +57,13 @@ impl Backlog {
     }
 
     /// Adds a line, or counts it as dropped when too much waits already.
-    pub(super) fn push(&self, line: Vec<u8>) {
+    pub(super) fn push(&self, kind: Kind, line: Vec<u8>) {
+        let room = match kind {
+            Kind::Message => WAITING_LEN_MAX,
+            Kind::Event => WAITING_LEN_MAX + EVENTS_LEN_MAX,
+        };
         let mut state = self.state();
-        if state.len.saturating_add(line.len()) > WAITING_LEN_MAX {
+        if state.len.saturating_add(line.len()) > room {
             state.dropped = state.dropped.saturating_add(1);
             return;
         }
@@ -143,13 +158,13 @@ mod tests {
     fn whoever_logs_does_not_wait_for_a_reader_and_is_told_what_was_dropped() {
         let (backlog, open, lines) = gated();
         let line = vec![b'x'; 1 << 20];
-        backlog.push(b"first".to_vec());
+        backlog.push(Kind::Message, b"first".to_vec());
         open.send(()).unwrap();
         assert_eq!(lines.recv_timeout(PATIENCE).unwrap(), "first");
         // The reader reads nothing: what the writer has taken stays with it, and four more wait. It
         // takes lines once or twice meanwhile, whenever it comes to run.
         for _ in 0..20 {
-            backlog.push(line.clone());
+            backlog.push(Kind::Message, line.clone());
         }
         backlog.flush(Duration::from_millis(10));
         let (mut whole, mut told) = (0, 0);
@@ -170,13 +185,28 @@ mod tests {
         let (backlog, open, lines) = gated();
         (0..3).for_each(|_| open.send(()).unwrap());
         for text in ["a", "b", "c"] {
-            backlog.push(text.as_bytes().to_vec());
+            backlog.push(Kind::Message, text.as_bytes().to_vec());
         }
         backlog.flush(PATIENCE);
         assert_eq!(lines.try_iter().collect::<Vec<_>>(), ["a", "b", "c"]);
         drop(open);
-        backlog.push(b"d".to_vec());
+        backlog.push(Kind::Message, b"d".to_vec());
         backlog.flush(PATIENCE);
         assert_eq!(lines.try_iter().count(), 0);
+    }
+
+    #[test]
+    fn messages_without_number_leave_room_for_events() {
+        let backlog = Backlog::default();
+        let line = vec![b'm'; 1 << 10];
+        (0..2 * WAITING_LEN_MAX / line.len())
+            .for_each(|_| backlog.push(Kind::Message, line.clone()));
+        assert!(backlog.state().dropped > 0);
+        backlog.push(Kind::Event, b"event".to_vec());
+        assert_eq!(backlog.state().lines.back().unwrap(), b"event");
+        let whole = vec![b'e'; EVENTS_LEN_MAX];
+        let dropped = backlog.state().dropped;
+        backlog.push(Kind::Event, whole);
+        assert_eq!(backlog.state().dropped, dropped + 1, "it is bounded too");
     }
 }

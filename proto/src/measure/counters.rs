@@ -379,6 +379,36 @@ pub struct SecondRow {
 }
 
 impl SecondRow {
+    /// What counters of a longer time say of the same things.
+    #[must_use]
+    pub fn of(counters: &Counters) -> Self {
+        Self {
+            second: 0,
+            offered: counters.offered,
+            sent: counters.sent,
+            completed: counters.completed,
+            ok: counters.ok,
+            errors: counters.errors.total(),
+            shed: counters.shed,
+            refused: counters.refused,
+        }
+    }
+
+    /// The counts of this row beyond those of another, none below zero; the second stays.
+    #[must_use]
+    pub fn less(&self, other: &Self) -> Self {
+        Self {
+            second: self.second,
+            offered: self.offered.saturating_sub(other.offered),
+            sent: self.sent.saturating_sub(other.sent),
+            completed: self.completed.saturating_sub(other.completed),
+            ok: self.ok.saturating_sub(other.ok),
+            errors: self.errors.saturating_sub(other.errors),
+            shed: self.shed.saturating_sub(other.shed),
+            refused: self.refused.saturating_sub(other.refused),
+        }
+    }
+
     /// Adds another row's counts; the second stays.
     pub fn add(&mut self, other: &Self) {
         for (mine, theirs) in [

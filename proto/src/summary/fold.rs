@@ -270,6 +270,13 @@ impl Summary {
         rows
     }
 
+    /// What of these totals no second of the series has: the requests of interval reports that never
+    /// came, of which only their node's last report tells.
+    #[must_use]
+    pub(super) fn in_no_second(&self, totals: &Counters) -> SecondRow {
+        SecondRow::of(totals).less(self.series.sum())
+    }
+
     /// The time in which requests were sent, ns; `None` while a node goes on beyond what the others
     /// say.
     fn sending_ns(&self) -> Option<u64> {

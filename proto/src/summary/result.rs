@@ -8,8 +8,8 @@ mod shape;
 
 pub use rows::{CheckRow, DataRow, FlowRow, SessionRows, StepRow};
 pub use shape::{
-    Accounting, Bytes, ConnectionFigures, Context, Coverage, CurvePoint, MissingReports,
-    NodeResult, Plan, Tally, TestResult,
+    Accounting, Bytes, ConnectionFigures, Context, Coverage, CurvePoint, InNoSecond,
+    MissingReports, NodeResult, Plan, Tally, TestResult,
 };
 
 use accounts::Accounts;
@@ -132,6 +132,7 @@ impl Summary {
             nodes_finished: context.expected.iter().filter(ended).count(),
             reports_missing: count(&missing),
             missing,
+            in_no_second: self.in_no_second(counters).into(),
             unfinished_nodes: context
                 .expected
                 .iter()

@@ -78,6 +78,8 @@ impl Default for Samples {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Series {
     seconds: RedBlackTreeMapSync<u64, Second>,
+    /// The counts of all seconds that are kept.
+    sum: SecondRow,
 }
 
 impl Series {
@@ -88,6 +90,7 @@ impl Series {
             let second = self.second(row.second);
             second.counts.second = row.second;
             second.counts.add(row);
+            self.sum.add(row);
         }
         let last = report.seconds.iter().map(|row| row.second).max();
         let Some(second) = last.and_then(|second| self.seconds.get_mut(&second)) else {
@@ -117,10 +120,16 @@ impl Series {
             second.samples = Samples::Closed(second.row());
         }
         while self.seconds.size() > SECONDS_MAX
-            && let Some(first) = self.seconds.first().map(|(at, _)| *at)
+            && let Some((at, counts)) = self.seconds.first().map(|(at, row)| (*at, row.counts))
         {
-            self.seconds.remove_mut(&first);
+            self.seconds.remove_mut(&at);
+            self.sum = self.sum.less(&counts);
         }
+    }
+
+    /// What all seconds count together.
+    pub(crate) fn sum(&self) -> &SecondRow {
+        &self.sum
     }
 
     /// All seconds from `first` on, in order.

@@ -13,7 +13,7 @@ fn row(second: u64, sent: u64) -> SeriesRow {
 
 fn look(seconds: u64, settled: u64) -> Look {
     let result = json!({"state": "running", "sent": seconds * 10, "curve": [seconds],
-        "nodes": [{"sent": seconds}], "planned": 100});
+        "nodes": [{"node_id": "a", "sent": seconds, "planned": 9}], "planned": 100});
     Look {
         test_id: "t".to_owned(),
         phase: Phase::Running,
@@ -164,7 +164,7 @@ fn of_a_result_only_what_changed_is_told_and_large_fields_less_often() {
     );
     assert_eq!(told(&mut channel, 2, 1000), names(&["sent", "nodes"]));
     assert_eq!(
-        told(&mut channel, 3, 5000),
+        told(&mut channel, 3, 10_000),
         names(&["sent", "nodes", "curve"])
     );
     let full = data(&channel.catch_up(&[], 0, None), "result").unwrap();
@@ -173,6 +173,24 @@ fn of_a_result_only_what_changed_is_told_and_large_fields_less_often() {
         &Value::Object(look(3, 3).result),
         "who comes gets all of it"
     );
+}
+
+#[test]
+fn of_each_node_only_what_changed_is_told() {
+    let node = |id: &str, sent: u64| json!({"node_id": id, "sent": sent, "planned": 9});
+    let mut known = vec![node("b", 1), node("c", 1), node("d", 1)];
+    let ended = json!({"node_id": "d", "sent": 1, "outcome": "done"});
+    let now = [node("a", 1), node("b", 2), node("c", 1), ended];
+    let gone = json!({"node_id": "d", "planned": null, "outcome": "done"});
+    let told = [node("a", 1), json!({"node_id": "b", "sent": 2}), gone];
+    assert_eq!(changed_nodes(&mut known, &now), told);
+    assert!(changed_nodes(&mut known, &now).is_empty(), "that is known");
+    let ids: Vec<&str> = known
+        .iter()
+        .map(|node| node["node_id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids, ["b", "c", "d", "a"]);
+    assert_eq!(known[2]["planned"], json!(null), "for who was away");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! A request, taken apart.
 
+use std::borrow::Cow;
 use std::io::Read;
 
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 use tiny_http::Request;
 
@@ -228,20 +230,18 @@ fn parse_form(text: &str) -> Option<Vec<(String, String)>> {
 
 /// Undoes percent-encoding; `None` when it is broken or no UTF-8.
 fn decode(text: &str, plus_is_space: bool) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => {
-                let mut digit = || char::from(rest.next()?).to_digit(16);
-                let value = digit()? * 16 + digit()?;
-                u8::try_from(value).ok()?
-            }
-            b'+' if plus_is_space => b' ',
-            other => other,
-        });
+    let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+    let is_whole = |rest: &[u8]| is_digit(rest.first()) && is_digit(rest.get(1));
+    if !text.split('%').skip(1).map(str::as_bytes).all(is_whole) {
+        return None;
     }
-    String::from_utf8(bytes).ok()
+    let text = if plus_is_space {
+        text.replace('+', " ").into()
+    } else {
+        Cow::Borrowed(text)
+    };
+    let decoded = percent_decode_str(&text).decode_utf8();
+    Some(decoded.ok()?.into_owned())
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `GET /tests/{id}/export`: the result in the formats of others.
 
+mod covers;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::{Duration, UNIX_EPOCH};
@@ -13,12 +15,31 @@ use proto::units::NS_PER_MS;
 
 use super::query::View;
 use super::{Answer, Call, Worker, store_away};
+use covers::Covers;
 
 /// Steps to each halving of what is left of the percentiles, as `HdrHistogram`'s own tools have it.
 const STEPS_PER_HALVING: u32 = 5;
 
 /// The first line of an interval log, which readers of other languages look for.
 const LOG_VERSION: &[u8] = b"#[Histogram log format version 1.3]\n";
+
+/// The columns of a CSV.
+const COLUMNS: [&str; 14] = [
+    "second",
+    "offered",
+    "sent",
+    "completed",
+    "ok",
+    "errors",
+    "shed",
+    "p50_ms",
+    "p99_ms",
+    "p99_9_ms",
+    "max_ms",
+    "service_p50_ms",
+    "service_p99_ms",
+    "note",
+];
 
 /// Which samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,20 +90,22 @@ impl Worker {
         })?;
         let (content_type, extension, body) = match format.as_str() {
             "json" => ("application/json", "json", self.result(test_id, View::ALL)?),
-            "csv" => (
-                "text/csv; charset=utf-8",
-                "csv",
-                csv(&self.series(test_id)?),
-            ),
-            "hlog" => (
-                "text/plain; charset=utf-8",
-                "hlog",
-                self.interval_log(test_id, population)?,
-            ),
+            "csv" => {
+                let rows = self.series(test_id)?;
+                let body = csv(&rows, &self.covers(test_id)?);
+                ("text/csv; charset=utf-8", "csv", body)
+            }
+            "hlog" => {
+                let body = self.interval_log(test_id, name, population)?;
+                ("text/plain; charset=utf-8", "hlog", body)
+            }
             "hgrm" => {
                 let latencies = self.latencies(test_id)?;
                 let histogram = population.of(&latencies).to_histogram();
-                ("text/plain; charset=utf-8", "hgrm", percentiles(&histogram))
+                let (what, len) = (format!("{name} samples"), histogram.len());
+                let comments = self.covers(test_id)?.comments(&what, len, len);
+                let body = percentiles(&histogram, &comments);
+                ("text/plain; charset=utf-8", "hgrm", body)
             }
             other => {
                 let error = format!("format: {other:?} is none of json, csv, hlog and hgrm");
@@ -99,8 +122,19 @@ impl Worker {
         Ok(answer.with("Content-Disposition", disposition))
     }
 
+    fn covers(&mut self, test_id: &str) -> Result<Covers, Answer> {
+        let result = self.result_without_series(test_id)?;
+        let view = serde_json::from_str(&result).map_err(|error| store_away(&error))?;
+        Ok(Covers::of(view))
+    }
+
     /// `HdrHistogram`'s interval log: a histogram of each second, over all drivers.
-    fn interval_log(&mut self, test_id: &str, population: Population) -> Result<String, Answer> {
+    fn interval_log(
+        &mut self,
+        test_id: &str,
+        name: &str,
+        population: Population,
+    ) -> Result<String, Answer> {
         let start_ms = self.detail(test_id)?.row.started_unix_ms.unwrap_or(0);
         let mut seconds: BTreeMap<u64, Sparse> = BTreeMap::new();
         let add = |second: u64, latencies: &SparseLatencies| {
@@ -110,13 +144,22 @@ impl Worker {
         self.reader()?
             .each_second(test_id, add)
             .map_err(|error| store_away(&error))?;
-        Ok(write_log(Duration::from_millis(start_ms), &seconds))
+        let held = seconds.values().map(Sparse::len).sum();
+        let total = population.of(&self.latencies(test_id)?).len();
+        let what = format!("{name} samples of {} seconds", seconds.len());
+        let comments = self.covers(test_id)?.comments(&what, held, total);
+        let start = Duration::from_millis(start_ms);
+        Ok(write_log(start, &seconds, &comments))
     }
 }
 
-fn write_log(start: Duration, seconds: &BTreeMap<u64, Sparse>) -> String {
+fn write_log(start: Duration, seconds: &BTreeMap<u64, Sparse>, comments: &[String]) -> String {
     let (mut bytes, mut serializer) = (LOG_VERSION.to_vec(), V2DeflateSerializer::new());
-    let begun = IntervalLogWriterBuilder::new()
+    let mut builder = IntervalLogWriterBuilder::new();
+    for comment in comments {
+        builder.add_comment(comment);
+    }
+    let begun = builder
         .with_start_time(UNIX_EPOCH + start)
         .with_base_time(UNIX_EPOCH + start)
         .with_max_value_divisor(NS_PER_MS as f64)
@@ -131,7 +174,7 @@ fn write_log(start: Duration, seconds: &BTreeMap<u64, Sparse>) -> String {
 }
 
 /// `HdrHistogram`'s percentile distribution, in ms.
-fn percentiles(histogram: &Histogram<u64>) -> String {
+fn percentiles(histogram: &Histogram<u64>, comments: &[String]) -> String {
     let ms = |ns: f64| ns / NS_PER_MS as f64;
     let mut text = format!(
         "{:>12} {:>14} {:>10} {:>14}\n\n",
@@ -157,42 +200,65 @@ fn percentiles(histogram: &Histogram<u64>) -> String {
     }
     let (mean, deviation) = (ms(histogram.mean()), ms(histogram.stdev()));
     let (max, count) = (ms(histogram.max() as f64), histogram.len());
-    text + &format!(
+    let figures = format!(
         "#[Mean    = {mean:12.3}, StdDeviation   = {deviation:12.3}]\n\
          #[Max     = {max:12.3}, Total count    = {count:12}]\n\
          #[Buckets = {:12}, SubBuckets     = {:12}]\n",
         histogram.buckets(),
         2048
-    )
+    );
+    // The tools that draw these files look for the lines above first, and for no others.
+    let comments = comments.iter().map(|comment| format!("#{comment}\n"));
+    text + &figures + &comments.collect::<String>()
 }
 
-/// A line a second.
-fn csv(rows: &[SeriesRow]) -> String {
-    let mut text = "second,offered,sent,completed,ok,errors,shed,p50_ms,p99_ms,p99_9_ms,max_ms,\
-                    service_p50_ms,service_p99_ms\n"
-        .to_owned();
+/// A line a second, and one without a second for what is in none.
+///
+/// Readers of CSV know no comments: a `#` line would be a broken head or a broken row to them. So
+/// what is missing is a row like the others: the columns add up to the result for everyone who
+/// adds them, and the last one says why.
+fn csv(rows: &[SeriesRow], covers: &Covers) -> String {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    let mut write = |fields: Vec<String>| {
+        let written = table.write_record(fields);
+        written.expect("invariant: writing to a Vec cannot fail, and all rows are of one length");
+    };
+    write(COLUMNS.map(str::to_owned).to_vec());
     for row in rows {
-        let counts = &row.counts;
-        let numbers = [counts.second, counts.offered, counts.sent, counts.completed]
-            .into_iter()
-            .chain([counts.ok, counts.errors, counts.shed])
-            .map(|number| number.to_string());
-        let figures = [
-            row.p50,
-            row.p99,
-            row.p99_9,
-            row.max,
-            row.service_p50,
-            row.service_p99,
-        ];
-        let figures = figures
-            .into_iter()
-            .map(|figure| figure.map_or(String::new(), |ms| ms.to_string()));
-        let fields: Vec<String> = numbers.chain(figures).collect();
-        text.push_str(&fields.join(","));
-        text.push('\n');
+        write(csv_row(row));
     }
-    text
+    let rest = covers.in_no_second();
+    if !rest.is_empty() {
+        let [offered, sent, completed] = [rest.offered, rest.sent, rest.completed];
+        let numbers = [offered, sent, completed, rest.ok, rest.errors, rest.shed];
+        let mut fields = vec![String::new()];
+        fields.extend(numbers.map(|number| number.to_string()));
+        fields.resize(COLUMNS.len() - 1, String::new());
+        fields.push(format!("in no second: {}", covers.gaps().join("; ")));
+        write(fields);
+    }
+    let bytes = table.into_inner().expect("invariant: a Vec takes all");
+    String::from_utf8(bytes).expect("invariant: what was written is UTF-8")
+}
+
+fn csv_row(row: &SeriesRow) -> Vec<String> {
+    let counts = &row.counts;
+    let numbers = [counts.second, counts.offered, counts.sent, counts.completed]
+        .into_iter()
+        .chain([counts.ok, counts.errors, counts.shed])
+        .map(|number| number.to_string());
+    let figures = [
+        row.p50,
+        row.p99,
+        row.p99_9,
+        row.max,
+        row.service_p50,
+        row.service_p99,
+    ];
+    let figures = figures
+        .into_iter()
+        .map(|figure| figure.map_or(String::new(), |ms| ms.to_string()));
+    numbers.chain(figures).chain([String::new()]).collect()
 }
 
 #[cfg(test)]
@@ -212,7 +278,12 @@ mod tests {
     #[test]
     fn an_interval_log_reads_again() {
         let seconds = BTreeMap::from([(0, samples(&[1, 2, 3])), (7, samples(&[40]))]);
-        let text = write_log(Duration::from_millis(1_700_000_000_250), &seconds);
+        let text = write_log(
+            Duration::from_millis(1_700_000_000_250),
+            &seconds,
+            &["[Covers: 2 seconds]".to_owned()],
+        );
+        assert!(text.contains("\n#[Covers: 2 seconds]\n"), "{text}");
         assert!(text.starts_with("#[Histogram log format version"), "{text}");
         let intervals: Vec<(u64, f64)> = IntervalLogIterator::new(text.as_bytes())
             .filter_map(|entry| match entry.unwrap() {
@@ -230,7 +301,8 @@ mod tests {
 
     #[test]
     fn a_percentile_distribution_ends_with_all_samples() {
-        let text = percentiles(&samples(&[1, 2, 3, 4]).to_histogram());
+        let text = percentiles(&samples(&[1, 2, 3, 4]).to_histogram(), &["[Covers]".into()]);
+        assert!(text.ends_with("]\n#[Covers]\n"), "{text}");
         assert!(text.starts_with("       Value     Percentile TotalCount 1/(1-Percentile)\n\n"));
         let last = text.lines().rfind(|line| !line.starts_with('#')).unwrap();
         assert!(
@@ -239,7 +311,8 @@ mod tests {
         );
         assert!(text.contains("#[Max     =        4.0"), "{text}");
         assert!(
-            percentiles(&samples(&[]).to_histogram()).contains("Total count    =            0")
+            percentiles(&samples(&[]).to_histogram(), &[])
+                .contains("Total count    =            0")
         );
     }
 
@@ -249,9 +322,9 @@ mod tests {
             p50: Some(1.5),
             ..SeriesRow::default()
         };
-        let text = csv(&[row]);
+        let text = csv(&[row], &Covers::default());
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[1], "0,0,0,0,0,0,0,1.5,,,,,");
+        assert_eq!(lines[1], "0,0,0,0,0,0,0,1.5,,,,,,");
         assert_eq!(lines[0].split(',').count(), lines[1].split(',').count());
     }
 }

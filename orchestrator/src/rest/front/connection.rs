@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::event::PollFlags;
 use rustls::ServerConfig;
 
+use super::files::Rest;
 use super::head::{self, Head, Parsed};
 use super::socket::Socket;
 use super::{BODY_LEN_MAX, HEAD_LEN_MAX};
@@ -67,6 +68,8 @@ pub(super) struct Connection {
     head: Option<Head>,
     output: Vec<u8>,
     written: usize,
+    /// What comes after the output, of an answer that is a file.
+    rest: Option<Rest>,
     keeps_alive: bool,
     /// The stream that it listens to.
     ticket: Option<u64>,
@@ -85,6 +88,7 @@ impl Connection {
             head: None,
             output: Vec::new(),
             written: 0,
+            rest: None,
             keeps_alive: true,
             ticket: None,
             since: now,
@@ -163,6 +167,12 @@ impl Connection {
         self.begin(Phase::Writing, WRITE_TIME);
         self.output = answer;
         self.written = 0;
+    }
+
+    /// Takes the head of an answer and the file that is its body.
+    pub(super) fn answer_with(&mut self, head: Vec<u8>, rest: Rest) {
+        self.answer(head);
+        self.rest = Some(rest);
     }
 
     /// Takes the beginning of an answer that goes on with the events of a stream.
@@ -344,6 +354,11 @@ impl Connection {
             Ok(false) => return Turn::Wait,
             Err(turn) => return turn,
         }
+        // One chunk a turn: the others wait for no file.
+        if let Some(rest) = self.rest.take_if(|rest| rest.len() > 0) {
+            return self.go_on(rest);
+        }
+        self.rest = None;
         if !self.keeps_alive {
             self.socket.end();
             self.begin(Phase::Lingering, LINGER_TIME);
@@ -359,6 +374,17 @@ impl Connection {
                 turn => turn,
             },
         }
+    }
+
+    /// Takes the next bytes of a file. A client to whom less comes than it was told sees that it was
+    /// cut off.
+    fn go_on(&mut self, mut rest: Rest) -> Turn {
+        let Ok(bytes) = rest.next() else {
+            return Turn::Close;
+        };
+        self.begin(Phase::Writing, WRITE_TIME);
+        (self.output, self.written, self.rest) = (bytes, 0, Some(rest));
+        Turn::Wait
     }
 
     /// One chunk a turn: who sends without end must not keep the others waiting.

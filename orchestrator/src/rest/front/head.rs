@@ -1,6 +1,10 @@
 //! The head of a request: checked, and written anew for `tiny_http`.
 
+use std::fs::File;
+
 use httparse::{EMPTY_HEADER, Request, Status};
+
+use super::files::Rest;
 
 /// Most headers of a request.
 const HEADERS_MAX: usize = 64;
@@ -224,23 +228,42 @@ pub(super) fn say_close(answer: &mut Vec<u8>) {
 /// The header by which the API says that an answer goes on with the events of a stream, and which.
 pub(in crate::rest) const STREAM: &str = "Dlts-Stream";
 
+/// The header by which the API says that an answer is a file, and which.
+pub(in crate::rest) const FILE: &str = "Dlts-File";
+
 /// Of an answer that goes on: the number of its stream, and what its client is sent first. It has no
 /// length, and ends with its connection.
 pub(super) fn stream_of(answer: &[u8]) -> Option<(u64, Vec<u8>)> {
+    let (ticket, lines, body) = going_on(answer, STREAM)?;
+    let head = format!("{lines}\r\nConnection: close\r\n\r\n");
+    Some((ticket, [head.as_bytes(), body].concat()))
+}
+
+/// Of an answer that is a file: the file, and the head with its length; `take` has it by its number.
+pub(super) fn file_of(
+    answer: &[u8],
+    take: impl FnOnce(u64) -> Option<File>,
+) -> Option<(Rest, Vec<u8>)> {
+    let (ticket, lines, _) = going_on(answer, FILE)?;
+    let rest = take(ticket).and_then(|file| Rest::of(file).ok())?;
+    let head = format!("{lines}\r\nContent-Length: {}\r\n\r\n", rest.len());
+    Some((rest, head.into_bytes()))
+}
+
+/// The number in the header of this name, the head's other lines but those that its length makes
+/// wrong, and the body; `None` where there is no such header.
+fn going_on<'a>(answer: &'a [u8], name: &str) -> Option<(u64, String, &'a [u8])> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).ok()?;
     let mut fields = head.split("\r\n").filter_map(|line| line.split_once(": "));
-    let (_, ticket) = fields.find(|(name, _)| name.eq_ignore_ascii_case(STREAM))?;
+    let (_, ticket) = fields.find(|(field, _)| field.eq_ignore_ascii_case(name))?;
     let is_ours = |line: &&str| {
-        let name = line.split(':').next().unwrap_or_default();
-        let others = [STREAM, "Content-Length", "Connection"];
-        !others.iter().any(|other| other.eq_ignore_ascii_case(name))
+        let field = line.split(':').next().unwrap_or_default();
+        let others = [name, "Content-Length", "Connection"];
+        !others.iter().any(|other| other.eq_ignore_ascii_case(field))
     };
     let lines: Vec<&str> = head.split("\r\n").filter(is_ours).collect();
-    let head = format!("{}\r\nConnection: close\r\n\r\n", lines.join("\r\n"));
-    let mut beginning = head.into_bytes();
-    beginning.extend_from_slice(&answer[end + 4..]);
-    Some((ticket.parse().ok()?, beginning))
+    Some((ticket.parse().ok()?, lines.join("\r\n"), &answer[end + 4..]))
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ pub(super) const THREADS: usize = 32;
 const WAITING_MAX: usize = 256;
 /// Time in which an answer must begin: a trigger waits 5 s, the control thread answers in 15 s.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+/// The same for a copy of the store, which is made before its first byte goes out: 20 GB on a slow disk.
+const BACKUP_TIMEOUT: Duration = Duration::from_secs(3600);
 /// Longest answer, in bytes.
 const ANSWER_LEN_MAX: u64 = 512 << 20;
 
@@ -64,7 +66,13 @@ impl Relay {
 
 fn pass(backend: &SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = UnixStream::connect_addr(backend)?;
-    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    let is_backup = request.starts_with(b"GET /backup");
+    let timeout = if is_backup {
+        BACKUP_TIMEOUT
+    } else {
+        ANSWER_TIMEOUT
+    };
+    stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
     stream.write_all(request)?;
     let mut answer = Vec::new();

@@ -176,6 +176,13 @@ fn a_gap_is_named_and_the_last_report_heals_the_totals() {
     assert_eq!(result.tally.ok, 4);
     assert!(result.coverage.missing[0].healed);
     assert!(result.is_complete());
+    let seconds: u64 = summary.series(0).iter().map(|row| row.counts.ok).sum();
+    let in_no_second = result.coverage.in_no_second;
+    assert_eq!(
+        (seconds, in_no_second.ok, in_no_second.errors),
+        (2, 2, 0),
+        "the seconds and what is in none are the totals"
+    );
     assert_eq!(
         summary.absorb(&interval("n", 1, &[5])),
         Absorbed::New,
@@ -186,6 +193,8 @@ fn a_gap_is_named_and_the_last_report_heals_the_totals() {
         4,
         "without counting twice"
     );
+    let coverage = summary.result(&context(&expected)).coverage;
+    assert_eq!(coverage.in_no_second.ok, 1);
     assert_eq!(
         summary.result(&context(&expected)).coverage.reports_missing,
         1

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::rows::SessionRows;
 use crate::document::Document;
 use crate::measure::{
     Addresses, BadAnswers, ClockOffset, Connections, Counters, ErrorCounters, Health,
-    LatencyFigures, Outcome, Reasons, TlsReport,
+    LatencyFigures, Outcome, Reasons, SecondRow, TlsReport,
 };
 use crate::summary::fold::Totals;
 use crate::summary::series::SeriesRow;
@@ -216,7 +216,7 @@ impl Tally {
 }
 
 /// A range of a node's reports that never came.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MissingReports {
     /// The node.
     pub node_id: String,
@@ -226,6 +226,48 @@ pub struct MissingReports {
     pub last: u64,
     /// Whether the node's last report made the totals whole all the same.
     pub healed: bool,
+}
+
+/// Counts of the result that are in no second of its series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InNoSecond {
+    /// Intended starts.
+    pub offered: u64,
+    /// Actual starts.
+    pub sent: u64,
+    /// Complete answers of any status.
+    pub completed: u64,
+    /// Complete answers that are no error.
+    pub ok: u64,
+    /// Errors of every kind.
+    pub errors: u64,
+    /// Given up unsent, their deadline past.
+    pub shed: u64,
+    /// Given up unsent, the target away.
+    pub refused: u64,
+}
+
+impl InNoSecond {
+    /// Whether the seconds have everything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl From<SecondRow> for InNoSecond {
+    fn from(row: SecondRow) -> Self {
+        Self {
+            offered: row.offered,
+            sent: row.sent,
+            completed: row.completed,
+            ok: row.ok,
+            errors: row.errors,
+            shed: row.shed,
+            refused: row.refused,
+        }
+    }
 }
 
 /// How much of the test the numbers cover.
@@ -241,6 +283,9 @@ pub struct Coverage {
     pub reports_missing: u64,
     /// Which.
     pub missing: Vec<MissingReports>,
+    /// What the series does not have, as these reports held it and last reports count it: the sums
+    /// over the seconds and this are the totals.
+    pub in_no_second: InNoSecond,
     /// Participants that have not sent their last report; at the end of a run, the lost ones, of whose
     /// plans the rest is [`Tally::unknown`].
     pub unfinished_nodes: Vec<String>,
