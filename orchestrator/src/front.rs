@@ -154,6 +154,7 @@ fn to(name: &str, mut arguments: Vec<OsString>) -> Lead {
 }
 
 /// Becomes the program that the arguments ask for; returns only when that cannot be.
+#[must_use]
 pub fn run(matches: &ArgMatches) -> ExitCode {
     let Some(lead) = lead(matches) else {
         // Where there is no terminal to print to, there is nobody to tell.
