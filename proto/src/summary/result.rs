@@ -253,6 +253,7 @@ fn node_result(
         addresses: totals.addresses.clone(),
         http: totals.http.clone(),
         tls: totals.tls.clone(),
+        environment: totals.environment.clone(),
         first_send_ms: node.first_send_ns.map(|ns| ns as f64 / 1e6),
         clock: node.clock,
         health: totals.health,
