@@ -15,6 +15,7 @@ pub use shape::{
 use accounts::Accounts;
 use shape::Span;
 
+use super::steadiness;
 use super::thresholds::Measured;
 use super::validity::{self, Doubt, Evidence};
 use super::{Intervals, NodeSummary, Statistics, Summary, ThresholdResult, Verdict};
@@ -185,6 +186,9 @@ impl Summary {
         }
         if let Some(doubt) = validity::few_samples(self.merged().response.len()) {
             verdict.note(&doubt);
+        }
+        if let Some(drift) = steadiness::drift(&self.series(0), context.closed_loop) {
+            verdict.note(&drift);
         }
         verdict
     }
