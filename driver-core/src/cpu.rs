@@ -2,6 +2,10 @@
 //! with something, and whether a hypervisor took them away; from the cgroup's `cpu.stat` whether a
 //! limit stopped the driver.
 
+mod environment;
+
+pub use environment::environment;
+
 use std::path::PathBuf;
 
 use proto::measure::Health;
@@ -35,16 +39,8 @@ struct Throttle {
 impl Throttle {
     /// Of this process; a limit of an outer group counts too.
     fn new() -> Self {
-        let text = std::fs::read_to_string(CGROUP).unwrap_or_default();
-        let group = text.lines().find_map(|line| line.strip_prefix("0::/"));
-        let outer = group.into_iter().flat_map(|group| {
-            let group = PathBuf::from(group);
-            let outer: Vec<PathBuf> = group.ancestors().map(PathBuf::from).collect();
-            outer
-        });
-        let file = |group: PathBuf| PathBuf::from(CGROUPS).join(group).join("cpu.stat");
         let mut throttle = Self {
-            files: outer.map(file).collect(),
+            files: cgroup_files("cpu.stat"),
             before_us: 0,
         };
         throttle.before_us = throttle.read_us();
@@ -62,6 +58,20 @@ impl Throttle {
         let texts = self.files.iter().map(std::fs::read_to_string);
         texts.flatten().map(|text| throttled_us(&text)).sum()
     }
+}
+
+/// Where the files of that name are of this process's cgroup and those around it.
+fn cgroup_files(name: &str) -> Vec<PathBuf> {
+    let text = std::fs::read_to_string(CGROUP).unwrap_or_default();
+    let group = text.lines().find_map(|line| line.strip_prefix("0::/"));
+    let outer = group.into_iter().flat_map(|group| {
+        let group = PathBuf::from(group);
+        let outer: Vec<PathBuf> = group.ancestors().map(PathBuf::from).collect();
+        outer
+    });
+    outer
+        .map(|group| PathBuf::from(CGROUPS).join(group).join(name))
+        .collect()
 }
 
 /// `throttled_usec` of a `cpu.stat`; 0 where there is no limit.

@@ -17,6 +17,7 @@ mod ranges;
 mod result;
 mod series;
 mod statistics;
+mod steadiness;
 mod thresholds;
 mod validity;
 pub mod words;

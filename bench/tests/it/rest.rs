@@ -20,6 +20,10 @@ fn a_finished_run_is_exported_in_every_format() {
     };
     let json: Value = serde_json::from_str(&export("json")).unwrap();
     assert_eq!(json["ok"], 400, "{json}");
+    assert!(
+        json["nodes"][0]["environment"]["kernel"].is_string(),
+        "{json}"
+    );
     let csv = export("csv");
     let sent_at = csv
         .lines()
@@ -46,7 +50,13 @@ fn a_finished_run_is_exported_in_every_format() {
         (200, &Value::Null),
         "it is text"
     );
-    for words in ["driver-1", "total", "planned 400 = sent 400", "verdict: "] {
+    for words in [
+        "driver-1",
+        "total",
+        "planned 400 = sent 400",
+        "Linux ",
+        "verdict: ",
+    ] {
         assert!(table.text.contains(words), "{words}: {}", table.text);
     }
     assert!(export("hlog").starts_with("#[Histogram log format version"));

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use proto::measure::{ClockOffset, Health, Outcome, Report, TlsReport};
+use proto::measure::{ClockOffset, Environment, Health, Outcome, Report, TlsReport};
 
-use crate::cpu::{CpuWatch, spin_share};
+use crate::cpu::{CpuWatch, environment, spin_share};
 use crate::load::{Load, LoadOutcome};
 use crate::recording::{Collector, CoreInterval, CoreLog};
 use crate::source::Cast;
@@ -102,6 +102,7 @@ pub fn follow(
             resumed: handshakes.resumed,
             ..tls
         }),
+        environment: Some(following.environment.clone()),
         ..following.collector.last(how, outcome.failed.clone())
     };
     follower.report(following.stamped(last), &following.collector);
@@ -112,6 +113,8 @@ struct Following {
     options: FollowOptions,
     collector: Collector,
     watch: CpuWatch,
+    /// As it was when the load began.
+    environment: Environment,
     /// Seconds of which the CPUs were sampled.
     watched: u64,
     spin_shares: Vec<f64>,
@@ -128,6 +131,7 @@ impl Following {
             options,
             collector,
             watch,
+            environment: environment(&cpus),
             watched: 0,
             spin_shares: vec![0.0; cores],
             logs: Vec::new(),

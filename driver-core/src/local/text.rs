@@ -192,10 +192,12 @@ fn network(out: &mut String, result: &TestResult) -> std::fmt::Result {
         format!("answers a connection: min {min}  median {median}  max {max}  never served {never}")
     });
     let protocol = node.map(|node| words::protocol(node.http.as_deref(), node.tls.as_ref()));
+    let environment = node.and_then(|node| node.environment.as_ref());
     connections
         .into_iter()
         .chain(spread)
         .chain(protocol.into_iter().flatten())
+        .chain(environment.and_then(words::environment))
         .try_for_each(|line| writeln!(out, "  {line}"))
 }
 

@@ -45,6 +45,13 @@ fn json_has_the_shape_of_the_api_and_nothing_else_is_printed() {
     for field in ["metrics", "service", "release_lag"] {
         assert!(result[field]["p99_latency"].is_number(), "{field}");
     }
+    let environment = &result["nodes"][0]["environment"];
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    assert_eq!(environment["kernel"], kernel.trim(), "{environment}");
+    assert!(
+        environment["cpus"].as_u64().is_some_and(|cpus| cpus > 0),
+        "{environment}"
+    );
     let seconds = result["series"].as_array().unwrap();
     assert_eq!(
         seconds

@@ -23,6 +23,7 @@ const PART_COLUMNS = [
   ["Max", foreign("max_latency"), "number", null],
   ["p99", ms("p99_latency"), "number", ["data-p99-ms", (n) => n.part?.metrics?.p99_latency]],
   ["Protocol", (n) => protocol(n.part), "", ["data-protocol", (n) => n.part?.http]],
+  ["Machine", (n) => machine(n.part), "", ["data-kernel", (n) => n.part?.environment?.kernel]],
   ["Lag p99", (n) => format.significant(n.part?.release_lag?.p99_latency), "number", null],
 ];
 
@@ -41,6 +42,19 @@ function protocol(part) {
   }
   if (tls?.insecure) words.push("not checked");
   return words.join(", ");
+}
+
+// What it ran on, known when a node has ended; nothing of what the node does not know.
+function machine(part) {
+  const on = part?.environment;
+  if (!on) return format.NONE;
+  const words = [on.hostname, on.processor];
+  if (on.virtual_machine) words.push("virtual machine");
+  if (on.cpus) words.push(on.cpus === 1 ? "1 CPU" : `${on.cpus} CPUs`);
+  if (on.governor) words.push(`governor ${on.governor}`);
+  if (on.cpu_quota) words.push(`limited to ${on.cpu_quota} CPUs`);
+  if (on.kernel) words.push(`Linux ${on.kernel}`);
+  return words.filter(Boolean).join(", ");
 }
 
 const age = (node) => (node.known ? format.duration(node.known.heartbeat_age_s) : format.NONE);

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Addresses, BadAnswers, ClockOffset, Counters, Reasons, SecondRow, SessionCounts, TlsReport,
+    Addresses, BadAnswers, ClockOffset, Counters, Environment, Reasons, SecondRow, SessionCounts,
+    TlsReport,
 };
 use crate::histogram::SparseLatencies;
 use crate::lenient::{self, Number};
@@ -212,6 +213,8 @@ pub struct Report {
     pub http: Option<String>,
     /// TLS of its connections, where the target has it; in the last report.
     pub tls: Option<TlsReport>,
+    /// What the node ran on; in the last report.
+    pub environment: Option<Environment>,
     /// What became of the sessions of a document; in the last report.
     pub sessions: Option<Box<SessionCounts>>,
     /// The samples; sparse, since reports wait in queues and a thousand nodes send them.
@@ -246,6 +249,7 @@ impl Report {
         self.addresses.absorb(&next.addresses);
         self.http = next.http.clone().or_else(|| self.http.take());
         self.tls = next.tls.clone().or_else(|| self.tls.take());
+        self.environment = next.environment.clone().or_else(|| self.environment.take());
         self.sessions = next.sessions.clone().or_else(|| self.sessions.take());
         self.latencies.add(&next.latencies);
     }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::histogram::{LatenciesWire, SparseLatencies};
 use crate::lenient::{self, Signed, Text, Truth, Whole};
 use crate::measure::{
-    Addresses, BadAnswers, ClockOffset, Connections, Counters, Health, LatencyFigures, Outcome,
-    Reasons, Report, SecondRow, SessionCounts, TlsReport,
+    Addresses, BadAnswers, ClockOffset, Connections, Counters, Environment, Health, LatencyFigures,
+    Outcome, Reasons, Report, SecondRow, SessionCounts, TlsReport,
 };
 
 /// `metrics`: a node's report on a test, one a second while it runs and one at its end.
@@ -94,6 +94,8 @@ struct Wire {
     #[serde(default)]
     tls: Option<TlsReport>,
     #[serde(default)]
+    environment: Option<Environment>,
+    #[serde(default)]
     sessions: Option<Box<SessionCounts>>,
     #[serde(flatten)]
     latencies: LatenciesWire,
@@ -149,6 +151,8 @@ struct WrittenReport<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<&'a TlsReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    environment: Option<&'a Environment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     sessions: Option<&'a SessionCounts>,
 }
 
@@ -189,6 +193,7 @@ impl<'a> From<&'a Report> for WrittenReport<'a> {
             addresses: &report.addresses,
             http: report.http.as_deref(),
             tls: report.tls.as_ref(),
+            environment: report.environment.as_ref(),
             // They hold histograms, as a line of the log does not.
             sessions: None,
         }
@@ -262,6 +267,7 @@ impl TryFrom<Wire> for Metrics {
                     addresses: wire.addresses,
                     http: wire.http.map(|http| http.0),
                     tls: wire.tls,
+                    environment: wire.environment,
                     sessions: wire.sessions,
                     latencies: SparseLatencies::try_from(&wire.latencies)
                         .map_err(|e| e.to_string())?,

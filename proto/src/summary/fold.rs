@@ -9,8 +9,8 @@ use super::ranges::Ranges;
 use super::series::{Series, SeriesRow};
 use crate::histogram::{Latencies, SparseLatencies};
 use crate::measure::{
-    Addresses, BadAnswers, ClockOffset, Connections, Counters, Health, LatencyFigures, Outcome,
-    Reasons, Report, SecondRow, SessionCounts, TlsReport,
+    Addresses, BadAnswers, ClockOffset, Connections, Counters, Environment, Health, LatencyFigures,
+    Outcome, Reasons, Report, SecondRow, SessionCounts, TlsReport,
 };
 use crate::message::Metrics;
 
@@ -48,6 +48,8 @@ pub struct Totals {
     pub http: Option<String>,
     /// TLS of its connections; known at the end.
     pub tls: Option<TlsReport>,
+    /// What it ran on; known at the end.
+    pub environment: Option<Environment>,
 }
 
 impl Totals {
@@ -62,6 +64,8 @@ impl Totals {
         self.addresses.absorb(&report.addresses);
         self.http = report.http.clone().or_else(|| self.http.take());
         self.tls = report.tls.clone().or_else(|| self.tls.take());
+        let environment = report.environment.clone();
+        self.environment = environment.or_else(|| self.environment.take());
     }
 
     /// The time in which requests were sent so far, ns.

@@ -15,6 +15,7 @@ pub use shape::{
 use accounts::Accounts;
 use shape::Span;
 
+use super::steadiness;
 use super::thresholds::Measured;
 use super::validity::{self, Doubt, Evidence};
 use super::{Intervals, NodeSummary, Statistics, Summary, ThresholdResult, Verdict};
@@ -187,6 +188,9 @@ impl Summary {
         if let Some(doubt) = validity::few_samples(self.merged().response.len()) {
             verdict.note(&doubt);
         }
+        if let Some(drift) = steadiness::drift(&self.series(0), context.closed_loop) {
+            verdict.note(&drift);
+        }
         verdict
     }
 
@@ -254,6 +258,7 @@ fn node_result(
         addresses: totals.addresses.clone(),
         http: totals.http.clone(),
         tls: totals.tls.clone(),
+        environment: totals.environment.clone(),
         first_send_ms: node.first_send_ns.map(|ns| ns as f64 / 1e6),
         clock: node.clock,
         health: totals.health,

@@ -3,8 +3,10 @@
 
 use std::fmt::Write;
 
+mod environment;
 mod sessions;
 
+pub use environment::environment;
 pub use sessions::sessions;
 
 use super::QuantileInterval;

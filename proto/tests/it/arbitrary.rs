@@ -8,8 +8,8 @@ use proto::document::{Params, TlsParams};
 use proto::histogram::{self, Latencies, Sparse};
 use proto::measure::{
     BadAnswer, BadAnswers, Certificate, ClockOffset, Connections, Counters, DataCounts,
-    ErrorCounters, FlowCounts, Health, LatencyFigures, Outcome, ReasonKind, Reasons, Report,
-    SecondRow, SessionCounts, StepCounts, TlsReport,
+    Environment, ErrorCounters, FlowCounts, Health, LatencyFigures, Outcome, ReasonKind, Reasons,
+    Report, SecondRow, SessionCounts, StepCounts, TlsReport,
 };
 use proto::message::{
     ClockEcho, ClockProbe, Heartbeat, Metrics, NodeState, Register, Role, TestConfig, Trigger,
@@ -404,6 +404,7 @@ fn report() -> impl Strategy<Value = Report> {
             option::of(text()),
             option::of(tls_report()),
             option::of(sessions()),
+            option::of(environment()),
         ),
     );
     (span, counts, clocks, end, latencies()).prop_map(|(span, counts, clocks, end, latencies)| {
@@ -428,6 +429,7 @@ fn report() -> impl Strategy<Value = Report> {
             addresses: end.5.into_iter().collect(),
             http: end.6.0,
             tls: end.6.1,
+            environment: end.6.3,
             sessions: end.6.2.map(Box::new),
             latencies: (&latencies).into(),
         }
@@ -489,6 +491,23 @@ fn tls_report() -> impl Strategy<Value = TlsReport> {
         resumed: counts.1,
         insecure: counts.2,
         certificate,
+    })
+}
+
+fn environment() -> impl Strategy<Value = Environment> {
+    let numbers = (any::<Option<bool>>(), option::of(count()));
+    let quota = option::of(number().prop_map(f64::abs));
+    (vec(option::of(text()), 5), numbers, quota).prop_map(|(texts, numbers, cpu_quota)| {
+        Environment {
+            hostname: texts[0].clone(),
+            version: texts[1].clone(),
+            kernel: texts[2].clone(),
+            processor: texts[3].clone(),
+            virtual_machine: numbers.0,
+            cpus: numbers.1,
+            governor: texts[4].clone(),
+            cpu_quota,
+        }
     })
 }
 

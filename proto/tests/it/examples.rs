@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use proto::document::Params;
 use proto::histogram::Latencies;
 use proto::measure::{
-    Addresses, BadAnswer, BadAnswers, ClockOffset, Connections, Counters, ErrorCounters, Health,
-    LatencyFigures, Outcome, ReasonKind, Reasons, Report, SecondRow,
+    Addresses, BadAnswer, BadAnswers, ClockOffset, Connections, Counters, Environment,
+    ErrorCounters, Health, LatencyFigures, Outcome, ReasonKind, Reasons, Report, SecondRow,
 };
 use proto::message::{
     ClockEcho, ClockProbe, Heartbeat, Metrics, NodeState, REGISTER_TYPE, Register, Role,
@@ -213,8 +213,20 @@ fn report() -> Report {
         addresses: Addresses::default(),
         http: None,
         tls: None,
+        environment: None,
         sessions: None,
         latencies: (&latencies()).into(),
+    }
+}
+
+fn environment() -> Environment {
+    Environment {
+        hostname: Some("load-1".into()),
+        kernel: Some("6.1.0-18-amd64".into()),
+        cpus: Some(4),
+        governor: Some("performance".into()),
+        cpu_quota: Some(2.5),
+        ..Environment::default()
     }
 }
 
@@ -246,6 +258,7 @@ pub(crate) fn last_metrics() -> Metrics {
         addresses: ["127.0.0.1:8000".to_owned()].into_iter().collect(),
         http: None,
         tls: None,
+        environment: Some(environment()),
         outcome: Some(Outcome::Failed),
         reason: Some("30 s without any connection".into()),
         ..report()

@@ -1,7 +1,8 @@
 //! The summary says what happened, and is silent about what did not.
 
 use proto::measure::{
-    Connections, Counters, ErrorCounters, LatencyFigures, ReasonKind, Reasons, Report, TlsReport,
+    Connections, Counters, Environment, ErrorCounters, LatencyFigures, ReasonKind, Reasons, Report,
+    TlsReport,
 };
 use proto::message::Metrics;
 use proto::summary::{Context, Plan, Summary};
@@ -100,6 +101,10 @@ fn what_went_wrong_is_said_with_its_reasons() {
             ..Connections::default()
         }),
         http: Some("2".to_owned()),
+        environment: Some(Environment {
+            kernel: Some("6.1.0".to_owned()),
+            ..Environment::default()
+        }),
         tls: Some(TlsReport {
             version: "TLS 1.3".to_owned(),
             cipher: "TLS13_AES_128_GCM_SHA256".to_owned(),
@@ -124,6 +129,7 @@ fn what_went_wrong_is_said_with_its_reasons() {
         "connections 4: opened 8 (4 of them again), 6.9 requests on each, lost 4",
         "HTTP/2, TLS 1.3, TLS13_AES_128_GCM_SHA256, ALPN h2, 8 handshakes (50.0 % resumed)",
         "not checked",
+        "  on Linux 6.1.0\n",
     ] {
         assert!(text.contains(word), "{word:?} is missing in {text}");
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::rows::SessionRows;
 use crate::document::Document;
 use crate::measure::{
-    Addresses, BadAnswers, ClockOffset, Connections, Counters, ErrorCounters, Health,
+    Addresses, BadAnswers, ClockOffset, Connections, Counters, Environment, ErrorCounters, Health,
     LatencyFigures, Outcome, Reasons, SecondRow, TlsReport,
 };
 use crate::summary::fold::Totals;
@@ -351,6 +351,8 @@ pub struct NodeResult {
     pub http: Option<String>,
     /// TLS of its connections, where the target has it; known at the end.
     pub tls: Option<TlsReport>,
+    /// What it ran on; known at the end.
+    pub environment: Option<Environment>,
     /// Actual first send minus the common start and, where nodes are staggered, minus this node's
     /// place within the gap, ms.
     pub first_send_ms: Option<f64>,

@@ -80,6 +80,8 @@ pub(in crate::summary) enum Doubt<'a> {
         samples: u64,
         quantile: &'static str,
     },
+    /// The target's response time had a trend under a load that had none.
+    Drift { first_ms: f64, last_ms: f64 },
 }
 
 /// The lowest quantile that so many samples say little about.
@@ -124,7 +126,8 @@ impl Doubt<'_> {
             Self::Refused { .. }
             | Self::Unsolicited { .. }
             | Self::Unchecked
-            | Self::FewSamples { .. } => Judgement::Valid,
+            | Self::FewSamples { .. }
+            | Self::Drift { .. } => Judgement::Valid,
             Self::Stolen { share } => beyond(*share, STEAL_INVALID, Judgement::Invalid),
             Self::Throttled {
                 throttled_ns,
@@ -286,6 +289,13 @@ impl fmt::Display for Doubt<'_> {
                 f,
                 "{samples} samples: fewer than 10 lie beyond {quantile}, so that it and what is \
                  above it are a matter of luck; run longer to read them"
+            ),
+            Self::Drift { first_ms, last_ms } => write!(
+                f,
+                "not steady: the median response time {} from {first_ms:.3} ms in the first quarter \
+                 of the run to {last_ms:.3} ms in the last, under the same load; the figures of the \
+                 whole hold for neither",
+                if last_ms > first_ms { "rose" } else { "fell" }
             ),
         }
     }

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod poisson;
+
 const S: u64 = 1_000_000_000;
 
 fn rate(per_second: u64) -> Rate {
