@@ -97,7 +97,7 @@ impl TopicReader {
         let is_other = self.cluster_id.as_ref().is_some_and(|known| known != id);
         self.cluster_id = Some(id.clone());
         if is_other {
-            self.forget(&Topic::ALL);
+            self.forget(&folded());
         }
         is_other
     }
@@ -120,7 +120,7 @@ impl TopicReader {
                 known.map_or(StartAt::Beginning, |next| StartAt::Offset(*next)),
             )
         };
-        Topic::ALL.into_iter().map(start).collect()
+        folded().into_iter().map(start).collect()
     }
 
     /// Tells the state what is known of the broker.
@@ -202,6 +202,13 @@ impl TopicReader {
     }
 }
 
+/// The topics that are read.
+fn folded() -> Vec<Topic> {
+    let mut topics = Topic::ALL.to_vec();
+    topics.retain(|topic| topic.is_folded());
+    topics
+}
+
 /// What was seen of the broker's health.
 struct Watch {
     looked: Instant,
@@ -273,17 +280,21 @@ fn take(record: Record, batch: &mut Batch) {
     let now = now();
     batch.offsets.insert(record.topic, record.offset + 1);
     let (topic, offset) = (record.topic, record.offset);
-    let event = decode(record).unwrap_or_else(|error| Event::Malformed {
-        topic,
-        offset,
-        error: error.to_string(),
+    let event = decode(record).unwrap_or_else(|error| {
+        let error = error.to_string();
+        Some(Event::Malformed {
+            topic,
+            offset,
+            error,
+        })
     });
-    batch.events.push((event, now));
+    batch.events.extend(event.map(|event| (event, now)));
 }
 
-fn decode(record: Record) -> Result<Event, DecodeError> {
+/// What a message says; nothing for one of a topic that is not read.
+fn decode(record: Record) -> Result<Option<Event>, DecodeError> {
     let mut bytes = record.payload;
-    Ok(match record.topic {
+    Ok(Some(match record.topic {
         Topic::Register => Event::Register(codec::decode(&mut bytes)?),
         Topic::Heartbeat => Event::Heartbeat(codec::decode(&mut bytes)?),
         Topic::TestConfig => Event::Config(Box::new(codec::decode(&mut bytes)?)),
@@ -294,7 +305,8 @@ fn decode(record: Record) -> Result<Event, DecodeError> {
             let metrics: message::Metrics = codec::decode(&mut bytes)?;
             Event::Metrics(Box::new(metrics), payload)
         }
-    })
+        Topic::Data => return Ok(None),
+    }))
 }
 
 /// When a message is read: what its producer stamped it with is nobody's time but its own.
@@ -324,7 +336,8 @@ mod tests {
         assert!(received.is_empty());
         assert!(reader.recognise(&cluster("two")));
         let batch = received.recv().unwrap();
-        assert_eq!(batch.offsets, Topic::ALL.map(|topic| (topic, 0)).into());
+        let zero = folded().into_iter().map(|topic| (topic, 0));
+        assert_eq!(batch.offsets, zero.collect());
         assert_eq!(reader.offsets, Offsets::new());
         reader.offsets.insert(Topic::Trigger, 7);
         reader.forget(&[Topic::Trigger]);

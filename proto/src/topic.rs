@@ -1,4 +1,4 @@
-//! The five topics of the bus.
+//! The topics of the bus.
 
 use std::fmt;
 
@@ -15,16 +15,20 @@ pub enum Topic {
     Metrics,
     /// Every node says that it lives: [`crate::message::Heartbeat`].
     Heartbeat,
+    /// Files for the drivers that ask for them: [`crate::transfer::Chunk`]. Ours alone, and read by
+    /// drivers that need a file, from when they ask for it.
+    Data,
 }
 
 impl Topic {
     /// Every topic, in the order of a test's life.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Register,
         Self::TestConfig,
         Self::Trigger,
         Self::Metrics,
         Self::Heartbeat,
+        Self::Data,
     ];
 
     /// The name on the wire.
@@ -36,7 +40,14 @@ impl Topic {
             Self::Trigger => "trigger",
             Self::Metrics => "metrics",
             Self::Heartbeat => "heartbeat",
+            Self::Data => "data",
         }
+    }
+
+    /// Whether the orchestrator reads it.
+    #[must_use]
+    pub const fn is_folded(self) -> bool {
+        !matches!(self, Self::Data)
     }
 
     /// The topic of that name, if it is one of ours.

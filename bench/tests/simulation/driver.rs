@@ -359,7 +359,7 @@ fn event(topic: Topic, mut payload: Vec<u8>, now_ns: u64) -> Option<Event> {
                 received_unix_ns: UNIX_NS + now_ns,
             })
         }
-        Topic::Register | Topic::Metrics => None,
+        Topic::Register | Topic::Metrics | Topic::Data => None,
     }
 }
 

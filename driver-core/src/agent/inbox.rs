@@ -2,7 +2,7 @@
 //! the test.
 
 use proto::measure::{LatencyFigures, Report};
-use proto::message::{Heartbeat, TestConfig, Trigger};
+use proto::message::{Heartbeat, Need, TestConfig, Trigger};
 
 /// Messages that wait for the control thread.
 pub(super) const INBOX_MAX: usize = 1024;
@@ -31,6 +31,9 @@ pub(super) enum Inbound {
 
 /// What a test's thread tells.
 pub(super) enum TestEvent {
+    Lacks {
+        needs: Vec<Need>,
+    },
     Prepared,
     Failed {
         reason: String,

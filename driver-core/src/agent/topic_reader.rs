@@ -239,7 +239,7 @@ impl TopicReader {
                     }
                 })
             }
-            Topic::Register | Topic::Metrics => return None,
+            Topic::Register | Topic::Metrics | Topic::Data => return None,
         };
         match inbound {
             Ok(Inbound::Heartbeat { heartbeat, .. }) if !self.concerns(&heartbeat) => None,

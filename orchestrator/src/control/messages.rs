@@ -12,8 +12,8 @@ use super::outgoing::log_config;
 use super::registry;
 use super::run::{Phase, Run, Step};
 use super::{
-    Action, Actions, Change, Control, Event, Line, Loaded, Now, OPEN_BYTES_MAX, OPEN_RUNS_MAX,
-    OpenRun, StoredReport, log,
+    Action, Actions, Asked, Change, Control, Event, Line, Loaded, Now, OPEN_BYTES_MAX,
+    OPEN_RUNS_MAX, OpenRun, StoredReport, log,
 };
 
 /// A start instant that somebody else's trigger names is not believed to be further away, ns.
@@ -47,7 +47,15 @@ impl Control {
             return actions.push(Action::Log(Line::Heartbeat(message)));
         }
         let node_id = message.node_id.clone();
-        let was_known = self.registry.get(&node_id).is_some();
+        let before = self.registry.get(&node_id);
+        let was_known = before.is_some();
+        let lacked = before.is_some_and(|node| !node.needs.is_empty());
+        if lacked || !message.needs.is_empty() {
+            actions.push(Action::Send(Asked {
+                node_id: node_id.clone(),
+                needs: message.needs.clone(),
+            }));
+        }
         let change = self.registry.heartbeat(&message, now);
         if change.is_some() || !was_known {
             self.save_node(&node_id, actions);

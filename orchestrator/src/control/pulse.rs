@@ -51,6 +51,7 @@ impl Pulse {
                 sent_unix_ns: now.wall_ns,
             }),
             echo: None,
+            needs: Vec::new(),
         })
     }
 

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use rpds::RedBlackTreeMapSync;
 
 use proto::measure::ClockOffset;
-use proto::message::{Heartbeat, NodeState, Register};
+use proto::message::{Heartbeat, Need, NodeState, Register};
 use serde::{Deserialize, Serialize};
 
 use super::Now;
@@ -86,6 +86,8 @@ pub struct Node {
     pub test_id: Option<String>,
     /// Why it failed to prepare that test.
     pub reason: Option<String>,
+    /// The files that it lacks for it.
+    pub needs: Vec<Need>,
     clock: Estimator,
     heard_at_ms: u64,
 }
@@ -368,6 +370,7 @@ impl Registry {
             node.activity = message.state;
             node.test_id.clone_from(&message.test_id);
             node.reason.clone_from(&message.reason);
+            node.needs.clone_from(&message.needs);
             if let Some(echo) = &message.echo {
                 node.clock.observe(echo, now.wall_ns);
             }
@@ -463,6 +466,7 @@ fn new_node(heard_at_ms: u64) -> Node {
         activity: Some(NodeState::Unknown),
         test_id: None,
         reason: None,
+        needs: Vec::new(),
         clock: Estimator::default(),
         heard_at_ms,
     }

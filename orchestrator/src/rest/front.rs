@@ -18,7 +18,7 @@ mod head;
 mod relay;
 mod socket;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind, Read};
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
@@ -32,14 +32,14 @@ use rustix::process::{Resource, getrlimit};
 use rustls::ServerConfig;
 
 use connection::{Connection, Turn};
-pub(super) use head::STREAM;
+pub(super) use head::{STREAM, is_upload};
 use relay::Relay;
 
 use crate::live::{Queues, Taken};
 
 /// Longest head, in bytes.
 pub const HEAD_LEN_MAX: usize = 16 << 10;
-/// Longest body, in bytes.
+/// Longest body, in bytes, but for files.
 pub const BODY_LEN_MAX: usize = 1 << 20;
 /// Most clients at a time, where the system gives us the descriptors.
 pub const CONNECTIONS_MAX: usize = 2000;
@@ -51,6 +51,8 @@ const DRAIN_TIME: Duration = Duration::from_secs(6);
 const BUFFERED_MAX: usize = 256 << 20;
 /// Most clients that are accepted before the others get their turn.
 const ACCEPTS_PER_TURN: usize = 64;
+/// Most files that are uploaded at a time: each takes a thread of the relay and one of the API.
+const UPLOADS_MAX: usize = 4;
 /// Longest sleep: deadlines are noticed after it.
 const TURN: Duration = Duration::from_millis(100);
 /// Wait after a failed accept (no descriptors left).
@@ -189,7 +191,13 @@ impl Front {
         }
         let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
         let ready = ids.iter().zip(&fds[1..]).filter(|(_, fd)| is_ready(fd));
-        let ready = ready.map(|(id, _)| *id).collect();
+        let ready = ready.map(|(id, _)| id);
+        // A file goes on also when there is room for it again, and when TLS has more of it.
+        let uploads = self.connections.iter();
+        let uploads = uploads.filter(|(_, client)| client.is_uploading());
+        let uploads = uploads.map(|(id, _)| id);
+        let ready: BTreeSet<u64> = ready.chain(uploads).copied().collect();
+        let ready = ready.into_iter().collect();
         let accepts = listener.is_some() && fds.last().is_some_and(is_ready);
         (accepts, is_ready(&fds[0]), ready)
     }
@@ -226,7 +234,15 @@ impl Front {
             Turn::Wait => self.feed(id),
             Turn::Pass(request) => {
                 self.traffic.requests.fetch_add(1, Ordering::Relaxed);
-                if !self.relay.pass(id, request) {
+                let is_upload = request.rest.is_some();
+                let are_too_many = is_upload && self.uploads() > UPLOADS_MAX;
+                let Some(connection) = self.connections.get_mut(&id) else {
+                    return;
+                };
+                if are_too_many {
+                    let error = format!("{UPLOADS_MAX} files are uploaded already");
+                    connection.answer(head::refusal(503, &error, "try again in a minute"));
+                } else if !self.relay.pass(id, request) {
                     connection.answer(head::refusal(503, "the orchestrator is busy", "try again"));
                 }
             }
@@ -235,6 +251,11 @@ impl Front {
             }
             Turn::Close => self.forget(id),
         }
+    }
+
+    fn uploads(&self) -> usize {
+        let connections = self.connections.values();
+        connections.filter(|client| client.is_uploading()).count()
     }
 
     /// Those for whom something waits, if they have taken what came before.

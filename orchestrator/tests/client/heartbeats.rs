@@ -69,6 +69,7 @@ fn heartbeat(node_id: &str, role: Role) -> Heartbeat {
         reason: None,
         probe: None,
         echo: None,
+        needs: Vec::new(),
     }
 }
 

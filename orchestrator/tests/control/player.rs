@@ -48,6 +48,7 @@ impl Player {
             reason: None,
             probe: None,
             echo: None,
+            needs: Vec::new(),
         };
         self.say(node_id, &message);
     }

@@ -3,7 +3,7 @@
 //! It listens on the loopback address on a port that it chooses, speaks the real protocol to real
 //! clients, keeps the newest 5 MiB (or 100 000 messages) of each topic in memory, and forgets all
 //! of it when it ends. Three things differ from a broker for production, and the rest of this crate is
-//! written for them: it cannot make topics on request, so all five exist from the start; it answers
+//! written for them: it cannot make topics on request, so all exist from the start; it answers
 //! a fetch without data only when the consumer's `fetch.wait.max.ms` is over; and it sends one
 //! producer batch a fetch.
 
@@ -27,7 +27,7 @@ pub struct EmbeddedBroker {
 }
 
 impl EmbeddedBroker {
-    /// Starts a broker with our five topics, of one partition each, and waits until it answers.
+    /// Starts a broker with our topics, of one partition each, and waits until it answers.
     ///
     /// # Errors
     /// [`BusError::Kafka`] when it cannot listen, [`BusError::Unreachable`] when it does not answer.

@@ -29,6 +29,7 @@ fn heartbeat(number: u64) -> Heartbeat {
         reason: None,
         probe: None,
         echo: None,
+        needs: Vec::new(),
     }
 }
 

@@ -266,6 +266,7 @@ pub(crate) fn driver_heartbeat() -> Heartbeat {
             received_unix_ns: 1_700_000_000_000_800_000,
             echoed_unix_ns: 1_700_000_000_120_000_000,
         }),
+        needs: Vec::new(),
     }
 }
 
@@ -283,5 +284,6 @@ pub(crate) fn orchestrator_heartbeat() -> Heartbeat {
             sent_unix_ns: 1_700_000_000_000_000_000,
         }),
         echo: None,
+        needs: Vec::new(),
     }
 }

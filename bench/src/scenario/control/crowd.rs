@@ -243,6 +243,7 @@ impl Crowd {
             reason: None,
             probe: None,
             echo: None,
+            needs: Vec::new(),
         };
         let sent = self.publisher.publish(&heartbeat.node_id, &heartbeat, 0);
         sent.map_err(bus)

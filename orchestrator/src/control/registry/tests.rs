@@ -18,6 +18,7 @@ fn heartbeat(node_id: &str) -> Heartbeat {
         reason: None,
         probe: None,
         echo: None,
+        needs: Vec::new(),
     }
 }
 
