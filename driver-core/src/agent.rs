@@ -4,15 +4,17 @@
 //!
 //! - the `control_thread` (the caller of [`run`]) owns the node, the outbox and the producer;
 //! - the `topic_reader` polls the consumer and passes messages on;
-//! - a `test_thread` a test prepares the load, starts it, and turns what its cores measured into
-//!   reports.
+//! - a `test_thread` a test gets the files that it names (`fetch`; the `cache` keeps them), prepares
+//!   the load, starts it, and turns what its cores measured into reports.
 //!
 //! The two others reach the first through the queue of the `inbox`.
 //!
 //! The Kafka clients are made first, before anything is pinned: their threads inherit the mask.
 
 mod bootstrap;
+mod cache;
 mod control_thread;
+mod fetch;
 mod inbox;
 mod staged;
 mod test_thread;
@@ -25,6 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 use proto::bus::{self, BusError};
 use proto::log;
+use proto::units::parse_size;
 use proto::workload::AllowedTarget;
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -55,6 +58,24 @@ pub struct AgentOptions {
     /// Folder of the per-core metric logs
     #[arg(long, env = "DLTS_LOGS", value_name = "DIR", default_value = "logs")]
     pub logs: PathBuf,
+    /// Folder of the files that tests name, kept for the next run
+    #[arg(
+        long,
+        env = "DLTS_DRIVER_DATA",
+        value_name = "DIR",
+        default_value = "data/driver"
+    )]
+    pub data: PathBuf,
+    /// Room that these files may take: 500MB, 4GB, or bytes; those that were used longest ago go
+    /// first
+    #[arg(
+        long,
+        env = "DLTS_DRIVER_DATA_BYTES",
+        value_name = "SIZE",
+        default_value = "4GB",
+        value_parser = parse_size
+    )]
+    pub data_bytes: u64,
     /// Target of tests that name none
     #[arg(
         long,
@@ -165,8 +186,7 @@ pub fn run(options: &AgentOptions) -> Result<(), AgentError> {
         "driver_up",
         json!({"node_id": node_id, "cpus": cpus, "ring": ring, "version": version}),
     );
-    let brokers = settings.brokers();
-    control_thread::ControlThread::new(options, &node_id, &cpus, secrets, brokers, bus)
+    control_thread::ControlThread::new(options, &node_id, &cpus, secrets, &settings, bus)
         .run(|| stop.load(Ordering::Relaxed))
 }
 

@@ -41,8 +41,8 @@ use proto::topic::Topic;
 use serde_json::{Value, json};
 
 pub use interface::{
-    Action, Batch, Broker, Change, Command, Event, Line, Loaded, Offsets, Refusal, Reply, Restored,
-    Settings, StoredReport, StoredResult,
+    Action, Asked, Batch, Broker, Change, Command, Event, KeptFile, Line, Loaded, Offsets, Refusal,
+    Reply, Restored, Settings, StoredReport, StoredResult,
 };
 pub use labels::{Labels, LabelsPatch};
 use list::List;
@@ -179,7 +179,7 @@ impl Control {
             }
             Event::Delivered(token, outcome) => self.delivered(token, outcome, now, actions),
             Event::Loaded(loaded) => self.loaded(loaded, actions),
-            Event::StoreUsed(bytes) => self.store_used(bytes, now, actions),
+            Event::StoreUsed(bytes, files) => self.store_used(bytes, &files, now, actions),
             Event::Compacted(test_id, outcome) => self.compacted(&test_id, outcome, actions),
             Event::Broker(broker) => self.broker_changed(broker, actions),
             Event::Store(outcome) => {

@@ -28,7 +28,10 @@ pub use housekeeping::Housekeeper;
 use housekeeping::{Done, House};
 pub use journal::Journal;
 
-use crate::control::{Action, Batch, Command, Control, Event, Line, Loaded, Now, Reply};
+use crate::control::{
+    Action, Asked, Batch, Command, Control, Event, KeptFile, Line, Loaded, Now, Reply,
+};
+use crate::files::Files;
 use crate::live::Live;
 use crate::store::{Backlog, Store, StoreError};
 
@@ -128,11 +131,13 @@ pub struct ControlThread {
     failed: Option<Instant>,
     house: House,
     looked: Instant,
+    files: Arc<Files>,
+    asked: Sender<Asked>,
 }
 
 impl ControlThread {
     /// The thread, the handle by which it is reached, what it lets others see, and the thread that
-    /// keeps house for it.
+    /// keeps house for it. `data` are the files beside the store, and the way to who sends them.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be opened once more.
@@ -142,6 +147,7 @@ impl ControlThread {
         publisher: Publisher,
         batches: Receiver<Batch>,
         stop: Arc<AtomicBool>,
+        data: (Arc<Files>, Sender<Asked>),
     ) -> Result<(Self, Handle, Arc<Live>, Housekeeper), StoreError> {
         let (sender, requests) = bounded(REQUESTS_MAX);
         let (mut house, housekeeper) = housekeeping::house(store.keeper()?, Arc::clone(&stop));
@@ -166,6 +172,8 @@ impl ControlThread {
             failed: None,
             house,
             looked: Instant::now(),
+            files: data.0,
+            asked: data.1,
         };
         let drops = Arc::clone(&thread.drops);
         let requests = sender;
@@ -263,8 +271,20 @@ impl ControlThread {
         if self.house.is_idle()
             && let Ok(bytes) = self.store.used_bytes()
         {
-            actions.extend(self.control.apply(Event::StoreUsed(bytes), now()));
+            let files = self.kept_files();
+            actions.extend(self.control.apply(Event::StoreUsed(bytes, files), now()));
         }
+    }
+
+    /// The files beside the store. A folder that cannot be read counts as empty: uploads say why.
+    fn kept_files(&self) -> Vec<KeptFile> {
+        let files = self.files.list().unwrap_or_default().into_iter();
+        let kept = files.map(|file| KeptFile {
+            sha256: file.sha256,
+            bytes: file.bytes,
+            used_unix_ms: file.used_unix_ms,
+        });
+        kept.collect()
     }
 
     fn deliveries(&mut self) -> Vec<Action> {
@@ -398,6 +418,16 @@ impl ControlThread {
             }
             Action::Compact(test_id) => self.compact(test_id),
             Action::Log(line) => self.journal.write(line),
+            Action::Send(asked) => {
+                // A driver that finds no room asks again in a second.
+                let _ = self.asked.try_send(asked);
+            }
+            Action::RemoveFile(sha256) => {
+                if let Err(error) = self.files.remove(&sha256) {
+                    let fields = json!({"sha256": sha256, "error": error.to_string()});
+                    self.journal.event(Level::Warn, "file_not_removed", fields);
+                }
+            }
             // Done before the writing, see `load`.
             Action::Load(_) => {}
         }
@@ -439,8 +469,11 @@ mod tests {
         let publisher = Publisher::new(&bus).unwrap();
         let (_, batches) = bounded(1);
         let stop = Arc::default();
+        let files = Arc::new(Files::open(store.path(), 0).unwrap());
+        let (asked, _) = bounded(1);
+        let data = (files, asked);
         let (thread, handle, _, _) =
-            ControlThread::new(control, store, publisher, batches, stop).unwrap();
+            ControlThread::new(control, store, publisher, batches, stop, data).unwrap();
         (thread, handle)
     }
 

@@ -17,6 +17,8 @@
 //! | [`control_thread`] | the one thread that owns the state and performs its actions |
 //! | [`topic_reader`] | the broker: finding it, reading it, noticing that it is another one |
 //! | [`store`] | the SQLite file |
+//! | [`files`] | the folder of uploaded files beside it |
+//! | [`data_sender`] | these files on their way to the drivers that lack them |
 //! | [`control`] | the fold: messages and commands in, actions out; drivers, runs, queue, outbox |
 //! | [`comparison`] | two results, quantile by quantile |
 //!
@@ -52,6 +54,8 @@ pub mod comparison;
 pub mod control;
 pub mod control_thread;
 pub mod dashboard;
+pub mod data_sender;
+pub mod files;
 pub mod front;
 pub mod live;
 pub mod report;

@@ -22,9 +22,11 @@ use thiserror::Error;
 
 use crate::control::{Control, Now, Settings};
 use crate::control_thread::{BATCHES_MAX, ControlThread};
+use crate::data_sender::{ASKED_MAX, DataSender};
+use crate::files::Files;
 use crate::rest::access::Access;
 use crate::rest::api::{Api, Worker};
-use crate::rest::front::{self, Files, Front, Traffic};
+use crate::rest::front::{self, Downloads, Front, Traffic};
 use crate::store::{self, Backups, Loaded, Store, StoreError};
 use crate::topic_reader::TopicReader;
 use options::Options;
@@ -160,6 +162,18 @@ fn open_store(options: &Options) -> Result<(Store, Loaded), StartError> {
     Ok((store, loaded))
 }
 
+/// The folder of the files that tests name.
+fn open_files(store: &Store, bytes_max: u64) -> Result<Arc<Files>, StartError> {
+    let files = Files::open(store.path(), bytes_max);
+    files.map(Arc::new).map_err(|error| {
+        StartError::Usage(format!(
+            "the folder of uploaded files beside {} cannot be made or read: {error}; make the folder \
+             of --data writable",
+            store.path().display()
+        ))
+    })
+}
+
 /// The threads.
 struct Service {
     node_id: String,
@@ -172,6 +186,7 @@ struct Service {
     control_thread: JoinHandle<()>,
     live: JoinHandle<()>,
     housekeeper: JoinHandle<()>,
+    data_sender: JoinHandle<()>,
 }
 
 impl Service {
@@ -210,19 +225,28 @@ impl Service {
         };
         let now = Now::new(clock::unix_ns(), clock::monotonic_ns());
         let control = Control::restore(settings_of_state, loaded.restored, now);
+        let files = open_files(&store, options.retention_bytes)?;
+        let (asked, asking) = bounded(ASKED_MAX);
+        let data_sender = DataSender {
+            files: Arc::clone(&files),
+            publisher: Publisher::new(settings)?,
+            asked: asking,
+            stop: Arc::clone(&stop),
+        };
+        let data = (Arc::clone(&files), asked);
         let (control_thread, handle, live, housekeeper) =
-            ControlThread::new(control, store, publisher, incoming, Arc::clone(&stop))?;
+            ControlThread::new(control, store, publisher, incoming, Arc::clone(&stop), data)?;
         let traffic = Arc::new(Traffic::default());
         let (server, address) = backend()?;
         let queues = Arc::clone(live.queues());
-        let (files, backups) = <(Arc<Files>, Arc<Backups>)>::default();
+        let (downloads, backups) = <(Arc<Downloads>, Arc<Backups>)>::default();
         let front = Front::new(
             listener,
             &address,
             Arc::clone(&traffic),
             tls,
             queues,
-            Arc::clone(&files),
+            Arc::clone(&downloads),
         )
         .map_err(no("socket"))?;
         let stop_live = Arc::clone(&stop);
@@ -234,9 +258,10 @@ impl Service {
             default_target: options.target.clone(),
             bootstrap: settings.brokers().to_owned(),
             traffic,
-            files,
+            downloads,
             backups: Arc::clone(&backups),
             store_path: options.data.clone(),
+            files,
         };
         let rest = Rest::start(server, &api, threads)?;
         let stop_front = Arc::new(AtomicBool::new(false));
@@ -247,6 +272,7 @@ impl Service {
             control_thread: threads.spawn("control", move || control_thread.run())?,
             live: threads.spawn("live", move || made.run(&stop_live))?,
             front: threads.spawn("front", move || front.run(&front_stops))?,
+            data_sender: threads.spawn("data-sender", move || data_sender.run())?,
             housekeeper: threads.spawn("housekeeper", move || housekeeper.run())?,
             rest,
             backups,
@@ -263,7 +289,12 @@ impl Service {
         self.backups.stop();
         self.rest.stop();
         self.stop.store(true, Ordering::Relaxed);
-        let others = [self.live, self.housekeeper, self.topic_reader];
+        let others = [
+            self.live,
+            self.housekeeper,
+            self.topic_reader,
+            self.data_sender,
+        ];
         for thread in [self.control_thread].into_iter().chain(others) {
             let _ = thread.join();
         }

@@ -101,7 +101,7 @@ impl TopicReader {
 
     /// Forgets the offsets when they are those of another log; whether they are.
     fn recognise(&mut self, cluster: &Cluster) -> bool {
-        let all = Topic::ALL.into_iter();
+        let all = Topic::ALL.into_iter().filter(|topic| topic.is_folded());
         self.partitions = all.flat_map(|topic| cluster.partitions_of(topic)).collect();
         let Some(id) = &cluster.id else {
             return false;
@@ -312,13 +312,16 @@ fn take(record: Record, batch: &mut Batch) {
     let place = (record.topic, record.partition);
     batch.offsets.insert(place, record.offset + 1);
     let (topic, offset) = (record.topic, record.offset);
-    let event = decode(record).unwrap_or_else(|error| Event::Malformed {
-        count: 1,
-        topic,
-        offset,
-        error: error.to_string(),
+    let event = decode(record).unwrap_or_else(|error| {
+        let error = error.to_string();
+        Some(Event::Malformed {
+            count: 1,
+            topic,
+            offset,
+            error,
+        })
     });
-    batch.events.push((event, now));
+    batch.events.extend(event.map(|event| (event, now)));
 }
 
 /// Records that cannot be read count as messages that do not decode.
@@ -333,9 +336,10 @@ fn step_over(gap: Gap, batch: &mut Batch) {
     batch.events.push((event, now()));
 }
 
-fn decode(record: Record) -> Result<Event, DecodeError> {
+/// What a message says; nothing for one of a topic that is not read.
+fn decode(record: Record) -> Result<Option<Event>, DecodeError> {
     let mut bytes = record.payload;
-    Ok(match record.topic {
+    Ok(Some(match record.topic {
         Topic::Register => Event::Register(codec::decode(&mut bytes)?),
         Topic::Heartbeat => Event::Heartbeat(codec::decode(&mut bytes)?),
         Topic::TestConfig => Event::Config(Box::new(codec::decode(&mut bytes)?)),
@@ -347,7 +351,8 @@ fn decode(record: Record) -> Result<Event, DecodeError> {
             let metrics: message::Metrics = codec::decode(&mut bytes)?;
             Event::Metrics(Box::new(metrics), payload)
         }
-    })
+        Topic::Data => return Ok(None),
+    }))
 }
 
 /// When a message is read: what its producer stamped it with is nobody's time but its own.
@@ -381,7 +386,7 @@ mod tests {
         let batch = received.recv().unwrap();
         let others = Topic::ALL
             .into_iter()
-            .filter(|topic| *topic != Topic::Metrics);
+            .filter(|topic| topic.is_folded() && *topic != Topic::Metrics);
         let mut all: Vec<Partition> = others.map(|topic| (topic, 0)).collect();
         all.extend([0, 1, 2].map(|number| (Topic::Metrics, number)));
         let all: Offsets = all.into_iter().map(|place| (place, 0)).collect();

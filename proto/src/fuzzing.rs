@@ -8,6 +8,7 @@ use crate::document::{Document, Node, Setting};
 use crate::message::{Control, Heartbeat, Message, Metrics, Register, TestConfig, Trigger};
 use crate::summary::{Absorbed, Context, Plan, Summary};
 use crate::topic::Topic;
+use crate::transfer::Chunk;
 use crate::workload::Workload;
 
 /// Reads `bytes` (after a first one that chooses the topic) as a message; one that is read is
@@ -27,6 +28,11 @@ pub fn check_message(bytes: &[u8]) {
         Topic::Metrics => reread(bytes).iter().for_each(check_fold),
         Topic::Heartbeat => drop(reread::<Heartbeat>(bytes)),
         Topic::Control => drop(reread::<Control>(bytes)),
+        Topic::Data => {
+            if let Ok(chunk) = Chunk::decode(bytes) {
+                assert_eq!(chunk.encode(), bytes, "not what was written");
+            }
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! | module | what it owns |
 //! |---|---|
 //! | [`message`] | the five messages of the bus, one a [`topic`] |
+//! | [`transfer`] | files on their way to drivers, in pieces, over a topic of their own |
+//! | [`digest`] | what a file is known by: the SHA-256 of its content |
 //! | [`codec`] | their JSON, encoded exactly and decoded liberally |
 //! | [`document`] | what people write, checked once: the parameters of a test, a test as one document |
 //! | [`workload`] | what load a test puts on its target, in plain numbers: what drivers run |
@@ -33,6 +35,7 @@ pub mod bus;
 pub mod clock;
 pub mod codec;
 pub mod comparison;
+pub mod digest;
 pub mod document;
 pub mod fuzzing;
 pub mod histogram;
@@ -45,5 +48,6 @@ pub mod replay;
 pub mod secret;
 pub mod summary;
 pub mod topic;
+pub mod transfer;
 pub mod units;
 pub mod workload;

@@ -1,4 +1,4 @@
-//! The messages of the bus, one a topic.
+//! The messages of the bus that are JSON, one a topic.
 //!
 //! Names and fields are those of the project's reference; ours come after them, so that nodes
 //! written by others to the same reference work with our nodes. Decoding is liberal: unknown fields are
@@ -12,7 +12,7 @@ mod test_config;
 mod trigger;
 
 pub use control::{Control, Order};
-pub use heartbeat::{ClockEcho, ClockProbe, Heartbeat, NodeState, Role};
+pub use heartbeat::{ClockEcho, ClockProbe, Heartbeat, Need, NodeState, Role};
 pub use metrics::{Logged, Metrics};
 pub use register::{REGISTER_TYPE, Register};
 pub use test_config::{DEFAULT_BURST, DEFAULT_COUNT, TestConfig};

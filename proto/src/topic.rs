@@ -1,4 +1,4 @@
-//! The topics of the bus: five of the reference, and one of ours.
+//! The topics of the bus: five of the reference, and two of ours.
 
 use std::fmt;
 
@@ -18,17 +18,21 @@ pub enum Topic {
     /// Our orchestrator speaks to our drivers: [`crate::message::Control`]. Other orchestrators do
     /// not have it.
     Control,
+    /// Files for the drivers that ask for them: [`crate::transfer::Chunk`]. Ours alone, and read by
+    /// drivers that need a file, from when they ask for it.
+    Data,
 }
 
 impl Topic {
     /// Every topic, those of the reference in the order of a test's life.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Register,
         Self::TestConfig,
         Self::Trigger,
         Self::Metrics,
         Self::Heartbeat,
         Self::Control,
+        Self::Data,
     ];
 
     /// The name on the wire.
@@ -41,7 +45,14 @@ impl Topic {
             Self::Metrics => "metrics",
             Self::Heartbeat => "heartbeat",
             Self::Control => "control",
+            Self::Data => "data",
         }
+    }
+
+    /// Whether the orchestrator reads it.
+    #[must_use]
+    pub const fn is_folded(self) -> bool {
+        !matches!(self, Self::Data)
     }
 
     /// The topic of that name, if it is one of ours.

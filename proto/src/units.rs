@@ -101,9 +101,41 @@ pub fn format_utc_day(unix_s: u64) -> String {
     format!("{year:04}-{month:02}-{day_of_month:02}")
 }
 
+/// A size in bytes, or in the powers of ten that disks are sold by: `20GB`.
+///
+/// # Errors
+/// In words, for what is none.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let refuse = || format!("{text:?} is no size; write bytes, or a number with KB, MB, GB or TB");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let scale: u64 = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => 1,
+        "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        _ => return Err(refuse()),
+    };
+    let number: u64 = digits.trim_end().parse().map_err(|_| refuse())?;
+    number.checked_mul(scale).ok_or_else(refuse)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_read_in_bytes_and_in_powers_of_ten() {
+        assert_eq!(parse_size("0"), Ok(0));
+        assert_eq!(parse_size("200MB"), Ok(200_000_000));
+        assert_eq!(parse_size("20 gb"), Ok(20_000_000_000));
+        for wrong in ["", "MB", "1.5GB", "-1", "7 parsecs", "99999999999TB"] {
+            assert!(
+                parse_size(wrong).unwrap_err().contains("no size"),
+                "{wrong}"
+            );
+        }
+    }
 
     #[test]
     fn durations_are_read_in_every_unit() {

@@ -9,6 +9,7 @@
 
 mod capacity;
 mod cluster;
+mod data;
 mod deployment;
 mod disk;
 mod documents;

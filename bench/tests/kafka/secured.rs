@@ -11,7 +11,12 @@ const GRANTS: [(&str, &[&str], &[Topic]); 3] = [
     (
         "driver",
         &["Describe", "Read"],
-        &[Topic::TestConfig, Topic::Trigger, Topic::Control],
+        &[
+            Topic::TestConfig,
+            Topic::Trigger,
+            Topic::Control,
+            Topic::Data,
+        ],
     ),
     (
         "driver",

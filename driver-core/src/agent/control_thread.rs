@@ -7,13 +7,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::RecvTimeoutError;
-use proto::bus::BusError;
+use proto::bus::{BusError, BusSettings};
 use proto::measure::{Counters, LatencyFigures, Outcome, Report};
 use proto::message::{Control, Metrics, Order, REGISTER_TYPE, Register, TestConfig, TriggerKind};
 use proto::workload::Workload;
 use proto::{clock, id, log};
 use serde_json::json;
 
+use super::cache::Cache;
 use super::inbox::{Inbound, TestEvent};
 use super::test_thread::{Begin, Settings, TestThread};
 use super::topic_reader::Bus;
@@ -59,17 +60,17 @@ pub(super) struct ControlThread {
 }
 
 impl ControlThread {
-    /// `brokers` are those of the bus.
+    /// `bus_settings` are those of the bus.
     pub(super) fn new(
         options: &AgentOptions,
         node_id: &str,
         cpus: &[usize],
         secrets: Secrets,
-        brokers: &str,
+        bus_settings: &BusSettings,
         bus: Bus,
     ) -> Self {
         let incarnation = id::new_incarnation();
-        let register = register(node_id, incarnation, cpus, brokers);
+        let register = register(node_id, incarnation, cpus, bus_settings.brokers());
         let settings = Settings {
             machine: Machine {
                 executors: Executors::new(cpus),
@@ -79,6 +80,8 @@ impl ControlThread {
             default_target: options.target.clone(),
             secrets,
             allow_targets: options.allow_targets.clone(),
+            bus: bus_settings.clone(),
+            cache: Cache::new(&options.data, options.data_bytes),
         };
         Self {
             bus,
@@ -243,6 +246,7 @@ impl ControlThread {
         };
         let test_id = test.test_id.clone();
         match event {
+            TestEvent::Lacks { needs } => self.apply(Event::Lacks { test_id, needs }),
             TestEvent::Prepared => self.apply(Event::Prepared { test_id }),
             TestEvent::Failed { reason } => {
                 self.release();

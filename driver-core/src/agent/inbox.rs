@@ -2,7 +2,7 @@
 //! the test.
 
 use proto::measure::{LatencyFigures, Report};
-use proto::message::{Control, TestConfig, Trigger};
+use proto::message::{Control, Need, TestConfig, Trigger};
 
 /// Messages that wait for the control thread.
 pub(super) const INBOX_MAX: usize = 1024;
@@ -32,6 +32,9 @@ pub(super) enum Inbound {
 
 /// What a test's thread tells.
 pub(super) enum TestEvent {
+    Lacks {
+        needs: Vec<Need>,
+    },
     Prepared,
     Failed {
         reason: String,

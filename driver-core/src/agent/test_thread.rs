@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use proto::bus::BusSettings;
 use proto::clock::{self, Anchor};
 use proto::log;
 use proto::measure::{ClockOffset, Report};
@@ -16,6 +17,8 @@ use proto::message::TestConfig;
 use proto::workload::{AllowedTarget, Target, Workload};
 use serde_json::json;
 
+use super::cache::Cache;
+use super::fetch::Source;
 use super::inbox::{Inbound, TestEvent};
 use super::staged;
 use crate::load::{
@@ -48,6 +51,10 @@ pub(super) struct Settings {
     pub(super) default_target: String,
     pub(super) secrets: Secrets,
     pub(super) allow_targets: Vec<AllowedTarget>,
+    /// How the files of a document are reached.
+    pub(super) bus: BusSettings,
+    /// Where they are kept.
+    pub(super) cache: Cache,
 }
 
 /// The control thread's hold on a test.
@@ -190,7 +197,15 @@ impl Work {
 
     fn load(&self, intervals: &Sender<CoreInterval>) -> Result<(Plan, Load), String> {
         let plan = match &self.config.document {
-            Some(document) => staged::plan(document, &self.settings)?,
+            Some(document) => {
+                let source = Source {
+                    bus: &self.settings.bus,
+                    cache: &self.settings.cache,
+                    lacks: &|needs| self.tell(TestEvent::Lacks { needs }),
+                    is_stopped: &|| self.stopping.is_asked(),
+                };
+                staged::plan(document, &self.settings, &source)?
+            }
             None => self.plan()?,
         };
         let hold = |load| self.stopping.hold(load);

@@ -300,7 +300,7 @@ impl TopicReader {
                     received_unix_ns,
                 })
             }
-            Topic::Register | Topic::Metrics | Topic::Heartbeat => return None,
+            Topic::Register | Topic::Metrics | Topic::Heartbeat | Topic::Data => return None,
         };
         match inbound {
             Ok(inbound) => Some(inbound),

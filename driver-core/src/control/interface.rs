@@ -1,7 +1,7 @@
 //! What happens to a node, and what it wants done.
 
 use proto::measure::ClockOffset;
-use proto::message::{ClockProbe, TestConfig, Trigger};
+use proto::message::{ClockProbe, Need, TestConfig, Trigger};
 
 /// What happens to a node.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +29,13 @@ pub enum Event {
         probe: ClockProbe,
         /// When it was read, ns since 1970.
         received_unix_ns: u64,
+    },
+    /// These files are lacking to prepare the load of this test, with what is there of each.
+    Lacks {
+        /// The test.
+        test_id: String,
+        /// The files; none any more when all have come.
+        needs: Vec<Need>,
     },
     /// The load of this test is prepared.
     Prepared {

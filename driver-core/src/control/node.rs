@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use proto::measure::ClockOffset;
 use proto::message::{
-    ClockEcho, ClockProbe, Heartbeat, NodeState, Role, TestConfig, Trigger, TriggerKind,
+    ClockEcho, ClockProbe, Heartbeat, Need, NodeState, Role, TestConfig, Trigger, TriggerKind,
     WIRE_VERSION,
 };
 
@@ -36,6 +36,8 @@ enum State {
     Preparing {
         test_id: String,
         then: Option<Start>,
+        /// The files that are lacking.
+        needs: Vec<Need>,
     },
     Ready {
         test_id: String,
@@ -122,6 +124,7 @@ impl Node {
                 self.latest_probe = Some((probe, received_unix_ns));
                 Vec::new()
             }
+            Event::Lacks { test_id, needs } => self.lacks(&test_id, needs),
             Event::Prepared { test_id } => self.prepared(test_id, now_ns, now_unix_ns),
             Event::PrepareFailed { test_id, reason } => self.failed(test_id, reason, now_ns),
             Event::Started { test_id } => self.advance(&test_id, NodeState::Running),
@@ -151,6 +154,10 @@ impl Node {
                 test_id, reason, ..
             } => (NodeState::Failed, Some(test_id), Some(reason.clone())),
         };
+        let needs = match &self.state {
+            State::Preparing { needs, .. } => needs.clone(),
+            _ => Vec::new(),
+        };
         let echo = self
             .latest_probe
             .map(|(probe, received_unix_ns)| ClockEcho {
@@ -171,6 +178,7 @@ impl Node {
             echo,
             incarnation: Some(self.incarnation),
             wire: Some(WIRE_VERSION),
+            needs,
         }
     }
 
@@ -205,7 +213,11 @@ impl Node {
             return Vec::new();
         };
         let mut actions = self.release();
-        self.state = State::Preparing { test_id, then };
+        self.state = State::Preparing {
+            test_id,
+            then,
+            needs: Vec::new(),
+        };
         actions.extend([Action::Prepare(Box::new(config)), Action::Heartbeat]);
         actions
     }
@@ -353,7 +365,7 @@ impl Node {
         }
         match &mut self.state {
             State::Ready { test_id, .. } if *test_id == start.test_id => self.arm(start),
-            State::Preparing { test_id, then } if *test_id == start.test_id => {
+            State::Preparing { test_id, then, .. } if *test_id == start.test_id => {
                 *then = Some(start);
                 Vec::new()
             }
@@ -425,6 +437,21 @@ impl Node {
         }
     }
 
+    /// What is lacking is asked for, and what has come acknowledged, by the next heartbeat.
+    fn lacks(&mut self, test_id: &str, lacking: Vec<Need>) -> Vec<Action> {
+        match &mut self.state {
+            State::Preparing {
+                test_id: current,
+                needs,
+                ..
+            } if current == test_id => {
+                *needs = lacking;
+                vec![Action::Heartbeat]
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn prepared(&mut self, test_id: String, now_ns: u64, now_unix_ns: u64) -> Vec<Action> {
         if self.current() != Some(&test_id) {
             // Prepared for nothing: another test came in between.
@@ -452,6 +479,7 @@ impl Node {
             State::Preparing {
                 test_id: current,
                 then,
+                ..
             } if *current == test_id => {
                 if then.is_some() {
                     self.state = State::Idle;

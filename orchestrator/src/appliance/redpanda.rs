@@ -135,7 +135,8 @@ mod tests {
             COMPOSE.contains(&format!(":{port}:{port}\"\n")),
             "the published port"
         );
-        for topic in Topic::ALL {
+        // The orchestrator makes `data`, with another retention.
+        for topic in Topic::ALL.into_iter().filter(|topic| topic.is_folded()) {
             assert!(
                 COMPOSE.contains(&format!("      - {topic}\n")),
                 "topic {topic}"

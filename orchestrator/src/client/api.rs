@@ -1,5 +1,6 @@
 //! The orchestrator's REST API, asked over HTTP.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use ureq::{Agent, Body, http::Response};
 
 /// Triggering waits up to 5 s for ready drivers; an export of a long run takes a moment too.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// A file is answered when it is on the orchestrator's disk.
+const UPLOADED_MAX: Duration = Duration::from_secs(150);
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// The largest answer that is read: an export of hours.
 const ANSWER_LEN_MAX: u64 = 1 << 30;
@@ -256,6 +259,22 @@ impl Api {
             request = request.header("Authorization", token);
         }
         let answer = request.send(body);
+        self.json(&self.accept(answer)?)
+    }
+
+    /// A PUT of a file, from where it is read next to its end.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub fn put_file(&self, path: &str, file: &File) -> Result<Value, ApiError> {
+        let mut request = self.agent.put(format!("{}/{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", token);
+        }
+        // A long file takes its time; who takes none of it is waited for as for any answer.
+        let config = request.config().timeout_global(None);
+        let config = config.timeout_recv_response(Some(UPLOADED_MAX));
+        let answer = config.build().send(file);
         self.json(&self.accept(answer)?)
     }
 

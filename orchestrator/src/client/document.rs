@@ -1,11 +1,24 @@
-//! `client run FILE`: a test that is a document, read here with its errors in place, and sent whole.
+//! `client run FILE`: a test that is a document, read here with its errors in place, and sent with its
+//! files.
 
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufReader, Seek};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use proto::document::{Document, Folder, Runner, has_document_name, placed};
+use proto::digest::Sha256;
+use proto::document::{
+    Carried, Document, FILE_LEN_MAX, Folder, Reference, Runner, has_document_name, placed,
+};
+use proto::replay::Head;
 
+use super::api::{Api, ApiError, segment};
 use super::cli::DocumentOptions;
 use super::ending::Problem;
+
+/// Longest file that goes within the document.
+const INSIDE_LEN_MAX: u64 = 64 << 10;
 
 /// What stands for the target that the orchestrator fills in where the document names none.
 const ANY_TARGET: &str = "http://127.0.0.1/";
@@ -23,20 +36,129 @@ pub fn file(text: &str) -> Result<PathBuf, String> {
     ))
 }
 
-/// The document as JSON, with the values from outside and the files that it uses: the body of `POST /tests`.
+/// What is sent of a document.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The document as JSON, with the values from outside: the body of `POST /tests`.
+    pub body: String,
+    /// The files that it refers to, which have to be uploaded before.
+    pub uploads: Vec<Upload>,
+}
+
+/// A file that a document refers to.
+#[derive(Debug)]
+pub struct Upload {
+    /// Its name in the document.
+    pub name: String,
+    /// What it is known by.
+    pub reference: Reference,
+    /// It, at its beginning.
+    pub file: File,
+}
+
+/// What is sent of a document: a file of up to 64 KiB in it, a longer one beside it; all beside it
+/// where the short ones together are too long.
 ///
 /// # Errors
 /// [`Problem::Document`] with everything that is wrong in it, each with its place.
-pub fn body(options: &DocumentOptions) -> Result<String, Problem> {
+pub fn outgoing(options: &DocumentOptions) -> Result<Outgoing, Problem> {
     let path = options.file.clone().unwrap_or_default();
     let target = Some(ANY_TARGET.to_owned());
     let document = Document::open(&path, &options.env, target).map_err(Problem::Document)?;
     let folder = Folder::of(&path).map_err(Problem::Document)?;
-    let document = document.with_files(|name| folder.read(name));
-    let document = document.map_err(Problem::Document)?;
+    let with = |inside_max| with_files(document.clone(), &folder, inside_max);
+    let (document, uploads) = with(INSIDE_LEN_MAX)
+        .or_else(|_| with(0))
+        .map_err(Problem::Document)?;
     let checked = document.check_runner(Runner::Cluster);
     checked.map_err(|invalid| Problem::Document(placed(&path, &invalid)))?;
-    Ok(document.to_json())
+    Ok(Outgoing {
+        body: document.to_json(),
+        uploads,
+    })
+}
+
+/// The document with its files of up to so many bytes, and the others, which it refers to.
+fn with_files(
+    document: Document,
+    folder: &Folder,
+    inside_max: u64,
+) -> Result<(Document, Vec<Upload>), String> {
+    let replay = document.scenario.replay.clone();
+    let scenario = document.scenario.clone();
+    let mut uploads = Vec::new();
+    let document = document.with_files(|name| {
+        let words = |error: io::Error| format!("{name}: {error}");
+        let mut file = folder.open(name)?;
+        let bytes = file.metadata().map_err(words)?.len();
+        if bytes > FILE_LEN_MAX {
+            return Err(format!(
+                "{name} has {bytes} bytes, and at most {FILE_LEN_MAX} go to the drivers of a cluster: \
+                 split it, or use driver run on each host"
+            ));
+        }
+        if bytes <= inside_max {
+            return folder.read(name).map(Carried::Here);
+        }
+        let rows = if replay.as_deref() == Some(name) {
+            let head = Head::read(&mut BufReader::new(&file));
+            let head = head.map_err(|error| format!("{name}: {error}"))?;
+            let checked = scenario.clone().replaying(&head);
+            checked.map_err(|error| format!("{name}: {error}"))?;
+            Some(head.requests)
+        } else {
+            None
+        };
+        file.rewind().map_err(words)?;
+        let (sha256, bytes) = Sha256::of_reader(&file).map_err(words)?;
+        file.rewind().map_err(words)?;
+        let reference = Reference {
+            sha256,
+            bytes,
+            rows,
+        };
+        uploads.push(Upload {
+            name: name.to_owned(),
+            reference,
+            file,
+        });
+        Ok(Carried::Elsewhere(reference))
+    })?;
+    Ok((document, uploads))
+}
+
+/// Uploads the files that the orchestrator lacks; `tell` says which.
+///
+/// # Errors
+/// [`ApiError`](super::api::ApiError) with the orchestrator's own words.
+pub fn upload(api: &Api, uploads: &[Upload], mut tell: impl FnMut(&str)) -> Result<(), ApiError> {
+    if uploads.is_empty() {
+        return Ok(());
+    }
+    let there = api.get("data")?;
+    let there: BTreeSet<&str> = there["files"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|file| file["sha256"].as_str())
+        .collect();
+    for Upload {
+        name,
+        reference,
+        file,
+    } in uploads
+    {
+        let sha256 = reference.sha256.to_string();
+        if there.contains(sha256.as_str()) {
+            continue;
+        }
+        let began = Instant::now();
+        let path = format!("data/{}?sha256={sha256}", segment(name));
+        api.put_file(&path, file)?;
+        let (mb, seconds) = (reference.bytes as f64 / 1e6, began.elapsed().as_secs_f64());
+        tell(&format!("{name}: {mb:.1} MB uploaded in {seconds:.1} s"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -57,7 +179,9 @@ mod tests {
             env: env.collect(),
             queue: false,
         };
-        body(&options).map_err(|problem| problem.to_string())
+        let sent = outgoing(&options).map_err(|problem| problem.to_string())?;
+        assert!(sent.uploads.is_empty());
+        Ok(sent.body)
     }
 
     #[test]
@@ -72,5 +196,43 @@ mod tests {
         assert!(refused.contains("test.yaml:3:1: nam"), "{refused}");
         let refused = body_of("steps: [{POST: /, file: a}]\n", &[]).unwrap_err();
         assert!(refused.starts_with("a: "), "{refused}");
+    }
+
+    #[test]
+    fn long_files_go_beside_the_document_and_short_ones_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, len: usize| {
+            let mut random = fastrand::Rng::with_seed(len as u64);
+            let noise: Vec<u8> = (0..len).map(|_| random.u8(..)).collect();
+            fs::write(folder.path().join(name), noise).unwrap();
+        };
+        let inside = usize::try_from(INSIDE_LEN_MAX).unwrap();
+        put("short.bin", inside);
+        put("long.bin", inside + 1);
+        let sent = |text: &str| {
+            let file = folder.path().join("test.yaml");
+            fs::write(&file, text).unwrap();
+            let options = DocumentOptions {
+                file: Some(file),
+                env: Vec::new(),
+                queue: false,
+            };
+            outgoing(&options).unwrap()
+        };
+        let text = "steps: [{POST: /, file: short.bin}, {POST: /, file: long.bin}]\n";
+        let both = sent(text);
+        let names: Vec<&str> = both.uploads.iter().map(|file| file.name.as_str()).collect();
+        assert_eq!(names, ["long.bin"]);
+        let sha256 = both.uploads[0].reference.sha256.to_string();
+        assert!(both.body.contains(&sha256) && both.body.len() > inside);
+        // Eight of them are more than goes over the broker in one message.
+        let mut steps = Vec::new();
+        for number in 0..8 {
+            put(&format!("{number}.bin"), inside - number);
+            steps.push(format!("{{POST: /, file: {number}.bin}}"));
+        }
+        let all = sent(&format!("steps: [{}]\n", steps.join(", ")));
+        assert_eq!(all.uploads.len(), 8);
+        assert!(all.body.len() < 4096);
     }
 }

@@ -27,8 +27,9 @@ pub fn run(api: &Api, options: &RunOptions, as_json: bool) -> Result<Ending, Pro
         let parameters = load.options().parameters()?;
         (api.post(&load.path(), &parameters)?, load.options().queue)
     } else {
-        let body = document::body(&options.document)?;
-        (api.post_text("tests", &body)?, options.document.queue)
+        let sent = document::outgoing(&options.document)?;
+        document::upload(api, &sent.uploads, |line| eprintln!("{line}"))?;
+        (api.post_text("tests", &sent.body)?, options.document.queue)
     };
     let Some(test_id) = created["TestId"].as_str() else {
         return Err(ApiError::Foreign {
@@ -139,10 +140,10 @@ pub fn watch(api: &Api, test_id: &str, as_json: bool) -> Result<Ending, Problem>
 
 fn told(triggered: &Value) -> String {
     if triggered["queued"] == true {
-        let running = triggered["running_test_id"]
-            .as_str()
-            .unwrap_or("another test");
-        return format!("queued behind {running}");
+        return match triggered["running_test_id"].as_str() {
+            Some(running) => format!("queued behind {running}"),
+            None => "queued; it starts when its drivers are ready for it".to_owned(),
+        };
     }
     let participants = triggered["participants"].as_array().map_or(0, Vec::len);
     format!("triggered on {participants} drivers")

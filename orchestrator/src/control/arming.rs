@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proto::log::Level;
 use proto::measure::ClockOffset;
-use proto::message::NodeState;
+use proto::message::{Need, NodeState};
 use proto::topic::Topic;
 use serde_json::json;
 
@@ -94,6 +94,8 @@ impl Control {
             if arming.is_time_to_ask(now) {
                 self.ask_to_prepare(&test_id, actions);
             }
+        } else if !is_everyone_asked && self.is_getting_files(&test_id) {
+            self.wait_for_files(&test_id, now, actions);
         } else if may_more_come {
             self.give_up_arming(&test_id, Some((ready, least)), actions);
         } else if ready > 0 {
@@ -105,6 +107,39 @@ impl Control {
         } else if is_late {
             self.give_up_arming(&test_id, None, actions);
         }
+    }
+
+    /// Whether a driver still prepares a test that has files, which may take minutes; a driver whose
+    /// files do not come fails by itself.
+    fn is_getting_files(&self, test_id: &str) -> bool {
+        let has_files = self
+            .runs
+            .get(test_id)
+            .is_some_and(|open| !open.files().is_empty());
+        has_files && self.registry.tally(test_id).preparing > 0
+    }
+
+    /// The drivers had the time that a client waits, and some still get their files: the test is
+    /// started as soon as they have them.
+    fn wait_for_files(&mut self, test_id: &str, now: Now, actions: &mut Actions) {
+        let readiness = self.readiness(test_id);
+        let Some(arming) = self.queue.end_if(|_| true) else {
+            return;
+        };
+        if let Some(ticket) = arming.ticket {
+            let reply = self.enqueue(test_id, None, actions);
+            actions.push(Action::Reply(ticket, reply));
+        }
+        if self
+            .queue
+            .first()
+            .is_some_and(|(_, first)| first == test_id)
+        {
+            self.queue.has_moved(now);
+            let waiting = reasons::of_drivers(&readiness.waiting);
+            self.queue.set_trouble(waiting);
+        }
+        self.show_queue();
     }
 
     fn readiness(&self, test_id: &str) -> Readiness {
@@ -126,6 +161,7 @@ impl Control {
                 let activity = node.activity.unwrap_or(NodeState::Unknown);
                 let other = node.test_id.as_deref().unwrap_or("nothing");
                 let what = format!("{activity:?} for {other}");
+                let what = getting_files(&node.needs).unwrap_or(what);
                 readiness.waiting.insert(id, what);
             }
         }
@@ -304,6 +340,21 @@ impl Control {
             self.list.set_queue(test_id, at + 1, reason);
         }
     }
+}
+
+/// How far a driver is with the files that it lacks, if it lacks any.
+fn getting_files(needs: &[Need]) -> Option<String> {
+    let bytes: u64 = needs.iter().map(|need| need.bytes).sum();
+    let have: u64 = needs.iter().map(|need| need.from).sum();
+    let mb = |bytes: u64| bytes as f64 / 1e6;
+    let what = || {
+        format!(
+            "it has {:.1} of the {:.1} MB of files that it lacked",
+            mb(have),
+            mb(bytes)
+        )
+    };
+    (!needs.is_empty()).then(what)
 }
 
 /// Tells a client, if one waits.

@@ -179,7 +179,12 @@ impl Control {
         arming.map(|arming| Busy::Arming(arming.test_id.clone()))
     }
 
-    fn enqueue(&mut self, test_id: &str, running: Option<String>, actions: &mut Actions) -> Reply {
+    pub(super) fn enqueue(
+        &mut self,
+        test_id: &str,
+        running: Option<String>,
+        actions: &mut Actions,
+    ) -> Reply {
         let mut place = 0;
         if let Some(open) = self.runs.get_mut(test_id) {
             place = self.queue.add(test_id, open.run.queued);

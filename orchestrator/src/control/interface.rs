@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use proto::bus::{BusError, Partition};
+use proto::digest::Sha256;
 use proto::document::Document;
 use proto::histogram::LatenciesWire;
 use proto::log::Level;
-use proto::message::{self, Heartbeat, Metrics, Register, TestConfig, Trigger};
+use proto::message::{self, Heartbeat, Metrics, Need, Register, TestConfig, Trigger};
 use proto::summary::Summary;
 use proto::topic::Topic;
 use proto::workload::Workload;
@@ -79,8 +80,9 @@ pub enum Event {
     Loaded(Loaded),
     /// What is known of the broker.
     Broker(Broker),
-    /// So many bytes of the store hold something, and nothing waits to be deleted.
-    StoreUsed(u64),
+    /// So many bytes of the store hold something, and nothing waits to be deleted; and the files
+    /// beside it, those that were used longest ago first.
+    StoreUsed(u64, Vec<KeptFile>),
     /// A run is kept in little room, or why it is not.
     Compacted(String, Result<(), String>),
     /// Whether the store takes what it is given; the reason if not.
@@ -290,6 +292,30 @@ pub enum Action {
     Reply(u64, Reply),
     /// Write a line.
     Log(Line),
+    /// Send files to a driver that lacks them.
+    Send(Asked),
+    /// Remove a file that no test names.
+    RemoveFile(Sha256),
+}
+
+/// A driver's question for files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The driver.
+    pub node_id: String,
+    /// All that it lacks; nothing any more when it is empty.
+    pub needs: Vec<Need>,
+}
+
+/// A file that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptFile {
+    /// Its content.
+    pub sha256: Sha256,
+    /// Its length.
+    pub bytes: u64,
+    /// When it was last uploaded, or named by a new test, ms since 1970.
+    pub used_unix_ms: u64,
 }
 
 /// A change of what is stored.

@@ -1,10 +1,11 @@
 //! All tests in a line each, newest first: what `GET /tests` lists without asking the store.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 
+use proto::digest::Sha256;
 use proto::summary::{Judgement, TestResult};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,9 @@ pub struct TestRow {
     /// What people wrote on it.
     #[serde(flatten)]
     pub labels: Labels,
+    /// The uploaded files that it names, by their content.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<Sha256>,
     /// What came of it, once it has ended.
     #[serde(default)]
     pub outcome: Option<Outcome>,
@@ -312,6 +316,12 @@ impl List {
             self.ended.remove(&number);
             self.not_compact.remove(&number);
         }
+    }
+
+    /// The uploaded files that tests name, by their content.
+    pub(super) fn files(&self) -> HashSet<Sha256> {
+        let rows = self.rows().newest_first();
+        rows.flat_map(|row| row.files.clone()).collect()
     }
 
     /// Number of tests that have ended.

@@ -13,8 +13,8 @@ use super::outgoing::log_config;
 use super::registry::{self, Speaker};
 use super::run::{Phase, Run, Step};
 use super::{
-    Action, Actions, Change, Control, Event, Line, Loaded, Now, OPEN_BYTES_MAX, OPEN_RUNS_MAX,
-    OpenRun, Outgoing, StoredReport, log,
+    Action, Actions, Asked, Change, Control, Event, Line, Loaded, Now, OPEN_BYTES_MAX,
+    OPEN_RUNS_MAX, OpenRun, Outgoing, StoredReport, log,
 };
 
 /// The token of fences, which are not kept: where they are still needed, the next heartbeat asks
@@ -57,7 +57,15 @@ impl Control {
             Speaker::ItselfBefore(rival) => self.fence(&node_id, rival, actions),
             Speaker::Rival => return actions.push(Action::Log(Line::Heartbeat(message))),
         }
-        let was_known = self.registry.get(&node_id).is_some();
+        let before = self.registry.get(&node_id);
+        let was_known = before.is_some();
+        let lacked = before.is_some_and(|node| !node.needs.is_empty());
+        if lacked || !message.needs.is_empty() {
+            actions.push(Action::Send(Asked {
+                node_id: node_id.clone(),
+                needs: message.needs.clone(),
+            }));
+        }
         let change = self.registry.heartbeat(&message, now);
         if change.is_some() || !was_known {
             self.save_node(&node_id, actions);

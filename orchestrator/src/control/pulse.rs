@@ -65,6 +65,7 @@ impl Pulse {
             echo: None,
             incarnation: None,
             wire: None,
+            needs: Vec::new(),
         };
         Some((control, heartbeat))
     }

@@ -129,6 +129,11 @@ impl Queue {
         since.is_some_and(|since| now.since_ns(since) >= FIRST_WAIT_NS_MAX)
     }
 
+    /// The drivers of the first one are getting on with it: it has its time from now on.
+    pub(super) fn has_moved(&mut self, now: Now) {
+        self.first_tried_mono_ns = Some(now.mono_ns);
+    }
+
     /// How many wait up to this place: 1 for the first.
     pub(super) fn position(&self, place: u64) -> usize {
         self.waiting.range(..=place).count()

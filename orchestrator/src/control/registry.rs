@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use rpds::RedBlackTreeMapSync;
 
 use proto::measure::ClockOffset;
-use proto::message::{Heartbeat, NodeState, Register, WIRE_VERSION};
+use proto::message::{Heartbeat, Need, NodeState, Register, WIRE_VERSION};
 use serde::{Deserialize, Serialize};
 
 use super::Now;
@@ -95,6 +95,8 @@ pub struct Node {
     pub other_wire: Option<u64>,
     /// Another process that says it has this id.
     rival: Option<u64>,
+    /// The files that it lacks for it.
+    pub needs: Vec<Need>,
     clock: Estimator,
     heard_at_ms: u64,
 }
@@ -453,6 +455,7 @@ impl Registry {
             node.other_wire = (is_ours && wire != WIRE_VERSION).then_some(wire);
             node.test_id.clone_from(&message.test_id);
             node.reason.clone_from(&message.reason);
+            node.needs.clone_from(&message.needs);
             if let Some(echo) = &message.echo {
                 node.clock.observe(echo, now.wall_ns);
             }
@@ -551,6 +554,7 @@ fn new_node(heard_at_ms: u64) -> Node {
         incarnation: None,
         other_wire: None,
         rival: None,
+        needs: Vec::new(),
         clock: Estimator::default(),
         heard_at_ms,
     }

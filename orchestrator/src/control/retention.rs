@@ -5,7 +5,7 @@ use proto::log::Level;
 use serde_json::json;
 
 use super::run::Step;
-use super::{Action, Actions, Change, Control, Now, TestRow, log};
+use super::{Action, Actions, Change, Control, KeptFile, Now, TestRow, log};
 
 /// For this long what is still read about a deleted test is dropped, ms.
 const TOMBSTONE_MS: u64 = 7 * DAY_MS;
@@ -15,6 +15,8 @@ const UNTRIGGERED_MS: u64 = DAY_MS;
 const LATE_MS: u64 = 3_600_000;
 /// A run is compacted when everything on it has been written for so long, ms.
 const SETTLED_MS: u64 = 5_000;
+/// A file that was uploaded is kept for so long at least, ms: the test that names it is on its way.
+const UPLOADED_MS: u64 = 600_000;
 /// Tests that are deleted at once for want of room.
 const DELETED_AT_ONCE: usize = 64;
 const DAY_MS: u64 = 86_400_000;
@@ -56,13 +58,24 @@ impl Control {
         }
     }
 
-    /// The store holds so many bytes: when they are too many, the oldest tests that ended go, about
-    /// as many as it takes. The newest stays, or a result would be gone before anybody saw it.
-    pub(super) fn store_used(&mut self, used_bytes: u64, now: Now, actions: &mut Actions) {
+    /// The store and the files hold so many bytes: when they are too many, the files go first that no
+    /// test names; then the oldest tests that ended, about as many as it takes. The newest stays, or a
+    /// result would be gone before anybody saw it.
+    pub(super) fn store_used(
+        &mut self,
+        store_bytes: u64,
+        files: &[KeptFile],
+        now: Now,
+        actions: &mut Actions,
+    ) {
+        let used_bytes = store_bytes + files.iter().map(|file| file.bytes).sum::<u64>();
         self.used_bytes = used_bytes;
         let most_bytes = self.settings.retention_bytes;
         let ended = self.list.ended_len();
-        if most_bytes == 0 || used_bytes <= most_bytes || ended <= 1 {
+        if most_bytes == 0 || used_bytes <= most_bytes {
+            return;
+        }
+        if self.remove_files(used_bytes - most_bytes, files, now, actions) || ended <= 1 {
             return;
         }
         let share = (used_bytes - most_bytes) as f64 / used_bytes as f64;
@@ -75,6 +88,31 @@ impl Control {
         }
         let fields = json!({"tests": surplus, "used_bytes": used_bytes, "most_bytes": most_bytes});
         log(actions, Level::Info, "tests_deleted", fields);
+    }
+
+    /// Removes files that no test names, until so many bytes are free; whether there were any.
+    fn remove_files(
+        &mut self,
+        surplus_bytes: u64,
+        files: &[KeptFile],
+        now: Now,
+        actions: &mut Actions,
+    ) -> bool {
+        let fresh_ms = (now.wall_ns / 1_000_000).saturating_sub(UPLOADED_MS);
+        let named = self.list.files();
+        let is_left =
+            |file: &&KeptFile| file.used_unix_ms < fresh_ms && !named.contains(&file.sha256);
+        let mut freed_bytes = 0;
+        for file in files.iter().filter(is_left) {
+            if freed_bytes >= surplus_bytes {
+                break;
+            }
+            freed_bytes += file.bytes;
+            actions.push(Action::RemoveFile(file.sha256));
+            let fields = json!({"sha256": file.sha256, "bytes": file.bytes});
+            log(actions, Level::Info, "file_removed", fields);
+        }
+        freed_bytes > 0
     }
 
     /// Deletes a test that has ended. What is still read about it is dropped.

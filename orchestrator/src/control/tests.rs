@@ -2,6 +2,7 @@
 
 mod delivery;
 mod faults;
+mod files;
 mod lifecycle;
 mod orders;
 mod queue;
@@ -48,6 +49,10 @@ pub(super) struct World {
     cluster_id: Option<String>,
     clock_ms: Option<u64>,
     pub(super) lines: Vec<Line>,
+    /// What drivers asked for.
+    pub(super) asked: Vec<Asked>,
+    /// Files that were removed.
+    pub(super) removed: Vec<proto::digest::Sha256>,
 }
 
 fn settings() -> Settings {
@@ -94,6 +99,8 @@ impl World {
             cluster_id: None,
             clock_ms: None,
             lines: Vec::new(),
+            asked: Vec::new(),
+            removed: Vec::new(),
         }
     }
 
@@ -155,6 +162,8 @@ impl World {
                 Action::Reply(ticket, reply) => self.replies.push((ticket, reply)),
                 Action::Persist(change) => self.persist(change),
                 Action::Log(line) => self.lines.push(line),
+                Action::Send(asked) => self.asked.push(asked),
+                Action::RemoveFile(sha256) => self.removed.push(sha256),
                 Action::Load(test_id) => self.load(test_id),
             }
         }
@@ -385,6 +394,7 @@ pub(super) fn heartbeat(
         echo: None,
         incarnation: None,
         wire: Some(message::WIRE_VERSION),
+        needs: Vec::new(),
     }
 }
 

@@ -10,6 +10,7 @@ mod call;
 mod commands;
 mod compare;
 mod create;
+mod data;
 mod documents;
 mod export;
 mod health;
@@ -18,6 +19,7 @@ mod query;
 mod reply;
 mod stream;
 
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use proto::document::SCHEMA;
@@ -28,9 +30,10 @@ pub use call::Call;
 
 use crate::control_thread::Handle;
 use crate::dashboard;
+use crate::files::Files;
 use crate::live::Live;
 use crate::rest::access::{Access, Denied};
-use crate::rest::front::{Files, Traffic};
+use crate::rest::front::{Downloads, Traffic};
 use crate::store::{Backups, Reader};
 
 /// The contract, true to the code; schemathesis holds the one against the other.
@@ -52,11 +55,13 @@ pub struct Api {
     /// What went by at the front.
     pub traffic: Arc<Traffic>,
     /// Answers that are files.
-    pub files: Arc<Files>,
+    pub downloads: Arc<Downloads>,
     /// Makes copies of the store.
     pub backups: Arc<Backups>,
     /// The store's file.
     pub store_path: std::path::PathBuf,
+    /// The files beside it.
+    pub files: Arc<Files>,
 }
 
 /// One REST thread: the API with a reader of its own.
@@ -85,6 +90,8 @@ enum Route<'a> {
     Nodes,
     Contract,
     Schema,
+    Data,
+    Datum(&'a str),
 }
 
 impl Route<'_> {
@@ -95,6 +102,7 @@ impl Route<'_> {
             // Its head alone is as much work as all of it.
             Self::Backup => "GET",
             Self::Test(_) => "GET, HEAD, PATCH, DELETE",
+            Self::Datum(_) => "PUT, DELETE",
             _ => "GET, HEAD",
         }
     }
@@ -128,6 +136,8 @@ fn route<'a>(path: &'a str, segments: &'a [String]) -> Option<Route<'a>> {
         ["openapi.json"] => Route::Contract,
         ["document.schema.json"] => Route::Schema,
         ["nodes"] => Route::Nodes,
+        ["data"] => Route::Data,
+        ["data", name] => Route::Datum(name),
         _ => return dashboard::asset(path).map(|_| Route::Asset),
     };
     Some(found)
@@ -143,8 +153,12 @@ impl Worker {
     /// Serves until the server is unblocked.
     pub fn run(mut self, server: &tiny_http::Server) {
         while let Ok(mut request) = server.recv() {
-            let answer = match Call::read(&mut request) {
-                Ok(call) => self.answer(&call),
+            let answer = match Call::head(&request) {
+                Ok(call) if call.is_upload() => self.reply(&call, request.as_reader()),
+                Ok(call) => match call.with_body(&mut request) {
+                    Ok(call) => self.answer(&call),
+                    Err(answer) => answer,
+                },
                 Err(answer) => answer,
             };
             // A client that went away does not matter.
@@ -152,8 +166,13 @@ impl Worker {
         }
     }
 
-    /// The answer to one call.
+    /// The answer to one call that was read whole.
     pub fn answer(&mut self, call: &Call) -> Answer {
+        self.reply(call, &mut io::empty())
+    }
+
+    /// The answer to one call, whose body is read when it is an upload.
+    fn reply(&mut self, call: &Call, body: &mut dyn Read) -> Answer {
         let Some(segments) = call.segments() else {
             return Answer::error(
                 400,
@@ -179,10 +198,10 @@ impl Worker {
             let hint = format!("allowed: {}", route.allow());
             return Answer::error(405, &error, &hint).with("Allow", route.allow());
         }
-        self.serve(route, call)
+        self.serve(route, call, body)
     }
 
-    fn serve(&mut self, route: Route<'_>, call: &Call) -> Answer {
+    fn serve(&mut self, route: Route<'_>, call: &Call, body: &mut dyn Read) -> Answer {
         match route {
             Route::Asset => asset(&call.path),
             Route::Health => self.health(),
@@ -208,6 +227,9 @@ impl Worker {
                 Answer::new(200, "application/schema+json", SCHEMA.as_bytes().to_vec())
             }
             Route::Nodes => self.nodes(),
+            Route::Data => self.data(),
+            Route::Datum(name) if call.method == "PUT" => self.upload(name, call, body),
+            Route::Datum(name) => self.remove_data(name),
         }
     }
 

@@ -14,12 +14,12 @@
 //! slow. One that is a file is begun likewise, and read as its client takes it.
 
 mod connection;
-mod files;
+mod downloads;
 mod head;
 mod relay;
 mod socket;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind, Read};
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
@@ -33,15 +33,15 @@ use rustix::process::{Resource, getrlimit};
 use rustls::ServerConfig;
 
 use connection::{Connection, Turn};
-pub use files::Files;
-pub(super) use head::{FILE, STREAM};
+pub use downloads::Downloads;
+pub(super) use head::{FILE, STREAM, is_upload};
 use relay::Relay;
 
 use crate::live::{Queues, Taken};
 
 /// Longest head, in bytes.
 pub const HEAD_LEN_MAX: usize = 16 << 10;
-/// Longest body, in bytes.
+/// Longest body, in bytes, but for files.
 pub const BODY_LEN_MAX: usize = 1 << 20;
 /// Most clients at a time, where the system gives us the descriptors.
 pub const CONNECTIONS_MAX: usize = 2000;
@@ -53,6 +53,8 @@ const DRAIN_TIME: Duration = Duration::from_secs(6);
 const BUFFERED_MAX: usize = 256 << 20;
 /// Most clients that are accepted before the others get their turn.
 const ACCEPTS_PER_TURN: usize = 64;
+/// Most files that are uploaded at a time: each takes a thread of the relay and one of the API.
+const UPLOADS_MAX: usize = 4;
 /// Longest sleep: deadlines are noticed after it.
 const TURN: Duration = Duration::from_millis(100);
 /// Wait after a failed accept (no descriptors left).
@@ -97,7 +99,7 @@ pub struct Front {
     /// Which client listens to each.
     listeners: BTreeMap<u64, u64>,
     /// The answers that are files.
-    files: Arc<Files>,
+    downloads: Arc<Downloads>,
     traffic: Arc<Traffic>,
     /// Not before this instant, after accepting failed.
     accept_from: Instant,
@@ -108,7 +110,7 @@ pub struct Front {
 impl Front {
     /// A front that accepts clients from `listener` and passes their requests to `backend`; with
     /// `tls` it speaks https and nothing else. What waits in `queues` goes to those who listen, and
-    /// in `files` to those who asked for it.
+    /// in `downloads` to those who asked for it.
     ///
     /// # Errors
     /// When the system has no socket left.
@@ -118,7 +120,7 @@ impl Front {
         traffic: Arc<Traffic>,
         tls: Option<Arc<ServerConfig>>,
         queues: Arc<Queues>,
-        files: Arc<Files>,
+        downloads: Arc<Downloads>,
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let (wake, waker) = UnixStream::pair()?;
@@ -132,7 +134,7 @@ impl Front {
             relay: Relay::start(backend, &waker)?,
             wake,
             queues,
-            files,
+            downloads,
             listeners: BTreeMap::new(),
             traffic,
             accept_from: Instant::now(),
@@ -196,7 +198,13 @@ impl Front {
         }
         let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
         let ready = ids.iter().zip(&fds[1..]).filter(|(_, fd)| is_ready(fd));
-        let ready = ready.map(|(id, _)| *id).collect();
+        let ready = ready.map(|(id, _)| id);
+        // A file goes on also when there is room for it again, and when TLS has more of it.
+        let uploads = self.connections.iter();
+        let uploads = uploads.filter(|(_, client)| client.is_uploading());
+        let uploads = uploads.map(|(id, _)| id);
+        let ready: BTreeSet<u64> = ready.chain(uploads).copied().collect();
+        let ready = ready.into_iter().collect();
         let accepts = listener.is_some() && fds.last().is_some_and(is_ready);
         (accepts, is_ready(&fds[0]), ready)
     }
@@ -233,7 +241,15 @@ impl Front {
             Turn::Wait => self.feed(id),
             Turn::Pass(request) => {
                 self.traffic.requests.fetch_add(1, Ordering::Relaxed);
-                if !self.relay.pass(id, request) {
+                let is_upload = request.rest.is_some();
+                let are_too_many = is_upload && self.uploads() > UPLOADS_MAX;
+                let Some(connection) = self.connections.get_mut(&id) else {
+                    return;
+                };
+                if are_too_many {
+                    let error = format!("{UPLOADS_MAX} files are uploaded already");
+                    connection.answer(head::refusal(503, &error, "try again in a minute"));
+                } else if !self.relay.pass(id, request) {
                     connection.answer(head::refusal(503, "the orchestrator is busy", "try again"));
                 }
             }
@@ -242,6 +258,11 @@ impl Front {
             }
             Turn::Close => self.forget(id),
         }
+    }
+
+    fn uploads(&self) -> usize {
+        let connections = self.connections.values();
+        connections.filter(|client| client.is_uploading()).count()
     }
 
     /// Those for whom something waits, if they have taken what came before.
@@ -292,7 +313,7 @@ impl Front {
         while matches!(self.wake.read(&mut bytes), Ok(1..)) {}
         while let Some((id, answer)) = self.relay.answer() {
             let stream = head::stream_of(&answer);
-            let file = head::file_of(&answer, |ticket| self.files.take(ticket));
+            let file = head::file_of(&answer, |ticket| self.downloads.take(ticket));
             let Some(connection) = self.connections.get_mut(&id) else {
                 if let Some((ticket, _)) = stream {
                     self.queues.close(ticket);

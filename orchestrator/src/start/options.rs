@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
+use proto::units::parse_size;
 use proto::workload::AllowedTarget;
 
 use crate::rest::access::PublicUrl;
@@ -53,7 +54,7 @@ pub struct Options {
     )]
     pub allow_target: Vec<AllowedTarget>,
 
-    /// The store, one SQLite file; its folder is made
+    /// The store, one SQLite file; its folder is made, and uploaded files lie beside it
     #[arg(
         long,
         value_name = "FILE",
@@ -120,41 +121,7 @@ pub struct Options {
     pub node_id: Option<String>,
 }
 
-/// A size in bytes, or in the powers of ten that disks are sold by.
-fn parse_size(text: &str) -> Result<u64, String> {
-    let refuse = || format!("{text:?} is no size; write bytes, or a number with KB, MB, GB or TB");
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let scale: u64 = match text[digits.len()..].to_ascii_uppercase().as_str() {
-        "" | "B" => 1,
-        "KB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "TB" => 1_000_000_000_000,
-        _ => return Err(refuse()),
-    };
-    let number: u64 = digits.trim_end().parse().map_err(|_| refuse())?;
-    number.checked_mul(scale).ok_or_else(refuse)
-}
-
 const AFTER_HELP: &str = "\
 Exit codes: 0 ended by SIGTERM or SIGINT, 1 cannot start, 2 usage.
 
 Example: orchestrator --kafka 127.0.0.1:9093 --listen 127.0.0.1:8001";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_read_in_bytes_and_in_powers_of_ten() {
-        assert_eq!(parse_size("0"), Ok(0));
-        assert_eq!(parse_size("200MB"), Ok(200_000_000));
-        assert_eq!(parse_size("20 gb"), Ok(20_000_000_000));
-        for wrong in ["", "MB", "1.5GB", "-1", "7 parsecs", "99999999999TB"] {
-            assert!(
-                parse_size(wrong).unwrap_err().contains("no size"),
-                "{wrong}"
-            );
-        }
-    }
-}

@@ -40,6 +40,7 @@ fn row(run: &Run) -> TestRow {
         queue_position: None,
         queue_reason: None,
         labels: Labels::default(),
+        files: Vec::new(),
         outcome: None,
         is_complete: run.phase.has_ended(),
         is_compact: false,

@@ -71,6 +71,7 @@ fn heartbeat(node_id: &str, role: Role) -> Heartbeat {
         echo: None,
         incarnation: None,
         wire: None,
+        needs: Vec::new(),
     }
 }
 

@@ -29,6 +29,8 @@ fn pages_of_other_sites_start_no_load() {
     ] {
         let answer = orchestrator.call("POST", "/avalanche", &[header], "");
         assert_eq!(answer.status, 403, "{header}: {answer:?}");
+        let answer = orchestrator.call("PUT", "/data/a", &[header], "a");
+        assert_eq!(answer.status, 403, "{header}: {answer:?}");
     }
     let own = format!("Origin: http://{}", orchestrator.address);
     let answer = orchestrator.call("POST", "/avalanche", &[&own], "");
@@ -53,6 +55,17 @@ fn with_a_token_only_the_page_and_the_health_are_public() {
     }
     let wrong = orchestrator.call("GET", "/tests", &["Authorization: Bearer secrets"], "");
     assert_eq!(wrong.status, 401);
+    let wrong = orchestrator.call("PUT", "/data/a", &[], "a");
+    assert_eq!(wrong.status, 401);
+    // Refused by its head, whatever is still to come.
+    let host = &orchestrator.address;
+    let head = format!("PUT /data/a HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000000\r\n\r\nx");
+    assert_eq!(orchestrator.raw(head.as_bytes()).status, 401);
+    let authorized = ["Authorization: Bearer secret"];
+    let list = orchestrator.call("GET", "/data", &authorized, "");
+    assert_eq!(list.json()["bytes"], 0, "{list:?}");
+    let right = orchestrator.call("PUT", "/data/a", &authorized, "a");
+    assert_eq!((right.status, &right.json()["name"]), (200, &"a".into()));
     let right = orchestrator.call("GET", "/tests", &["Authorization: Bearer secret"], "");
     assert_eq!(right.status, 200, "{right:?}");
 }

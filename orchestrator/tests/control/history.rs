@@ -63,6 +63,7 @@ pub(crate) fn fill(folder: &std::path::Path, count: u64) {
             is_complete: true,
             is_compact: false,
             labels: orchestrator::control::Labels::default(),
+            files: Vec::new(),
             outcome: None,
         };
         backlog.push(Change::Run(Box::new(run), Box::new(row)));

@@ -51,6 +51,7 @@ impl Player {
             echo: None,
             incarnation: None,
             wire: Some(WIRE_VERSION),
+            needs: Vec::new(),
         };
         self.say(node_id, &message);
     }

@@ -17,6 +17,9 @@ const REASON_TIMEOUT: Duration = Duration::from_millis(500);
 /// … for which the client is asked this long at a time.
 const REASON_POLL: Duration = Duration::from_millis(20);
 
+/// How long files stay on the broker, which they only pass through: there may be secrets in them.
+const DATA_RETENTION_MS: &str = "3600000";
+
 /// What a broker says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
@@ -146,9 +149,7 @@ fn create(
     topics: &[Topic],
     timeout: Duration,
 ) -> Result<(), BusError> {
-    let with_broker_default =
-        |topic: &Topic| NewTopic::new(topic.name(), 1, TopicReplication::Fixed(-1));
-    let wanted: Vec<NewTopic<'_>> = topics.iter().map(with_broker_default).collect();
+    let wanted: Vec<NewTopic<'_>> = topics.iter().map(new_topic).collect();
     let options = AdminOptions::new()
         .operation_timeout(Some(timeout))
         .request_timeout(Some(timeout));
@@ -165,6 +166,15 @@ fn create(
         }
     }
     Ok(())
+}
+
+/// A topic with the broker's default replication.
+fn new_topic(topic: &Topic) -> NewTopic<'_> {
+    let new = NewTopic::new(topic.name(), 1, TopicReplication::Fixed(-1));
+    match topic {
+        Topic::Data => new.set("retention.ms", DATA_RETENTION_MS),
+        _ => new,
+    }
 }
 
 #[cfg(test)]

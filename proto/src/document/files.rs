@@ -1,5 +1,5 @@
 //! `files`: what `file:` and `tls.ca` name, within the document, so that it is complete in itself
-//! wherever it is read.
+//! wherever it is read; or, of a longer file, what it is known by, so that it can be had.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
@@ -13,12 +13,36 @@ use flate2::write::GzEncoder;
 use super::reading::{Fields, Reader, Spot};
 use super::sets::file_name;
 use super::{DOCUMENT_LEN_MAX, Document, Key, Node, Place, Value};
+use crate::digest::Sha256;
 use crate::workload::RowSource;
 
 /// Contents by the name of their file.
-pub(super) type Contents = BTreeMap<String, Vec<u8>>;
+pub(super) type Contents = BTreeMap<String, Carried>;
 
-const FORMS: [&str; 2] = ["base64", "gzip"];
+/// A file as a document carries it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Carried {
+    /// Its content.
+    Here(Vec<u8>),
+    /// What it is known by, wherever it is.
+    Elsewhere(Reference),
+}
+
+/// What a file is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reference {
+    /// Its content.
+    pub sha256: Sha256,
+    /// Its length in bytes, up to [`FILE_LEN_MAX`].
+    pub bytes: u64,
+    /// Of a replay, its requests.
+    pub rows: Option<u64>,
+}
+
+/// Longest file that a document refers to, in bytes.
+pub const FILE_LEN_MAX: u64 = 1 << 30;
+
+const FORMS: [&str; 5] = ["base64", "gzip", "sha256", "bytes", "rows"];
 /// Most bytes of all files of a document together, unpacked.
 const CONTENTS_LEN_MAX: usize = 64 << 20;
 /// Up to this length a text stays readable; a longer one is packed.
@@ -32,26 +56,34 @@ pub(super) fn files(reader: &mut Reader, spot: &Spot<'_>) -> Contents {
         let name = file_name(&key.name).map(str::to_owned);
         let content = content(reader, &entry, left);
         if let (Some(name), Some(content)) = (reader.right(&entry, name), content) {
-            left = left.saturating_sub(content.len());
+            if let Carried::Here(content) = &content {
+                left = left.saturating_sub(content.len());
+            }
             contents.insert(name, content);
         }
     }
     contents
 }
 
-/// A text as it stands, `{base64: …}`, or `{gzip: …}`, which is base64 of a gzip file.
-fn content(reader: &mut Reader, spot: &Spot<'_>, most: usize) -> Option<Vec<u8>> {
+/// A text as it stands, `{base64: …}`, `{gzip: …}`, which is base64 of a gzip file, or
+/// `{sha256: …, bytes: …}`, which is not here.
+fn content(reader: &mut Reader, spot: &Spot<'_>, most: usize) -> Option<Carried> {
     if spot.scalar().is_some() {
-        return reader.raw(spot).map(|text| text.as_bytes().to_vec());
+        let text = reader.raw(spot)?;
+        return Some(Carried::Here(text.as_bytes().to_vec()));
     }
     let fields = reader.fields(spot, &FORMS);
-    let (at, is_packed) = match (fields.get("base64"), fields.get("gzip")) {
-        (Some(at), None) => (at, false),
-        (None, Some(at)) => (at, true),
+    let forms = ["base64", "gzip", "sha256"].map(|form| fields.get(form));
+    let described = fields.get("bytes").or_else(|| fields.get("rows"));
+    let (at, is_packed) = match forms {
+        [None, None, Some(_)] => return reference(reader, spot, &fields).map(Carried::Elsewhere),
+        [Some(at), None, None] if described.is_none() => (at, false),
+        [None, Some(at), None] if described.is_none() => (at, true),
         _ => {
             reader.wrong(
                 spot,
-                "a content is a text, {base64: …} or {gzip: …} (base64 of a gzip file)",
+                "a content is a text, {base64: …} or {gzip: …} (base64 of a gzip file), or \
+                 {sha256: …, bytes: …} of an uploaded one",
             );
             return None;
         }
@@ -60,10 +92,30 @@ fn content(reader: &mut Reader, spot: &Spot<'_>, most: usize) -> Option<Vec<u8>>
     let bytes = BASE64.decode(text).map_err(|error| error.to_string());
     let bytes = reader.right(&at, bytes)?;
     if !is_packed {
-        return Some(bytes);
+        return Some(Carried::Here(bytes));
     }
     let unpacked = unpacked(&bytes, most);
-    reader.right(&at, unpacked)
+    reader.right(&at, unpacked).map(Carried::Here)
+}
+
+fn reference(reader: &mut Reader, spot: &Spot<'_>, fields: &Fields<'_>) -> Option<Reference> {
+    let sha256 = fields.get("sha256")?;
+    let sha256 = reader.parsed(&sha256, str::parse);
+    let Some(bytes) = fields.get("bytes") else {
+        reader.wrong(
+            spot,
+            "without bytes; write {sha256: …, bytes: …}, the file's length",
+        );
+        return None;
+    };
+    let bytes = reader.whole(&bytes, 0..=FILE_LEN_MAX);
+    let rows = fields.get("rows");
+    let rows = rows.and_then(|at| reader.whole(&at, 1..=u64::MAX));
+    Some(Reference {
+        sha256: sha256?,
+        bytes: bytes?,
+        rows,
+    })
 }
 
 fn unpacked(bytes: &[u8], most: usize) -> Result<Vec<u8>, String> {
@@ -97,7 +149,25 @@ impl Document {
     /// The content of a file, where the document holds it.
     #[must_use]
     pub fn content(&self, name: &str) -> Option<&[u8]> {
-        self.contents.get(name).map(Vec::as_slice)
+        match self.contents.get(name)? {
+            Carried::Here(content) => Some(content),
+            Carried::Elsewhere(_) => None,
+        }
+    }
+
+    /// What a file is known by, where the document refers to it.
+    #[must_use]
+    pub fn reference(&self, name: &str) -> Option<&Reference> {
+        match self.contents.get(name)? {
+            Carried::Here(_) => None,
+            Carried::Elsewhere(reference) => Some(reference),
+        }
+    }
+
+    /// All files that it refers to, by name.
+    pub fn references(&self) -> impl Iterator<Item = (&str, &Reference)> {
+        let names = self.contents.keys().map(String::as_str);
+        names.filter_map(|name| Some((name, self.reference(name)?)))
     }
 
     /// The only authorities that its drivers trust, as PEM, where it names some; `file` gives the
@@ -131,13 +201,14 @@ impl Document {
         of_data.chain(others.map(String::as_str)).collect()
     }
 
-    /// The document with every file that it names in it, so that it can travel.
+    /// The document with every file that it names in it, or referred to, so that it can travel:
+    /// `read` gives each that is missing.
     ///
     /// # Errors
     /// In words: what `read` says of a file that is not there, or that all together are too long.
-    pub fn with_files(
+    pub fn with_files<C: Into<Carried>>(
         mut self,
-        mut read: impl FnMut(&str) -> Result<Vec<u8>, String>,
+        mut read: impl FnMut(&str) -> Result<C, String>,
     ) -> Result<Self, String> {
         let missing = self.file_names().into_iter();
         let missing = missing.filter(|name| !self.contents.contains_key(*name));
@@ -147,35 +218,81 @@ impl Document {
         }
         let mut lengths = Vec::new();
         for name in missing {
-            let content = read(&name)?;
-            lengths.push(format!("{name} has {} bytes", content.len()));
-            self.contents.insert(name, content);
+            let carried = read(&name)?.into();
+            if let Carried::Here(content) = &carried {
+                lengths.push(format!("{name} has {} bytes", content.len()));
+            }
+            self.carry(name, carried);
         }
+        let len = self.to_json().len();
+        if len > DOCUMENT_LEN_MAX {
+            return Err(format!(
+                "with its files, packed, the document has {len} bytes, and at most \
+                 {DOCUMENT_LEN_MAX} go over the broker: {}; upload them with PUT /data/NAME, as \
+                 client run does with long ones",
+                lengths.join(", "),
+            ));
+        }
+        Ok(self)
+    }
+
+    /// The document with what a file that it refers to is known by.
+    #[must_use]
+    pub fn with_reference(mut self, name: &str, reference: Reference) -> Self {
+        self.carry(name.to_owned(), Carried::Elsewhere(reference));
+        self
+    }
+
+    fn carry(&mut self, name: String, carried: Carried) {
+        if let (Carried::Elsewhere(reference), Some(replay)) = (&carried, &self.scenario.replay)
+            && *replay == name
+        {
+            self.scenario.set_replayed(reference.rows);
+        }
+        self.contents.insert(name, carried);
         let entries = self.contents.iter();
-        let entries = entries.map(|(name, content)| (Key::unplaced(name), written(content)));
+        let entries = entries.map(|(name, carried)| (Key::unplaced(name), written(carried)));
         let files = Node {
             place: Place::default(),
             value: Value::Map(entries.collect()),
         };
         self.node.set("files", files);
-        let len = self.to_json().len();
-        if len > DOCUMENT_LEN_MAX {
-            return Err(format!(
-                "with its files, packed, the document has {len} bytes, and at most \
-                 {DOCUMENT_LEN_MAX} go over the broker: {}; {}",
-                lengths.join(", "),
-                match &self.scenario.replay {
-                    Some(_) => "driver run plays all of it; import a shorter log for a cluster",
-                    None => "use smaller ones, or driver run on each host",
-                }
-            ));
+    }
+}
+
+impl From<Vec<u8>> for Carried {
+    fn from(content: Vec<u8>) -> Self {
+        Self::Here(content)
+    }
+}
+
+impl From<Reference> for Carried {
+    fn from(reference: Reference) -> Self {
+        Self::Elsewhere(reference)
+    }
+}
+
+fn written(carried: &Carried) -> Node {
+    match carried {
+        Carried::Here(content) => written_content(content),
+        Carried::Elsewhere(reference) => {
+            let mut entries = vec![
+                ("sha256", reference.sha256.to_string()),
+                ("bytes", reference.bytes.to_string()),
+            ];
+            entries.extend(reference.rows.map(|rows| ("rows", rows.to_string())));
+            let entries = entries.into_iter();
+            let entries = entries.map(|(key, text)| (Key::unplaced(key), Node::text(text)));
+            Node {
+                place: Place::default(),
+                value: Value::Map(entries.collect()),
+            }
         }
-        Ok(self)
     }
 }
 
 /// A content in the shortest of its forms, a short text as it stands.
-fn written(content: &[u8]) -> Node {
+fn written_content(content: &[u8]) -> Node {
     match std::str::from_utf8(content) {
         Ok(text) if text.len() <= READABLE_LEN_MAX => return Node::text(text),
         _ => {}
@@ -234,11 +351,35 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_elsewhere_is_referred_to_wherever_the_document_goes() {
+        let text = "target: http://h/\ndata: {u: {file: u.csv, pick: unique}}\n\
+            steps: [PUT /$u.id]\nload: {closed: 1, sessions: 1}\n";
+        let reference = Reference {
+            sha256: Sha256::of(b"id\n1\n"),
+            bytes: 5,
+            rows: None,
+        };
+        let whole = read(text).unwrap().with_files(|_| Ok(reference)).unwrap();
+        let again = read(&whole.to_json()).unwrap();
+        assert_eq!(again.reference("u.csv"), Some(&reference));
+        assert_eq!(again.references().count(), 1);
+        assert_eq!((again.content("u.csv"), again.reference("x")), (None, None));
+        assert!(again.check_runner(Runner::Cluster).is_ok());
+        let alone = again.check_runner(Runner::Alone).unwrap_err().to_string();
+        assert!(alone.contains("files.u.csv: "), "{alone}");
+        // What is kept of it still says which file it was.
+        let kept = Document::kept(&again.to_masked_json()).unwrap();
+        assert_eq!(kept.reference("u.csv"), Some(&reference));
+        let repeated = read(&again.to_masked_json()).unwrap();
+        assert_eq!(repeated.reference("u.csv"), Some(&reference));
+    }
+
+    #[test]
     fn what_is_missing_or_too_long_is_said() {
         let text = "target: http://h/\nsteps: [{PUT: /, file: b.bin}]\n";
         let missing = read(text)
             .unwrap()
-            .with_files(|name| Err(format!("{name}: gone")));
+            .with_files(|name| Err::<Vec<u8>, _>(format!("{name}: gone")));
         assert_eq!(missing.unwrap_err(), "b.bin: gone");
         let mut random = fastrand::Rng::with_seed(1);
         let noise: Vec<u8> = (0..DOCUMENT_LEN_MAX).map(|_| random.u8(..)).collect();
@@ -264,9 +405,20 @@ mod tests {
             ("{a: {gzip: YQ==}}", "no whole gzip file"),
             ("{a: {zip: YQ==}}", "no such key"),
             ("{a: {}}", "a content is a text"),
+            ("{a: {base64: YQ==, bytes: 1}}", "a content is a text"),
+            (
+                "{a: {sha256: ab, bytes: 1}}",
+                "files.a.sha256: \"ab\" is no SHA-256",
+            ),
+            ("{a: {sha256: SUM}}", "without bytes"),
+            (
+                "{a: {sha256: SUM, bytes: 1073741825}}",
+                "no whole number from 0",
+            ),
             ("{a: x, b: y}", "files.b: nothing here names this file"),
         ] {
-            let refused = of(files).unwrap_err();
+            let files = files.replace("SUM", &Sha256::of(b"a").to_string());
+            let refused = of(&files).unwrap_err();
             assert!(refused.contains(words), "{files}: {refused}");
         }
     }

@@ -1,6 +1,6 @@
 //! A document as it travels and is kept: whole, or with its secrets masked.
 
-use super::files::Contents;
+use super::files::Carried;
 use super::{Bound, Document, InvalidDocument, Node, Setting, Whose, mask};
 use crate::secret::MASK;
 use crate::workload::{Tls, Workload};
@@ -34,11 +34,10 @@ impl Document {
     /// # Errors
     /// As [`Self::read`].
     pub fn kept(json: &str) -> Result<Self, InvalidDocument> {
-        let document = Self::read(&json.replace(MASK, UNMASKED), Setting::default())?;
-        Ok(Self {
-            contents: Contents::new(),
-            ..document
-        })
+        let mut document = Self::read(&json.replace(MASK, UNMASKED), Setting::default())?;
+        let is_reference = |carried: &Carried| matches!(carried, Carried::Elsewhere(_));
+        document.contents.retain(|_, carried| is_reference(carried));
+        Ok(document)
     }
 
     /// What of each driver's load is not its sessions'; `authorities` are the only ones to trust, as

@@ -73,7 +73,7 @@ fn scalar(node: &Node) -> Option<&str> {
     }
 }
 
-/// Masks the contents of files: what is secret in them has no name.
+/// Masks the contents of files: what is secret in them has no name. A reference holds nothing.
 fn mask_files(node: &mut Node) {
     let Some(mut files) = node.get("files").cloned() else {
         return;
@@ -81,6 +81,7 @@ fn mask_files(node: &mut Node) {
     if let Value::Map(contents) = &mut files.value {
         contents
             .iter_mut()
+            .filter(|(_, content)| content.get("sha256").is_none())
             .for_each(|(_, content)| *content = Node::text(MASK));
     }
     node.set("files", files);

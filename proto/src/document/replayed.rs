@@ -18,6 +18,10 @@ impl Document {
             let at = root.get("flows").unwrap_or_else(|| root.clone());
             reader.wrong(&at, problem);
         }
+        if let Some(reference) = self.reference(name) {
+            let rows = reference.rows;
+            return self.scenario.set_replayed(rows);
+        }
         let content = self.content(name);
         let content = content.filter(|content| *content != UNMASKED.as_bytes());
         let (Some(content), true) = (content, reader.is_right()) else {
@@ -55,7 +59,8 @@ impl Document {
 
 #[cfg(test)]
 mod tests {
-    use crate::document::{Runner, Setting};
+    use crate::digest::Sha256;
+    use crate::document::{Reference, Runner, Setting};
     use crate::workload::{Pace, Part, StageArrivals};
 
     use super::*;
@@ -95,6 +100,17 @@ mod tests {
         assert_eq!((pace, requests), (Pace::parse("log*2.5").unwrap(), Some(3)));
         assert_eq!(again.scenario.load.planned(Part::WHOLE), Some(3));
         assert_eq!(again.scenario.secrets, ["TOKEN"]);
+        // Of a file that is elsewhere, what it is known by says how long it is.
+        let reference = Reference {
+            sha256: Sha256::of(b"x"),
+            bytes: 1,
+            rows: Some(7),
+        };
+        let referring = read(TEXT).unwrap().with_files(|_| Ok(reference)).unwrap();
+        let kept = Document::kept(&referring.to_masked_json()).unwrap();
+        for document in [referring, kept] {
+            assert_eq!(document.scenario.load.planned(Part::WHOLE), Some(7));
+        }
         // What the store keeps of it has a mask in the file's place.
         let kept = Document::kept(&again.to_masked_json()).unwrap();
         assert_eq!(kept.scenario.load.planned(Part::WHOLE), None);

@@ -54,6 +54,9 @@ impl Document {
             Runner::Cluster => self.refuse_what_stays_here(&mut refuse),
             Runner::Trial => {}
         }
+        if runner != Runner::Cluster {
+            self.refuse_what_is_elsewhere(&mut refuse);
+        }
         if problems.is_empty() {
             return Ok(());
         }
@@ -72,6 +75,22 @@ impl Document {
         }
     }
 
+    /// What an orchestrator has, and nobody else.
+    fn refuse_what_is_elsewhere(&self, refuse: &mut dyn FnMut(&Node, &str, String)) {
+        let files = self.node.get("files");
+        for (name, reference) in self.references() {
+            let Some(at) = files.and_then(|files| files.get(name)) else {
+                continue;
+            };
+            let sha256 = reference.sha256;
+            let problem = format!(
+                "the file with the SHA-256 {sha256} is in the data of an orchestrator: take it out of \
+                 files and put it beside the document, or give the document to the orchestrator"
+            );
+            refuse(at, &format!("files.{name}"), problem);
+        }
+    }
+
     /// What does not come to the drivers of a cluster, or back from them.
     fn refuse_what_stays_here(&self, refuse: &mut dyn FnMut(&Node, &str, String)) {
         let mut files = Vec::new();
@@ -80,14 +99,15 @@ impl Document {
         let are_all_here = self
             .file_names()
             .iter()
-            .all(|name| self.content(name).is_some());
+            .all(|name| self.contents.contains_key(*name));
         let is_here = |file: &&Node| match &file.value {
-            Value::Scalar(scalar) => are_all_here || self.content(&scalar.text).is_some(),
+            Value::Scalar(scalar) => are_all_here || self.contents.contains_key(&scalar.text),
             _ => are_all_here,
         };
         for file in files.into_iter().chain(ca).filter(|file| !is_here(file)) {
-            let problem = "the drivers of a cluster have no file but those of the document: write its \
-                content under files, as client run does, or use driver run on each host";
+            let problem = "the drivers of a cluster have no file but those of the document: use client \
+                run, which sends it along, upload it with PUT /data/NAME, or write its content under \
+                files";
             refuse(file, "file", problem.to_owned());
         }
     }

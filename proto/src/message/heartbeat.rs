@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::Sha256;
 use crate::lenient::{self, Text, Truth, Whole};
 
 /// Who sends a heartbeat.
@@ -69,6 +70,19 @@ pub struct ClockEcho {
     pub echoed_unix_ns: u64,
 }
 
+/// A file that a driver lacks, and what it has of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Need {
+    /// The file, by its content.
+    pub sha256: Sha256,
+    /// Bytes of the whole file.
+    #[serde(deserialize_with = "lenient::one::<_, Whole, _>")]
+    pub bytes: u64,
+    /// Bytes that the driver has from its beginning without a gap: what it acknowledges.
+    #[serde(default, deserialize_with = "lenient::or_default::<_, Whole, _>")]
+    pub from: u64,
+}
+
 /// `heartbeat`: once a second, and at once when a node's state changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
@@ -122,6 +136,9 @@ pub struct Heartbeat {
         deserialize_with = "lenient::option::<_, Whole, _>"
     )]
     pub wire: Option<u64>,
+    /// The files that a driver lacks for `test_id`; they come on `data`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<Need>,
 }
 
 /// A flag that is only ever true, as the reference writes it.

@@ -45,8 +45,8 @@ impl Scenario {
     /// In words, when it cannot be played with these flows, or takes longer than a week.
     pub fn replaying(mut self, head: &Head) -> Result<Self, String> {
         self.flows_of(head)?;
-        for stage in &mut self.load.stages {
-            let StageArrivals::Replay { pace, requests } = &mut stage.arrivals else {
+        for stage in &self.load.stages {
+            let StageArrivals::Replay { pace, .. } = &stage.arrivals else {
                 continue;
             };
             let played_ns = pace.played_ns(head.span_ns());
@@ -60,14 +60,23 @@ impl Scenario {
                     played_ns / units::NS_PER_S,
                 ));
             }
-            *requests = Some(head.requests);
         }
+        self.set_replayed(Some(head.requests));
         for name in &head.secrets {
             if !self.secrets.contains(name) {
                 self.secrets.push(name.clone());
             }
         }
         Ok(self)
+    }
+
+    /// Says how many requests its replay has, where that is known.
+    pub(crate) fn set_replayed(&mut self, replayed: Option<u64>) {
+        for stage in &mut self.load.stages {
+            if let StageArrivals::Replay { requests, .. } = &mut stage.arrivals {
+                *requests = replayed;
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use proto::digest::Sha256;
 use proto::document::{Params, TlsParams};
 use proto::histogram::{self, Latencies, Sparse};
 use proto::measure::{
@@ -12,8 +13,8 @@ use proto::measure::{
     Report, SecondRow, SessionCounts, StepCounts, TlsReport,
 };
 use proto::message::{
-    ClockEcho, ClockProbe, Heartbeat, Metrics, NodeState, Register, Role, TestConfig, Trigger,
-    TriggerKind,
+    ClockEcho, ClockProbe, Heartbeat, Metrics, Need, NodeState, Register, Role, TestConfig,
+    Trigger, TriggerKind,
 };
 use proto::workload::{Rate, RateSpec, Stage, TestType};
 
@@ -223,14 +224,16 @@ pub(crate) fn heartbeat() -> impl Strategy<Value = Heartbeat> {
         option::of(count()),
         option::of(count()),
     );
+    let needs = vec(any::<([u8; 32], u64, u64)>(), 0..3);
+    let clocks = (clocks, needs);
     (text(), any::<bool>(), option::of(text()), about, clocks).prop_map(
-        |(
-            node_id,
-            heartbeat,
-            timestamp,
-            (role, state, test_id, reason),
-            (probe, echo, incarnation, wire),
-        )| {
+        |(node_id, heartbeat, timestamp, (role, state, test_id, reason), (clocks, needs))| {
+            let (probe, echo, incarnation, wire) = clocks;
+            let need = |(sha256, bytes, from)| Need {
+                sha256: Sha256::from_bytes(sha256),
+                bytes,
+                from,
+            };
             Heartbeat {
                 node_id,
                 heartbeat,
@@ -251,6 +254,7 @@ pub(crate) fn heartbeat() -> impl Strategy<Value = Heartbeat> {
                 }),
                 incarnation,
                 wire,
+                needs: needs.into_iter().map(need).collect(),
             }
         },
     )

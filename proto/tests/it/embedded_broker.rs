@@ -31,6 +31,7 @@ fn heartbeat(number: u64) -> Heartbeat {
         echo: None,
         incarnation: None,
         wire: None,
+        needs: Vec::new(),
     }
 }
 

@@ -287,6 +287,7 @@ pub(crate) fn driver_heartbeat() -> Heartbeat {
         }),
         incarnation: None,
         wire: None,
+        needs: Vec::new(),
     }
 }
 
@@ -306,5 +307,6 @@ pub(crate) fn orchestrator_heartbeat() -> Heartbeat {
         echo: None,
         incarnation: None,
         wire: None,
+        needs: Vec::new(),
     }
 }

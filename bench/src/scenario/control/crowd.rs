@@ -264,6 +264,7 @@ impl Crowd {
             echo: None,
             incarnation: None,
             wire: Some(WIRE_VERSION),
+            needs: Vec::new(),
         };
         let sent = self.publisher.publish(&heartbeat.node_id, &heartbeat, 0);
         sent.map_err(bus)

@@ -1,5 +1,7 @@
 //! The REST client of the tests.
 
+use std::fs::File;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -62,6 +64,14 @@ impl Rest {
                 .header("Content-Type", "application/json")
                 .send(body),
         )
+    }
+
+    /// PUT of a file.
+    pub(crate) fn put_file(&self, path: &str, file: &Path) -> Answer {
+        let request = self
+            .agent
+            .put(format!("http://{}{path}", self.orchestrator));
+        read(request.send(File::open(file).unwrap()))
     }
 
     /// PATCH with a JSON body.

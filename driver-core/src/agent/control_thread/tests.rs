@@ -30,6 +30,8 @@ fn control(properties: &[(String, String)]) -> ControlThread {
         node_id: None,
         cores: None,
         logs: std::env::temp_dir(),
+        data: std::env::temp_dir(),
+        data_bytes: 0,
         target: "http://127.0.0.1:9/".to_owned(),
         secret_file: None,
         allow_targets: Vec::new(),
@@ -37,7 +39,7 @@ fn control(properties: &[(String, String)]) -> ControlThread {
     };
     let cpus = &affinity::allowed()[..1];
     let secrets = Secrets::default();
-    ControlThread::new(&options, "me", cpus, secrets, "127.0.0.1:9", bus)
+    ControlThread::new(&options, "me", cpus, secrets, &settings, bus)
 }
 
 fn config(test_id: &str, target: &TcpListener) -> Inbound {

@@ -83,6 +83,8 @@ fn test_thread(
         default_target: String::new(),
         secrets: Secrets::default(),
         allow_targets: Vec::new(),
+        bus: BusSettings::new("127.0.0.1:9", "test", &[]).unwrap(),
+        cache: Cache::new(folder.path(), 0),
     };
     let (sender, events) = unbounded();
     let test = TestThread::prepare(1, &config, &Arc::new(settings), sender, before);

@@ -20,6 +20,7 @@ fn heartbeat(node_id: &str) -> Heartbeat {
         echo: None,
         incarnation: None,
         wire: Some(WIRE_VERSION),
+        needs: Vec::new(),
     }
 }
 

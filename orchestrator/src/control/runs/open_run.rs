@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use proto::digest::Sha256;
 use proto::document::{Document, InvalidParam};
 use proto::message::{Metrics, NodeState};
 use proto::summary::{Absorbed, Context, NodeSummary, Summary, TestResult};
@@ -257,10 +258,18 @@ impl OpenRun {
             queue_position: None,
             queue_reason: None,
             labels: Labels::default(),
+            files: self.files(),
             outcome: self.outcome.clone(),
             is_complete: self.run.phase.has_ended() && self.is_complete(),
             is_compact: false,
         }
+    }
+
+    /// The files that drivers get for it, by their content.
+    pub(in crate::control) fn files(&self) -> Vec<Sha256> {
+        let document = self.frame.document.as_ref();
+        let files = document.into_iter().flat_map(Document::references);
+        files.map(|(_, reference)| reference.sha256).collect()
     }
 
     /// Drivers without which it does not start.

@@ -46,13 +46,13 @@ fn the_oldest_results_go_while_the_store_is_too_large_and_the_newest_stays() {
         ended(&mut world, id);
     }
     world.create("waits");
-    world.event(Event::StoreUsed(1_000));
+    world.event(Event::StoreUsed(1_000, Vec::new()));
     assert_eq!(left(&world).len(), 5);
-    world.event(Event::StoreUsed(1_300));
+    world.event(Event::StoreUsed(1_300, Vec::new()));
     assert_eq!(left(&world), ["waits", "r4", "r3", "r2"]);
-    world.event(Event::StoreUsed(1_000_000));
+    world.event(Event::StoreUsed(1_000_000, Vec::new()));
     assert_eq!(left(&world), ["waits", "r4"]);
-    world.event(Event::StoreUsed(1_000_000));
+    world.event(Event::StoreUsed(1_000_000, Vec::new()));
     assert_eq!(left(&world), ["waits", "r4"]);
 }
 

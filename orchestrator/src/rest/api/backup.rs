@@ -18,7 +18,7 @@ impl Worker {
                 return Answer::error(503, &error, hint);
             }
         };
-        let ticket = self.api.files.put(file);
+        let ticket = self.api.downloads.put(file);
         Answer::new(200, "application/vnd.sqlite3", Vec::new())
             .with(
                 "Content-Disposition",

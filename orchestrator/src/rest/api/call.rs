@@ -9,7 +9,7 @@ use tiny_http::Request;
 
 use super::Answer;
 use crate::rest::access::Credentials;
-use crate::rest::front::BODY_LEN_MAX;
+use crate::rest::front::{BODY_LEN_MAX, is_upload};
 
 /// Largest count in a query: what every JSON reader can hold.
 const COUNT_MAX: u64 = 1 << 53;
@@ -26,14 +26,15 @@ pub struct Call {
     /// The body.
     pub body: Vec<u8>,
     headers: Vec<(String, String)>,
+    body_len: u64,
 }
 
 impl Call {
-    /// Reads a request to its end.
+    /// Reads a request but for its body.
     ///
     /// # Errors
-    /// The answer to a query or a body that cannot be read.
-    pub fn read(request: &mut Request) -> Result<Self, Answer> {
+    /// The answer to a query that cannot be read.
+    pub fn head(request: &Request) -> Result<Self, Answer> {
         let (path, query) = request.url().split_once('?').unwrap_or((request.url(), ""));
         let text = |header: &tiny_http::Header| {
             (
@@ -41,23 +42,43 @@ impl Call {
                 header.value.as_str().to_owned(),
             )
         };
-        let mut call = Self {
+        Ok(Self {
             method: request.method().to_string(),
             path: path.to_owned(),
             query: parse_form(query).ok_or_else(|| malformed("query"))?,
             headers: request.headers().iter().map(text).collect(),
             body: Vec::new(),
-        };
+            body_len: request.body_length().unwrap_or(0) as u64,
+        })
+    }
+
+    /// The same with its body.
+    ///
+    /// # Errors
+    /// The answer to a body that cannot be read.
+    pub fn with_body(mut self, request: &mut Request) -> Result<Self, Answer> {
         let most = BODY_LEN_MAX as u64 + 1;
-        let read = request.as_reader().take(most).read_to_end(&mut call.body);
-        if read.is_err() || call.body.len() > BODY_LEN_MAX {
+        let read = request.as_reader().take(most).read_to_end(&mut self.body);
+        if read.is_err() || self.body.len() > BODY_LEN_MAX {
             return Err(Answer::error(
                 400,
                 "the body could not be read",
                 "send it again",
             ));
         }
-        Ok(call)
+        Ok(self)
+    }
+
+    /// Whether its body is a file, which is read as it comes.
+    #[must_use]
+    pub fn is_upload(&self) -> bool {
+        is_upload(&self.method, &self.path)
+    }
+
+    /// Bytes of its body, as announced.
+    #[must_use]
+    pub fn body_len(&self) -> u64 {
+        self.body_len
     }
 
     /// The path's segments, decoded; `None` when it cannot be.

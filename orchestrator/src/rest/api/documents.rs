@@ -8,6 +8,7 @@ use proto::workload::{Part, Target};
 use serde_json::{Value, json};
 
 use super::call::take_flag;
+use super::data::with_data;
 use super::{Answer, Call, Worker, reply};
 use crate::control::{Command, Reply};
 use crate::rest::access::Access;
@@ -36,6 +37,7 @@ impl Worker {
         let start = take_flag(&mut values, "start")?;
         let queue = take_flag(&mut values, "queue")?;
         let document = self.document(call, &["start", "queue"])?;
+        let document = with_data(document, &self.api.files)?;
         let checked = document.check_runner(Runner::Cluster);
         checked.map_err(|invalid| refusal(&invalid))?;
         let test_id = proto::id::new_test_id();

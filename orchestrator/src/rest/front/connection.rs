@@ -6,10 +6,12 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, Sender, bounded};
+use proto::transfer::FILE_LEN_MAX;
 use rustix::event::PollFlags;
 use rustls::ServerConfig;
 
-use super::files::Rest;
+use super::downloads::Rest;
 use super::head::{self, Head, Parsed};
 use super::socket::Socket;
 use super::{BODY_LEN_MAX, HEAD_LEN_MAX};
@@ -30,11 +32,17 @@ const BEAT_TIME: Duration = Duration::from_secs(10);
 const BEAT: &[u8] = b":\n\n";
 /// Bytes that are read in one turn.
 const READ_LEN: usize = 16 << 10;
+/// Bytes of a file that are passed on at once …
+const PIECE_LEN: usize = 64 << 10;
+/// … and how many such pieces may wait.
+const PIECES_MAX: usize = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// A request is read.
     Reading,
+    /// A file is read, and passed on as it comes.
+    Uploading,
     /// It is answered by others.
     Waiting,
     /// The answer is written.
@@ -51,11 +59,28 @@ pub(super) enum Turn {
     /// Nothing more for now.
     Wait,
     /// A whole request, to be passed on.
-    Pass(Vec<u8>),
+    Pass(Request),
     /// A request was refused.
     Refused,
     /// It is over.
     Close,
+}
+
+/// A request for others.
+#[derive(Debug)]
+pub(super) struct Request {
+    /// It, whole but for what follows.
+    pub(super) bytes: Vec<u8>,
+    /// What follows of its body, as it comes.
+    pub(super) rest: Option<Receiver<Vec<u8>>>,
+}
+
+/// A file that is read.
+#[derive(Debug)]
+struct Upload {
+    pieces: Sender<Vec<u8>>,
+    /// Bytes that are still to come.
+    left: usize,
 }
 
 /// A client.
@@ -71,6 +96,7 @@ pub(super) struct Connection {
     /// What comes after the output, of an answer that is a file.
     rest: Option<Rest>,
     keeps_alive: bool,
+    upload: Option<Upload>,
     /// The stream that it listens to.
     ticket: Option<u64>,
     since: Instant,
@@ -90,6 +116,7 @@ impl Connection {
             written: 0,
             rest: None,
             keeps_alive: true,
+            upload: None,
             ticket: None,
             since: now,
             deadline: now + HEAD_TIME,
@@ -107,6 +134,7 @@ impl Connection {
             Phase::Streaming if !self.output.is_empty() => Some(PollFlags::IN | PollFlags::OUT),
             Phase::Reading | Phase::Lingering | Phase::Streaming => Some(PollFlags::IN),
             Phase::Writing => Some(PollFlags::OUT),
+            Phase::Uploading => (!self.is_held_up()).then_some(PollFlags::IN),
             Phase::Waiting => None,
         }
     }
@@ -128,7 +156,18 @@ impl Connection {
     }
 
     pub(super) fn is_late(&self, now: Instant) -> bool {
-        self.phase != Phase::Waiting && now >= self.deadline
+        self.phase != Phase::Waiting && now >= self.deadline && !self.is_held_up()
+    }
+
+    /// Whether a file of its is read, which may go on without a sign of its socket.
+    pub(super) fn is_uploading(&self) -> bool {
+        self.phase == Phase::Uploading
+    }
+
+    /// Whether it is not read from because what it sent was not taken yet.
+    fn is_held_up(&self) -> bool {
+        let upload = self.upload.as_ref();
+        self.is_uploading() && upload.is_some_and(|upload| upload.pieces.is_full())
     }
 
     /// Its time is over: one that sent half a request is told so; whether it stays for that.
@@ -152,6 +191,7 @@ impl Connection {
     pub(super) fn turn(&mut self) -> Turn {
         match self.phase {
             Phase::Reading => self.read(),
+            Phase::Uploading => self.read_upload(),
             Phase::Waiting => Turn::Wait,
             Phase::Writing => self.write(),
             Phase::Streaming => self.listen(),
@@ -161,6 +201,8 @@ impl Connection {
 
     /// Takes an answer, ready to be written.
     pub(super) fn answer(&mut self, mut answer: Vec<u8>) {
+        // What still comes of a file that was refused is no request.
+        self.keeps_alive &= self.upload.take().is_none();
         if !self.keeps_alive {
             head::say_close(&mut answer);
         }
@@ -264,12 +306,21 @@ impl Connection {
             let error = format!("the head is longer than {HEAD_LEN_MAX} bytes");
             return Some(self.refuse(431, &error, "send fewer or shorter headers"));
         }
-        if head.body_len > BODY_LEN_MAX {
+        let (most, hint) = if head.is_upload {
+            let hint = "split it, or use driver run on each host";
+            (usize::try_from(FILE_LEN_MAX).unwrap_or(usize::MAX), hint)
+        } else {
+            (
+                BODY_LEN_MAX,
+                "send parameters only, and files with PUT /data/NAME",
+            )
+        };
+        if head.body_len > most {
             let error = format!(
-                "the body has {} bytes; at most {BODY_LEN_MAX} are taken",
+                "the body has {} bytes; at most {most} are taken",
                 head.body_len
             );
-            return Some(self.refuse(413, &error, "send parameters only"));
+            return Some(self.refuse(413, &error, hint));
         }
         let has_body = self.input.len() >= head.len + head.body_len;
         if head.expects_continue && !has_body {
@@ -282,6 +333,9 @@ impl Connection {
     }
 
     fn pass_if_whole(&mut self) -> Turn {
+        if let Some(head) = self.head.take_if(|head| head.is_upload) {
+            return self.begin_upload(head);
+        }
         let whole = self
             .head
             .take_if(|head| self.input.len() >= head.len + head.body_len);
@@ -295,7 +349,63 @@ impl Connection {
         self.input.shrink_to(READ_LEN);
         self.keeps_alive = head.keeps_alive;
         self.phase = Phase::Waiting;
-        Turn::Pass(request)
+        Turn::Pass(Request {
+            bytes: request,
+            rest: None,
+        })
+    }
+
+    /// Passes on the head of a file, with what has come of it.
+    fn begin_upload(&mut self, head: Head) -> Turn {
+        let end = self.input.len().min(head.len + head.body_len);
+        let mut bytes = head.rewritten;
+        bytes.extend_from_slice(&self.input[head.len..end]);
+        let left = head.len + head.body_len - end;
+        self.input.drain(..end);
+        self.keeps_alive = head.keeps_alive;
+        if left == 0 {
+            self.phase = Phase::Waiting;
+            return Turn::Pass(Request { bytes, rest: None });
+        }
+        let (pieces, rest) = bounded(PIECES_MAX);
+        self.upload = Some(Upload { pieces, left });
+        self.begin(Phase::Uploading, BODY_TIME);
+        Turn::Pass(Request {
+            bytes,
+            rest: Some(rest),
+        })
+    }
+
+    /// Reads on of a file, as long as there is room for it.
+    fn read_upload(&mut self) -> Turn {
+        while let Some(upload) = self
+            .upload
+            .as_mut()
+            .filter(|upload| !upload.pieces.is_full())
+        {
+            let mut piece = vec![0; upload.left.min(PIECE_LEN)];
+            match self.socket.read(&mut piece) {
+                Ok(0) => return Turn::Close,
+                Ok(len) => {
+                    piece.truncate(len);
+                    upload.left -= len;
+                    let is_over = upload.left == 0;
+                    // Who is not taking any more has answered.
+                    if upload.pieces.try_send(piece).is_err() {
+                        return Turn::Wait;
+                    }
+                    self.begin(Phase::Uploading, BODY_TIME);
+                    if is_over {
+                        self.upload = None;
+                        self.phase = Phase::Waiting;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Turn::Wait,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Turn::Close,
+            }
+        }
+        Turn::Wait
     }
 
     fn refuse(&mut self, status: u16, error: &str, hint: &str) -> Turn {

@@ -4,7 +4,7 @@ use std::fs::File;
 
 use httparse::{EMPTY_HEADER, Request, Status};
 
-use super::files::Rest;
+use super::downloads::Rest;
 
 /// Most headers of a request.
 const HEADERS_MAX: usize = 64;
@@ -33,8 +33,16 @@ pub(super) struct Head {
     pub(super) keeps_alive: bool,
     /// Whether it waits for a word before it sends the body.
     pub(super) expects_continue: bool,
+    /// Whether the body is a file, which is passed on as it comes.
+    pub(super) is_upload: bool,
     /// The head as `tiny_http` is to read it.
     pub(super) rewritten: Vec<u8>,
+}
+
+/// Whether a request has a file for its body: `PUT /data/{name}`.
+#[must_use]
+pub(in crate::rest) fn is_upload(method: &str, path: &str) -> bool {
+    method == "PUT" && path.starts_with("/data/")
 }
 
 /// What came of parsing.
@@ -81,6 +89,7 @@ fn check(request: &Request<'_, '_>, len: usize) -> Result<Head, Parsed> {
         body_len: 0,
         keeps_alive: is_one_one,
         expects_continue: false,
+        is_upload: false,
         rewritten: Vec::with_capacity(len + 64),
     };
     let mut has_length = false;
@@ -158,6 +167,7 @@ fn rewrite(request: &Request<'_, '_>, head: &mut Head) -> Result<(), Parsed> {
             "ask for a path that begins with /",
         ));
     };
+    head.is_upload = is_upload(method, &path);
     let out = &mut head.rewritten;
     out.extend(format!("{method} {path} HTTP/1.1\r\n").bytes());
     for header in request.headers.iter() {

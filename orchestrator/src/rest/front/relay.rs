@@ -1,11 +1,14 @@
 //! Passing whole requests to `tiny_http` and reading whole answers.
 
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::connection::Request;
 use super::head;
 
 /// Threads that pass requests: as many as may be answered at a time.
@@ -16,21 +19,23 @@ const WAITING_MAX: usize = 256;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// The same for a copy of the store, which is made before its first byte goes out: 20 GB on a slow disk.
 const BACKUP_TIMEOUT: Duration = Duration::from_secs(3600);
+/// The same for a file, which has to be on the disk; and for each piece of it.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(120);
+/// Longest wait for a piece of a file; an answer that comes before its end is noticed after it.
+const PIECE_POLL: Duration = Duration::from_millis(100);
 /// Longest answer, in bytes.
 const ANSWER_LEN_MAX: u64 = 512 << 20;
 
-type Job = (u64, Vec<u8>);
-
 /// The threads.
 pub(super) struct Relay {
-    jobs: Sender<Job>,
-    answers: Receiver<Job>,
+    jobs: Sender<(u64, Request)>,
+    answers: Receiver<(u64, Vec<u8>)>,
 }
 
 impl Relay {
     /// Starts the threads; each writes a byte to `waker` when it has an answer.
     pub(super) fn start(backend: &SocketAddr, waker: &UnixStream) -> io::Result<Self> {
-        let (jobs, waiting) = bounded::<Job>(WAITING_MAX);
+        let (jobs, waiting) = bounded::<(u64, Request)>(WAITING_MAX);
         // Not more than there are requests under way, so bounded by them.
         let (done, answers) = unbounded();
         for at in 0..THREADS {
@@ -38,7 +43,7 @@ impl Relay {
             let mut waker = waker.try_clone()?;
             let work = move || {
                 for (id, request) in waiting {
-                    let answer = pass(&backend, &request).unwrap_or_else(|_| {
+                    let answer = pass(&backend, request, &mut waker).unwrap_or_else(|_| {
                         head::refusal(503, "the orchestrator is busy", "try again in a second")
                     });
                     let _ = done.send((id, answer));
@@ -54,27 +59,30 @@ impl Relay {
     }
 
     /// Passes a request on; false when too many wait.
-    pub(super) fn pass(&self, id: u64, request: Vec<u8>) -> bool {
+    pub(super) fn pass(&self, id: u64, request: Request) -> bool {
         self.jobs.try_send((id, request)).is_ok()
     }
 
     /// The next answer, if there is one.
-    pub(super) fn answer(&self) -> Option<Job> {
+    pub(super) fn answer(&self) -> Option<(u64, Vec<u8>)> {
         self.answers.try_recv().ok()
     }
 }
 
-fn pass(backend: &SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
+fn pass(backend: &SocketAddr, request: Request, waker: &mut UnixStream) -> io::Result<Vec<u8>> {
     let mut stream = UnixStream::connect_addr(backend)?;
-    let is_backup = request.starts_with(b"GET /backup");
-    let timeout = if is_backup {
-        BACKUP_TIMEOUT
-    } else {
-        ANSWER_TIMEOUT
+    let is_backup = request.bytes.starts_with(b"GET /backup");
+    let timeout = match request.rest {
+        Some(_) => UPLOAD_TIMEOUT,
+        None if is_backup => BACKUP_TIMEOUT,
+        None => ANSWER_TIMEOUT,
     };
     stream.set_read_timeout(Some(timeout))?;
-    stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
-    stream.write_all(request)?;
+    stream.set_write_timeout(Some(timeout))?;
+    stream.write_all(&request.bytes)?;
+    if let Some(rest) = request.rest {
+        pass_rest(&stream, &rest, waker)?;
+    }
     let mut answer = Vec::new();
     (&stream).take(ANSWER_LEN_MAX).read_to_end(&mut answer)?;
     if answer.is_empty() {
@@ -82,4 +90,32 @@ fn pass(backend: &SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
     } else {
         Ok(answer)
     }
+}
+
+/// Passes a body on as it comes, until it is whole, its client is gone, or it is answered: then
+/// nothing more of it is wanted, and its end says so.
+fn pass_rest(
+    mut stream: &UnixStream,
+    rest: &Receiver<Vec<u8>>,
+    waker: &mut UnixStream,
+) -> io::Result<()> {
+    loop {
+        let is_answered = has_answer(stream)?;
+        match rest.recv_timeout(PIECE_POLL) {
+            Ok(piece) if !is_answered => {
+                stream.write_all(&piece)?;
+                // There is room for the next. A full pipe wakes the front as well.
+                let _ = waker.write(&[1]);
+            }
+            Err(RecvTimeoutError::Timeout) if !is_answered => {}
+            // A body that is not whole by then is noticed by its length.
+            _ => return stream.shutdown(Shutdown::Write),
+        }
+    }
+}
+
+fn has_answer(stream: &UnixStream) -> io::Result<bool> {
+    let mut fds = [PollFd::new(stream, PollFlags::IN)];
+    let ready = poll(&mut fds, Some(&Timespec::default()))?;
+    Ok(ready > 0)
 }

@@ -10,7 +10,7 @@ const CHUNK_LEN: u64 = 256 << 10;
 
 /// The files that wait for the front, by the number that the API's answer names.
 #[derive(Debug, Default)]
-pub struct Files(Mutex<Inner>);
+pub struct Downloads(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -18,7 +18,7 @@ struct Inner {
     last_ticket: u64,
 }
 
-impl Files {
+impl Downloads {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // It is whole whenever it is let go of.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -79,14 +79,14 @@ mod tests {
 
     #[test]
     fn a_file_is_taken_once_and_read_in_pieces() {
-        let files = Files::default();
+        let downloads = Downloads::default();
         let mut file = tempfile::tempfile().unwrap();
         let bytes: Vec<u8> = (0..600_000_u32).map(|n| (n % 251) as u8).collect();
         file.write_all(&bytes).unwrap();
         file.rewind().unwrap();
-        let ticket = files.put(file);
-        let mut rest = Rest::of(files.take(ticket).unwrap()).unwrap();
-        assert!(files.take(ticket).is_none());
+        let ticket = downloads.put(file);
+        let mut rest = Rest::of(downloads.take(ticket).unwrap()).unwrap();
+        assert!(downloads.take(ticket).is_none());
         assert_eq!(rest.len(), 600_000);
         let (mut read, mut pieces) = (Vec::new(), 0);
         while rest.len() > 0 {
