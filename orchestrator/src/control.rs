@@ -230,7 +230,7 @@ impl Control {
         }
         if broker.is_connected != self.broker.is_connected || broker.trouble != self.broker.trouble
         {
-            let level = if broker.is_connected {
+            let level = if broker.is_connected && broker.trouble.is_none() {
                 Level::Info
             } else {
                 Level::Warn

@@ -185,8 +185,10 @@ impl TopicReader {
         };
         let before = self.partitions.clone();
         let is_other = self.recognise(&cluster);
-        let mut gone = self.partitions.clone();
-        gone.retain(|(topic, _)| !cluster.topics.contains(topic));
+        // Those that it had too, of which nothing is known any more.
+        let known = self.partitions.iter().chain(self.offsets.keys());
+        let gone = known.filter(|(topic, _)| !cluster.topics.contains(topic));
+        let gone: Vec<Partition> = gone.copied().collect();
         if is_other || !gone.is_empty() || self.partitions != before {
             let remade = bus::ensure_topics(&self.settings, ASK_TIMEOUT);
             self.forget(&gone);

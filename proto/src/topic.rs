@@ -49,6 +49,12 @@ impl Topic {
         }
     }
 
+    /// Whether other implementations of the reference do not have it.
+    #[must_use]
+    pub const fn is_ours(self) -> bool {
+        matches!(self, Self::Control | Self::Data)
+    }
+
     /// Whether the orchestrator reads it.
     #[must_use]
     pub const fn is_folded(self) -> bool {

@@ -16,6 +16,8 @@ fn assert_plain(topic: Topic, reader: &str, text: &str) {
         Topic::Trigger => &["test_id", "trigger"],
         Topic::Metrics => &["node_id", "test_id", "report_id", "metrics"],
         Topic::Heartbeat => &["node_id", "heartbeat", "timestamp"],
+        Topic::Control => &["node_id", "order"],
+        Topic::Data => unreachable!("pieces of files are no JSON"),
     };
     let lines: Vec<&str> = text.lines().filter(|line| line.starts_with('{')).collect();
     assert!(
@@ -57,7 +59,7 @@ fn every_topic_is_plain_json_to_kcat_and_to_the_console_consumer() {
     let cluster = Cluster::around(Some(kafka.address())).with(1);
     let test_id = cluster.run("/avalanche?rate=100&requests=200");
     cluster.await_end(&test_id);
-    for topic in Topic::ALL {
+    for topic in Topic::ALL.into_iter().filter(|topic| topic.is_folded()) {
         let text = kafka.tool(
             "org.apache.kafka.tools.consumer.ConsoleConsumer",
             &[

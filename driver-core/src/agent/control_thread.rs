@@ -213,6 +213,8 @@ impl ControlThread {
             } => {
                 let at = participants.iter().position(|id| *id == self.node_id);
                 let index = at.map(|at| first.saturating_add(at as u64));
+                // Nobody's place is beyond the last.
+                let index = index.filter(|index| *index < n);
                 let (Some(Ok(index)), Ok(count)) = (index.map(u32::try_from), u32::try_from(n))
                 else {
                     return;

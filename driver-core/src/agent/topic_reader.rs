@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use proto::bus::{
-    self, BusError, BusSettings, Event, Gap, Partition, Publisher, Record, StartAt, Subscriber,
+    self, BusError, BusSettings, Cluster, Event, Gap, Partition, Publisher, Record, StartAt,
+    Subscriber,
 };
 use proto::codec::{self, DecodeError};
 use proto::topic::Topic;
@@ -62,11 +63,22 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         .map(drop)
 }
 
+/// The cluster with at least the reference's topics: an orchestrator of others has no more, and ours
+/// makes what is missing itself.
+fn find_topics(settings: &BusSettings) -> Result<Cluster, BusError> {
+    let found = bus::inspect(settings, TOPICS_TIMEOUT)?;
+    let mut needed = Topic::ALL.into_iter().filter(|topic| !topic.is_ours());
+    if needed.all(|topic| found.topics.contains(&topic)) {
+        return Ok(found);
+    }
+    bus::ensure_topics(settings, TOPICS_TIMEOUT)
+}
+
 /// Makes the topics where they are missing, as soon as there is a broker.
 fn make_topics(settings: &BusSettings, stop: &AtomicBool) {
     let mut told = false;
     while !stop.load(Ordering::Relaxed) {
-        match bus::ensure_topics(settings, TOPICS_TIMEOUT) {
+        match find_topics(settings) {
             Ok(cluster) => {
                 log::info(
                     "broker_up",
@@ -104,6 +116,8 @@ struct TopicReader {
     skipped: u64,
     /// Whether it was said that we may not read our orchestrator's topic.
     is_forbidden: bool,
+    /// Whether that topic is read.
+    hears_control: bool,
 }
 
 /// Where a topic is read. Offsets tell old from new, since no two machines' clocks need agree.
@@ -132,6 +146,7 @@ impl TopicReader {
             in_trouble: false,
             skipped: 0,
             is_forbidden: false,
+            hears_control: false,
         })
     }
 
@@ -140,8 +155,7 @@ impl TopicReader {
         self.find_places();
         let mut looked = Instant::now();
         while !self.is_stopped() {
-            if !self.places.contains_key(&(Topic::Control, 0)) && looked.elapsed() >= CONTROL_RETRY
-            {
+            if !self.hears_control && looked.elapsed() >= CONTROL_RETRY {
                 looked = Instant::now();
                 self.find_control();
             }
@@ -155,6 +169,7 @@ impl TopicReader {
                 Some(Event::OffsetLost) => {
                     let remedy = "none needed; reading goes on with what there is";
                     log::warn("broker_lost_its_log", json!({"remedy": remedy}));
+                    self.look_again();
                     self.find_places();
                     None
                 }
@@ -187,8 +202,7 @@ impl TopicReader {
             match bus::inspect(&self.settings, TOPICS_TIMEOUT) {
                 Ok(cluster) if cluster.is_embedded() => return,
                 Ok(cluster) => {
-                    let all = TOPICS.into_iter();
-                    self.partitions = all.flat_map(|topic| cluster.partitions_of(topic)).collect();
+                    self.partitions = partitions(&cluster);
                     let settings = self.settings.for_cluster(&cluster);
                     match Subscriber::new(&settings, &[]) {
                         Ok(subscriber) => self.subscriber = subscriber,
@@ -202,13 +216,22 @@ impl TopicReader {
         }
     }
 
+    /// Topics may have been made anew, with other partitions than before.
+    fn look_again(&mut self) {
+        if let Ok(cluster) = bus::inspect(&self.settings, TOPICS_TIMEOUT) {
+            self.partitions = partitions(&cluster);
+        }
+    }
+
     /// Reads our orchestrator's topic too, if it is there by now.
     fn find_control(&mut self) {
-        let cluster = bus::inspect(&self.settings, TOPICS_TIMEOUT);
-        if cluster.is_ok_and(|cluster| cluster.topics.contains(&Topic::Control)) {
-            self.find_places();
-        } else {
-            self.tell_of_missing_right();
+        match self.subscriber.has(Topic::Control, BOUNDS_TIMEOUT) {
+            Ok(true) => {
+                self.look_again();
+                self.find_places();
+            }
+            Ok(false) => {}
+            Err(error) => self.tell_of_missing_right(&error),
         }
     }
 
@@ -226,20 +249,25 @@ impl TopicReader {
     /// the end of what it has.
     fn find_places(&mut self) {
         let mut starts = Vec::new();
+        self.hears_control = false;
         for partition in self.partitions.clone() {
             let (topic, _) = partition;
             let bounds = match topic {
                 // An orchestrator of others does not have it, and that is no error.
                 Topic::Control => self.subscriber.bounds_of(partition, BOUNDS_TIMEOUT).ok(),
-                _ => match self.bounds(partition) {
-                    None => return,
-                    found => found,
-                },
+                _ => self.bounds(partition),
             };
             let Some((low, high)) = bounds else {
-                self.tell_of_missing_right();
+                if self.is_stopped() {
+                    return;
+                }
+                let has = self.subscriber.has(topic, BOUNDS_TIMEOUT);
+                if let Err(error) = has {
+                    self.tell_of_missing_right(&error);
+                }
                 continue;
             };
+            self.hears_control |= topic == Topic::Control;
             let known = self.places.get(&partition).copied();
             let left = known.filter(|place| (low..=high).contains(&place.next));
             let past = match topic {
@@ -264,21 +292,24 @@ impl TopicReader {
     }
 
     /// Our orchestrator's topic may be there, and we not let to know of it.
-    fn tell_of_missing_right(&mut self) {
-        let right = self.subscriber.check_right(Topic::Control, BOUNDS_TIMEOUT);
-        if let Err(error @ BusError::Unreadable { .. }) = right
-            && !std::mem::replace(&mut self.is_forbidden, true)
-        {
-            missing_right(&error);
+    fn tell_of_missing_right(&mut self, error: &BusError) {
+        let is_one = matches!(error, BusError::Unreadable { .. });
+        if is_one && !std::mem::replace(&mut self.is_forbidden, true) {
+            missing_right(error);
         }
     }
 
-    /// The offsets that the broker has of a partition; asks until it says so, or the driver ends.
+    /// The offsets that the broker has of a partition; asks until it says so, or there is no such
+    /// partition any more, or the driver ends.
     fn bounds(&mut self, partition: Partition) -> Option<(i64, i64)> {
         while !self.is_stopped() {
             match self.subscriber.bounds_of(partition, BOUNDS_TIMEOUT) {
                 Ok(bounds) => return Some(bounds),
                 Err(error) => self.trouble(&error.to_string()),
+            }
+            self.look_again();
+            if !self.partitions.contains(&partition) {
+                return None;
             }
             thread::sleep(POLL);
         }
@@ -325,6 +356,12 @@ impl TopicReader {
             "reason": reason, "skipped": self.skipped});
         log::warn("message_skipped", fields);
     }
+}
+
+/// All partitions of what a driver reads.
+fn partitions(cluster: &Cluster) -> Vec<Partition> {
+    let all = TOPICS.into_iter();
+    all.flat_map(|topic| cluster.partitions_of(topic)).collect()
 }
 
 fn missing_right(error: &BusError) {

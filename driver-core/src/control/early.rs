@@ -75,7 +75,8 @@ impl Early {
             let (_, place, _) = places.find(|(test_id, ..)| *test_id == trigger.test_id)?;
             return Some(*place);
         };
-        let all = trigger.n.unwrap_or(list.len() as u64);
+        // Never fewer than are listed, whatever is said.
+        let all = trigger.n.unwrap_or(0).max(list.len() as u64);
         Some(Place {
             index: u32::try_from(index).ok()?,
             count: u32::try_from(all).ok()?,

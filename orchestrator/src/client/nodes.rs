@@ -37,8 +37,12 @@ pub fn watch(api: &Api, options: &NodesOptions, as_json: bool) -> Result<Ending,
         (Topic::Register, StartAt::End),
         (Topic::Heartbeat, StartAt::End),
     ];
-    let subscriber = Subscriber::new(&settings, &topics)?;
-    if let Ok(cluster) = bus::inspect(&settings, BROKER_ANSWER_MAX) {
+    let cluster = bus::inspect(&settings, BROKER_ANSWER_MAX).ok();
+    let fitted = cluster
+        .as_ref()
+        .map(|cluster| settings.for_cluster(cluster));
+    let subscriber = Subscriber::new(fitted.as_ref().unwrap_or(&settings), &topics)?;
+    if let Some(cluster) = cluster {
         let of_topic = |(topic, start): (Topic, StartAt)| {
             let all = cluster.partitions_of(topic);
             all.map(move |partition| (partition, start))

@@ -304,14 +304,16 @@ impl Control {
         Ok(Reply::Labeled(row))
     }
 
-    /// Participants of other implementations that have not finished.
+    /// Participants of other implementations, or of another version of the wire, that have not
+    /// finished: they do not read what we say to ours.
     fn foreign_at_work(&self, test_id: &str) -> Vec<String> {
         let Some(open) = self.runs.get(test_id).filter(|open| open.is_active()) else {
             return Vec::new();
         };
         let is_foreign = |id: &&String| {
             let node = self.registry.get(id);
-            node.is_some_and(Node::is_foreign) && !open.has_finished(id)
+            let is_deaf = |node: &Node| node.is_foreign() || node.other_wire.is_some();
+            node.is_some_and(is_deaf) && !open.has_finished(id)
         };
         let participants = open.run.participants.iter();
         participants.filter(is_foreign).cloned().collect()

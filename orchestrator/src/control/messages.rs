@@ -51,15 +51,17 @@ impl Control {
             return actions.push(Action::Log(Line::Heartbeat(message)));
         }
         let node_id = message.node_id.clone();
+        let incarnation = |open: &OpenRun| open.run.incarnations.get(&node_id).copied();
+        let held = self.runs.of_node(&node_id).find_map(incarnation);
         let is_free = self.runs.of_node(&node_id).next().is_none();
-        match self.registry.speaker(&message, is_free) {
+        let was = self.registry.get(&node_id).map(|node| node.incarnation);
+        match self.registry.speaker(&message, held, is_free) {
             Speaker::Itself => {}
             Speaker::ItselfBefore(rival) => self.fence(&node_id, rival, actions),
             Speaker::Rival => return actions.push(Action::Log(Line::Heartbeat(message))),
         }
-        let before = self.registry.get(&node_id);
-        let was_known = before.is_some();
-        let lacked = before.is_some_and(|node| !node.needs.is_empty());
+        let lacked = self.registry.get(&node_id);
+        let lacked = lacked.is_some_and(|node| !node.needs.is_empty());
         if lacked || !message.needs.is_empty() {
             actions.push(Action::Send(Asked {
                 node_id: node_id.clone(),
@@ -67,7 +69,8 @@ impl Control {
             }));
         }
         let change = self.registry.heartbeat(&message, now);
-        if change.is_some() || !was_known {
+        let is = self.registry.get(&node_id).map(|node| node.incarnation);
+        if change.is_some() || was != is {
             self.save_node(&node_id, actions);
         }
         log_change(change, actions);
@@ -108,6 +111,7 @@ impl Control {
 
     /// Our own heartbeat came back: who was silent for too long is found.
     fn heartbeat_returned(&mut self, message: &Heartbeat, now: Now, actions: &mut Actions) {
+        self.pulse.heard(now);
         // What we wrote ourselves, not what the broker stamped.
         let written = message.timestamp.as_ref().and_then(|ms| ms.parse().ok());
         let sent_ms = written.unwrap_or(now.wall_ns / 1_000_000);

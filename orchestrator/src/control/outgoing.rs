@@ -21,15 +21,14 @@ const PARTICIPANT_BYTES: usize = 140;
 const BROKER_SILENT_NS: u64 = 4_000_000_000;
 
 impl Control {
-    /// Why the broker counts as away: not found yet, or our heartbeats do not come back.
+    /// Why the broker counts as away: not found yet, or our pulse does not come back.
     pub(super) fn broker_trouble(&self, now: Now) -> Option<String> {
-        let refused = self.pulse.refused.as_ref().map(ToString::to_string);
+        let refused = self.pulse.refused().map(ToString::to_string);
         let trouble = refused.or_else(|| self.broker.trouble.clone());
         if !self.broker.is_connected {
             return Some(trouble.unwrap_or_else(|| "not found yet".to_owned()));
         }
-        let last = self.pulse.returned_mono_ns.or(self.pulse.first_mono_ns)?;
-        let silent_ns = now.since_ns(last);
+        let silent_ns = now.since_ns(self.pulse.silent_since_ns()?);
         (silent_ns > BROKER_SILENT_NS).then(|| {
             let silent = format!("silent for {} s", silent_ns / 1_000_000_000);
             trouble.map_or(silent.clone(), |trouble| format!("{silent}: {trouble}"))

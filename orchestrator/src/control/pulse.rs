@@ -21,13 +21,15 @@ pub(super) struct Pulse {
     /// Messages of the last one that are still on their way to the broker: none is sent behind
     /// them, so that an outage leaves no row of old ones to be counted after it.
     in_flight: u32,
-    /// Why the broker does not take it, ever.
-    pub(super) refused: Option<BusError>,
+    /// Which one the broker did not take for good, and why.
+    refused: Option<(u64, BusError)>,
     probe_id: u64,
     /// When the first one was sent.
-    pub(super) first_mono_ns: Option<u64>,
+    first_mono_ns: Option<u64>,
     /// When the last one came back.
-    pub(super) returned_mono_ns: Option<u64>,
+    returned_mono_ns: Option<u64>,
+    /// When the last heartbeat came back.
+    heard_mono_ns: Option<u64>,
     /// How long the last ones were under way to the broker and back, ns, the newest last.
     ways_ns: Vec<u64>,
 }
@@ -73,7 +75,31 @@ impl Pulse {
     /// The broker has one of its messages, or will never have it.
     pub(super) fn arrived(&mut self, refused: Option<BusError>) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.refused = refused.or_else(|| self.refused.take().filter(|_| self.in_flight > 0));
+        let is_of_before = |(probe_id, _): &(u64, BusError)| *probe_id != self.probe_id;
+        match refused {
+            Some(error) => self.refused = Some((self.probe_id, error)),
+            None if self.in_flight == 0 && self.refused.as_ref().is_some_and(is_of_before) => {
+                self.refused = None;
+            }
+            None => {}
+        }
+    }
+
+    /// Why the broker does not take the last one, ever.
+    pub(super) fn refused(&self) -> Option<&BusError> {
+        self.refused.as_ref().map(|(_, error)| error)
+    }
+
+    /// Its heartbeat came back.
+    pub(super) fn heard(&mut self, now: Now) {
+        self.heard_mono_ns = Some(now.mono_ns);
+    }
+
+    /// Since when one of the two has not come back; `None` before the first.
+    pub(super) fn silent_since_ns(&self) -> Option<u64> {
+        let first = self.first_mono_ns?;
+        let both = [self.returned_mono_ns, self.heard_mono_ns];
+        both.map(|at| at.unwrap_or(first)).into_iter().min()
     }
 
     /// One came back.
@@ -101,5 +127,45 @@ pub(super) fn outgoing<M: Message>(node_id: &str, message: &M) -> Outgoing {
         topic: M::TOPIC,
         key: node_id.to_owned(),
         payload: proto::codec::encode(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_broker_refused_is_said_until_a_later_pulse_arrives_whole() {
+        for refused_first in [true, false] {
+            let mut pulse = Pulse::default();
+            let at = |s: u64| Now::new(1, s * PULSE_NS);
+            let arrive = |pulse: &mut Pulse, is_refused: bool| {
+                pulse.arrived(is_refused.then_some(BusError::TooLarge));
+            };
+            assert!(pulse.next("o", at(1)).is_some());
+            arrive(&mut pulse, refused_first);
+            arrive(&mut pulse, !refused_first);
+            assert!(pulse.refused().is_some(), "{refused_first}");
+            assert!(pulse.next("o", at(2)).is_some());
+            arrive(&mut pulse, false);
+            assert!(pulse.refused().is_some(), "one of two");
+            arrive(&mut pulse, false);
+            assert!(pulse.refused().is_none());
+        }
+    }
+
+    #[test]
+    fn it_is_silent_until_both_topics_give_it_back() {
+        let mut pulse = Pulse::default();
+        let at = |s: u64| Now::new(1, s * PULSE_NS);
+        assert_eq!(pulse.silent_since_ns(), None);
+        let (control, _) = pulse.next("o", at(1)).unwrap();
+        let Order::Pulse { probe } = control.order else {
+            unreachable!("a pulse is one")
+        };
+        pulse.returned(probe, at(3));
+        assert_eq!(pulse.silent_since_ns(), Some(PULSE_NS));
+        pulse.heard(at(2));
+        assert_eq!(pulse.silent_since_ns(), Some(2 * PULSE_NS));
     }
 }

@@ -95,6 +95,8 @@ pub struct Node {
     pub other_wire: Option<u64>,
     /// Another process that says it has this id.
     rival: Option<u64>,
+    /// What the process of another incarnation said of itself, for when it takes the place.
+    heir: Option<(u64, Identity)>,
     /// The files that it lacks for it.
     pub needs: Vec<Need>,
     clock: Estimator,
@@ -197,6 +199,9 @@ pub struct NodeRecord {
     pub liveness: Liveness,
     /// When its last heartbeat was read, by our clock, ms since 1970.
     pub last_heartbeat_ms: u64,
+    /// Which process of this id it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<u64>,
 }
 
 /// How many of the drivers that a start waits for say what about a test.
@@ -289,6 +294,7 @@ impl Registry {
                 identity: record.identity,
                 liveness: record.liveness.max(Liveness::Suspect),
                 last_heartbeat_ms: record.last_heartbeat_ms,
+                incarnation: record.incarnation,
                 ..new_node(0)
             };
             registry.awaited.add(&node);
@@ -391,17 +397,18 @@ impl Registry {
             identity: node.identity.clone(),
             liveness: node.liveness,
             last_heartbeat_ms: node.last_heartbeat_ms,
+            incarnation: node.incarnation,
         })
     }
 
     /// Whose heartbeat this is. Another process takes a driver's place when that was silent for
-    /// [`SUSPECT_MS`] and is `free` of any run.
-    pub fn speaker(&mut self, message: &Heartbeat, is_free: bool) -> Speaker {
+    /// [`SUSPECT_MS`] and is `free` of any run; the process that takes part in one is `held` to.
+    pub fn speaker(&mut self, message: &Heartbeat, held: Option<u64>, is_free: bool) -> Speaker {
         let observed_ms = self.observed_ms;
         let Some(node) = self.nodes.get_mut(&message.node_id) else {
             return Speaker::Itself;
         };
-        let known = node.incarnation;
+        let known = held.or(node.incarnation);
         if known.is_none() || message.incarnation.is_none() || known == message.incarnation {
             node.incarnation = message.incarnation.or(known);
             return node
@@ -412,6 +419,13 @@ impl Registry {
         let is_silent = observed_ms.saturating_sub(node.heard_at_ms) >= SUSPECT_MS;
         if is_silent && is_free {
             (node.incarnation, node.rival) = (message.incarnation, None);
+            // Another process may be on another machine, with a clock of its own.
+            node.clock = Estimator::default();
+            if let Some((heir, identity)) = node.heir.take()
+                && Some(heir) == message.incarnation
+            {
+                node.identity = identity;
+            }
             return Speaker::Itself;
         }
         node.rival = message.incarnation;
@@ -422,17 +436,19 @@ impl Registry {
     /// after a restart; its heartbeats are.
     pub fn register(&mut self, message: Register) -> Option<Change> {
         let change = self.admit(&message.node_id, Liveness::Up);
-        let is_its = |node: &&mut Node| {
-            let known = node.incarnation;
-            known.is_none() || message.incarnation.is_none() || known == message.incarnation
-        };
-        if let Some(node) = self.nodes.get_mut(&message.node_id).filter(is_its) {
-            node.identity = Identity {
+        if let Some(node) = self.nodes.get_mut(&message.node_id) {
+            let identity = Identity {
                 node_ip: message.node_ip,
                 version: message.version,
                 cores: message.cores,
                 hostname: message.hostname,
             };
+            match message.incarnation {
+                Some(other) if node.incarnation.is_some_and(|known| known != other) => {
+                    node.heir = Some((other, identity));
+                }
+                _ => node.identity = identity,
+            }
         }
         change
     }
@@ -554,6 +570,7 @@ fn new_node(heard_at_ms: u64) -> Node {
         incarnation: None,
         other_wire: None,
         rival: None,
+        heir: None,
         needs: Vec::new(),
         clock: Estimator::default(),
         heard_at_ms,

@@ -9,35 +9,41 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
 
 use rusqlite::{Connection, InterruptHandle, OpenFlags};
 
 use super::{PRIVATE, Reader, StoreError, VERSION, schema};
 
-/// Makes copies of the store, one at a time.
+/// Makes copies of the store, one at a time: it is another one's turn when nobody holds the last.
 #[derive(Default)]
 pub struct Backups {
     at_work: Mutex<()>,
     /// Of the copy that is being made.
     interrupt: Mutex<Option<InterruptHandle>>,
+    /// The last copy, for as long as a client is being sent it.
+    last: Mutex<Weak<File>>,
     is_over: AtomicBool,
 }
 
 impl Backups {
     /// A copy of the store at `path` as it is at this instant, open for reading. It has no name any
-    /// more, so that it goes when it is closed. `None` when another copy is being made, or the
-    /// process is about to end.
+    /// more, so that it goes when it is closed. `None` when another copy is being made or sent, or
+    /// the process is about to end.
     ///
     /// # Errors
     /// [`StoreError`] when the store does not read, or its disk has no room for another of its size.
-    pub fn copy(&self, path: &Path) -> Result<Option<File>, StoreError> {
+    pub fn copy(&self, path: &Path) -> Result<Option<Arc<File>>, StoreError> {
         let _alone = match self.at_work.try_lock() {
             Ok(alone) => alone,
             // It holds nothing that could be half done.
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Ok(None),
         };
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.strong_count() > 0 {
+            return Ok(None);
+        }
         let reader = Reader::open(path)?;
         self.interrupt_by(Some(reader.connection.get_interrupt_handle()));
         // After the handle is known: who ends sets this first, and then interrupts.
@@ -46,7 +52,9 @@ impl Backups {
         }
         let copied = copy_beside(&reader.connection, path);
         self.interrupt_by(None);
-        copied.map(Some)
+        let copy = Arc::new(copied?);
+        *last = Arc::downgrade(&copy);
+        Ok(Some(copy))
     }
 
     /// Ends the copy that is being made, and makes no more.
@@ -76,9 +84,12 @@ fn copy_beside(connection: &Connection, path: &Path) -> Result<File, StoreError>
     remove_if_there(&copy).map_err(fails)?;
     let file = create_private(&copy).map_err(fails)?;
     let sql = "VACUUM INTO ?1";
-    let done = connection.execute(sql, [copy.to_string_lossy()]);
+    let done = copy.to_str().map(|name| connection.execute(sql, [name]));
     remove_if_there(&copy).map_err(fails)?;
-    done?;
+    match done {
+        Some(done) => done?,
+        None => return Err(fails(ErrorKind::InvalidFilename.into())),
+    };
     Ok(file)
 }
 
@@ -176,11 +187,14 @@ mod tests {
         let mut store = Store::open(&path).unwrap();
         store.set_meta("node_id", "orchestrator-1").unwrap();
         let backups = Backups::default();
-        let mut copy = backups.copy(&path).unwrap().unwrap();
+        let copy = backups.copy(&path).unwrap().unwrap();
+        assert!(backups.copy(&path).unwrap().is_none(), "one is out");
         store.set_meta("node_id", "orchestrator-2").unwrap();
         assert_eq!(copy.metadata().unwrap().mode() & 0o777, PRIVATE);
         let mut bytes = Vec::new();
-        copy.read_to_end(&mut bytes).unwrap();
+        (&*copy).read_to_end(&mut bytes).unwrap();
+        drop(copy);
+        assert!(backups.copy(&path).unwrap().is_some(), "it came back");
         let backup = folder.path().join("backup");
         std::fs::write(&backup, &bytes).unwrap();
         assert!(!folder.path().join("o.sqlite.backup").exists());

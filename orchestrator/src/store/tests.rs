@@ -61,6 +61,7 @@ fn node(node_id: &str) -> NodeRecord {
         },
         liveness: Liveness::Suspect,
         last_heartbeat_ms: 5,
+        incarnation: Some(7),
     }
 }
 

@@ -274,19 +274,20 @@ impl Subscriber {
         Ok(self.consumer.fetch_watermarks(name, number, timeout)?)
     }
 
-    /// Asks whether we may know of a topic; one that is not there is no error.
+    /// Whether the broker has a topic.
     ///
     /// # Errors
     /// [`BusError::Unreadable`] when we may not, [`BusError::Kafka`] when the broker does not answer
     /// within `timeout`.
-    pub fn check_right(&self, topic: Topic, timeout: Duration) -> Result<(), BusError> {
+    pub fn has(&self, topic: Topic, timeout: Duration) -> Result<bool, BusError> {
         let metadata = self.consumer.fetch_metadata(Some(topic.name()), timeout)?;
         let mut errors = metadata.topics().iter().filter_map(MetadataTopic::error);
         let is_refused = errors.any(|error| is_forbidden(Some(error.into())));
         if is_refused {
             return Err(forbidden([topic]));
         }
-        Ok(())
+        let mut found = metadata.topics().iter();
+        Ok(found.any(|found| !found.partitions().is_empty()))
     }
 
     /// How the client fares.

@@ -52,10 +52,10 @@ pub enum Order {
         /// The nodes.
         participants: Vec<String>,
         /// Their clocks, as far as they were measured.
-        #[serde(default)]
+        #[serde(default, deserialize_with = "lenient::null_is_default")]
         clock_offsets: BTreeMap<String, ClockOffset>,
         /// Which process of each one's id takes part.
-        #[serde(default)]
+        #[serde(default, deserialize_with = "lenient::null_is_default")]
         incarnations: BTreeMap<String, u64>,
     },
     /// A process with another one's id takes no part: it is to end.

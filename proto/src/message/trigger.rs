@@ -80,6 +80,10 @@ pub struct Trigger {
     )]
     pub clock_offsets: BTreeMap<String, ClockOffset>,
     /// Which process of each participant's id takes part, where that is known.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "lenient::null_is_default"
+    )]
     pub incarnations: BTreeMap<String, u64>,
 }

@@ -5,8 +5,9 @@ use proto::document::Params;
 use proto::message::TriggerKind;
 use proto::workload::TestType;
 
-use super::super::Place;
 use super::*;
+
+mod places;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -150,43 +151,6 @@ fn a_start_for_another_process_with_this_id_is_none_of_ours() {
         let actions = apply(&mut node, Event::Trigger(trigger));
         assert_eq!(!actions.is_empty(), starts, "{actions:?}");
         assert_eq!(node.heartbeat(0).incarnation, Some(7));
-    }
-}
-
-#[test]
-fn a_node_that_the_trigger_has_no_room_for_starts_by_its_chunk_whichever_comes_first() {
-    for chunk_first in [false, true] {
-        let mut node = me();
-        apply(&mut node, Event::Config(config("a")));
-        apply(&mut node, Event::Prepared { test_id: id("a") });
-        let Event::Trigger(mut begin) = trigger("a", TriggerKind::Start, Some(&["other"])) else {
-            unreachable!("a start is a trigger")
-        };
-        begin.n = Some(3);
-        let place = Place {
-            index: 2,
-            count: 3,
-            clock: None,
-            incarnation: Some(7),
-        };
-        let mut events = vec![
-            Event::Trigger(begin),
-            Event::Placed {
-                test_id: id("a"),
-                place,
-            },
-        ];
-        if chunk_first {
-            events.reverse();
-        }
-        let actions: Vec<Action> = events
-            .into_iter()
-            .flat_map(|event| apply(&mut node, event))
-            .collect();
-        let Some(Action::Start(start)) = actions.first() else {
-            panic!("{actions:?}")
-        };
-        assert_eq!((start.index, start.count), (2, 3));
     }
 }
 

@@ -1,5 +1,7 @@
 //! Lost drivers, late reports, other logs, deaths.
 
+use proto::message::{REGISTER_TYPE, Register};
+
 use super::*;
 
 const RUNNING: NodeState = NodeState::Running;
@@ -324,6 +326,62 @@ fn a_second_process_with_a_drivers_id_is_fenced_and_counts_for_nothing() {
     beat(&mut world, 1, NodeState::Idle);
     beat(&mut world, 3, NodeState::Idle);
     assert_eq!(fenced(&world), 1, "now the first one is the other");
+}
+
+#[test]
+fn after_a_restart_the_process_that_takes_part_is_known_from_its_twin() {
+    let mut world = World::with(&[]);
+    let beat = |world: &mut World, incarnation: u64, state| {
+        let mut message = heartbeat("a", Some(state), Some("t"));
+        message.incarnation = Some(incarnation);
+        world.event(Event::Heartbeat(message));
+    };
+    beat(&mut world, 1, NodeState::Idle);
+    world.create("t");
+    beat(&mut world, 1, NodeState::Ready);
+    assert!(matches!(world.trigger("t"), Some(Reply::Triggered { .. })));
+    world.restart();
+    // The twin came while we were away, and is read first.
+    beat(&mut world, 2, NodeState::Idle);
+    beat(&mut world, 1, NodeState::Running);
+    beat(&mut world, 2, NodeState::Idle);
+    let ended = world.lines.iter().filter_map(|line| match line {
+        Line::Control(message) => match message.order {
+            Order::Fence { incarnation, .. } => Some(incarnation),
+            _ => None,
+        },
+        _ => None,
+    });
+    assert_eq!(ended.collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn who_takes_a_dead_drivers_place_is_known_by_what_it_says_of_itself() {
+    let mut world = World::with(&[]);
+    let register = |incarnation: u64, address: &str| Register {
+        node_id: "a".into(),
+        node_ip: address.into(),
+        message_type: REGISTER_TYPE.into(),
+        version: None,
+        cores: None,
+        hostname: None,
+        incarnation: Some(incarnation),
+    };
+    let beat = |world: &mut World, incarnation: u64| {
+        let mut message = heartbeat("a", Some(NodeState::Idle), None);
+        message.incarnation = Some(incarnation);
+        world.event(Event::Heartbeat(message));
+    };
+    world.event(Event::Register(register(1, "old:1")));
+    beat(&mut world, 1);
+    world.event(Event::Register(register(2, "new:1")));
+    let address = |world: &mut World| world.seen().nodes(world.now())[0].node_ip.clone();
+    assert_eq!(address(&mut world), "old:1");
+    (0..4).for_each(|_| world.pulse());
+    beat(&mut world, 2);
+    assert_eq!(address(&mut world), "new:1");
+    world.restart();
+    assert_eq!(address(&mut world), "new:1", "and that is kept");
 }
 
 #[test]

@@ -5,10 +5,11 @@ use crate::rest::front::FILE;
 
 impl Worker {
     pub(super) fn backup(&mut self) -> Answer {
+        self.api.downloads.forget_unclaimed();
         let file = match self.api.backups.copy(&self.api.store_path) {
             Ok(Some(file)) => file,
             Ok(None) => {
-                let error = "another backup is being made";
+                let error = "another backup is being made, or sent";
                 let answer = Answer::error(503, error, "ask again when it is done");
                 return answer.with("Retry-After", "10");
             }

@@ -1,6 +1,7 @@
 //! The head of a request: checked, and written anew for `tiny_http`.
 
 use std::fs::File;
+use std::sync::Arc;
 
 use httparse::{EMPTY_HEADER, Request, Status};
 
@@ -252,7 +253,7 @@ pub(super) fn stream_of(answer: &[u8]) -> Option<(u64, Vec<u8>)> {
 /// Of an answer that is a file: the file, and the head with its length; `take` has it by its number.
 pub(super) fn file_of(
     answer: &[u8],
-    take: impl FnOnce(u64) -> Option<File>,
+    take: impl FnOnce(u64) -> Option<Arc<File>>,
 ) -> Option<(Rest, Vec<u8>)> {
     let (ticket, lines, _) = going_on(answer, FILE)?;
     let rest = take(ticket).and_then(|file| Rest::of(file).ok())?;
