@@ -130,7 +130,7 @@ fn with_files(
 /// Uploads the files that the orchestrator lacks; `tell` says which.
 ///
 /// # Errors
-/// [`ApiError`](super::api::ApiError) with the orchestrator's own words.
+/// [`ApiError`] with the orchestrator's own words.
 pub fn upload(api: &Api, uploads: &[Upload], mut tell: impl FnMut(&str)) -> Result<(), ApiError> {
     if uploads.is_empty() {
         return Ok(());
