@@ -309,6 +309,7 @@ impl Reports<'_> {
             test_type: workload.test_type.name(),
             state,
             closed_loop: workload.arrival.is_closed_loop(),
+            level_load: document.is_none() && workload.arrival.is_level(),
             ended: true,
             plan: workload.planned_per_driver().into(),
             expected: &[NODE.to_owned()],

@@ -81,8 +81,11 @@ impl DataSender {
     /// Publishes what may be under way now; how many bytes that is.
     fn send(&self, sender: &mut Sender, open: &mut Option<(Sha256, File)>) -> u64 {
         let mut sent = 0;
-        // What became of each is for the acknowledgements to say.
-        self.publisher.poll(Duration::ZERO);
+        // What became of each is for the acknowledgements to say; but why none come is said here.
+        let mut arrived = self.publisher.poll(Duration::ZERO).into_iter();
+        if let Some(error) = arrived.find_map(|delivery| delivery.error) {
+            log::warn("data_unsent", json!({"error": error.to_string()}));
+        }
         while self.publisher.in_flight() < IN_FLIGHT_MAX {
             let Some(piece) = sender.next(clock::monotonic_ns()) else {
                 break;

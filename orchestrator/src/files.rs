@@ -142,8 +142,13 @@ impl Files {
     /// # Errors
     /// Those of reading the folder.
     pub fn named(&self, name: &str) -> io::Result<Option<Stored>> {
-        let mut all = self.list()?.into_iter();
-        Ok(all.rfind(|file| file.name == name))
+        // Its name is written by uploads alone; the file itself also says when it was last used.
+        let uploaded = |file: &Stored| {
+            let name = self.path(&file.sha256).with_extension(NAME);
+            fs::metadata(name).and_then(|it| it.modified()).ok()
+        };
+        let of_name = self.list()?.into_iter().filter(|file| file.name == name);
+        Ok(of_name.max_by_key(uploaded))
     }
 
     /// Opens a file to be read.

@@ -189,7 +189,10 @@ impl TopicReader {
         let known = self.partitions.iter().chain(self.offsets.keys());
         let gone = known.filter(|(topic, _)| !cluster.topics.contains(topic));
         let gone: Vec<Partition> = gone.copied().collect();
-        if is_other || !gone.is_empty() || self.partitions != before {
+        let is_one_missing = Topic::ALL
+            .iter()
+            .any(|topic| !cluster.topics.contains(topic));
+        if is_other || is_one_missing || self.partitions != before {
             let remade = bus::ensure_topics(&self.settings, ASK_TIMEOUT);
             self.forget(&gone);
             self.report(true, remade.err().map(|error| error.to_string()));

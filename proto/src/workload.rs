@@ -84,6 +84,12 @@ impl Arrival {
     pub fn is_closed_loop(&self) -> bool {
         matches!(self, Self::ClosedLoop)
     }
+
+    /// Whether the load is the same all the time.
+    #[must_use]
+    pub fn is_level(&self) -> bool {
+        !matches!(self, Self::Stages(_))
+    }
 }
 
 /// Where a driver's part of a test ends: at whichever comes first.

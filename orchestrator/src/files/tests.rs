@@ -61,15 +61,20 @@ fn a_file_is_found_by_its_content_and_by_its_name() {
 fn the_newest_of_a_name_counts() {
     let rig = Rig::new(0);
     let old = rig.put("a", b"old").unwrap();
-    let file = rig.files.read(&old.sha256).unwrap();
-    file.set_modified(UNIX_EPOCH + Duration::from_secs(1))
-        .unwrap();
+    let path = rig.files.path(&old.sha256);
+    for path in [path.with_extension(NAME), path] {
+        let file = File::open(path).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(1))
+            .unwrap();
+    }
     let new = rig.put("a", b"new").unwrap();
     assert_eq!(rig.files.named("a").unwrap(), Some(new.clone()));
     let shas: Vec<Sha256> = rig.files.list().unwrap().iter().map(|f| f.sha256).collect();
     assert_eq!(shas, [old.sha256, new.sha256]);
     rig.files.touch(&old.sha256);
     assert!(rig.files.find(&old.sha256).unwrap().used_unix_ms > 1000);
+    let newest = rig.files.named("a").unwrap().unwrap();
+    assert_eq!(newest.sha256, new.sha256, "a use is no upload");
 }
 
 #[test]

@@ -19,6 +19,8 @@ const REASON_POLL: Duration = Duration::from_millis(20);
 
 /// How long files stay on the broker, which they only pass through: there may be secrets in them.
 const DATA_RETENTION_MS: &str = "3600000";
+/// After how long a segment of `data` is closed, ms, so that its age counts.
+const DATA_SEGMENT_MS: &str = "600000";
 
 /// What a broker says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,7 +174,10 @@ fn create(
 fn new_topic(topic: &Topic) -> NewTopic<'_> {
     let new = NewTopic::new(topic.name(), 1, TopicReplication::Fixed(-1));
     match topic {
-        Topic::Data => new.set("retention.ms", DATA_RETENTION_MS),
+        // A broker removes no segment that is still written to, however old.
+        Topic::Data => new
+            .set("retention.ms", DATA_RETENTION_MS)
+            .set("segment.ms", DATA_SEGMENT_MS),
         _ => new,
     }
 }

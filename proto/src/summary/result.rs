@@ -188,7 +188,10 @@ impl Summary {
         if let Some(doubt) = validity::few_samples(self.merged().response.len()) {
             verdict.note(&doubt);
         }
-        if let Some(drift) = steadiness::drift(&self.series(0), context.closed_loop) {
+        let drift = context
+            .level_load
+            .then(|| steadiness::drift(&self.series(0)));
+        if let Some(drift) = drift.flatten() {
             verdict.note(&drift);
         }
         verdict

@@ -22,34 +22,13 @@ const Z_MIN: f64 = 2.576;
 /// The last quarter must differ by this share of the first: in a long run the smallest drift is
 /// beyond doubt, and nobody's concern.
 const CHANGE_MIN: f64 = 0.1;
-/// How far the load of blocks may differ and still count as one load, as a share of their mean …
-const LEVEL_SHARE: f64 = 0.1;
-/// … and on top of it in standard deviations of a Poisson count, for arrivals at random.
-const LEVEL_DEVIATIONS: f64 = 6.0;
 
-/// What the median response time did over a run whose load did not change by intent; `None` where no
-/// trend can be shown. The seconds are all of the run's.
-pub(super) fn drift(rows: &[SeriesRow], closed_loop: bool) -> Option<Doubt<'static>> {
+/// What the median response time did over a run of one load all the time, which the plan says and no
+/// count of answers can; `None` where no trend can be shown. The seconds are all of the run's.
+pub(super) fn drift(rows: &[SeriesRow]) -> Option<Doubt<'static>> {
     let whole = rows.iter().filter(|row| !row.partial && !row.draining);
-    let (loads, medians): (Vec<f64>, Vec<f64>) = whole
-        .filter_map(|row| {
-            let counts = &row.counts;
-            let load = if closed_loop {
-                counts.completed
-            } else {
-                counts.offered
-            };
-            Some((load as f64, row.p50?))
-        })
-        .unzip();
-    let change = trend(&medians)?;
-    let by_intent = if closed_loop {
-        // A loop that slows down answers less; one that answers more was given more.
-        change.last > change.first && quarters(&loads).is_rise()
-    } else {
-        !is_level(&loads)
-    };
-    (!by_intent).then_some(Doubt::Drift {
+    let medians: Vec<f64> = whole.filter_map(|row| row.p50).collect();
+    trend(&medians).map(|change| Doubt::Drift {
         first_ms: change.first,
         last_ms: change.last,
     })
@@ -66,10 +45,6 @@ impl Change {
     /// Whether the two differ by enough to matter.
     fn matters(self) -> bool {
         (self.last - self.first).abs() >= CHANGE_MIN * self.first
-    }
-
-    fn is_rise(self) -> bool {
-        self.last > self.first && self.matters()
     }
 }
 
@@ -97,19 +72,6 @@ fn blocks(values: &[f64]) -> impl Iterator<Item = &[f64]> {
     let count = if many { BLOCKS_MANY } else { BLOCKS_FEW };
     let at = move |block: usize| block * values.len() / count;
     (0..count).map(move |block| &values[at(block)..at(block + 1)])
-}
-
-/// Whether an open loop offered the same load all the time.
-fn is_level(loads: &[f64]) -> bool {
-    let means: Vec<f64> = blocks(loads)
-        .map(|block| block.iter().sum::<f64>() / block.len().max(1) as f64)
-        .collect();
-    let mean = means.iter().sum::<f64>() / means.len().max(1) as f64;
-    let block_s = (loads.len() / means.len().max(1)).max(1) as f64;
-    let deviation = (mean / block_s).sqrt();
-    let most = means.iter().copied().fold(f64::MIN, f64::max);
-    let least = means.iter().copied().fold(f64::MAX, f64::min);
-    most - least <= LEVEL_SHARE * mean + LEVEL_DEVIATIONS * deviation
 }
 
 fn median(values: &[f64]) -> f64 {

@@ -391,7 +391,7 @@ impl Connection {
                     upload.left -= len;
                     let is_over = upload.left == 0;
                     // Who is not taking any more has answered.
-                    if upload.pieces.try_send(piece).is_err() {
+                    if upload.pieces.try_send(piece).is_err() && !is_over {
                         return Turn::Wait;
                     }
                     self.begin(Phase::Uploading, BODY_TIME);

@@ -27,6 +27,9 @@ pub struct Context<'a> {
     pub state: &'a str,
     /// Whether requests wait for answers.
     pub closed_loop: bool,
+    /// Whether the plan has one load from its beginning to its end: only then a drift is the
+    /// target's.
+    pub level_load: bool,
     /// Whether the run is over, so that what is missing now will stay missing.
     pub ended: bool,
     /// What each participant is to send, where that is known before the run.
