@@ -101,7 +101,6 @@ impl Sparse {
     }
 }
 
-/// On the wire: V2-deflate in base64.
 /// Adds the counts of the buckets that both have, which are most of them, and gives the others.
 fn add_common(mine: &mut [(u64, u64)], theirs: &[(u64, u64)]) -> Vec<(u64, u64)> {
     let (mut missing, mut at) = (Vec::new(), 0);
@@ -132,6 +131,7 @@ fn insert(mine: &mut Vec<(u64, u64)>, missing: &[(u64, u64)]) {
     }
 }
 
+/// On the wire: V2-deflate in base64.
 impl Serialize for Sparse {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         encode_sparse(self).serialize(serializer)

@@ -42,7 +42,7 @@ pub enum NodeState {
     Unknown,
 }
 
-/// The orchestrator's question in a heartbeat: what time is it at your end?
+/// The orchestrator's question in its pulse: what time is it at your end?
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockProbe {
     /// Number of the probe; later probes have larger ones.

@@ -96,7 +96,7 @@ fn next_event(subscriber: &Subscriber, wanted: impl Fn(&Event) -> bool) -> Event
 }
 
 #[test]
-fn has_the_five_topics_and_needs_none_made() {
+fn has_all_topics_and_needs_none_made() {
     let broker = EmbeddedBroker::start().unwrap();
     assert!(broker.identity().is_embedded());
     assert_eq!(broker.identity().topics, Topic::ALL);
