@@ -74,3 +74,69 @@ pub enum Order {
     #[serde(other)]
     Unknown,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec;
+
+    fn read(text: &str) -> Control {
+        codec::decode(&mut text.as_bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn orders_are_written_as_documented_and_read_back() {
+        let said = |order| Control {
+            node_id: "o".into(),
+            order,
+        };
+        let pulse = said(Order::Pulse {
+            probe: ClockProbe {
+                probe_id: 7,
+                sent_unix_ns: 9,
+            },
+        });
+        let stop = said(Order::Stop {
+            test_id: "t".into(),
+        });
+        let fence = said(Order::Fence {
+            of_node_id: "d".into(),
+            incarnation: 3,
+            address: "h:1".into(),
+        });
+        for (message, text) in [
+            (
+                pulse,
+                r#"{"node_id":"o","order":"pulse","probe":{"probe_id":7,"sent_unix_ns":9}}"#,
+            ),
+            (stop, r#"{"node_id":"o","order":"stop","test_id":"t"}"#),
+            (
+                fence,
+                r#"{"node_id":"o","order":"fence","of_node_id":"d","incarnation":3,"address":"h:1"}"#,
+            ),
+        ] {
+            assert_eq!(String::from_utf8(codec::encode(&message)).unwrap(), text);
+            assert_eq!(read(text), message);
+        }
+    }
+
+    #[test]
+    fn what_others_leave_out_or_write_otherwise_is_read() {
+        let chunk = r#"{"node_id":"o","order":"participants","test_id":"t","first":"5","n":"6",
+            "participants":["d"],"clock_offsets":null,"incarnations":null,"later":1}"#;
+        let Order::Participants {
+            first,
+            n,
+            clock_offsets,
+            incarnations,
+            ..
+        } = read(chunk).order
+        else {
+            panic!("it is a chunk");
+        };
+        assert_eq!((first, n), (5, 6));
+        assert!(clock_offsets.is_empty() && incarnations.is_empty());
+        let later = r#"{"node_id":"o","order":"dance","with":"me"}"#;
+        assert_eq!(read(later).order, Order::Unknown);
+    }
+}
