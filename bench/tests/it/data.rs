@@ -326,7 +326,7 @@ fn what_cannot_be_taken_is_refused_in_words() {
     fs::write(&file, "id\n1\n").unwrap();
     let other = format!("/data/a.csv?sha256={}", "0".repeat(64));
     let refused = cluster.rest.put_file(&other, &file);
-    assert_eq!(refused.status, 400, "{}", refused.text);
+    assert_eq!(refused.status, 409, "{}", refused.text);
     assert_eq!(cluster.rest.get("/data").json["bytes"], 0);
 
     let document =

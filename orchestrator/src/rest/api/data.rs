@@ -69,7 +69,8 @@ impl Worker {
                     "delete some with DELETE /data/NAME, or start the orchestrator with more \
                      --retention-bytes",
                 ),
-                UploadError::Cut { .. } | UploadError::Other(_) => (400, "send it again"),
+                UploadError::Cut { .. } => (400, "send it again"),
+                UploadError::Other(_) => (409, "send the file that sha256 names, or another sha256"),
                 UploadError::Write(_) => (503, "make room on the orchestrator's disk"),
             };
             Answer::error(status, &format!("{name}: {error}"), hint)
