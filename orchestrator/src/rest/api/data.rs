@@ -70,7 +70,9 @@ impl Worker {
                      --retention-bytes",
                 ),
                 UploadError::Cut { .. } => (400, "send it again"),
-                UploadError::Other(_) => (409, "send the file that sha256 names, or another sha256"),
+                UploadError::Other(_) => {
+                    (409, "send the file that sha256 names, or another sha256")
+                }
                 UploadError::Write(_) => (503, "make room on the orchestrator's disk"),
             };
             Answer::error(status, &format!("{name}: {error}"), hint)
