@@ -28,9 +28,7 @@ pub use housekeeping::Housekeeper;
 use housekeeping::{Done, House};
 pub use journal::Journal;
 
-use crate::control::{
-    Action, Asked, Batch, Command, Control, Event, KeptFile, Line, Loaded, Now, Reply,
-};
+use crate::control::{Action, Asked, Batch, Command, Control, Event, Line, Loaded, Now, Reply};
 use crate::files::Files;
 use crate::live::Live;
 use crate::store::{Backlog, Store, StoreError};
@@ -150,7 +148,8 @@ impl ControlThread {
         data: (Arc<Files>, Sender<Asked>),
     ) -> Result<(Self, Handle, Arc<Live>, Housekeeper), StoreError> {
         let (sender, requests) = bounded(REQUESTS_MAX);
-        let (mut house, housekeeper) = housekeeping::house(store.keeper()?, Arc::clone(&stop));
+        let (mut house, housekeeper) =
+            housekeeping::house(store.keeper()?, Arc::clone(&data.0), Arc::clone(&stop));
         // What a former process did not get to.
         house.tidy();
         let live = Arc::new(Live::new(control.snapshot(now()), store.path()));
@@ -258,6 +257,15 @@ impl ControlThread {
                     let fields = json!({"error": error.to_string()});
                     self.journal.event(Level::Warn, "tidying_failed", fields);
                 }
+                Done::Looked(files) => {
+                    // Not what is about to shrink.
+                    if self.house.is_idle()
+                        && let Ok(bytes) = self.store.used_bytes()
+                    {
+                        let event = Event::StoreUsed(bytes, files);
+                        actions.extend(self.control.apply(event, now()));
+                    }
+                }
                 Done::Compacted(_, None) | Done::Tidied(Ok(())) => {}
             }
         }
@@ -268,23 +276,9 @@ impl ControlThread {
         if let Err(error) = self.store.check_place() {
             return self.store_failed(&error);
         }
-        if self.house.is_idle()
-            && let Ok(bytes) = self.store.used_bytes()
-        {
-            let files = self.kept_files();
-            actions.extend(self.control.apply(Event::StoreUsed(bytes, files), now()));
+        if self.house.is_idle() {
+            self.house.look();
         }
-    }
-
-    /// The files beside the store. A folder that cannot be read counts as empty: uploads say why.
-    fn kept_files(&self) -> Vec<KeptFile> {
-        let files = self.files.list().unwrap_or_default().into_iter();
-        let kept = files.map(|file| KeptFile {
-            sha256: file.sha256,
-            bytes: file.bytes,
-            used_unix_ms: file.used_unix_ms,
-        });
-        kept.collect()
     }
 
     fn deliveries(&mut self) -> Vec<Action> {

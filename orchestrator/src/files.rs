@@ -2,19 +2,20 @@
 //! with the name that it was last uploaded by next to it. What is there under its SHA-256 is whole;
 //! an upload that did not come to its end leaves nothing.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use proto::digest::{Sha256, Summing};
 use proto::transfer::FILE_LEN_MAX;
 use serde::Serialize;
+use tempfile::{Builder, NamedTempFile};
 use thiserror::Error;
 
 /// The end of the name of what is on its way.
-const PARTIAL: &str = "part";
+const PARTIAL: &str = ".part";
 /// The end of the name of the file that holds a name.
 const NAME: &str = "name";
 /// Bytes that are received at once.
@@ -96,7 +97,7 @@ impl Files {
         builder.recursive(true).mode(0o700).create(&folder)?;
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
-            if path.extension().is_some_and(|ending| ending == PARTIAL) {
+            if path.to_string_lossy().ends_with(PARTIAL) {
                 fs::remove_file(path)?;
             }
         }
@@ -176,8 +177,8 @@ impl Files {
             return Err(UploadError::TooLong(upload.bytes));
         }
         self.check_room(upload)?;
-        let mut partial = Partial::new(&self.folder)?;
-        let (sha256, came) = partial.fill(body, upload.bytes)?;
+        let mut file = begin(&self.folder)?;
+        let (sha256, came) = fill(&mut file, body, upload.bytes)?;
         if came != upload.bytes {
             let bytes = upload.bytes;
             return Err(UploadError::Cut { came, bytes });
@@ -186,10 +187,10 @@ impl Files {
             return Err(UploadError::Other(sha256));
         }
         let path = self.path(&sha256);
-        let mut name = Partial::new(&self.folder)?;
-        name.file.write_all(upload.name.as_bytes())?;
-        name.keep(&path.with_extension(NAME))?;
-        partial.keep(&path)?;
+        let mut name = begin(&self.folder)?;
+        name.write_all(upload.name.as_bytes())?;
+        keep(name, &path.with_extension(NAME))?;
+        keep(file, &path)?;
         File::open(&self.folder)?.sync_all()?;
         let stored = self.find(&sha256);
         stored.ok_or_else(|| UploadError::Write(ErrorKind::NotFound.into()))
@@ -230,55 +231,38 @@ fn millis(since: Duration) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What is on its way; dropped before it is kept, it leaves nothing.
-struct Partial {
-    path: PathBuf,
-    file: File,
+/// Begins a file that has no name yet; dropped before it is kept, it leaves nothing.
+fn begin(folder: &Path) -> io::Result<NamedTempFile> {
+    Builder::new().suffix(PARTIAL).tempfile_in(folder)
 }
 
-impl Partial {
-    fn new(folder: &Path) -> io::Result<Self> {
-        let path = folder.join(format!("{}.{PARTIAL}", proto::id::new_report_id()));
-        let mut options = OpenOptions::new();
-        let options = options.write(true).create_new(true).mode(0o600);
-        let file = options.open(&path)?;
-        Ok(Self { path, file })
+/// Takes up to `most` bytes into a file: their sum, and how many they are.
+fn fill(file: &mut NamedTempFile, body: &mut dyn Read, most: u64) -> io::Result<(Sha256, u64)> {
+    let mut sum = Summing::default();
+    let mut buffer = vec![0; READ_LEN];
+    let mut came = 0;
+    while came < most {
+        let left = usize::try_from(most - came).unwrap_or(READ_LEN);
+        let room = left.min(READ_LEN);
+        let len = match body.read(&mut buffer[..room]) {
+            Ok(0) => break,
+            Ok(len) => len,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            // Whoever sends it is gone; how much is missing says so.
+            Err(_) => break,
+        };
+        file.write_all(&buffer[..len])?;
+        sum.add(&buffer[..len]);
+        came += len as u64;
     }
-
-    /// Takes up to `most` bytes: their sum, and how many they are.
-    fn fill(&mut self, body: &mut dyn Read, most: u64) -> io::Result<(Sha256, u64)> {
-        let mut sum = Summing::default();
-        let mut buffer = vec![0; READ_LEN];
-        let mut came = 0;
-        while came < most {
-            let left = usize::try_from(most - came).unwrap_or(READ_LEN);
-            let room = left.min(READ_LEN);
-            let len = match body.read(&mut buffer[..room]) {
-                Ok(0) => break,
-                Ok(len) => len,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                // Whoever sends it is gone; how much is missing says so.
-                Err(_) => break,
-            };
-            self.file.write_all(&buffer[..len])?;
-            sum.add(&buffer[..len]);
-            came += len as u64;
-        }
-        Ok((sum.finish(), came))
-    }
-
-    /// Gives it its name, for good.
-    fn keep(self, path: &Path) -> io::Result<()> {
-        self.file.sync_all()?;
-        fs::rename(&self.path, path)
-    }
+    Ok((sum.finish(), came))
 }
 
-impl Drop for Partial {
-    fn drop(&mut self) {
-        // What was kept has another name by now; what is left for another reason goes at the next start.
-        let _ = fs::remove_file(&self.path);
-    }
+/// Gives a file its name, for good.
+fn keep(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -2,17 +2,18 @@
 //! may be shared by the drivers of a host. A file that is there under its SHA-256 is whole; what is
 //! on its way has another name, and belongs to whoever holds its lock.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::{self, ErrorKind, Seek};
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use proto::digest::Sha256;
 use proto::document::Reference;
+use tempfile::{Builder, NamedTempFile};
 
 /// The end of the name of a file on its way.
-const PARTIAL: &str = "part";
+const PARTIAL: &str = ".part";
 /// A file on its way that is younger may not have its lock yet.
 const UNLOCKED_MAX: Duration = Duration::from_secs(60);
 
@@ -81,8 +82,7 @@ impl Cache {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
-            let ending = path.extension().and_then(|ending| ending.to_str());
-            if ending == Some(PARTIAL) {
+            if path.to_string_lossy().ends_with(PARTIAL) {
                 remove_if_left(&path)?;
             } else if let Some(sha256) = name_of(&path)
                 && let Ok(found) = path.metadata()
@@ -137,20 +137,15 @@ fn remove(path: &Path) -> io::Result<()> {
 #[derive(Debug)]
 pub(super) struct Partial {
     sha256: Sha256,
-    path: PathBuf,
-    file: File,
+    file: NamedTempFile,
 }
 
 impl Partial {
     fn new(folder: &Path, sha256: Sha256) -> io::Result<Self> {
-        let name = format!("{sha256}.{}.{PARTIAL}", proto::id::new_report_id());
-        let path = folder.join(name);
-        let mut options = OpenOptions::new();
-        let options = options.read(true).write(true).create_new(true);
-        let file = options.mode(0o600).open(&path)?;
-        let partial = Self { sha256, path, file };
-        match partial.file.try_lock() {
-            Ok(()) => Ok(partial),
+        let mut builder = Builder::new();
+        let file = builder.suffix(PARTIAL).tempfile_in(folder)?;
+        match file.as_file().try_lock() {
+            Ok(()) => Ok(Self { sha256, file }),
             Err(TryLockError::WouldBlock) => Err(ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => Err(error),
         }
@@ -158,28 +153,23 @@ impl Partial {
 
     /// Writes a piece at its place.
     pub(super) fn write(&mut self, offset: u64, content: &[u8]) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(offset))?;
-        self.file.write_all(content)
+        self.file.as_file().write_all_at(content, offset)
     }
 
     /// All pieces are there: whether together they are the file, which then has its name, for good.
     pub(super) fn finish(&mut self) -> io::Result<bool> {
-        self.file.rewind()?;
-        let (sha256, _) = Sha256::of_reader(&self.file)?;
+        let mut file = self.file.as_file();
+        file.rewind()?;
+        let (sha256, _) = Sha256::of_reader(file)?;
         if sha256 != self.sha256 {
             return Ok(false);
         }
-        self.file.sync_all()?;
-        let named = self.path.with_file_name(sha256.to_string());
-        fs::rename(&self.path, named)?;
+        file.sync_all()?;
+        // One that is wrong begins anew, so that it is not given up for its name; renamed, it is not
+        // there any more to be removed.
+        let named = self.file.path().with_file_name(sha256.to_string());
+        fs::rename(self.file.path(), named)?;
         Ok(true)
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        // It is gone from there when it is whole; else the next driver to need room removes it.
-        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -268,7 +258,7 @@ mod tests {
         let cache = Cache::new(folder.path(), 100);
         let partial = cache.begin(&[reference(b"a")], &[]).unwrap().remove(0);
         let left = folder.path().join("x.part");
-        for path in [&left, &partial.path] {
+        for path in [left.as_path(), partial.file.path()] {
             let file = File::options()
                 .create(true)
                 .append(true)
@@ -277,8 +267,8 @@ mod tests {
             file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
         }
         put(&cache, b"b", &[]);
-        assert!(!left.exists() && partial.path.exists());
-        let at = partial.path.clone();
+        assert!(!left.exists() && partial.file.path().exists());
+        let at = partial.file.path().to_owned();
         drop(partial);
         assert!(!at.exists(), "it leaves nothing");
     }

@@ -150,7 +150,7 @@ impl Control {
         actions.push(Action::Persist(Change::OutboxDone(token)));
         let what = match message.topic {
             Topic::TestConfig => "config",
-            Topic::Control => "stop",
+            Topic::Control => "order",
             _ => "trigger",
         };
         let reason = format!("its {what} cannot be told to the drivers: {error}");

@@ -1,19 +1,23 @@
-//! The thread that compacts, deletes and gives room back, one order at a time, beside the fold.
+//! The thread that compacts, deletes, gives room back, and looks at the folder of files, one order at a
+//! time, beside the fold.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::control::KeptFile;
+use crate::files::Files;
 use crate::store::{Keeper, StoreError};
 
 /// Orders that wait: one of each kind.
-const ORDERS_MAX: usize = 2;
+const ORDERS_MAX: usize = 3;
 
 #[derive(Debug)]
 enum Order {
     Compact(String),
     Tidy,
+    Look,
 }
 
 /// What was done.
@@ -23,12 +27,15 @@ pub(super) enum Done {
     Compacted(String, Option<Result<(), String>>),
     /// Nothing is left to delete.
     Tidied(Result<(), StoreError>),
+    /// The files beside the store. A folder that cannot be read counts as empty: uploads say why.
+    Looked(Vec<KeptFile>),
 }
 
 /// The thread's work.
 #[derive(Debug)]
 pub struct Housekeeper {
     keeper: Keeper,
+    files: Arc<Files>,
     orders: Receiver<Order>,
     done: Sender<Done>,
     stop: Arc<AtomicBool>,
@@ -41,10 +48,15 @@ pub(super) struct House {
     done: Receiver<Done>,
     is_compacting: bool,
     is_tidying: bool,
+    is_looking: bool,
 }
 
 /// The two ends.
-pub(super) fn house(keeper: Keeper, stop: Arc<AtomicBool>) -> (House, Housekeeper) {
+pub(super) fn house(
+    keeper: Keeper,
+    files: Arc<Files>,
+    stop: Arc<AtomicBool>,
+) -> (House, Housekeeper) {
     let (orders, incoming) = bounded(ORDERS_MAX);
     let (done, outgoing) = bounded(ORDERS_MAX);
     let house = House {
@@ -52,9 +64,11 @@ pub(super) fn house(keeper: Keeper, stop: Arc<AtomicBool>) -> (House, Housekeepe
         done: outgoing,
         is_compacting: false,
         is_tidying: false,
+        is_looking: false,
     };
     let housekeeper = Housekeeper {
         keeper,
+        files,
         orders: incoming,
         done,
         stop,
@@ -73,7 +87,14 @@ impl House {
         self.is_tidying |= self.orders.try_send(Order::Tidy).is_ok();
     }
 
-    /// Whether everything that was ordered is done.
+    /// Has the folder of files looked at, if that is not under way.
+    pub(super) fn look(&mut self) {
+        if !self.is_looking {
+            self.is_looking = self.orders.try_send(Order::Look).is_ok();
+        }
+    }
+
+    /// Whether what changes the store is done.
     pub(super) fn is_idle(&self) -> bool {
         !self.is_compacting && !self.is_tidying
     }
@@ -85,6 +106,7 @@ impl House {
             match done {
                 Done::Compacted(..) => self.is_compacting = false,
                 Done::Tidied(_) => self.is_tidying = false,
+                Done::Looked(_) => self.is_looking = false,
             }
         }
         done
@@ -105,11 +127,22 @@ impl Housekeeper {
             let done = match order {
                 Order::Compact(test_id) => self.compact(test_id),
                 Order::Tidy => Done::Tidied(self.tidy()),
+                Order::Look => Done::Looked(self.look()),
             };
             if self.done.send(done).is_err() {
                 return;
             }
         }
+    }
+
+    fn look(&self) -> Vec<KeptFile> {
+        let files = self.files.list().unwrap_or_default().into_iter();
+        let kept = files.map(|file| KeptFile {
+            sha256: file.sha256,
+            bytes: file.bytes,
+            used_unix_ms: file.used_unix_ms,
+        });
+        kept.collect()
     }
 
     fn compact(&mut self, test_id: String) -> Done {

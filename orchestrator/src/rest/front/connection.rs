@@ -73,6 +73,8 @@ pub(super) struct Request {
     pub(super) bytes: Vec<u8>,
     /// What follows of its body, as it comes.
     pub(super) rest: Option<Receiver<Vec<u8>>>,
+    /// Time in which its answer must begin, and each piece of it be taken.
+    pub(super) answer_time: Duration,
 }
 
 /// A file that is read.
@@ -352,6 +354,7 @@ impl Connection {
         Turn::Pass(Request {
             bytes: request,
             rest: None,
+            answer_time: head.answer_time,
         })
     }
 
@@ -365,7 +368,11 @@ impl Connection {
         self.keeps_alive = head.keeps_alive;
         if left == 0 {
             self.phase = Phase::Waiting;
-            return Turn::Pass(Request { bytes, rest: None });
+            return Turn::Pass(Request {
+                bytes,
+                rest: None,
+                answer_time: head.answer_time,
+            });
         }
         let (pieces, rest) = bounded(PIECES_MAX);
         self.upload = Some(Upload { pieces, left });
@@ -373,6 +380,7 @@ impl Connection {
         Turn::Pass(Request {
             bytes,
             rest: Some(rest),
+            answer_time: head.answer_time,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
 
 use httparse::{EMPTY_HEADER, Request, Status};
 
@@ -23,6 +24,13 @@ const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
+/// Time in which an answer must begin: a trigger waits 5 s, the control thread answers in 15 s.
+const ANSWER_TIME: Duration = Duration::from_secs(20);
+/// The same for a copy of the store, which is made before its first byte goes out: 20 GB on a slow disk.
+const BACKUP_TIME: Duration = Duration::from_secs(3600);
+/// The same for a file, which has to be on the disk.
+const UPLOAD_TIME: Duration = Duration::from_secs(120);
+
 /// A head that is whole and right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Head {
@@ -36,6 +44,8 @@ pub(super) struct Head {
     pub(super) expects_continue: bool,
     /// Whether the body is a file, which is passed on as it comes.
     pub(super) is_upload: bool,
+    /// Time in which its answer must begin.
+    pub(super) answer_time: Duration,
     /// The head as `tiny_http` is to read it.
     pub(super) rewritten: Vec<u8>,
 }
@@ -91,6 +101,7 @@ fn check(request: &Request<'_, '_>, len: usize) -> Result<Head, Parsed> {
         keeps_alive: is_one_one,
         expects_continue: false,
         is_upload: false,
+        answer_time: ANSWER_TIME,
         rewritten: Vec::with_capacity(len + 64),
     };
     let mut has_length = false;
@@ -169,6 +180,11 @@ fn rewrite(request: &Request<'_, '_>, head: &mut Head) -> Result<(), Parsed> {
         ));
     };
     head.is_upload = is_upload(method, &path);
+    head.answer_time = match path.split('?').next() {
+        _ if head.is_upload => UPLOAD_TIME,
+        Some("/backup") => BACKUP_TIME,
+        _ => ANSWER_TIME,
+    };
     let out = &mut head.rewritten;
     out.extend(format!("{method} {path} HTTP/1.1\r\n").bytes());
     for header in request.headers.iter() {

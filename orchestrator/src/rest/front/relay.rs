@@ -15,12 +15,6 @@ use super::head;
 pub(super) const THREADS: usize = 32;
 /// Requests that wait for one of them; clients are told to come again when there are more.
 const WAITING_MAX: usize = 256;
-/// Time in which an answer must begin: a trigger waits 5 s, the control thread answers in 15 s.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
-/// The same for a copy of the store, which is made before its first byte goes out: 20 GB on a slow disk.
-const BACKUP_TIMEOUT: Duration = Duration::from_secs(3600);
-/// The same for a file, which has to be on the disk; and for each piece of it.
-const UPLOAD_TIMEOUT: Duration = Duration::from_secs(120);
 /// Longest wait for a piece of a file; an answer that comes before its end is noticed after it.
 const PIECE_POLL: Duration = Duration::from_millis(100);
 /// Longest answer, in bytes.
@@ -71,14 +65,8 @@ impl Relay {
 
 fn pass(backend: &SocketAddr, request: Request, waker: &mut UnixStream) -> io::Result<Vec<u8>> {
     let mut stream = UnixStream::connect_addr(backend)?;
-    let is_backup = request.bytes.starts_with(b"GET /backup");
-    let timeout = match request.rest {
-        Some(_) => UPLOAD_TIMEOUT,
-        None if is_backup => BACKUP_TIMEOUT,
-        None => ANSWER_TIMEOUT,
-    };
-    stream.set_read_timeout(Some(timeout))?;
-    stream.set_write_timeout(Some(timeout))?;
+    stream.set_read_timeout(Some(request.answer_time))?;
+    stream.set_write_timeout(Some(request.answer_time))?;
     stream.write_all(&request.bytes)?;
     if let Some(rest) = request.rest {
         pass_rest(&stream, &rest, waker)?;
