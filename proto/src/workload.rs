@@ -4,6 +4,7 @@
 mod allowed_target;
 pub mod expectation;
 mod flow;
+mod json_path;
 mod load;
 mod mix;
 mod pace;
@@ -17,8 +18,9 @@ pub(crate) mod threshold;
 mod tls;
 
 pub use allowed_target::AllowedTarget;
-pub use expectation::{Check, Comparison, Extract, JsonPath, Pattern, Segment, StatusSet, Subject};
+pub use expectation::{Check, Comparison, Extract, Pattern, StatusSet, Subject};
 pub use flow::{Flow, LOOPS_MAX, OnFail, Op, Step, Think};
+pub use json_path::{JsonPath, Segment};
 pub use load::{
     Arrivals, Load, LoadStage, SESSIONS_MAX, STAGE_NS_MAX, SessionArrival, StageArrivals,
 };

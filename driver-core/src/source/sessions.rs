@@ -18,7 +18,6 @@ use proto::workload::{
     Arrivals, Fill, Hole, Op, Part, REPLAY_SLOT, Scenario, SessionArrival, mixed,
 };
 
-use super::jar::Jar;
 use super::judge::{Seen, Slots};
 use super::program::Position;
 use super::replay::Feed;
@@ -101,89 +100,6 @@ struct StepPlan {
     doubtful: Vec<Hole>,
     has_sequence: bool,
     watches: Watches,
-}
-
-/// All users, each by its number, with what belongs to each side by side.
-#[derive(Debug, Default)]
-struct Users {
-    all: Vec<User>,
-    free: Vec<u32>,
-    active: usize,
-    sets: usize,
-    slots: usize,
-    /// Rows, data set after data set, user after user.
-    rows: Vec<u32>,
-    /// Extracted values, likewise.
-    values: Vec<Vec<u8>>,
-}
-
-#[derive(Debug, Default)]
-struct User {
-    generation: u32,
-    flow: usize,
-    step: usize,
-    stage: usize,
-    position: Position,
-    /// When the request is intended.
-    due_ns: u64,
-    started_ns: u64,
-    is_measured: bool,
-    is_under_way: bool,
-    /// Which slots have a value.
-    set: u64,
-    sequence: u64,
-    jar: Jar,
-    seen: Option<Seen>,
-}
-
-/// The slots of one user.
-struct UserSlots<'u> {
-    set: &'u mut u64,
-    values: &'u mut [Vec<u8>],
-}
-
-impl Slots for UserSlots<'_> {
-    fn set(&mut self, slot: usize, value: &[u8]) {
-        self.values[slot].clear();
-        self.values[slot].extend_from_slice(value);
-        *self.set |= 1 << slot;
-    }
-
-    fn unset(&mut self, slot: usize) {
-        *self.set &= !(1 << slot);
-    }
-}
-
-impl Users {
-    fn take(&mut self) -> u32 {
-        self.active += 1;
-        if let Some(user) = self.free.pop() {
-            return user;
-        }
-        self.all.push(User::default());
-        self.rows.resize(self.all.len() * self.sets, NO_ROW);
-        self.values.resize(self.all.len() * self.slots, Vec::new());
-        u32::try_from(self.all.len() - 1).expect("invariant: at most a million")
-    }
-
-    fn give_back(&mut self, user: u32) {
-        self.active -= 1;
-        let state = &mut self.all[user as usize];
-        state.generation = state.generation.wrapping_add(1);
-        self.free.push(user);
-    }
-
-    fn row(&self, user: u32, set: usize) -> u32 {
-        self.rows[user as usize * self.sets + set]
-    }
-
-    fn slots(&mut self, user: u32) -> UserSlots<'_> {
-        let first = user as usize * self.slots;
-        UserSlots {
-            set: &mut self.all[user as usize].set,
-            values: &mut self.values[first..first + self.slots],
-        }
-    }
 }
 
 impl Sessions {
@@ -564,6 +480,9 @@ fn sets_of(scenario: &Scenario, flow: usize) -> Vec<usize> {
 
 mod replayed;
 mod turns;
+mod users;
+
+use users::{User, Users};
 
 #[cfg(test)]
 mod tests;

@@ -5,16 +5,19 @@
 //! reads it, now or after a restart. A broker that is away silences everybody alike, and so takes
 //! nobody down.
 
-use std::collections::HashMap;
-
 use rpds::RedBlackTreeMapSync;
 
-use proto::measure::ClockOffset;
-use proto::message::{Heartbeat, Need, NodeState, Register, WIRE_VERSION};
-use serde::{Deserialize, Serialize};
+use proto::message::{Heartbeat, Register};
 
 use super::Now;
-use super::clock_offset::Estimator;
+
+mod node;
+mod tally;
+
+pub use node::{INCOMPATIBLE, Identity, Liveness, Node, NodeRecord, Speaker};
+pub use tally::Tally;
+
+use tally::Awaited;
 
 /// Silence from which on a driver is suspect, ms.
 pub const SUSPECT_MS: u64 = 3_000;
@@ -32,151 +35,6 @@ pub const NODES_MAX: usize = 20_000;
 
 const _: () = assert!(SUSPECT_MS < DOWN_MS && DOWN_MS < FORGET_MS && JITTER_MS < SUSPECT_MS);
 
-/// The state of a driver that lives and speaks another version of the wire.
-pub const INCOMPATIBLE: &str = "incompatible";
-
-/// Whether a driver lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Liveness {
-    /// Its heartbeats come.
-    Up,
-    /// Silent for [`SUSPECT_MS`].
-    Suspect,
-    /// Silent for [`DOWN_MS`].
-    Down,
-}
-
-impl Liveness {
-    /// The name in the API.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Up => "up",
-            Self::Suspect => "suspect",
-            Self::Down => "down",
-        }
-    }
-}
-
-/// What a driver says of itself when it registers.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Identity {
-    /// Where it is, `host:port`.
-    pub node_ip: String,
-    /// Its version.
-    pub version: Option<String>,
-    /// Cores that it loads from.
-    pub cores: Option<u64>,
-    /// Its machine.
-    pub hostname: Option<String>,
-}
-
-/// One driver.
-#[derive(Debug, Clone)]
-pub struct Node {
-    /// What it said of itself.
-    pub identity: Identity,
-    /// Whether it lives.
-    pub liveness: Liveness,
-    /// When its last heartbeat was read, by our wall clock, ms since 1970; 0 before the first.
-    pub last_heartbeat_ms: u64,
-    /// The same by the monotonic clock, ns; `None` when it was not heard of since we started.
-    pub heard_mono_ns: Option<u64>,
-    /// What it does; `None` for drivers of other implementations, which do not say.
-    pub activity: Option<NodeState>,
-    /// The test that `activity` is about.
-    pub test_id: Option<String>,
-    /// Why it failed to prepare that test.
-    pub reason: Option<String>,
-    /// Which process of this id it is; `None` where that is not known.
-    pub incarnation: Option<u64>,
-    /// The version of the wire that it speaks, where that is another than ours.
-    pub other_wire: Option<u64>,
-    /// Another process that says it has this id.
-    rival: Option<u64>,
-    /// What the process of another incarnation said of itself, for when it takes the place.
-    heir: Option<(u64, Identity)>,
-    /// The files that it lacks for it.
-    pub needs: Vec<Need>,
-    clock: Estimator,
-    heard_at_ms: u64,
-}
-
-impl Node {
-    /// Time since its last heartbeat, s. Where it was not heard of since we started, by the wall
-    /// clock.
-    #[must_use]
-    pub fn heartbeat_age_s(&self, now: Now) -> Option<f64> {
-        let by_wall_ms = (now.wall_ns / 1_000_000).saturating_sub(self.last_heartbeat_ms);
-        match self.heard_mono_ns {
-            Some(heard_ns) => Some(now.since_ns(heard_ns) as f64 / 1e9),
-            None if self.last_heartbeat_ms > 0 => Some(by_wall_ms as f64 / 1e3),
-            None => None,
-        }
-    }
-
-    /// Its clock against ours.
-    #[must_use]
-    pub fn clock(&self) -> Option<ClockOffset> {
-        self.clock.best()
-    }
-
-    /// Whether it is of another implementation, which is always ready and sends no histograms.
-    #[must_use]
-    pub fn is_foreign(&self) -> bool {
-        self.activity.is_none()
-    }
-
-    /// Whether a start waits for it: it is up, or has not had the time to be heard of since we
-    /// were restarted; and it understands us.
-    #[must_use]
-    pub fn is_awaited(&self) -> bool {
-        let is_unheard = self.activity == Some(NodeState::Unknown);
-        let may_live =
-            self.liveness == Liveness::Up || self.liveness == Liveness::Suspect && is_unheard;
-        may_live && self.other_wire.is_none()
-    }
-
-    /// The name of its state in the API: whether it lives, or that it takes no part although it
-    /// does.
-    #[must_use]
-    pub fn state_name(&self) -> &'static str {
-        match (self.liveness, self.other_wire) {
-            (Liveness::Up | Liveness::Suspect, Some(_)) => INCOMPATIBLE,
-            (liveness, _) => liveness.name(),
-        }
-    }
-
-    /// Why it takes no part although it lives, if that is so, and what to do about it.
-    #[must_use]
-    pub fn incompatibility(&self) -> Option<String> {
-        self.other_wire.map(|theirs| {
-            format!(
-                "incompatible: it speaks version {theirs} of the wire, and this orchestrator \
-                 {WIRE_VERSION}; start the driver of this orchestrator's release"
-            )
-        })
-    }
-
-    /// Whether it is in this state for this test.
-    #[must_use]
-    pub fn is(&self, activity: NodeState, test_id: &str) -> bool {
-        self.activity == Some(activity) && self.test_id.as_deref() == Some(test_id)
-    }
-}
-
-/// Whose heartbeat it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Speaker {
-    /// The driver's own.
-    Itself,
-    /// Another process's with its id, which is waited for the first to fall silent.
-    Rival,
-    /// The driver's own, and the process of this incarnation spoke under its id: it is to end.
-    ItselfBefore(u64),
-}
-
 /// A driver whose liveness changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
@@ -186,87 +44,6 @@ pub struct Change {
     pub from: Option<Liveness>,
     /// What it is now.
     pub to: Liveness,
-}
-
-/// A driver as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeRecord {
-    /// The driver.
-    pub node_id: String,
-    /// What it said of itself.
-    pub identity: Identity,
-    /// Whether it lived.
-    pub liveness: Liveness,
-    /// When its last heartbeat was read, by our clock, ms since 1970.
-    pub last_heartbeat_ms: u64,
-    /// Which process of this id it was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub incarnation: Option<u64>,
-}
-
-/// How many of the drivers that a start waits for say what about a test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
-    /// They prepare it.
-    pub preparing: usize,
-    /// They are ready for it.
-    pub ready: usize,
-    /// They could not prepare it.
-    pub failed: usize,
-}
-
-impl Tally {
-    fn of(&mut self, activity: NodeState) -> Option<&mut usize> {
-        match activity {
-            NodeState::Preparing => Some(&mut self.preparing),
-            NodeState::Ready => Some(&mut self.ready),
-            NodeState::Failed => Some(&mut self.failed),
-            _ => None,
-        }
-    }
-
-    fn is_empty(self) -> bool {
-        self == Self::default()
-    }
-}
-
-/// The drivers that a start waits for, counted as they change, so that no message needs a look at
-/// all of them.
-#[derive(Debug, Clone, Default)]
-struct Awaited {
-    all: usize,
-    foreign: usize,
-    by_test: HashMap<String, Tally>,
-}
-
-impl Awaited {
-    fn count(&mut self, node: &Node, change: impl Fn(&mut usize)) {
-        if !node.is_awaited() {
-            return;
-        }
-        change(&mut self.all);
-        let Some(activity) = node.activity else {
-            return change(&mut self.foreign);
-        };
-        let Some(test_id) = &node.test_id else {
-            return;
-        };
-        let tally = self.by_test.entry(test_id.clone()).or_default();
-        if let Some(count) = tally.of(activity) {
-            change(count);
-        }
-        if tally.is_empty() {
-            self.by_test.remove(test_id);
-        }
-    }
-
-    fn add(&mut self, node: &Node) {
-        self.count(node, |count| *count += 1);
-    }
-
-    fn remove(&mut self, node: &Node) {
-        self.count(node, |count| *count -= 1);
-    }
 }
 
 /// The drivers, by id. A clone shares those that do not change after it, and costs next to nothing.
@@ -290,15 +67,9 @@ impl Registry {
     pub fn restore(records: Vec<NodeRecord>) -> Self {
         let mut registry = Self::default();
         for record in records {
-            let node = Node {
-                identity: record.identity,
-                liveness: record.liveness.max(Liveness::Suspect),
-                last_heartbeat_ms: record.last_heartbeat_ms,
-                incarnation: record.incarnation,
-                ..new_node(0)
-            };
+            let (node_id, node) = Node::restored(record);
             registry.awaited.add(&node);
-            registry.nodes.insert_mut(record.node_id, node);
+            registry.nodes.insert_mut(node_id, node);
         }
         registry
     }
@@ -363,7 +134,7 @@ impl Registry {
     pub fn forget_clocks(&mut self) {
         let ids: Vec<String> = self.nodes.keys().cloned().collect();
         for node_id in ids {
-            self.change(&node_id, |node| node.clock = Estimator::default());
+            self.change(&node_id, Node::forget_clock);
         }
     }
 
@@ -401,35 +172,13 @@ impl Registry {
         })
     }
 
-    /// Whose heartbeat this is. Another process takes a driver's place when that was silent for
-    /// [`SUSPECT_MS`] and is `free` of any run; the process that takes part in one is `held` to.
+    /// Whose heartbeat this is: see [`Node::speaker`].
     pub fn speaker(&mut self, message: &Heartbeat, held: Option<u64>, is_free: bool) -> Speaker {
         let observed_ms = self.observed_ms;
-        let Some(node) = self.nodes.get_mut(&message.node_id) else {
-            return Speaker::Itself;
-        };
-        let known = held.or(node.incarnation);
-        if known.is_none() || message.incarnation.is_none() || known == message.incarnation {
-            node.incarnation = message.incarnation.or(known);
-            return node
-                .rival
-                .take()
-                .map_or(Speaker::Itself, Speaker::ItselfBefore);
-        }
-        let is_silent = observed_ms.saturating_sub(node.heard_at_ms) >= SUSPECT_MS;
-        if is_silent && is_free {
-            (node.incarnation, node.rival) = (message.incarnation, None);
-            // Another process may be on another machine, with a clock of its own.
-            node.clock = Estimator::default();
-            if let Some((heir, identity)) = node.heir.take()
-                && Some(heir) == message.incarnation
-            {
-                node.identity = identity;
-            }
-            return Speaker::Itself;
-        }
-        node.rival = message.incarnation;
-        Speaker::Rival
+        let node = self.nodes.get_mut(&message.node_id);
+        node.map_or(Speaker::Itself, |node| {
+            node.speaker(message.incarnation, held, is_free, observed_ms)
+        })
     }
 
     /// A driver says that it is there. That alone is no sign of life: registers are read again
@@ -443,12 +192,7 @@ impl Registry {
                 cores: message.cores,
                 hostname: message.hostname,
             };
-            match message.incarnation {
-                Some(other) if node.incarnation.is_some_and(|known| known != other) => {
-                    node.heir = Some((other, identity));
-                }
-                _ => node.identity = identity,
-            }
+            node.introduce(message.incarnation, identity);
         }
         change
     }
@@ -461,17 +205,7 @@ impl Registry {
             node.heard_at_ms = observed_ms;
             node.last_heartbeat_ms = now.wall_ns / 1_000_000;
             node.heard_mono_ns = Some(now.mono_ns);
-            node.activity = message.state.filter(|state| {
-                // Others may have states of their own: that makes them none of ours.
-                *state != NodeState::Unknown || message.incarnation.is_some()
-            });
-            node.incarnation = message.incarnation.or(node.incarnation);
-            let wire = message.wire.unwrap_or(1);
-            let is_ours = node.activity.is_some();
-            node.other_wire = (is_ours && wire != WIRE_VERSION).then_some(wire);
-            node.test_id.clone_from(&message.test_id);
-            node.reason.clone_from(&message.reason);
-            node.needs.clone_from(&message.needs);
+            node.take(message);
             if let Some(echo) = &message.echo {
                 node.clock.observe(echo, now.wall_ns);
             }
@@ -544,10 +278,7 @@ impl Registry {
             self.refused += 1;
             return None;
         }
-        let node = Node {
-            liveness,
-            ..new_node(self.observed_ms)
-        };
+        let node = Node::new(liveness, self.observed_ms);
         self.awaited.add(&node);
         self.nodes.insert_mut(node_id.to_owned(), node);
         Some(Change {
@@ -555,25 +286,6 @@ impl Registry {
             from: None,
             to: liveness,
         })
-    }
-}
-
-fn new_node(heard_at_ms: u64) -> Node {
-    Node {
-        identity: Identity::default(),
-        liveness: Liveness::Up,
-        last_heartbeat_ms: 0,
-        heard_mono_ns: None,
-        activity: Some(NodeState::Unknown),
-        test_id: None,
-        reason: None,
-        incarnation: None,
-        other_wire: None,
-        rival: None,
-        heir: None,
-        needs: Vec::new(),
-        clock: Estimator::default(),
-        heard_at_ms,
     }
 }
 

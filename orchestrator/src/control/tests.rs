@@ -5,6 +5,7 @@ mod faults;
 mod files;
 mod lifecycle;
 mod orders;
+mod processes;
 mod queue;
 mod retention;
 mod secrets;

@@ -4,14 +4,16 @@
 //! before. The tree is bounded in depth and in nodes, those that aliases stand for included, so
 //! that no short text becomes a large tree.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-
-use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
-use serde::de::IgnoredAny;
+use saphyr_parser::{Parser, ScanError};
 use serde_json::Number;
 
 use super::place::{Place, Problem};
+
+mod surrogates;
+mod tree;
+
+use surrogates::without_surrogates;
+use tree::Builder;
 
 /// Most bytes of a document: its JSON has to fit into one Kafka message of the default 1 MiB.
 pub const DOCUMENT_LEN_MAX: usize = 512 << 10;
@@ -246,179 +248,9 @@ impl Scalar {
     }
 }
 
-/// Puts events together to a tree.
-#[derive(Default)]
-struct Builder {
-    /// Lists and maps that are not complete, the outermost first.
-    open: Vec<Open>,
-    /// What aliases stand for, by the numbers of their anchors.
-    anchored: HashMap<usize, (Node, usize)>,
-    nodes: usize,
-    root: Option<Node>,
-}
-
-/// A list or map to which more may come.
-struct Open {
-    place: Place,
-    anchor: usize,
-    /// Nodes before it.
-    nodes_before: usize,
-    parts: Parts,
-}
-
-enum Parts {
-    List(Vec<Node>),
-    Map(Names),
-}
-
-/// The entries of a map, and the name whose value comes next.
-#[derive(Default)]
-struct Names {
-    entries: Vec<(Key, Node)>,
-    places: HashMap<String, Place>,
-    next: Option<Key>,
-}
-
-impl Builder {
-    fn build<'t>(
-        mut self,
-        events: impl Iterator<Item = Result<(Event<'t>, Span), ScanError>>,
-    ) -> Result<Node, Problem> {
-        let mut documents = 0;
-        for event in events {
-            let (event, span) = event.map_err(|error| not_read(&error))?;
-            let place = place_of(span);
-            if let Event::DocumentStart(_) = event {
-                documents += 1;
-                if documents > 1 {
-                    return Err(problem(
-                        place,
-                        "a second document; a test is one document, without --- in it",
-                    ));
-                }
-            }
-            self.take(event, place)?;
-        }
-        self.root.ok_or_else(|| {
-            problem(
-                Place { line: 1, column: 1 },
-                "the document is empty; it needs at least a target",
-            )
-        })
-    }
-
-    fn take(&mut self, event: Event<'_>, place: Place) -> Result<(), Problem> {
-        match event {
-            Event::Scalar(text, style, anchor, _) => {
-                let scalar = Scalar {
-                    text: text.into_owned(),
-                    is_quoted: style != ScalarStyle::Plain,
-                };
-                self.count(1, place)?;
-                let value = Value::Scalar(scalar);
-                self.close(Node { place, value }, anchor, 1)
-            }
-            Event::SequenceStart(anchor, _) => self.begin(place, anchor, Parts::List(Vec::new())),
-            Event::MappingStart(anchor, _) => {
-                self.begin(place, anchor, Parts::Map(Names::default()))
-            }
-            Event::SequenceEnd | Event::MappingEnd => self.end(),
-            Event::Alias(anchor) => {
-                // A list that holds itself has no end: it is not complete when it is named.
-                let Some((node, size)) = self.anchored.get(&anchor).cloned() else {
-                    return Err(problem(
-                        place,
-                        "this alias stands for a value that it is in",
-                    ));
-                };
-                self.count(size, place)?;
-                self.close(Node { place, ..node }, 0, size)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn count(&mut self, more: usize, place: Place) -> Result<(), Problem> {
-        self.nodes += more;
-        if self.nodes > NODES_MAX {
-            return Err(problem(
-                place,
-                format!("more than {NODES_MAX} values, aliases included; put data into files"),
-            ));
-        }
-        Ok(())
-    }
-
-    fn begin(&mut self, place: Place, anchor: usize, parts: Parts) -> Result<(), Problem> {
-        if self.open.len() >= DEPTH_MAX {
-            let error = format!("more than {DEPTH_MAX} lists and maps within each other");
-            return Err(problem(place, error));
-        }
-        let outer = self.open.last().map(|open| &open.parts);
-        if matches!(outer, Some(Parts::Map(names)) if names.next.is_none()) {
-            return Err(problem(place, NAME_IS_TEXT));
-        }
-        let nodes_before = self.nodes;
-        self.count(1, place)?;
-        self.open.push(Open {
-            place,
-            anchor,
-            nodes_before,
-            parts,
-        });
-        Ok(())
-    }
-
-    fn end(&mut self) -> Result<(), Problem> {
-        let open = self.open.pop().expect("invariant: what ends has begun");
-        let value = match open.parts {
-            Parts::List(nodes) => Value::List(nodes),
-            Parts::Map(names) => Value::Map(names.entries),
-        };
-        let size = self.nodes - open.nodes_before;
-        let place = open.place;
-        self.close(Node { place, value }, open.anchor, size)
-    }
-
-    /// Puts a complete node to where it belongs.
-    fn close(&mut self, node: Node, anchor: usize, size: usize) -> Result<(), Problem> {
-        if anchor > 0 {
-            self.anchored.insert(anchor, (node.clone(), size));
-        }
-        match self.open.last_mut().map(|open| &mut open.parts) {
-            None => self.root = Some(node),
-            Some(Parts::List(nodes)) => nodes.push(node),
-            Some(Parts::Map(names)) => names.take(node)?,
-        }
-        Ok(())
-    }
-}
-
-impl Names {
-    /// Takes a name, or the value of the name that came before.
-    fn take(&mut self, node: Node) -> Result<(), Problem> {
-        if let Some(key) = self.next.take() {
-            self.entries.push((key, node));
-            return Ok(());
-        }
-        let place = node.place;
-        let Value::Scalar(Scalar { text: name, .. }) = node.value else {
-            return Err(problem(place, NAME_IS_TEXT));
-        };
-        if let Some(first) = self.places.insert(name.clone(), place) {
-            let error = format!("{name} is given twice, first at {first}");
-            return Err(problem(place, error));
-        }
-        self.next = Some(Key { name, place });
-        Ok(())
-    }
-}
-
 fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("invariant: every text is JSON")
 }
-
-const NAME_IS_TEXT: &str = "a name is a text, not a list or a map";
 
 fn problem(place: Place, error: impl Into<String>) -> Problem {
     Problem {
@@ -437,49 +269,12 @@ fn not_read(error: &ScanError) -> Problem {
     problem(place(mark.line(), mark.col()), words)
 }
 
-fn place_of(span: Span) -> Place {
-    place(span.start.line(), span.start.col())
-}
-
 fn place(line: usize, column_from_0: usize) -> Place {
     let small = |number| u32::try_from(number).unwrap_or(u32::MAX);
     Place {
         line: small(line),
         column: small(column_from_0.saturating_add(1)),
     }
-}
-
-/// JSON with each surrogate pair as the character that it stands for, which YAML has no escape of
-/// this form for; columns behind one on its line are less by what it is shorter.
-fn without_surrogates(text: &str) -> Cow<'_, str> {
-    let has_escapes = text.contains("\\ud") || text.contains("\\uD");
-    if !has_escapes || serde_json::from_str::<IgnoredAny>(text).is_err() {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at..];
-        if let Some((character, after)) = surrogate_pair(rest) {
-            out.push(character);
-            rest = after;
-        } else {
-            // An escaped backslash takes its partner along.
-            let len = 1 + rest[1..].chars().next().map_or(0, char::len_utf8);
-            out.push_str(&rest[..len]);
-            rest = &rest[len..];
-        }
-    }
-    out.push_str(rest);
-    Cow::Owned(out)
-}
-
-fn surrogate_pair(text: &str) -> Option<(char, &str)> {
-    let unit = |text: &str| u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok();
-    let units = [unit(text)?, unit(text.get(6..)?)?];
-    let character = char::decode_utf16(units).next()?.ok()?;
-    (character.len_utf16() == 2).then(|| (character, &text[12..]))
 }
 
 #[cfg(test)]

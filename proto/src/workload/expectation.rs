@@ -1,10 +1,10 @@
 //! What an answer has to be, and what is kept of it: the compiled form and its text.
 
-use std::fmt;
 use std::str::FromStr;
 
 use regex::bytes::{Regex, RegexBuilder};
 
+use super::json_path::{self, JsonPath};
 use crate::units;
 
 /// Most bytes of one value that is extracted.
@@ -35,19 +35,6 @@ pub enum Subject {
     Json(JsonPath),
     /// The first group of a match in the body, or the whole match where there is none.
     Regex(Pattern),
-}
-
-/// A way into a JSON value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JsonPath(pub Vec<Segment>);
-
-/// A step into a JSON value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Segment {
-    /// Into an object.
-    Name(String),
-    /// Into a list, from 0.
-    Index(usize),
 }
 
 /// A regular expression that was compiled once.
@@ -189,40 +176,6 @@ impl Pattern {
     }
 }
 
-const PATH_SHAPE: &str = "write it like $.items[0].id or $['a name']";
-
-impl FromStr for JsonPath {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let refuse = || format!("{text:?} is no path into JSON; {PATH_SHAPE}");
-        let mut rest = text.trim().strip_prefix('$').ok_or_else(refuse)?;
-        let mut segments = Vec::new();
-        while !rest.is_empty() {
-            let (segment, after) = segment(rest).ok_or_else(refuse)?;
-            segments.push(segment);
-            rest = after;
-        }
-        Ok(Self(segments))
-    }
-}
-
-fn segment(text: &str) -> Option<(Segment, &str)> {
-    if let Some(name) = text.strip_prefix('.') {
-        let len = name.find(['.', '[']).unwrap_or(name.len());
-        let (name, rest) = name.split_at(len);
-        let is_plain = !name.is_empty() && !name.contains(['*', '?', ' ', '\'', '"']);
-        return is_plain.then(|| (Segment::Name(name.to_owned()), rest));
-    }
-    let inner = text.strip_prefix('[')?;
-    if let Some(quote) = inner.chars().next().filter(|c| matches!(c, '\'' | '"')) {
-        let (name, rest) = inner[1..].split_once(quote)?;
-        return Some((Segment::Name(name.to_owned()), rest.strip_prefix(']')?));
-    }
-    let (index, rest) = inner.split_once(']')?;
-    Some((Segment::Index(index.trim().parse().ok()?), rest))
-}
-
 const EXTRACT_SHAPE: &str =
     "write json $.token, header X-Name, cookie name, or regex \"id=(\\d+)\"";
 
@@ -295,27 +248,13 @@ fn subject(text: &str) -> Option<Result<(Subject, &str), String>> {
         }
         "json" => {
             let rest = rest.trim_start();
-            let len = path_len(rest);
+            let len = json_path::path_len(rest);
             let (path, rest) = rest.split_at(len);
             return Some(path.parse().map(|path| (Subject::Json(path), rest)));
         }
         _ => return None,
     };
     Some(Ok((subject, rest)))
-}
-
-/// Where a path ends: at the first space or operator outside of quotes.
-fn path_len(text: &str) -> usize {
-    let mut quote = None;
-    for (at, c) in text.char_indices() {
-        match (quote, c) {
-            (None, ' ' | '=' | '!' | '<' | '>' | '~') => return at,
-            (None, '\'' | '"') => quote = Some(c),
-            (Some(open), c) if open == c => quote = None,
-            _ => {}
-        }
-    }
-    text.len()
 }
 
 const OPERATORS: [&str; 10] = [
@@ -434,24 +373,12 @@ fn contains(value: &[u8], part: &[u8]) -> bool {
     part.is_empty() || value.windows(part.len()).any(|window| window == part)
 }
 
-impl fmt::Display for JsonPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("$")?;
-        for segment in &self.0 {
-            match segment {
-                Segment::Name(name) => write!(f, "['{name}']")?,
-                Segment::Index(index) => write!(f, "[{index}]")?,
-            }
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::workload::json_path::Segment;
 
     fn check(text: &str) -> Check {
         text.parse().unwrap()

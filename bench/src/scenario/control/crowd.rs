@@ -2,8 +2,8 @@
 //!
 //! One thread plays all of them: heartbeats are due at instants of their own, spread evenly over each
 //! second; reports are due together, or spread too where the embedded broker's 5 MiB have to hold what
-//! is under way. Reports are encoded before the test is triggered. The main thread asks the orchestrator meanwhile, and notes how old the oldest report is that it was not
-//! shown yet.
+//! is under way. Reports are encoded before the test is triggered. The main thread asks the
+//! orchestrator meanwhile, and notes how old the oldest report is that it was not shown yet.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};

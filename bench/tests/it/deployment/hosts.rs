@@ -92,12 +92,14 @@ fn units_start_what_is_installed_with_settings_that_it_reads() {
         let words = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         (output.status.code(), words)
     };
-    for (command, of) in [("run", "driver run"), ("compare", "client compare")] {
+    let of_driver = ["run", "try", "import", "schema", "check"].map(|name| (name, "driver"));
+    for (command, of) in of_driver.into_iter().chain([("compare", "client")]) {
+        let of = format!("{of} {command}");
         let (code, words) = front(&["help", command]);
         assert_eq!(code, Some(0), "{words}");
         // As it is named there: dlts-driver.
         let usage = words.lines().find(|line| line.starts_with("Usage: "));
-        assert!(usage.is_some_and(|usage| usage.contains(of)), "{words}");
+        assert!(usage.is_some_and(|usage| usage.contains(&of)), "{words}");
     }
     let (code, words) = front(&["up"]);
     assert_eq!(code, Some(1), "packages have no appliance: {words}");

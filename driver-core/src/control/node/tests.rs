@@ -2,12 +2,13 @@
 
 use proptest::prelude::*;
 use proto::document::Params;
-use proto::message::TriggerKind;
+use proto::measure::ClockOffset;
+use proto::message::{Trigger, TriggerKind};
 use proto::workload::TestType;
 
 use super::*;
 
-mod places;
+mod starts;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -389,84 +390,6 @@ fn old_configs_are_forgotten() {
     (0..=CONFIGS_MAX).for_each(|n| node.remember(config(&n.to_string())));
     assert_eq!(node.configs.len(), CONFIGS_MAX);
     assert!(!node.configs.contains_key("0"));
-}
-
-#[test]
-fn a_trigger_that_comes_before_its_config_is_followed_when_that_comes() {
-    for remembered in [false, true] {
-        let mut node = me();
-        assert_eq!(apply(&mut node, start("t")), []);
-        assert_eq!(state(&node), NodeState::Idle);
-        let actions = if remembered {
-            // Read as one of those from before this driver came up.
-            node.remember(config("t"));
-            node.apply(Event::Tick, 9 * SECOND, 101 * SECOND)
-        } else {
-            node.apply(Event::Config(config("t")), 9 * SECOND, 101 * SECOND)
-        };
-        assert!(matches!(actions[0], Action::Prepare(_)), "{actions:?}");
-        let test_id = id("t");
-        let actions = node.apply(Event::Prepared { test_id }, 9 * SECOND, 102 * SECOND);
-        assert!(matches!(actions[0], Action::Start(_)), "{actions:?}");
-        // Twice is once.
-        assert_eq!(apply(&mut node, start("t")), []);
-    }
-}
-
-#[test]
-fn a_trigger_whose_config_does_not_come_is_missed_by_those_that_it_lists() {
-    let trigger = |participants| trigger("t", TriggerKind::Start, participants);
-    let listed: &[&str] = &["me"];
-    for (participants, missed) in [(Some(listed), true), (None, false), (Some(&["x"]), false)] {
-        let mut node = me();
-        node.apply(trigger(participants), 0, 0);
-        // Heard again: it does not wait longer for that.
-        node.apply(trigger(participants), 6 * SECOND, 6 * SECOND);
-        assert_eq!(node.apply(Event::Tick, 9 * SECOND, 9 * SECOND), []);
-        let actions = node.apply(Event::Tick, 10 * SECOND, 10 * SECOND);
-        let is_missed = matches!(
-            actions.first(),
-            Some(Action::ReportUnrun {
-                cause: Unrun::Missed,
-                ..
-            })
-        );
-        assert_eq!(is_missed, missed, "{participants:?}: {actions:?}");
-        assert!(missed || actions.is_empty());
-        let late = node.apply(Event::Config(config("t")), 11 * SECOND, 11 * SECOND);
-        // What nobody waits for any more is prepared as any other.
-        let is_prepared = matches!(late.first(), Some(Action::Prepare(_)));
-        assert_eq!(is_prepared, !missed);
-    }
-}
-
-#[test]
-fn a_stop_is_for_a_trigger_without_a_config_too() {
-    let mut node = me();
-    apply(&mut node, trigger("t", TriggerKind::Start, Some(&["me"])));
-    let actions = apply(&mut node, stop("t"));
-    assert!(
-        matches!(
-            actions[0],
-            Action::ReportUnrun {
-                cause: Unrun::Aborted,
-                ..
-            }
-        ),
-        "{actions:?}"
-    );
-    assert_eq!(apply(&mut node, Event::Config(config("t"))), []);
-}
-
-#[test]
-fn a_flood_of_triggers_without_configs_is_bounded() {
-    let mut node = me();
-    for number in 0..100 {
-        apply(&mut node, start(&number.to_string()));
-    }
-    assert_eq!(node.early.waiting(0).len(), early::EARLY_MAX);
-    let actions = apply(&mut node, Event::Config(config("99")));
-    assert!(matches!(actions[0], Action::Prepare(_)), "{actions:?}");
 }
 
 fn any_event() -> impl Strategy<Value = Event> {

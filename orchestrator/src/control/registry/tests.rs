@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 use proto::message::Role;
 
+use proto::message::{NodeState, WIRE_VERSION};
+
 use super::*;
 
 const NOW: Now = Now::new(0, 0);

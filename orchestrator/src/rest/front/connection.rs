@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::Receiver;
 use proto::transfer::FILE_LEN_MAX;
 use rustix::event::PollFlags;
 use rustls::ServerConfig;
@@ -15,6 +15,10 @@ use super::downloads::Rest;
 use super::head::{self, Head, Parsed};
 use super::socket::Socket;
 use super::{BODY_LEN_MAX, HEAD_LEN_MAX};
+
+mod upload;
+
+use upload::Upload;
 
 /// Time for a whole head, and for a first request after connecting.
 const HEAD_TIME: Duration = Duration::from_secs(5);
@@ -32,11 +36,6 @@ const BEAT_TIME: Duration = Duration::from_secs(10);
 const BEAT: &[u8] = b":\n\n";
 /// Bytes that are read in one turn.
 const READ_LEN: usize = 16 << 10;
-/// Bytes of a file that are passed on at once …
-const PIECE_LEN: usize = 64 << 10;
-/// … and how many such pieces may wait.
-const PIECES_MAX: usize = 8;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// A request is read.
@@ -75,14 +74,6 @@ pub(super) struct Request {
     pub(super) rest: Option<Receiver<Vec<u8>>>,
     /// Time in which its answer must begin, and each piece of it be taken.
     pub(super) answer_time: Duration,
-}
-
-/// A file that is read.
-#[derive(Debug)]
-struct Upload {
-    pieces: Sender<Vec<u8>>,
-    /// Bytes that are still to come.
-    left: usize,
 }
 
 /// A client.
@@ -159,17 +150,6 @@ impl Connection {
 
     pub(super) fn is_late(&self, now: Instant) -> bool {
         self.phase != Phase::Waiting && now >= self.deadline && !self.is_held_up()
-    }
-
-    /// Whether a file of its is read, which may go on without a sign of its socket.
-    pub(super) fn is_uploading(&self) -> bool {
-        self.phase == Phase::Uploading
-    }
-
-    /// Whether it is not read from because what it sent was not taken yet.
-    fn is_held_up(&self) -> bool {
-        let upload = self.upload.as_ref();
-        self.is_uploading() && upload.is_some_and(|upload| upload.pieces.is_full())
     }
 
     /// Its time is over: one that sent half a request is told so; whether it stays for that.
@@ -356,64 +336,6 @@ impl Connection {
             rest: None,
             answer_time: head.answer_time,
         })
-    }
-
-    /// Passes on the head of a file, with what has come of it.
-    fn begin_upload(&mut self, head: Head) -> Turn {
-        let end = self.input.len().min(head.len + head.body_len);
-        let mut bytes = head.rewritten;
-        bytes.extend_from_slice(&self.input[head.len..end]);
-        let left = head.len + head.body_len - end;
-        self.input.drain(..end);
-        self.keeps_alive = head.keeps_alive;
-        if left == 0 {
-            self.phase = Phase::Waiting;
-            return Turn::Pass(Request {
-                bytes,
-                rest: None,
-                answer_time: head.answer_time,
-            });
-        }
-        let (pieces, rest) = bounded(PIECES_MAX);
-        self.upload = Some(Upload { pieces, left });
-        self.begin(Phase::Uploading, BODY_TIME);
-        Turn::Pass(Request {
-            bytes,
-            rest: Some(rest),
-            answer_time: head.answer_time,
-        })
-    }
-
-    /// Reads on of a file, as long as there is room for it.
-    fn read_upload(&mut self) -> Turn {
-        while let Some(upload) = self
-            .upload
-            .as_mut()
-            .filter(|upload| !upload.pieces.is_full())
-        {
-            let mut piece = vec![0; upload.left.min(PIECE_LEN)];
-            match self.socket.read(&mut piece) {
-                Ok(0) => return Turn::Close,
-                Ok(len) => {
-                    piece.truncate(len);
-                    upload.left -= len;
-                    let is_over = upload.left == 0;
-                    // Who is not taking any more has answered.
-                    if upload.pieces.try_send(piece).is_err() && !is_over {
-                        return Turn::Wait;
-                    }
-                    self.begin(Phase::Uploading, BODY_TIME);
-                    if is_over {
-                        self.upload = None;
-                        self.phase = Phase::Waiting;
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Turn::Wait,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return Turn::Close,
-            }
-        }
-        Turn::Wait
     }
 
     fn refuse(&mut self, status: u16, error: &str, hint: &str) -> Turn {
