@@ -5,6 +5,7 @@
 
 mod channel;
 mod event;
+mod pace;
 mod queues;
 mod results;
 mod streams;

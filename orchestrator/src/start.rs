@@ -268,12 +268,12 @@ impl Service {
         let front_stops = Arc::clone(&stop_front);
         Ok(Self {
             node_id,
-            topic_reader: threads.spawn("topic-reader", move || topic_reader.run())?,
+            topic_reader: threads.spawn_behind("topic-reader", move || topic_reader.run())?,
             control_thread: threads.spawn("control", move || control_thread.run())?,
-            live: threads.spawn("live", move || made.run(&stop_live))?,
+            live: threads.spawn_behind("live", move || made.run(&stop_live))?,
             front: threads.spawn("front", move || front.run(&front_stops))?,
             data_sender: threads.spawn("data-sender", move || data_sender.run())?,
-            housekeeper: threads.spawn("housekeeper", move || housekeeper.run())?,
+            housekeeper: threads.spawn_behind("housekeeper", move || housekeeper.run())?,
             rest,
             backups,
             stop_front,

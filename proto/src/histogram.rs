@@ -13,12 +13,15 @@ use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer}
 use libdeflater::{DecompressionError, Decompressor};
 use thiserror::Error;
 
+mod bucket;
 pub mod interval;
 mod latencies;
+mod moments;
 mod payload;
 mod sparse;
 mod v2_write;
 
+use bucket::Bucket;
 pub use latencies::{Latencies, LatenciesWire, OnDemand, SparseLatencies};
 pub use sparse::Sparse;
 pub use v2_write::encode_sparse;
@@ -35,14 +38,27 @@ pub const SIGNIFICANT_DIGITS: u8 = 3;
 const INFLATED_LEN_MAX: usize = 1 << 20;
 /// Most samples of one histogram on the wire: ten million a second for most of a year. Counts that
 /// are sums of these stay below the 2^63 that the format can write.
-const SAMPLES_MAX: u64 = 1 << 48;
+const SAMPLES_MAX: u64 = Bucket::COUNT_MAX;
 const V2_HEADER_LEN: usize = 40;
 const COMPRESSED_HEADER_LEN: usize = 8;
 const V2_COMPRESSED_COOKIE: u32 = 0x1c84_9314;
 
+/// What reading a histogram takes on the way. A report has several, and an orchestrator reads
+/// thousands a second: to make this anew for each would take longer than to fill it.
+struct Room {
+    decompressor: Decompressor,
+    deflated: Vec<u8>,
+    inflated: Vec<u8>,
+    buckets: Vec<Bucket>,
+}
+
 thread_local! {
-    /// It has tables of tens of KiB, and a report has several histograms.
-    static INFLATER: RefCell<Decompressor> = RefCell::new(Decompressor::new());
+    static ROOM: RefCell<Room> = RefCell::new(Room {
+        decompressor: Decompressor::new(),
+        deflated: Vec::new(),
+        inflated: Vec::new(),
+        buckets: Vec::new(),
+    });
 }
 
 /// An encoded histogram that cannot be read.
@@ -94,7 +110,7 @@ pub fn encode(histogram: &Histogram<u64>) -> String {
 /// [`HistogramError`] when the text is not such a histogram, or one that would take more memory
 /// than ours do. Hostile bytes never panic and never allocate more than a few MiB.
 pub fn decode(text: &str) -> Result<Histogram<u64>, HistogramError> {
-    deserialize(&checked(text)?)
+    ROOM.with_borrow_mut(|room| deserialize(room.inflate(text)?))
 }
 
 /// As [`decode`], as its non-empty buckets.
@@ -102,29 +118,20 @@ pub fn decode(text: &str) -> Result<Histogram<u64>, HistogramError> {
 /// # Errors
 /// As [`decode`].
 pub fn decode_sparse(text: &str) -> Result<Sparse, HistogramError> {
-    let inflated = checked(text)?;
-    let (samples, count) = if payload::is_ours(&inflated) {
-        let (buckets, count) = payload::buckets(&inflated)?;
-        (Sparse::of_buckets(buckets), count)
-    } else {
-        let samples = Sparse::from(&deserialize(&inflated)?);
-        let count = samples.len();
-        (samples, count)
-    };
+    let (samples, count) = ROOM.with_borrow_mut(|room| {
+        let len = room.inflate(text)?.len();
+        let inflated = &room.inflated[..len];
+        if payload::is_ours(inflated) {
+            let (buckets, count) = payload::buckets(inflated, &mut room.buckets)?;
+            return Ok((Sparse::of_buckets(buckets), count));
+        }
+        let histogram = deserialize(inflated)?;
+        Ok((Sparse::from(&histogram), histogram.len()))
+    })?;
     match count {
         0..=SAMPLES_MAX => Ok(samples),
         more => Err(HistogramError::Samples(more)),
     }
-}
-
-/// The V2 form in a text, with a header that may be believed.
-fn checked(text: &str) -> Result<Vec<u8>, HistogramError> {
-    let bytes = BASE64
-        .decode(text)
-        .map_err(|e| HistogramError::Base64(e.to_string()))?;
-    let inflated = inflate(&bytes)?;
-    check_header(&inflated)?;
-    Ok(inflated)
 }
 
 fn deserialize(mut inflated: &[u8]) -> Result<Histogram<u64>, HistogramError> {
@@ -133,32 +140,46 @@ fn deserialize(mut inflated: &[u8]) -> Result<Histogram<u64>, HistogramError> {
         .map_err(|e| HistogramError::Format(e.to_string()))
 }
 
-fn inflate(bytes: &[u8]) -> Result<Vec<u8>, HistogramError> {
-    let format = |text: &str| HistogramError::Format(text.to_owned());
-    let header = bytes
-        .get(..4)
-        .ok_or_else(|| format("shorter than its cookie"))?;
-    if header != V2_COMPRESSED_COOKIE.to_be_bytes() {
-        return Err(format("the cookie is another one"));
-    }
-    let body = bytes
-        .get(COMPRESSED_HEADER_LEN..)
-        .ok_or_else(|| format("no body"))?;
-    // What deflating spares is seldom more than half; a second try is cheaper than a long buffer.
-    let mut inflated = vec![0; (4 * body.len()).clamp(256, INFLATED_LEN_MAX)];
-    loop {
-        match INFLATER.with_borrow_mut(|inflater| inflater.zlib_decompress(body, &mut inflated)) {
-            Ok(len) => {
-                inflated.truncate(len);
-                return Ok(inflated);
+impl Room {
+    /// The V2 form in a text, with a header that may be believed.
+    fn inflate(&mut self, text: &str) -> Result<&[u8], HistogramError> {
+        let format = |text: &str| HistogramError::Format(text.to_owned());
+        self.deflated.clear();
+        BASE64
+            .decode_vec(text, &mut self.deflated)
+            .map_err(|e| HistogramError::Base64(e.to_string()))?;
+        let header = self
+            .deflated
+            .get(..4)
+            .ok_or_else(|| format("shorter than its cookie"))?;
+        if header != V2_COMPRESSED_COOKIE.to_be_bytes() {
+            return Err(format("the cookie is another one"));
+        }
+        let body = self
+            .deflated
+            .get(COMPRESSED_HEADER_LEN..)
+            .ok_or_else(|| format("no body"))?;
+        // What deflating spares is seldom more than half.
+        let likely = (4 * body.len()).clamp(256, INFLATED_LEN_MAX);
+        if self.inflated.len() < likely {
+            self.inflated.resize(likely, 0);
+        }
+        loop {
+            match self.decompressor.zlib_decompress(body, &mut self.inflated) {
+                Ok(len) => {
+                    check_header(&self.inflated[..len])?;
+                    return Ok(&self.inflated[..len]);
+                }
+                Err(DecompressionError::InsufficientSpace)
+                    if self.inflated.len() < INFLATED_LEN_MAX =>
+                {
+                    self.inflated.resize(INFLATED_LEN_MAX, 0);
+                }
+                Err(DecompressionError::InsufficientSpace) => {
+                    return Err(format("more than 1 MiB when inflated"));
+                }
+                Err(error) => return Err(HistogramError::Format(error.to_string())),
             }
-            Err(DecompressionError::InsufficientSpace) if inflated.len() < INFLATED_LEN_MAX => {
-                inflated.resize(INFLATED_LEN_MAX, 0);
-            }
-            Err(DecompressionError::InsufficientSpace) => {
-                return Err(format("more than 1 MiB when inflated"));
-            }
-            Err(error) => return Err(HistogramError::Format(error.to_string())),
         }
     }
 }

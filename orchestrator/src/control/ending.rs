@@ -1,6 +1,6 @@
 //! How a run ends: every participant has sent its last report, or is not awaited any more.
 
-use proto::histogram::{LatenciesWire, SparseLatencies};
+use proto::histogram::LatenciesWire;
 use proto::log::Level;
 use proto::measure::Outcome;
 use proto::summary::NodeSummary;
@@ -134,12 +134,11 @@ impl OpenRun {
     /// The result as it is stored.
     fn stored_result(&mut self) -> StoredResult {
         let result = self.final_result();
-        let merged = SparseLatencies::from(self.summary.merged());
         StoredResult {
             test_id: self.run.test_id.clone(),
             result: to_json(&result),
             series: to_json(&self.summary.series(0)),
-            latencies: LatenciesWire::from(&merged),
+            latencies: LatenciesWire::from(self.summary.merged()),
         }
     }
 }

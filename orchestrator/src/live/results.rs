@@ -11,13 +11,10 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use proto::summary::TestResult;
 
+use super::pace::{Burst, pause};
 use crate::control::run::Phase;
 use crate::control::{SeenRun, Snapshot};
 
-/// A result is not made anew for so long, for each driver of the run.
-const PAUSE_PER_DRIVER: Duration = Duration::from_millis(1);
-/// Nor for longer than this.
-const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Drivers up to which who asks makes it: some 10 ms.
 const CHEAP_DRIVERS: usize = 50;
 /// Results that nobody asked for in this time are not made ahead any more, and let go of.
@@ -32,12 +29,15 @@ pub struct Made {
     pub result: TestResult,
     phase: Phase,
     json: String,
+    /// When it was ready.
     at: Instant,
+    /// How long making it took.
+    took: Duration,
 }
 
 impl Made {
     fn of(seen: &SeenRun) -> Self {
-        let at = Instant::now();
+        let began = Instant::now();
         let result = seen.result();
         let json = serde_json::to_string(&result)
             .expect("invariant: results have string keys and finite numbers");
@@ -46,7 +46,8 @@ impl Made {
             phase: seen.run.phase,
             result,
             json,
-            at,
+            at: Instant::now(),
+            took: began.elapsed(),
         }
     }
 
@@ -68,15 +69,9 @@ impl Made {
     }
 
     /// How long it is still good enough although the run has changed.
-    fn rest(&self, seen: &SeenRun) -> Duration {
-        pause(seen).saturating_sub(self.at.elapsed())
+    fn rest(&self) -> Duration {
+        pause(self.took).saturating_sub(self.at.elapsed())
     }
-}
-
-/// The time between two results of a run.
-fn pause(seen: &SeenRun) -> Duration {
-    let drivers = u32::try_from(seen.run.participants.len()).unwrap_or(u32::MAX);
-    PAUSE_PER_DRIVER.saturating_mul(drivers).min(PAUSE_MAX)
 }
 
 /// One run's results.
@@ -86,14 +81,17 @@ struct Desk {
     /// Held by who makes the next one.
     making: Mutex<()>,
     asked: Mutex<Instant>,
+    burst: Mutex<Burst>,
 }
 
 impl Desk {
     fn new() -> Self {
+        let now = Instant::now();
         Self {
             made: ArcSwapOption::empty(),
             making: Mutex::new(()),
-            asked: Mutex::new(Instant::now()),
+            asked: Mutex::new(now),
+            burst: Mutex::new(Burst::new(0, now)),
         }
     }
 
@@ -104,7 +102,7 @@ impl Desk {
     /// The one that was made last, if it is good enough for now.
     fn ready(&self, seen: &SeenRun) -> Option<Arc<Made>> {
         let made = self.made.load_full().filter(|made| made.fits(seen))?;
-        let is_new = made.version >= seen.version || !made.rest(seen).is_zero();
+        let is_new = made.version >= seen.version || !made.rest().is_zero();
         is_new.then_some(made)
     }
 
@@ -140,8 +138,12 @@ impl Desk {
         if made.version >= seen.version {
             return None;
         }
-        if made.fits(seen) && !made.rest(seen).is_zero() {
-            return Some(made.rest(seen));
+        if made.fits(seen) {
+            let burst = locked(&self.burst).wait(made.version, seen.version, Instant::now());
+            let wait = made.rest().max(burst);
+            if !wait.is_zero() {
+                return Some(wait);
+            }
         }
         let _making = locked(&self.making);
         if self.ready(seen).is_none() {

@@ -5,9 +5,16 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
 
 use proto::log;
+use rustix::process::{getpriority_process, setpriority_process};
+use rustix::thread::gettid;
 use serde_json::json;
 
 use super::{StartError, no};
+
+/// Niceness of threads that let others go first: some third of the share of the others.
+const BEHIND: i32 = 5;
+/// The end of the range.
+const NICEST: i32 = 19;
 
 /// Starts threads that must not end before we do; the first that does ends the process.
 #[derive(Clone)]
@@ -45,6 +52,30 @@ impl Threads {
             .spawn(work)
             .map_err(no("thread"))
     }
+
+    /// As [`Self::spawn`], for a thread that has much to do at times: who waits for an answer, and
+    /// who gives it, go first.
+    pub(super) fn spawn_behind(
+        &self,
+        name: &str,
+        work: impl FnOnce() + Send + 'static,
+    ) -> Result<JoinHandle<()>, StartError> {
+        self.spawn(name, move || {
+            step_back();
+            work();
+        })
+    }
+}
+
+/// Has the calling thread run after all others of the process that want to. Linux counts niceness
+/// a thread, not a process: setpriority(2), "C library/kernel differences".
+fn step_back() {
+    let this = Some(gettid());
+    let stepped = getpriority_process(this)
+        .and_then(|nice| setpriority_process(this, (nice + BEHIND).min(NICEST)));
+    if let Err(error) = stepped {
+        log::warn("thread_priority", json!({"error": error.to_string()}));
+    }
 }
 
 /// Tells when a thread ends.
@@ -66,6 +97,8 @@ impl Drop for Watched {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
     use signal_hook::consts::SIGUSR1;
     use signal_hook::iterator::Signals;
 
@@ -83,5 +116,21 @@ mod tests {
         threads.may_end.store(true, Ordering::Relaxed);
         threads.spawn("done", || {}).unwrap().join().unwrap();
         assert_eq!(threads.ended.get(), None, "at the end threads may end");
+    }
+
+    #[test]
+    fn a_thread_that_lets_others_go_first_is_nicer_than_they_are() {
+        let nice = || getpriority_process(Some(gettid())).unwrap();
+        let signals = Signals::new([SIGUSR1]).unwrap();
+        let threads = Threads::new(signals.handle());
+        threads.may_end.store(true, Ordering::Relaxed);
+        let (sender, told) = channel();
+        let tell = sender.clone();
+        let behind = threads.spawn_behind("behind", move || tell.send(nice()).unwrap());
+        behind.unwrap().join().unwrap();
+        let before = threads.spawn("before", move || sender.send(nice()).unwrap());
+        before.unwrap().join().unwrap();
+        let (behind, before) = (told.recv().unwrap(), told.recv().unwrap());
+        assert_eq!((behind, before), ((nice() + BEHIND).min(NICEST), nice()));
     }
 }

@@ -141,14 +141,14 @@ impl Sparse {
         let (low_rank, high_rank) = ranks(self.len(), quantile)?;
         let mut seen = 0_u64;
         let (mut low, mut high) = (0, 0);
-        for (lowest, highest, count) in self.buckets() {
+        for bucket in self.as_slice() {
             if seen < low_rank {
-                low = lowest;
+                low = bucket.lowest();
             }
             if seen < high_rank {
-                high = highest;
+                high = bucket.highest();
             }
-            seen = seen.saturating_add(count);
+            seen = seen.saturating_add(bucket.count());
         }
         Ok(Interval { low, high })
     }

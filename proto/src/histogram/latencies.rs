@@ -149,20 +149,18 @@ impl SparseLatencies {
         self.first_byte.add(&other.first_byte);
     }
 
-    /// Adds these samples to full histograms.
-    pub fn add_to(&self, latencies: &mut Latencies) {
-        self.response.add_to(&mut latencies.response);
-        self.service.add_to(&mut latencies.service);
-        self.release_lag.add_to(&mut latencies.release_lag);
-        self.error.add_to(&mut latencies.error);
-        for (samples, histogram) in [
-            (&self.connect, &mut latencies.connect),
-            (&self.handshake, &mut latencies.handshake),
-            (&self.first_byte, &mut latencies.first_byte),
-        ] {
-            if !samples.is_empty() {
-                samples.add_to(histogram.made());
-            }
+    /// The samples of all of these together.
+    #[must_use]
+    pub fn sum(all: &[&Self]) -> Self {
+        let sum = |of: fn(&Self) -> &Sparse| Sparse::sum(all.iter().map(|one| of(one)));
+        Self {
+            response: sum(|it| &it.response),
+            service: sum(|it| &it.service),
+            release_lag: sum(|it| &it.release_lag),
+            error: sum(|it| &it.error),
+            connect: sum(|it| &it.connect),
+            handshake: sum(|it| &it.handshake),
+            first_byte: sum(|it| &it.first_byte),
         }
     }
 }

@@ -7,22 +7,52 @@ use hdrhistogram::Histogram;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::bucket::{BUCKETS, Bucket, index_of};
 use super::{decode_sparse, encode_sparse, new};
 
 /// The non-empty buckets of a histogram of our shape, in rising order of value. A clone shares them:
 /// whoever reads a live run keeps what it saw without a copy, and adding writes new ones anyway.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sparse {
-    /// (lowest equivalent value of the bucket, its count).
-    buckets: Arc<Vec<(u64, u64)>>,
+    buckets: Arc<Vec<Bucket>>,
 }
 
 impl Sparse {
-    /// Of non-empty buckets in rising order: lowest equivalent value and count.
-    pub(super) fn of_buckets(buckets: Vec<(u64, u64)>) -> Self {
+    /// Of non-empty buckets in rising order.
+    pub(super) fn of_buckets(buckets: Vec<Bucket>) -> Self {
         Self {
             buckets: Arc::new(buckets),
         }
+    }
+
+    /// The samples of all of these together.
+    ///
+    /// One after the other would be merged into an ever longer list; here each bucket is an
+    /// addition in an array that stays in the cache of a core.
+    #[must_use]
+    pub fn sum<'a>(all: impl Iterator<Item = &'a Self>) -> Self {
+        let mut all = all.filter(|samples| !samples.is_empty());
+        let Some(first) = all.next() else {
+            return Self::default();
+        };
+        let Some(second) = all.next() else {
+            return first.clone();
+        };
+        let mut counts = vec![0_u64; BUCKETS];
+        for bucket in [first, second]
+            .into_iter()
+            .chain(all)
+            .flat_map(|samples| samples.buckets.iter())
+        {
+            let count = &mut counts[bucket.place()];
+            *count = count.saturating_add(bucket.count());
+        }
+        let buckets = (0..).zip(counts).filter(|(_, count)| *count > 0);
+        Self::of_buckets(
+            buckets
+                .map(|(index, count)| Bucket::new(index, count))
+                .collect(),
+        )
     }
 
     /// Number of samples.
@@ -30,7 +60,7 @@ impl Sparse {
     pub fn len(&self) -> u64 {
         self.buckets
             .iter()
-            .fold(0, |sum, (_, count)| sum.saturating_add(*count))
+            .fold(0, |sum, bucket| sum.saturating_add(bucket.count()))
     }
 
     /// Whether there is no sample.
@@ -39,9 +69,14 @@ impl Sparse {
         self.buckets.is_empty()
     }
 
+    /// The non-empty buckets in rising order.
+    pub(super) fn as_slice(&self) -> &[Bucket] {
+        &self.buckets
+    }
+
     /// The non-empty buckets in rising order: smallest and largest value, and the count.
     pub fn buckets(&self) -> impl Iterator<Item = (u64, u64, u64)> {
-        let bucket = |&(lowest, count): &(u64, u64)| (lowest, highest_equivalent(lowest), count);
+        let bucket = |bucket: &Bucket| (bucket.lowest(), bucket.highest(), bucket.count());
         self.buckets.iter().map(bucket)
     }
 
@@ -63,8 +98,7 @@ impl Sparse {
         self.values_at_quantiles([quantile]).next().flatten()
     }
 
-    /// The same for many quantiles in rising order, in one pass over the buckets: a live result
-    /// shows several of each of a thousand nodes.
+    /// The same for many quantiles in rising order, in one pass over the buckets.
     pub fn values_at_quantiles(
         &self,
         quantiles: impl IntoIterator<Item = f64>,
@@ -76,53 +110,48 @@ impl Sparse {
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // within 0..=len
             let rank = ((quantile * total).ceil() as u64).max(1);
             while seen < rank
-                && let Some((value, count)) = rest.next()
+                && let Some(bucket) = rest.next()
             {
-                seen = seen.saturating_add(*count);
-                at = Some(*value);
+                seen = seen.saturating_add(bucket.count());
+                at = Some(bucket);
             }
-            at.map(highest_equivalent)
+            at.map(|bucket| bucket.highest())
         })
-    }
-
-    /// Adds these samples to a full histogram.
-    pub fn add_to(&self, histogram: &mut Histogram<u64>) {
-        for (value, count) in self.buckets.iter() {
-            histogram.saturating_record_n(*value, *count);
-        }
     }
 
     /// The same samples as a full histogram.
     #[must_use]
     pub fn to_histogram(&self) -> Histogram<u64> {
         let mut histogram = new();
-        self.add_to(&mut histogram);
+        for bucket in self.buckets.iter() {
+            histogram.saturating_record_n(bucket.lowest(), bucket.count());
+        }
         histogram
     }
 }
 
 /// Adds the counts of the buckets that both have, which are most of them, and gives the others.
-fn add_common(mine: &mut [(u64, u64)], theirs: &[(u64, u64)]) -> Vec<(u64, u64)> {
+fn add_common(mine: &mut [Bucket], theirs: &[Bucket]) -> Vec<Bucket> {
     let (mut missing, mut at) = (Vec::new(), 0);
-    for &(lowest, count) in theirs {
-        while mine.get(at).is_some_and(|(value, _)| *value < lowest) {
+    for &bucket in theirs {
+        while mine.get(at).is_some_and(|it| it.index() < bucket.index()) {
             at += 1;
         }
         match mine.get_mut(at) {
-            Some((value, sum)) if *value == lowest => *sum = sum.saturating_add(count),
-            _ => missing.push((lowest, count)),
+            Some(it) if it.index() == bucket.index() => it.add(bucket.count()),
+            _ => missing.push(bucket),
         }
     }
     missing
 }
 
 /// Puts buckets that are not there yet into their places, the last one first, without a copy.
-fn insert(mine: &mut Vec<(u64, u64)>, missing: &[(u64, u64)]) {
+fn insert(mine: &mut Vec<Bucket>, missing: &[Bucket]) {
     let (mut from, mut to) = (mine.len(), mine.len() + missing.len());
     mine.reserve_exact(missing.len());
-    mine.resize(to, (0, 0));
+    mine.resize(to, Bucket::default());
     for &bucket in missing.iter().rev() {
-        while from > 0 && mine[from - 1].0 > bucket.0 {
+        while from > 0 && mine[from - 1].index() > bucket.index() {
             (from, to) = (from - 1, to - 1);
             mine[to] = mine[from];
         }
@@ -148,27 +177,11 @@ impl<'de> Deserialize<'de> for Sparse {
 impl From<&Histogram<u64>> for Sparse {
     fn from(histogram: &Histogram<u64>) -> Self {
         let bucket = |at: hdrhistogram::iterators::IterationValue<u64>| {
-            (
-                histogram.lowest_equivalent(at.value_iterated_to()),
-                at.count_at_value(),
-            )
+            Bucket::new(index_of(at.value_iterated_to()), at.count_at_value())
         };
         Self::of_buckets(histogram.iter_recorded().map(bucket).collect())
     }
 }
-
-/// The largest value in the bucket that begins at `lowest`, for histograms of our shape: buckets
-/// are 1 ns wide up to 2048, then double in width with each power of two.
-fn highest_equivalent(lowest: u64) -> u64 {
-    let width = 1
-        << (lowest | SUB_BUCKET_MASK)
-            .ilog2()
-            .saturating_sub(SUB_BUCKET_MASK.ilog2());
-    lowest + (width - 1)
-}
-
-/// 3 significant digits need 2048 sub-buckets.
-pub(super) const SUB_BUCKET_MASK: u64 = 2047;
 
 #[cfg(test)]
 mod tests {
@@ -198,6 +211,16 @@ mod tests {
             // Not `==` on histograms: min and max there are exact values, not buckets.
             prop_assert_eq!(&Sparse::from(&sparse.to_histogram()), &sparse);
             prop_assert_eq!(sparse.len(), all.len() as u64);
+        }
+
+        #[test]
+        fn the_sum_of_many_is_what_they_are_one_after_the_other(
+            many in prop::collection::vec(prop::collection::vec(1..HIGHEST_NS, 0..50), 0..5),
+        ) {
+            let many: Vec<Sparse> = many.iter().map(|one| Sparse::from(&full(one))).collect();
+            let mut added = Sparse::default();
+            many.iter().for_each(|one| added.add(one));
+            prop_assert_eq!(Sparse::sum(many.iter()), added);
         }
 
         #[test]

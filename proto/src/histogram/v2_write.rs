@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 
-use super::payload::{V2_COOKIE, index};
+use super::payload::V2_COOKIE;
 use super::{
     COMPRESSED_HEADER_LEN, HIGHEST_NS, LOWEST_NS, SIGNIFICANT_DIGITS, Sparse, V2_COMPRESSED_COOKIE,
     V2_HEADER_LEN,
@@ -50,11 +50,10 @@ fn v2(samples: &Sparse) -> Vec<u8> {
 
 fn counts(samples: &Sparse) -> Vec<u8> {
     let (mut bytes, mut next) = (Vec::new(), 0);
-    for (lowest, _, count) in samples.buckets() {
-        let at = index(lowest);
-        put_zeros(&mut bytes, at - next);
-        put(&mut bytes, i64::try_from(count).unwrap_or(i64::MAX));
-        next = at + 1;
+    for bucket in samples.as_slice() {
+        put_zeros(&mut bytes, bucket.index() - next);
+        put(&mut bytes, bucket.count().cast_signed());
+        next = bucket.index() + 1;
     }
     if samples.is_empty() {
         put(&mut bytes, 0);
@@ -118,7 +117,7 @@ mod tests {
 
     fn samples() -> impl Strategy<Value = Vec<(u64, u64)>> {
         let value = prop_oneof![1..5000_u64, 1..HIGHEST_NS, Just(1), Just(HIGHEST_NS)];
-        let count = prop_oneof![1..3_u64, 1..1_u64 << 40, Just(1_u64 << 48)];
+        let count = prop_oneof![1..3_u64, 1..1_u64 << 39];
         prop::collection::vec((value, count), 0..300)
     }
 
@@ -159,9 +158,7 @@ mod tests {
             let sparse = Sparse::from(&histogram);
             let text = encode_sparse(&sparse);
             prop_assert_eq!(&decode(&text).unwrap(), &histogram);
-            if sparse.len() <= 1 << 48 {
-                prop_assert_eq!(decode_sparse(&text).unwrap(), sparse);
-            }
+            prop_assert_eq!(decode_sparse(&text).unwrap(), sparse);
         }
     }
 }

@@ -1,13 +1,13 @@
 //! The fold itself: reports in, totals out.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use rpds::RedBlackTreeMapSync;
 
 use super::Statistics;
 use super::ranges::Ranges;
 use super::series::{Series, SeriesRow};
-use crate::histogram::{Latencies, SparseLatencies};
+use crate::histogram::SparseLatencies;
 use crate::measure::{
     Addresses, BadAnswers, ClockOffset, Connections, Counters, Environment, Health, LatencyFigures,
     Outcome, Reasons, Report, SecondRow, SessionCounts, TlsReport,
@@ -195,7 +195,7 @@ pub struct Summary {
     nodes: Nodes,
     series: Series,
     /// Computed when it is first asked for after a report.
-    merged: OnceLock<Arc<Latencies>>,
+    merged: OnceLock<SparseLatencies>,
 }
 
 impl Summary {
@@ -227,13 +227,11 @@ impl Summary {
 
     /// The samples of all nodes in one set of histograms.
     #[must_use]
-    pub fn merged(&self) -> &Latencies {
+    pub fn merged(&self) -> &SparseLatencies {
         self.merged.get_or_init(|| {
-            let mut all = Latencies::new();
-            for node in self.nodes.values() {
-                node.totals().latencies.add_to(&mut all);
-            }
-            Arc::new(all)
+            let nodes = self.nodes.values();
+            let all: Vec<_> = nodes.map(|node| &node.totals().latencies).collect();
+            SparseLatencies::sum(&all)
         })
     }
 

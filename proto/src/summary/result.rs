@@ -1,7 +1,5 @@
 //! The result of a test at any moment, in the shape of `GET /metrics/{id}`.
 
-use hdrhistogram::Histogram;
-
 mod accounts;
 mod rows;
 mod shape;
@@ -19,7 +17,7 @@ use super::steadiness;
 use super::thresholds::Measured;
 use super::validity::{self, Doubt, Evidence};
 use super::{Intervals, NodeSummary, Statistics, Summary, ThresholdResult, Verdict};
-use crate::histogram::{OnDemand, Sparse};
+use crate::histogram::Sparse;
 use crate::measure::{Addresses, BadAnswers, Counters, Outcome, Reasons};
 use crate::units;
 
@@ -35,10 +33,10 @@ impl Summary {
             .map(|(id, node)| node_result(id, node, &accounts.nodes[id.as_str()], context))
             .collect();
         let tally = Tally::new(&accounts.total, self.span(context));
-        let figures = [&merged.response, &merged.service, &merged.release_lag].map(Statistics::of);
+        let figures =
+            [&merged.response, &merged.service, &merged.release_lag].map(Statistics::of_sparse);
         let coverage = self.coverage(context, &accounts.total);
         let accounting = accounting(&accounts.total, context, &coverage);
-        let on_demand = |histogram: &OnDemand| Statistics::of_sparse(&Sparse::from(histogram));
         let (reasons, bad_answers, addresses) = self.what_else_was_seen();
         let mut thresholds = self.thresholds(context, &accounts.total, &tally, &figures);
         let counts = self.sessions();
@@ -61,19 +59,16 @@ impl Summary {
             metrics: figures[0],
             service: figures[1],
             release_lag: figures[2],
-            error_latency: Statistics::of(&merged.error),
-            connect: on_demand(&merged.connect),
-            handshake: on_demand(&merged.handshake),
-            first_byte: on_demand(&merged.first_byte),
+            error_latency: Statistics::of_sparse(&merged.error),
+            connect: Statistics::of_sparse(&merged.connect),
+            handshake: Statistics::of_sparse(&merged.handshake),
+            first_byte: Statistics::of_sparse(&merged.first_byte),
             reasons,
             bad_answers,
             addresses,
             start_skew_ms: start_skew_ms(&nodes),
             curve: curve(&merged.response, &merged.service),
-            intervals: Intervals::of(
-                &Sparse::from(&merged.response),
-                &Sparse::from(&merged.service),
-            ),
+            intervals: Intervals::of(&merged.response, &merged.service),
             tally,
             nodes,
             sessions: sessions.filter(|rows| !rows.steps.is_empty()),
@@ -301,9 +296,8 @@ fn start_skew_ms(nodes: &[NodeResult]) -> Option<f64> {
 /// Response and service time at the same quantiles, denser towards the tail: the gap between the
 /// two is what coordinated omission would have hidden.
 #[must_use]
-pub fn curve(response: &Histogram<u64>, service: &Histogram<u64>) -> Vec<CurvePoint> {
+pub fn curve(response: &Sparse, service: &Sparse) -> Vec<CurvePoint> {
     // One pass over the buckets instead of one for each point.
-    let (response, service) = (Sparse::from(response), Sparse::from(service));
     let of_response = response.values_at_quantiles(quantiles());
     let of_service = service.values_at_quantiles(quantiles());
     quantiles()

@@ -57,24 +57,9 @@ impl Statistics {
     /// shows them for each of a thousand nodes.
     #[must_use]
     pub fn of_sparse(samples: &Sparse) -> Self {
-        let total = samples.len() as f64;
-        let Some((lowest, ..)) = samples.buckets().next() else {
+        let Some(moments) = samples.moments() else {
             return Self::default();
         };
-        // A bucket counts as its middle, as in the full histogram.
-        let middle = |(low, high, _): (u64, u64, u64)| low + (high - low).div_ceil(2);
-        let weighted = |at| (middle(at) as f64, at.2 as f64);
-        let sum: f64 = samples.buckets().map(weighted).map(|(ns, n)| ns * n).sum();
-        let mean = sum / total;
-        let spread = |(ns, n): (f64, f64)| (ns - mean).powi(2) * n;
-        let variance = samples.buckets().map(weighted).map(spread).sum::<f64>() / total;
-        let fullest =
-            samples.buckets().fold(
-                (0, 0, 0),
-                |best, bucket| {
-                    if bucket.2 > best.2 { bucket } else { best }
-                },
-            );
         let ms = |ns: f64| Some(ns / 1e6);
         let mut values = samples
             .values_at_quantiles([0.5, 0.9, 0.95, 0.99, 0.999, 0.9999, 1.0])
@@ -82,11 +67,11 @@ impl Statistics {
         let mut next = || values.next().flatten();
         let p50 = next();
         Self {
-            min: ms(lowest as f64),
-            mean: ms(mean),
+            min: ms(moments.lowest as f64),
+            mean: ms(moments.mean),
             median: p50,
-            mode: ms(middle(fullest) as f64),
-            stddev: ms(variance.sqrt()),
+            mode: ms(moments.mode as f64),
+            stddev: ms(moments.variance.sqrt()),
             p50,
             p90: next(),
             p95: next(),

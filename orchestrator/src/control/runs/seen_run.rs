@@ -54,7 +54,7 @@ impl SeenRun {
     /// The merged samples.
     #[must_use]
     pub fn latencies(&self) -> SparseLatencies {
-        SparseLatencies::from(self.summary.merged())
+        self.summary.merged().clone()
     }
 
     /// Whether a participant's last report is in, or is not awaited any more.

@@ -105,7 +105,7 @@ proptest! {
                 }
             }
         }
-        prop_assert_eq!(Sparse::from(&summary.merged().response), Sparse::from(&whole));
+        prop_assert_eq!(&summary.merged().response, &Sparse::from(&whole));
         let result = summary.result(&context(&[]));
         prop_assert_eq!(result.tally.ok, whole.len());
         prop_assert_eq!(result.series.iter().map(|row| row.counts.ok).sum::<u64>(), whole.len());
@@ -364,7 +364,9 @@ fn the_figures_follow_the_reports() {
     ] {
         summary.absorb(&message);
         let of_node = summary.node("a").unwrap().figures().response.max.unwrap();
-        let of_all = Statistics::of(&summary.merged().response).max.unwrap();
+        let of_all = Statistics::of_sparse(&summary.merged().response)
+            .max
+            .unwrap();
         for max in [of_node, of_all] {
             let error = (max - max_ms).abs();
             assert!(error < max_ms * 0.001, "{max} is not {max_ms}");

@@ -12,7 +12,7 @@ use crate::summary::Judgement;
 fn the_curve_rises_from_the_smallest_to_the_largest() {
     let mut response = histogram::new();
     (1..=1000_u64).for_each(|ms| response.saturating_record(ms * 1_000_000));
-    let points = curve(&response, &histogram::new());
+    let points = curve(&Sparse::from(&response), &Sparse::default());
     let values: Vec<f64> = points
         .iter()
         .filter_map(|point| point.response_ms)
