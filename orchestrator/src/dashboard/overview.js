@@ -3,7 +3,7 @@
 import { poll } from "./api.js";
 import { card, h } from "./dom.js";
 import { getTests, testsTable } from "./history.js";
-import { allNodes, getNodes } from "./nodes.js";
+import { allNodes, getDrivers } from "./nodes.js";
 import { hasEnded, isLoading } from "./run.js";
 
 const NEWEST = 10;
@@ -31,7 +31,7 @@ export function overviewView(root) {
     ready,
   );
   return poll(async () => {
-    const [tests, known] = await Promise.all([getTests({ limit: 100 }), getNodes()]);
+    const [tests, drivers] = await Promise.all([getTests({ limit: 100 }), getDrivers()]);
     // What was only created waits for somebody, and hides nothing that goes on.
     const open = tests.filter((test) => isLoading(test.state) || isQueued(test));
     const created = tests.filter((test) => !hasEnded(test.state) && !open.includes(test));
@@ -43,7 +43,7 @@ export function overviewView(root) {
     active.hidden = open.length === 0;
     first.hidden = tests.length > 0;
     newest.element.hidden = ended.length === 0;
-    nodes.update(known);
+    nodes.update(drivers);
     return 1000;
   });
 }

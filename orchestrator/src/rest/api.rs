@@ -14,6 +14,7 @@ mod data;
 mod documents;
 mod export;
 mod health;
+mod nodes;
 mod prometheus;
 mod query;
 mod reply;
@@ -226,7 +227,7 @@ impl Worker {
             Route::Schema => {
                 Answer::new(200, "application/schema+json", SCHEMA.as_bytes().to_vec())
             }
-            Route::Nodes => self.nodes(),
+            Route::Nodes => self.nodes(call),
             Route::Data => self.data(),
             Route::Datum(name) if call.method == "PUT" => self.upload(name, call, body),
             Route::Datum(name) => self.remove_data(name),

@@ -63,3 +63,33 @@ fn who_waits_for_an_answer_gets_it_also_when_the_orchestrator_is_ended() {
     assert!(matches!(heard, Ok(0) | Err(_)), "an idle client was let go");
     assert!(orchestrator.end(Signal::TERM).success());
 }
+
+#[test]
+fn drivers_come_by_page_by_state_and_in_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = EmbeddedBroker::start().unwrap();
+    let orchestrator = Orchestrator::start(folder.path(), broker.address());
+    orchestrator.await_broker();
+    let player = Player::new(broker.address());
+    for node in ["a1", "a2", "b1"] {
+        player.beat(node, NodeState::Idle, None);
+    }
+    player.flush();
+    let ids = |query: &str| -> Vec<String> {
+        let rows = orchestrator.get(&format!("/nodes?{query}")).json();
+        let rows = rows.as_array().unwrap().iter();
+        rows.map(|row| row["node_id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    wait_for("the drivers", || (ids("state=up").len() == 3).then_some(()));
+    assert_eq!(ids("offset=1&limit=1"), ["a2"]);
+    assert_eq!(ids("search=a&limit=9"), ["a1", "a2"]);
+    assert!(ids("state=down").is_empty() && ids("limit=0").is_empty());
+    let summary = orchestrator.get("/nodes?summary=1").json();
+    assert_eq!(summary["nodes"], 3);
+    assert_eq!(summary["states"], serde_json::json!({"up": 3}));
+    assert_eq!(summary["activities"], serde_json::json!({"idle": 3}));
+    let refused = orchestrator.get("/nodes?limit=-1");
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(refused.text.contains("limit"), "{refused:?}");
+}

@@ -177,6 +177,18 @@ fn documented(orchestrator: &Orchestrator, test_id: &str) {
     for path in ["/tests", "/nodes", "/healthz"] {
         holds("get", path, path, "");
     }
+    holds("get", "/nodes", "/nodes?summary=1", "");
+    let nodes = |query: &str| of_test("/metrics") + query;
+    let page = holds(
+        "get",
+        "/metrics/{testId}",
+        &nodes("?nodes_offset=0&nodes_limit=1"),
+        "",
+    );
+    assert_eq!(page["nodes"].as_array().map(Vec::len), Some(1));
+    let none = holds("get", "/metrics/{testId}", &nodes("?nodes_limit=0"), "");
+    assert_eq!(none["nodes"], Value::Array(Vec::new()));
+    assert_eq!(none["ok"], page["ok"], "what is said of all stays");
     let document = r#"{"target": "http://127.0.0.1:8000", "load": [{"closed": 1, "for": "1s"}],
         "flows": [{"name": "f", "steps": ["GET /a", {"POST": "/b", "json": {"x": 1}}]}],
         "thresholds": ["p99 < 1s"], "abort": ["error_rate > 50% for 5s"]}"#;

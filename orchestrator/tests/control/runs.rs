@@ -15,10 +15,13 @@ pub(crate) fn run(orchestrator: &Orchestrator, player: &Player, nodes: &[&str]) 
     let test_id = orchestrator.create("/avalanche?requests=300");
     for node in nodes {
         player.register(node);
-        player.beat(node, NodeState::Ready, Some(&test_id));
     }
-    player.flush();
     let answer = wait_for("the drivers to be seen", || {
+        // Again and again, as drivers do: one that is heard of once is soon held for lost.
+        for node in nodes {
+            player.beat(node, NodeState::Ready, Some(&test_id));
+        }
+        player.flush();
         let answer = orchestrator.post(&format!("/trigger/{test_id}"));
         (answer.status == 200).then_some(answer)
     });

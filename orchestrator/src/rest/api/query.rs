@@ -1,15 +1,15 @@
-//! `GET /tests`, `/tests/{id}`, `/metrics/{id}`, `/nodes`.
+//! `GET /tests`, `/tests/{id}`, `/metrics/{id}`.
 
 use std::sync::Arc;
 
-use proto::clock;
 use proto::histogram::SparseLatencies;
 use proto::summary::{SeriesRow, downsample};
 use serde_json::json;
 
 use super::call::take_flag;
+use super::nodes::Page;
 use super::{Answer, Call, Worker, reply, store_away};
-use crate::control::{Now, SeenRun, Selection, SortBy, TestDetail};
+use crate::control::{SeenRun, Selection, SortBy, TestDetail};
 use crate::report;
 use crate::store::StoredTest;
 
@@ -54,14 +54,19 @@ impl Worker {
                 from: from.unwrap_or(0),
                 points: points.map(to_usize),
             };
-            Ok((view, wants_text(call)?))
+            let nodes = Page::asked(call, "nodes_offset", "nodes_limit")?;
+            Ok((view, nodes, wants_text(call)?))
         });
-        let answer = asked.and_then(|(view, as_text)| {
+        let answer = asked.and_then(|(view, nodes, as_text)| {
             if as_text {
                 return self.report(test_id);
             }
-            let body = self.result(test_id, view)?.into_bytes();
-            Ok(Answer::new(200, "application/json", body))
+            let mut body = self.result(test_id, view)?;
+            if let Some(page) = nodes {
+                let of_page = page.of_nodes_in(&body);
+                body = of_page.map_err(|error| store_away(&error))?;
+            }
+            Ok(Answer::new(200, "application/json", body.into_bytes()))
         });
         answer.unwrap_or_else(|refusal| refusal)
     }
@@ -135,11 +140,6 @@ impl Worker {
             .map_err(|error| store_away(&error))?;
         stored.ok_or_else(|| not_written(test_id))
     }
-
-    pub(super) fn nodes(&mut self) -> Answer {
-        let now = Now::new(clock::unix_ns(), clock::monotonic_ns());
-        Answer::json(&self.api.live.snapshot().nodes(now))
-    }
 }
 
 /// Whether a result is asked for as text: by its parameter, or as the only thing that is taken.
@@ -206,7 +206,7 @@ fn not_written(test_id: &str) -> Answer {
     )
 }
 
-fn to_usize(count: u64) -> usize {
+pub(super) fn to_usize(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 

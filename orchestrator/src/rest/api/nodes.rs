@@ -1,0 +1,153 @@
+//! `GET /nodes`, all of them or a page, and a page of the nodes in a result.
+//!
+//! With thousands of drivers their lists are megabytes, and who asks once a second wants few of
+//! them: how many there are, those that are down, or the next fifty.
+
+use std::collections::BTreeMap;
+
+use proto::clock;
+use proto::message::NodeState;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::call::take_flag;
+use super::{Answer, Call, Worker};
+use crate::control::{NodeRow, Now};
+
+/// A part of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Page {
+    offset: usize,
+    limit: usize,
+}
+
+impl Page {
+    /// The page that a query asks for with these two parameters; `None` for the whole list.
+    ///
+    /// # Errors
+    /// The answer to a value that is no count.
+    pub(super) fn asked(call: &Call, offset: &str, limit: &str) -> Result<Option<Self>, Answer> {
+        let of = |name| {
+            call.count(name)
+                .map(|count| count.map(super::query::to_usize))
+        };
+        let page = match (of(offset)?, of(limit)?) {
+            (None, None) => return Ok(None),
+            (offset, limit) => Self {
+                offset: offset.unwrap_or(0),
+                limit: limit.unwrap_or(usize::MAX),
+            },
+        };
+        Ok(Some(page))
+    }
+
+    fn of<T>(self, list: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+        list.skip(self.offset).take(self.limit)
+    }
+
+    /// A result's JSON with these of its nodes alone. What is said of all of them stays as it is.
+    ///
+    /// # Errors
+    /// What of the text is no result.
+    pub(super) fn of_nodes_in(self, result: &str) -> Result<String, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Nodes<'a> {
+            #[serde(borrow)]
+            nodes: &'a RawValue,
+        }
+        let list = serde_json::from_str::<Nodes>(result)?.nodes.get();
+        let nodes: Vec<&RawValue> = serde_json::from_str(list)?;
+        let page: Vec<&RawValue> = self.of(nodes.into_iter()).collect();
+        // The list is a part of the text, so that it is where it lies.
+        let from = list.as_ptr() as usize - result.as_ptr() as usize;
+        let (head, tail) = (&result[..from], &result[from + list.len()..]);
+        Ok(format!("{head}{}{tail}", serde_json::to_string(&page)?))
+    }
+}
+
+/// All drivers in numbers.
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct Summary {
+    /// Drivers that are known.
+    nodes: usize,
+    /// Cores of those that are up.
+    cores_up: u64,
+    /// By state.
+    states: BTreeMap<&'static str, usize>,
+    /// Those that are up, by what they do; drivers of other implementations do not say.
+    activities: BTreeMap<NodeState, usize>,
+}
+
+impl Summary {
+    fn of(rows: &[NodeRow]) -> Self {
+        let mut summary = Self {
+            nodes: rows.len(),
+            ..Self::default()
+        };
+        for row in rows {
+            *summary.states.entry(row.state).or_default() += 1;
+            if row.state != "up" {
+                continue;
+            }
+            summary.cores_up += row.cores.unwrap_or(0);
+            if let Some(activity) = row.activity {
+                *summary.activities.entry(activity).or_default() += 1;
+            }
+        }
+        summary
+    }
+}
+
+impl Worker {
+    pub(super) fn nodes(&mut self, call: &Call) -> Answer {
+        let answer = self.asked_nodes(call);
+        answer.unwrap_or_else(|refusal| refusal)
+    }
+
+    fn asked_nodes(&mut self, call: &Call) -> Result<Answer, Answer> {
+        let search: String = call.param("search", "a text")?.unwrap_or_default();
+        let state: Option<String> = call.param("state", "a text")?;
+        let page = Page::asked(call, "offset", "limit")?;
+        let now = Now::new(clock::unix_ns(), clock::monotonic_ns());
+        let mut rows = self.api.live.snapshot().nodes(now);
+        rows.retain(|row| {
+            let is_named = row.node_id.contains(&search)
+                || row
+                    .hostname
+                    .as_ref()
+                    .is_some_and(|host| host.contains(&search));
+            is_named && state.as_ref().is_none_or(|state| row.state == state)
+        });
+        if take_flag(&mut call.query_values(), "summary")? {
+            return Ok(Answer::json(&Summary::of(&rows)));
+        }
+        Ok(match page {
+            Some(page) => Answer::json(&page.of(rows.iter()).collect::<Vec<_>>()),
+            None => Answer::json(&rows),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESULT: &str = r#"{"reason":"\"nodes\":[9]","nodes":[{"node_id":"a"},{"node_id":"b]"},{"node_id":"c"}],"series":[]}"#;
+
+    fn page(offset: usize, limit: usize) -> String {
+        let page = Page { offset, limit };
+        page.of_nodes_in(RESULT).unwrap()
+    }
+
+    #[test]
+    fn a_page_of_the_nodes_leaves_the_rest_of_a_result_alone() {
+        assert_eq!(page(0, usize::MAX), RESULT);
+        assert_eq!(
+            page(1, 1),
+            r#"{"reason":"\"nodes\":[9]","nodes":[{"node_id":"b]"}],"series":[]}"#
+        );
+        let none = r#"{"reason":"\"nodes\":[9]","nodes":[],"series":[]}"#;
+        assert_eq!(page(0, 0), none);
+        assert_eq!(page(3, 5), none);
+    }
+}
