@@ -52,6 +52,7 @@ soak: ## The fault tests TRIES times over (20), each time at other instants
 outsiders: ## Install the foreign readers that some tests ask (Python; without them those are skipped)
 	[ -x $(TARGET)/outsiders/bin/pip ] || python3 -m venv --clear $(TARGET)/outsiders
 	$(TARGET)/outsiders/bin/pip install --quiet --requirement bench/tests/it/outsiders/requirements.txt
+	$(TARGET)/outsiders/bin/pip install --quiet --no-deps --requirement bench/tests/it/outsiders/scripts.txt
 
 test-kafka: ## The whole-system tests, and those of security and faults, on a real Apache Kafka
 	@$(call need,mvn java,fetching and running Kafka needs Maven and Java 17 (apt install maven))

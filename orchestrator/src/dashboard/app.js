@@ -1,7 +1,7 @@
 // The frame of the page: which view is shown, whether the orchestrator answers, the theme.
 
 import { get, onLink, poll } from "./api.js";
-import { assert, setAttribute, setText } from "./dom.js";
+import { assert, h, setAttribute, setText } from "./dom.js";
 import { compareView } from "./compare.js";
 import { formView } from "./form.js";
 import * as format from "./format.js";
@@ -11,6 +11,7 @@ import { overviewView } from "./overview.js";
 import { testView } from "./test.js";
 
 // view: (root, segments of the path, query) => { stop() }
+const UNKNOWN = "unknown";
 const VIEWS = {
   overview: overviewView,
   new: formView,
@@ -18,6 +19,7 @@ const VIEWS = {
   tests: historyView,
   compare: compareView,
   nodes: nodesView,
+  [UNKNOWN]: unknownView,
 };
 const THEMES = ["auto", "light", "dark"];
 const main = document.getElementById("content");
@@ -30,6 +32,16 @@ function route() {
   return [name ?? "overview", segments, new URLSearchParams(query ?? "")];
 }
 
+// An address that was mistyped, or is of another version.
+function unknownView(root) {
+  root.append(
+    h("h1", {}, "There is nothing here"),
+    h("p", {}, h("code", {}, location.hash), " is none of the views of this page."),
+    h("p", {}, h("a", { href: "#/" }, "To the overview")),
+  );
+  return { stop() {} };
+}
+
 function decoded(segment) {
   try {
     return decodeURIComponent(segment);
@@ -40,7 +52,7 @@ function decoded(segment) {
 
 function show() {
   const [name, segments, query] = route();
-  const known = Object.hasOwn(VIEWS, name) ? name : "overview";
+  const known = Object.hasOwn(VIEWS, name) ? name : UNKNOWN;
   current?.stop();
   main.replaceChildren();
   document.title = `${known} · dlts`;

@@ -191,7 +191,7 @@ function table(one, other) {
   const head = h(
     "tr",
     {},
-    h("th", { scope: "col" }, ""),
+    h("th", { scope: "col" }, "figure"),
     h("th", { scope: "col", class: "number" }, "base ", link(one)),
     h("th", { scope: "col", class: "number" }, "test ", link(other)),
     h("th", { scope: "col", class: "number" }, "change"),

@@ -145,7 +145,8 @@ const fact = ([label]) => h("div", {}, h("dt", {}, label), h("dd"));
 export function verdict() {
   const name = h("b");
   const words = h("span");
-  const reasons = h("ul");
+  // Of many there is a scroll bar, which the keyboard reaches.
+  const reasons = h("ul", { tabindex: 0, "aria-label": "Reasons of the verdict" });
   const thresholds = h("ul", { class: "thresholds", "aria-label": "Thresholds" });
   const element = h(
     "section",
@@ -327,9 +328,10 @@ export function latencyTable() {
   return { element, update };
 }
 
-// A table that may be wider than a phone.
+// A table that may be wider than a phone. Its card is a landmark of its own, of another name.
 export function scroll(label, table) {
-  return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, table);
+  const name = `${label}, as a table`;
+  return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": name }, table);
 }
 
 // The identities that must hold between the counts.

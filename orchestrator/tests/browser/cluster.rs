@@ -226,7 +226,7 @@ fn spawn(command: &mut Command, home: &TempDir) -> Process {
 }
 
 /// Binaries of the other crates lie beside our own.
-fn binary(name: &str) -> PathBuf {
+pub(crate) fn binary(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_orchestrator")).with_file_name(name)
 }
 

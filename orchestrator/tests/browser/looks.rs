@@ -51,6 +51,24 @@ fn every_view_fits_a_phone_and_names_its_controls() {
 }
 
 #[test]
+fn an_address_that_is_none_says_so_and_leads_back() {
+    let Some(stage) = Stage::set(&["one"]) else {
+        return;
+    };
+    stage.open("#/test%20s/12");
+    let browser = &stage.browser;
+    browser.wait("the view", SOON, |browser| {
+        browser.text("h1") == "There is nothing here"
+    });
+    assert!(browser.text("main").contains("#/test%20s/12"));
+    browser.click("main a");
+    browser.wait("the overview", SOON, |browser| {
+        browser.text("h1") == "Overview"
+    });
+    stage.assert_no_console_errors();
+}
+
+#[test]
 fn the_first_link_leads_past_the_header_and_the_view_stays() {
     let Some(stage) = Stage::set(&["one"]) else {
         return;

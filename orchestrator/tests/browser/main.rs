@@ -8,6 +8,7 @@
 //! With `SCREENSHOTS=1`, the pictures of the README are taken anew.
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
+mod accessible;
 mod cluster;
 mod figures;
 mod forms;
