@@ -313,7 +313,14 @@ impl Source for Sessions {
         refused
     }
 
+    fn post(&mut self) {
+        if let Some((board, added)) = &mut self.board {
+            board.add(&self.tallies[0], added);
+        }
+    }
+
     fn finish(&mut self) {
+        self.post();
         if let Some(common) = &self.common {
             // Whoever panicked while he added left sums that are still sums.
             let mut common = common.lock().unwrap_or_else(PoisonError::into_inner);
