@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod cluster;
+mod editor;
 mod figures;
 mod forms;
 mod live;
