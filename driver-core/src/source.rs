@@ -276,6 +276,12 @@ pub trait Source {
     /// What of its answer has to be handed on.
     fn watches(&self, job: Self::Job) -> Watches;
 
+    /// Whether an answer with this status may be found bad.
+    fn may_fail(&self, job: Self::Job, status: u16) -> bool {
+        let _ = job;
+        status >= 400
+    }
+
     /// A header field of its answer.
     fn field(&mut self, job: Self::Job, name: &[u8], value: &[u8]);
 

@@ -15,7 +15,8 @@ mod tls;
 
 pub use addresses::{ADDRESSES_MAX, Addresses};
 pub use bad_answers::{
-    BAD_ANSWERS_ALIKE_MAX, BAD_ANSWERS_MAX, BODY_KEPT_MAX, BadAnswer, BadAnswers, HEAD_KEPT_MAX,
+    BAD_ANSWER_BYTES_MAX, BAD_ANSWERS_ALIKE_MAX, BAD_ANSWERS_MAX, BODY_KEPT_MAX, BadAnswer,
+    BadAnswers, HEAD_KEPT_MAX,
 };
 pub use clock_offset::ClockOffset;
 pub use counters::{Counters, ErrorCounters, Imbalance, SecondRow};

@@ -180,6 +180,12 @@ impl Source for Sessions {
         self.steps[self.state(job).step].watches
     }
 
+    fn may_fail(&self, job: Job, status: u16) -> bool {
+        let step = &self.scenario.steps[self.state(job).step];
+        let is_judged = !step.checks.is_empty() || !step.extracts.is_empty();
+        is_judged || !step.ok.contains(status)
+    }
+
     fn field(&mut self, job: Job, name: &[u8], value: &[u8]) {
         if !self.is_current(job) {
             return;
