@@ -14,7 +14,9 @@ use driver_core::protocol::http2::Http2;
 use driver_core::protocol::{Answered, Dropped, Key, Protocol, Sink, Template};
 use driver_core::recording::{Instants, Recorder};
 use proto::histogram::{self, Latencies, SparseLatencies};
-use proto::measure::{Counters, LatencyFigures, Report};
+use proto::measure::{
+    Counters, LatencyFigures, PROGRESS_PARTS_MAX, PartProgress, Progress, Report,
+};
 use proto::message::Metrics;
 use proto::summary::Summary;
 use proto::workload::{Arrival, Request, Target};
@@ -200,6 +202,22 @@ fn message() -> Metrics {
     }
 }
 
+/// The same of a document, of which as many steps changed as a report tells of at most.
+fn message_of_steps() -> Metrics {
+    let mut message = message();
+    let steps = (0..).take(PROGRESS_PARTS_MAX).map(|part| PartProgress {
+        part,
+        counts: [1_234_567, 1_234_000, 500, 67, 0, 0],
+    });
+    if let Some(report) = &mut message.report {
+        report.progress = Some(Box::new(Progress {
+            steps: steps.collect(),
+            flows: Vec::new(),
+        }));
+    }
+    message
+}
+
 fn merge(criterion: &mut Criterion) {
     let (filled, mut total) = (filled(), Latencies::new());
     criterion.bench_function("merge/dense", |bencher| {
@@ -211,6 +229,10 @@ fn merge(criterion: &mut Criterion) {
     });
     let message = message();
     criterion.bench_function("merge/first_report", |bencher| {
+        bencher.iter(|| Summary::default().absorb(black_box(&message)));
+    });
+    let message = message_of_steps();
+    criterion.bench_function("merge/first_report_of_steps", |bencher| {
         bencher.iter(|| Summary::default().absorb(black_box(&message)));
     });
 }
@@ -230,6 +252,10 @@ fn codec(criterion: &mut Criterion) {
         bencher.iter(|| proto::codec::encode(black_box(&message)));
     });
     criterion.bench_function("codec/metrics_decode", |bencher| {
+        bencher.iter(|| proto::codec::decode::<Metrics>(&mut black_box(bytes.clone())));
+    });
+    let bytes = proto::codec::encode(&message_of_steps());
+    criterion.bench_function("codec/metrics_decode_of_steps", |bencher| {
         bencher.iter(|| proto::codec::decode::<Metrics>(&mut black_box(bytes.clone())));
     });
 }

@@ -240,6 +240,8 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
             self.count_away(now_ns);
             let is_last = now_ns - end_ns < NS_PER_S;
             let until_ns = if is_last { now_ns } else { end_ns };
+            // Before the interval that tells of it.
+            self.source.post();
             self.books.handover().turn_over(until_ns, cpu_ns());
         }
     }

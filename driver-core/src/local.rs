@@ -10,9 +10,9 @@ use crossbeam_channel::{Receiver, bounded, select};
 use proto::clock::{Anchor, monotonic_ns};
 use proto::document::Document;
 use proto::id;
-use proto::measure::{LatencyFigures, Report};
+use proto::measure::{LatencyFigures, Report, StepCounts};
 use proto::message::Metrics;
-use proto::summary::{Aborting, Context, Judgement, Summary, TestResult};
+use proto::summary::{Aborting, Context, Judgement, Summary, TestResult, words};
 use proto::units::NS_PER_MS;
 use proto::workload::Workload;
 use thiserror::Error;
@@ -233,6 +233,7 @@ impl Run {
             interrupts,
             logs_failed: None,
             aborting: document.map(Aborting::new).unwrap_or_default(),
+            steps: document.map(step_names).unwrap_or_default(),
             aborted: None,
         };
         self.load.start(start_ns);
@@ -254,8 +255,15 @@ struct Reports<'a> {
     interrupts: &'a Interrupts,
     logs_failed: Option<String>,
     aborting: Aborting,
+    /// Names of the document's steps.
+    steps: Vec<String>,
     /// The condition that ends the run, once one does.
     aborted: Option<String>,
+}
+
+fn step_names(document: &Document) -> Vec<String> {
+    let steps = document.scenario.steps.iter();
+    steps.map(|step| step.name.clone()).collect()
 }
 
 /// The one participant's name.
@@ -263,20 +271,23 @@ const NODE: &str = "local";
 
 impl Follower for Reports<'_> {
     fn report(&mut self, report: Report, so_far: &Collector) {
-        if !report.last {
-            self.progress.show(&report, so_far.counters());
-            if self.aborted.is_none() {
-                self.aborted = self.aborting.judge(&report);
-            }
-        }
-        self.summary.absorb(&Metrics {
+        let message = Metrics {
             node_id: NODE.to_owned(),
             test_id: self.test_id.clone(),
             report_id: None,
             // Nobody reads the reference's figures of a report that goes nowhere.
             metrics: LatencyFigures::default(),
             report: Some(report),
-        });
+        };
+        self.summary.absorb(&message);
+        let Some(report) = message.report.filter(|report| !report.last) else {
+            return;
+        };
+        let worst = self.worst_step();
+        self.progress.show(&report, so_far.counters(), &worst);
+        if self.aborted.is_none() {
+            self.aborted = self.aborting.judge(&report);
+        }
     }
 
     fn look(&mut self, load: &Load) {
@@ -292,6 +303,13 @@ impl Follower for Reports<'_> {
 }
 
 impl Reports<'_> {
+    /// The step that went wrong most so far, in words.
+    fn worst_step(&self) -> String {
+        let counts = self.summary.sessions().unwrap_or_default();
+        let bad = counts.steps.iter().map(StepCounts::bad);
+        words::worst_step(self.steps.iter().map(String::as_str).zip(bad))
+    }
+
     fn result(
         &self,
         workload: &Workload,

@@ -28,8 +28,8 @@ pub struct Answered<'a> {
     pub key: Key,
     /// The status code, 100 to 999.
     pub status: u16,
-    /// As much of the answer as the bytes that brought its end hold, as it came; nothing where a
-    /// protocol has it only encoded.
+    /// As much of the answer as the bytes that brought its end hold, as it came. Where a protocol has
+    /// it only encoded, as HTTP/1.1 would have written it, if it was [wanted](Sink::keeps).
     pub bytes: &'a [u8],
 }
 
@@ -50,6 +50,13 @@ pub trait Sink {
 
     /// The first byte of an answer has come, whose end has not.
     fn began(&mut self, key: Key);
+
+    /// Whether an answer with this status is wanted as text, should it be a bad one; asked where a
+    /// protocol has it only encoded, when its head comes.
+    fn keeps(&self, key: Key, status: u16) -> bool {
+        let _ = (key, status);
+        false
+    }
 
     /// An answer is complete.
     fn answered(&mut self, answered: Answered<'_>);

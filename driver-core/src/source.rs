@@ -10,11 +10,13 @@
 //! | `judge` | what an answer is looked at for: extracts and checks |
 //! | `json` | a value within a JSON text |
 //! | `jar` | the cookies of a session |
+//! | [`board`] | what all cores have counted so far, for whoever watches |
 //! | [`tally`] | what is counted by step, flow, check and data set |
 //!
 //! A source knows no connection and no protocol. Whoever dispatches asks it for what is due, writes
 //! the request of that number with the holes filled, and tells it what became of it.
 
+pub mod board;
 mod jar;
 mod json;
 mod judge;
@@ -29,6 +31,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use proto::measure::SessionCounts;
 use proto::workload::{Part, Scenario};
 
+pub use board::Board;
 pub use replay::Replay;
 pub use sessions::Sessions;
 pub use table::Table;
@@ -65,6 +68,8 @@ pub struct Cast {
     pub replay: Option<Arc<Replay>>,
     /// What its cores have counted when they are over.
     pub tally: Arc<Mutex<Tally>>,
+    /// What they have counted so far.
+    pub board: Arc<Board>,
 }
 
 impl Cast {
@@ -97,6 +102,7 @@ impl Cast {
         let place = driver.into().map_or_else(OnceLock::new, OnceLock::from);
         Self {
             tally: Arc::new(Mutex::new(Tally::new(&scenario))),
+            board: Arc::new(Board::new(&scenario)),
             scenario: Arc::new(scenario),
             tables: tables.into(),
             replay: None,
@@ -270,6 +276,12 @@ pub trait Source {
     /// What of its answer has to be handed on.
     fn watches(&self, job: Self::Job) -> Watches;
 
+    /// Whether an answer with this status may be found bad.
+    fn may_fail(&self, job: Self::Job, status: u16) -> bool {
+        let _ = job;
+        status >= 400
+    }
+
     /// A header field of its answer.
     fn field(&mut self, job: Self::Job, name: &[u8], value: &[u8]);
 
@@ -295,6 +307,9 @@ pub trait Source {
 
     /// Nothing more is sent: sessions end where they are.
     fn stop(&mut self, now_ns: u64);
+
+    /// A second has ended: what was counted in it is shown to whoever watches.
+    fn post(&mut self) {}
 
     /// The load is over: what was counted goes to whoever asks for it.
     fn finish(&mut self);

@@ -44,13 +44,14 @@ macro_rules! files {
 }
 
 const PAGE: &str = include_str!("dashboard/index.html");
-const FILES: [File; 21] = files![
+const FILES: [File; 22] = files![
     "api.js",
     "app.js",
     "axis.js",
     "chart.js",
     "compare.js",
     "dom.js",
+    "editor.js",
     "form.js",
     "format.js",
     "history.js",

@@ -7,6 +7,7 @@ mod bad_answers;
 mod clock_offset;
 mod counters;
 mod environment;
+mod progress;
 mod reasons;
 mod report;
 mod session_counts;
@@ -14,11 +15,13 @@ mod tls;
 
 pub use addresses::{ADDRESSES_MAX, Addresses};
 pub use bad_answers::{
-    BAD_ANSWERS_ALIKE_MAX, BAD_ANSWERS_MAX, BODY_KEPT_MAX, BadAnswer, BadAnswers, HEAD_KEPT_MAX,
+    BAD_ANSWER_BYTES_MAX, BAD_ANSWERS_ALIKE_MAX, BAD_ANSWERS_MAX, BODY_KEPT_MAX, BadAnswer,
+    BadAnswers, HEAD_KEPT_MAX,
 };
 pub use clock_offset::ClockOffset;
 pub use counters::{Counters, ErrorCounters, Imbalance, SecondRow};
 pub use environment::Environment;
+pub use progress::{PROGRESS_PARTS_MAX, PartProgress, Progress};
 pub use reasons::{REASON_CHARS_MAX, REASONS_A_KIND_MAX, Reason, ReasonKind, Reasons};
 pub use report::{Connections, Health, LatencyFigures, Outcome, Report};
 pub use session_counts::{DataCounts, FlowCounts, SessionCounts, StepCounts};

@@ -4,11 +4,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::cluster::process::binary;
-use crate::cluster::{Cluster, assert_whole, int};
+use crate::cluster::result::if_ended;
+use crate::cluster::{Cluster, assert_whole, int, wait_for};
 
 /// A shop whose 50 accounts log in once each, over all drivers.
 const SHOP: &str = "\
@@ -74,6 +76,57 @@ fn two_drivers_share_a_document_exactly() {
     let answer = cluster.rest.post_json("/tests?start=1", few);
     let result = cluster.await_end(answer.json["TestId"].as_str().unwrap());
     assert_eq!(result["ok"], 3, "{result}");
+}
+
+#[test]
+fn steps_and_flows_are_shown_while_the_run_goes_on() {
+    let cluster = Cluster::start(2);
+    let document = "steps: [{name: hit, GET: /, check: [status == 200]}, \
+        {name: missed, GET: '/?status=404', repeat: 2}]\n\
+        load: {open: 40/s, for: 5s}\nthresholds: [step(hit).error_rate < 1%]\n";
+    let answer = cluster.rest.post_json("/tests?start=1", document);
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let test_id = answer.json["TestId"].as_str().unwrap();
+    let counts = |result: &Value| -> Vec<u64> {
+        let (hit, missed) = (&result["steps"][0], &result["steps"][1]);
+        let flow = &result["flows"][0];
+        [
+            &hit["ok"],
+            &missed["sent"],
+            &missed["status"],
+            &flow["completed"],
+        ]
+        .map(int)
+        .to_vec()
+    };
+    let mut seen: Vec<Vec<u64>> = Vec::new();
+    wait_for(Duration::from_secs(60), "its end", || {
+        let result = cluster.metrics(test_id);
+        if result["state"] == "running" && result["steps"].is_array() {
+            assert_eq!(result["steps"][0]["name"], "hit", "{result}");
+            // A driver that has ended has told its times, while the other goes on.
+            let p99 = &result["steps"][0]["response"]["p99_latency"];
+            assert!(p99.is_null() || !seen.is_empty(), "{result}");
+            assert_eq!(result["thresholds"].as_array().unwrap().len(), 0);
+            let now = counts(&result);
+            if seen.last() != Some(&now) {
+                seen.push(now);
+            }
+        }
+        if_ended(result)
+    });
+    let result = cluster.metrics(test_id);
+    let last = counts(&result);
+    assert_eq!(last, [200, 400, 400, 200], "{result}");
+    assert!(
+        result["steps"][0]["response"]["p99_latency"].is_f64(),
+        "{result}"
+    );
+    assert!(seen.len() >= 3, "{seen:?}");
+    seen.push(last);
+    let grows = |two: &[Vec<u64>]| two[0].iter().zip(&two[1]).all(|(one, next)| one <= next);
+    assert!(seen.windows(2).all(grows), "{seen:?}");
+    assert!(seen[0].iter().all(|count| *count > 0), "{seen:?}");
 }
 
 #[test]

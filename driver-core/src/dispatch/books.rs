@@ -274,11 +274,16 @@ impl Books {
         self.handover.health.away_ns += ns;
     }
 
+    /// Whether any bad answer may still be one of the first, which are kept.
+    #[inline]
+    pub(super) fn wants_any(&self) -> bool {
+        self.kept.len() < BAD_ANSWERS_MAX
+    }
+
     /// Whether a bad answer is one of the first of its kind, which are kept.
     #[inline]
     pub(super) fn wants(&self, fault: Fault) -> bool {
-        let is_full = self.kept.len() >= BAD_ANSWERS_MAX;
-        !is_full && self.alike(fault) < BAD_ANSWERS_ALIKE_MAX
+        self.wants_any() && self.alike(fault) < BAD_ANSWERS_ALIKE_MAX
     }
 
     fn alike(&self, fault: Fault) -> usize {

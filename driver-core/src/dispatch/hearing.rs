@@ -90,6 +90,15 @@ impl<S: Source> Sink for Answers<'_, S> {
     }
 
     #[inline]
+    fn keeps(&self, key: Key, status: u16) -> bool {
+        if S::IS_FIXED {
+            return status >= 400 && self.books.wants_any();
+        }
+        let may_fail = |job| self.source.may_fail(job, status);
+        self.books.wants_any() && self.job(key).is_some_and(may_fail)
+    }
+
+    #[inline]
     fn answered(&mut self, answered: Answered<'_>) {
         let Some((taken, began_ns)) = self.take(answered.key) else {
             return;

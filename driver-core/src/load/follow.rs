@@ -13,6 +13,7 @@ use crate::cpu::{CpuWatch, environment, spin_share};
 use crate::load::{Load, LoadOutcome};
 use crate::recording::{Collector, CoreInterval, CoreLog};
 use crate::source::Cast;
+use crate::source::board::Known;
 
 /// What following a load needs to know besides the load.
 #[derive(Debug, Clone, Default)]
@@ -81,7 +82,8 @@ pub fn follow(
         }
     }
     if let Some(report) = following.collector.flush() {
-        follower.report(following.stamped(report), &following.collector);
+        let report = following.of_interval(report);
+        follower.report(report, &following.collector);
     }
     let (http, tls) = (load.http(), load.tls_report());
     let addresses = load.addresses().reported();
@@ -120,6 +122,8 @@ struct Following {
     spin_shares: Vec<f64>,
     logs: Vec<CoreLog>,
     logs_failed: bool,
+    /// What was told of the sessions' progress.
+    told: Known,
 }
 
 impl Following {
@@ -127,6 +131,8 @@ impl Following {
         let collector = Collector::new(cores);
         let cpus: Vec<usize> = options.cpus.iter().copied().take(cores).collect();
         let watch = CpuWatch::new(&cpus);
+        let cast = options.cast.as_ref();
+        let told = cast.map_or_else(Known::default, |cast| cast.board.unknown());
         Self {
             options,
             collector,
@@ -136,6 +142,7 @@ impl Following {
             spin_shares: vec![0.0; cores],
             logs: Vec::new(),
             logs_failed: false,
+            told,
         }
     }
 
@@ -163,7 +170,17 @@ impl Following {
             self.collector.observe(&machine);
         }
         let report = self.collector.absorb(interval)?;
-        Some(self.stamped(report))
+        Some(self.of_interval(report))
+    }
+
+    /// A report of an interval, with what its sessions have come to that was not told before.
+    fn of_interval(&mut self, report: Report) -> Report {
+        let cast = self.options.cast.as_ref();
+        let progress = cast.and_then(|cast| cast.board.news(&mut self.told));
+        Report {
+            progress: progress.map(Box::new),
+            ..self.stamped(report)
+        }
     }
 
     /// A line that cannot be written is counted, not waited for. The first error is returned.

@@ -162,4 +162,5 @@ fn sessions(cast: &Cast, core: usize, cores: usize) -> Sessions {
         .with_driver(Arc::clone(&cast.driver))
         .with_anchor(monotonic_ns(), unix_ns() / NS_PER_MS)
         .with_tally(Arc::clone(&cast.tally))
+        .with_board(Arc::clone(&cast.board))
 }

@@ -45,7 +45,8 @@ impl Progress {
         }
     }
 
-    pub(super) fn show(&self, report: &Report, total: &Counters) {
+    /// How the run stands; `worst` says which step went wrong most.
+    pub(super) fn show(&self, report: &Report, total: &Counters, worst: &str) {
         let position = if self.by_count {
             total.sent + total.shed
         } else {
@@ -66,7 +67,7 @@ impl Progress {
         };
         let errors = total.errors.total();
         self.bar.set_message(format!(
-            "{rate:.0} ok/s  p50 {}  p99 {}  errors {errors}",
+            "{rate:.0} ok/s  p50 {}  p99 {}  errors {errors}{worst}",
             latency(0.5),
             latency(0.99)
         ));

@@ -9,6 +9,7 @@
 //! | `peer` | what the peer allows |
 //! | `sending` | requests to frames, bodies under the peer's windows |
 //! | `reading` | frames in any split, and what each kind of them does |
+//! | `texts` | answers as text, of which the first bad ones are shown |
 //! | `answers` | fields and data to answers |
 //!
 //! Requests are sent once the peer's settings are known, never before. The windows for answers are
@@ -28,6 +29,7 @@ mod reading;
 mod request;
 mod sending;
 mod streams;
+mod texts;
 
 use super::{After, Key, Protocol, Sink, Template};
 use frame::{ID_MAX, PREFACE, kind};
@@ -36,6 +38,7 @@ use reading::Inward;
 use request::Compiled;
 use sending::Unsent;
 use streams::Streams;
+use texts::{Pool, Text};
 
 pub use frame::Code;
 pub use fuzzing::check_connection;
@@ -54,6 +57,8 @@ pub struct Http2 {
     scratch: Vec<u8>,
     /// Where strings of answers are decoded.
     scratches: hpack::Scratch,
+    /// Where texts of answers come from.
+    pool: Pool,
 }
 
 /// Where one connection is.
@@ -77,6 +82,8 @@ pub struct State {
     last: u32,
     /// The code of GOAWAY.
     farewell: Option<Code>,
+    /// The answers under way that are kept as text.
+    texts: Vec<Text>,
 }
 
 impl Http2 {
@@ -93,6 +100,7 @@ impl Http2 {
             greeting: greeting(),
             scratch: Vec::new(),
             scratches: hpack::Scratch::default(),
+            pool: Pool::default(),
         })
     }
 }
@@ -132,6 +140,7 @@ impl Protocol for Http2 {
             is_leaving: false,
             last: ID_MAX,
             farewell: None,
+            texts: Vec::new(),
         }
     }
 
@@ -187,6 +196,7 @@ impl Protocol for Http2 {
 
     fn cancel(&mut self, state: &mut State, key: Key, out: &mut Vec<u8>) -> bool {
         state.withdraw(key);
+        drop(state.take_text(key));
         if state.streams.forgive(key).is_some() {
             State::reset(key, out);
         }

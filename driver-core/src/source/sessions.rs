@@ -18,6 +18,7 @@ use proto::workload::{
     Arrivals, Fill, Hole, Op, Part, REPLAY_SLOT, Scenario, SessionArrival, mixed,
 };
 
+use super::board::{Board, Known};
 use super::judge::{Seen, Slots};
 use super::program::Position;
 use super::replay::Feed;
@@ -78,6 +79,8 @@ pub struct Sessions {
     /// What is measured, and what only warms up.
     tallies: [Tally; 2],
     common: Option<Arc<Mutex<Tally>>>,
+    /// Where what was counted is shown, and what is there of it.
+    board: Option<(Arc<Board>, Known)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -163,6 +166,7 @@ impl Sessions {
             scratch: Vec::new(),
             tallies: [Tally::new(&scenario), Tally::new(&scenario)],
             common: None,
+            board: None,
             scenario,
             tables,
         }
@@ -202,6 +206,14 @@ impl Sessions {
     #[must_use]
     pub fn with_tally(mut self, tally: Arc<Mutex<Tally>>) -> Self {
         self.common = Some(tally);
+        self
+    }
+
+    /// The same that shows on a board what it counts, each second.
+    #[must_use]
+    pub fn with_board(mut self, board: Arc<Board>) -> Self {
+        let nothing = board.unknown();
+        self.board = Some((board, nothing));
         self
     }
 

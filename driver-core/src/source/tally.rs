@@ -109,6 +109,11 @@ impl Tally {
 }
 
 impl FlowTally {
+    /// The counts in the order of [`proto::measure::Progress::flows`].
+    pub(super) fn told(&self) -> [u64; 4] {
+        [self.started, self.completed, self.failed, self.cut]
+    }
+
     /// Records how long a whole session took, ns.
     pub fn record(&mut self, session_ns: u64) {
         record(&mut self.session, session_ns);
@@ -131,6 +136,18 @@ fn record(times: &mut OnDemand, ns: u64) {
 }
 
 impl StepTally {
+    /// The counts in the order of [`proto::measure::Progress::steps`].
+    pub(super) fn told(&self) -> [u64; 6] {
+        [
+            self.taken,
+            self.ok,
+            self.status,
+            self.failed,
+            self.lost,
+            self.without_value,
+        ]
+    }
+
     /// Records the times of a good answer, ns.
     pub fn record(&mut self, response_ns: u64, service_ns: u64) {
         record(&mut self.response, response_ns);

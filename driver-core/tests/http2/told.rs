@@ -75,11 +75,13 @@ fn sessions_walk_over_streams() {
     assert_eq!(of("status"), [0, 0, 0, 100], "{result}");
     assert_eq!(of("missing"), [0; 4], "{result}");
     assert_eq!(result["nodes"][0]["http"], "2");
-    // The fields of an answer are there only encoded: its status and its step are kept.
     let bad = &result["bad_answers"][0];
     assert_eq!(
         (&bad["step"], &bad["why"]),
         (&"fourth".into(), &"status 404".into())
     );
-    assert_eq!(bad["text"], "");
+    let text = bad["text"].as_str().unwrap();
+    assert!(text.starts_with("HTTP/2 404\r\n"), "{text}");
+    assert!(text.contains("\r\nserver: nghttpd"), "{text}");
+    assert!(text.contains("\r\n\r\n<html>"), "{text}");
 }

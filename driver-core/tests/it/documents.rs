@@ -130,6 +130,33 @@ fn a_session_that_fails_says_where() {
     assert!(said.contains("* the session is over: not good"), "{said}");
 }
 
+#[test]
+fn each_round_of_a_repeated_step_is_shown_and_the_result_counts_them_as_one() {
+    let server = Server::answering(OK);
+    let document = "target: $TARGET\nload: {closed: 1, sessions: 2}\nsteps:\n\
+        - {name: ask, GET: /ask, repeat: 4, check: [status == 200]}\n\
+        - {name: wait, GET: /wait, repeat: 1000, until: status == 200, think: 1ms}\n";
+    let (code, said) = run_text(document, &server, &["--json"]);
+    assert_eq!(code, Some(0), "{said}");
+    let result: Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
+    assert_eq!(result["steps"].as_array().unwrap().len(), 2, "{said}");
+    let sent = |name| step(&result, name, "sent");
+    assert_eq!((sent("ask"), sent("wait")), (8, 2), "{said}");
+    assert_eq!(result["steps"][0]["checks"][0]["held"], 8, "{said}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("test.yaml");
+    std::fs::write(&file, document).unwrap();
+    let said = text(&driver("try", &file, &server.url()).output().unwrap());
+    for (line, times) in [
+        ("* ask (main)", 4),
+        ("* check status == 200: holds", 4),
+        ("* wait (main)", 1),
+    ] {
+        assert_eq!(said.matches(line).count(), times, "{line:?} in {said}");
+    }
+}
+
 /// A document in a folder of its own, run against a server.
 fn run_text(document: &str, server: &Server, args: &[&str]) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();

@@ -227,8 +227,7 @@ pub(crate) fn collect(load: Load, intervals: &Receiver<CoreInterval>) -> Done {
         counters.status_codes.values().sum::<u64>(),
         counters.completed
     );
-    let mut latencies = Latencies::new();
-    last.latencies.add_to(&mut latencies);
+    let latencies = Latencies::from(&last.latencies);
     assert_eq!(latencies.response.len(), counters.ok);
     assert_eq!(latencies.release_lag.len(), counters.sent);
     assert_eq!(latencies.error.len(), counters.errors.total());

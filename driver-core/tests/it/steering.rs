@@ -156,8 +156,7 @@ fn a_stall_of_the_core_shows_in_response_time_and_release_lag() {
     thread.join().unwrap();
     let last = collector.last(proto::measure::Outcome::Done, None);
     assert_eq!(last.counters.sent, 1_000);
-    let mut latencies = proto::histogram::Latencies::new();
-    last.latencies.add_to(&mut latencies);
+    let latencies = proto::histogram::Latencies::from(&last.latencies);
     for (name, histogram) in [
         ("response", &latencies.response),
         ("release lag", &latencies.release_lag),

@@ -221,8 +221,7 @@ impl<P: Protocol, T: Target> World<P, T> {
             .for_each(|report| sum.add(&report.counters));
         let last = collector.last(Outcome::Done, None);
         assert_eq!(sum, last.counters, "the seconds do not add up to the whole");
-        let mut latencies = Latencies::new();
-        last.latencies.add_to(&mut latencies);
+        let latencies = Latencies::from(&last.latencies);
         Done {
             counters: last.counters.clone(),
             latencies,

@@ -1,10 +1,12 @@
 //! What is shown while a test runs: a bar with live percentiles on a terminal, a plain line a second
 //! elsewhere. On standard error, so that the answer can be piped.
 
-use crate::report::{View, ms};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use proto::summary::{StepRow, words};
+
+use crate::report::{View, ms};
 
 /// Between plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(1);
@@ -89,8 +91,11 @@ fn set_style(bar: &ProgressBar, template: &str) {
 fn line(result: &View) -> String {
     let tally = &result.tally;
     let rate = tally.requests_per_second.unwrap_or(0.0);
+    let steps = result.sessions.as_ref().map_or(&[][..], |rows| &rows.steps);
+    let bad = |step: &StepRow| step.status + step.failed + step.lost;
+    let worst = words::worst_step(steps.iter().map(|step| (step.name.as_str(), bad(step))));
     format!(
-        "{}  sent {} of {}  {rate:.0} ok/s  p50 {} ms  p99 {} ms  errors {}",
+        "{}  sent {} of {}  {rate:.0} ok/s  p50 {} ms  p99 {} ms  errors {}{worst}",
         result.state,
         tally.sent,
         tally.planned,

@@ -47,6 +47,7 @@ export async function getBlob(path) {
   return (await request("GET", path, undefined, POST_TIMEOUT_MS)).blob();
 }
 
+// A body that is a text goes as it is: a document.
 export async function post(path, body) {
   return (await request("POST", path, body, POST_TIMEOUT_MS)).json();
 }
@@ -72,10 +73,11 @@ async function answer(method, path, body, timeoutMs, more = {}) {
   const headers = { ...more.headers };
   const token = storedToken();
   if (token) headers.Authorization = `Bearer ${token}`;
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const isText = typeof body === "string";
+  if (body !== undefined) headers["Content-Type"] = isText ? "application/yaml" : "application/json";
   const signal = more.signal ?? AbortSignal.timeout(timeoutMs);
   const options = { method, headers, cache: "no-store", signal };
-  if (body !== undefined) options.body = JSON.stringify(body);
+  if (body !== undefined) options.body = isText ? body : JSON.stringify(body);
   try {
     const response = await fetch(path, options);
     setLink(true);

@@ -1,7 +1,9 @@
 // The form that creates tests: #/new, or #/new?from=<id> to run one again. The orchestrator alone
-// judges the values; its words appear at the field that they name.
+// judges the values; its words appear at the field that they name. A test that is a document has an
+// editor of its own.
 
 import { get, inWords, post } from "./api.js";
+import { editor } from "./editor.js";
 import { card, choice, h, setAttribute, setText } from "./dom.js";
 
 // name, label, unit or note, placeholder (the default), and what restricts it
@@ -56,19 +58,35 @@ const TRUTHS = [
 ];
 const FIELDS = GROUPS.flatMap(([, fields]) => fields);
 
+// Who wrote a document and looked elsewhere comes back to it.
+let wasDocument = false;
+
 export function formView(root, _segments, query) {
+  const comesBack = wasDocument;
   const form = build();
-  root.append(h("h1", {}, "New test"), form.element);
+  root.append(h("h1", {}, "New test"), form.types, form.element, form.editor.element);
   const from = query.get("from");
   if (from) prefill(form, from);
+  else if (comesBack && !form.editor.isEmpty()) form.setType("DOCUMENT");
   form.show();
-  return { stop() {} };
+  return { stop: form.editor.stop };
+}
+
+// A test that could not be started is there all the same: its page is the place to try again.
+function goTo(testId, problem) {
+  if (problem) sessionStorage.setItem(`dlts-problem-${testId}`, problem);
+  location.hash = `#/test/${encodeURIComponent(testId)}`;
 }
 
 async function prefill(form, testId) {
   try {
     const test = await get(`/tests/${encodeURIComponent(testId)}`);
     const params = test.config;
+    if (params.document) {
+      form.setType("DOCUMENT");
+      form.editor.write(JSON.stringify(JSON.parse(params.document), null, 2));
+      return;
+    }
     form.setType(test.test_type);
     form.setValues({
       ...params,
@@ -106,15 +124,18 @@ function build() {
   const element = h(
     "form",
     { id: "new-test", novalidate: true, autocomplete: "off" },
-    types,
     groups,
     problem,
     h("p", { class: "actions" }, start, create),
     command,
   );
-  const form = { element, inputs, type: "AVALANCHE", problem, command };
+  const form = { element, types, inputs, type: "AVALANCHE", problem, command };
+  form.editor = editor(goTo);
   form.setType = (type) => {
     form.type = type;
+    wasDocument = type === "DOCUMENT";
+    element.hidden = wasDocument;
+    form.editor.element.hidden = !wasDocument;
     types.replaceChildren(typeChoice(form), h("p", { class: "note" }, TYPE_WORDS[type]));
     form.show();
   };
@@ -133,12 +154,14 @@ function build() {
 const TYPE_WORDS = {
   AVALANCHE: "Closed loop: each connection sends its next request as soon as the last is answered.",
   TSUNAMI: "Open loop: loads of requests leave at fixed times, whatever the answers do.",
+  DOCUMENT: "Flows of steps, data, checks and stages of load, as YAML or JSON.",
 };
 
 function typeChoice(form) {
   const options = [
     ["AVALANCHE", "Avalanche"],
     ["TSUNAMI", "Tsunami"],
+    ["DOCUMENT", "Document"],
   ];
   return choice("Kind of test", options, form.type, form.setType);
 }
@@ -234,8 +257,7 @@ async function submit(form, start, buttons) {
   try {
     const { path, body } = request(form);
     const { TestId: testId } = await post(path, body);
-    if (start) await triggerOrShow(testId);
-    location.hash = `#/test/${encodeURIComponent(testId)}`;
+    goTo(testId, start ? await trigger(testId) : null);
   } catch (error) {
     form.fail(error);
   } finally {
@@ -243,13 +265,13 @@ async function submit(form, start, buttons) {
   }
 }
 
-// The test exists even if it cannot start: its page is the place to try again.
-async function triggerOrShow(testId) {
+// Starts a test; what was told if it cannot start.
+async function trigger(testId) {
   try {
     await post(`/trigger/${encodeURIComponent(testId)}`);
+    return null;
   } catch (error) {
-    const told = inWords(error);
-    sessionStorage.setItem(`dlts-problem-${testId}`, told);
+    return inWords(error);
   }
 }
 

@@ -1,4 +1,5 @@
-// What became of the sessions of a document: by step, flow and data set. Known when a run has ended.
+// What becomes of the sessions of a document: by step and flow each second, their times, checks and
+// data sets when the run has ended.
 
 import { card, h, keyed, setAttributes, setText } from "./dom.js";
 import * as format from "./format.js";
@@ -10,6 +11,7 @@ const STEP_COLUMNS = [
   ["Bad status", (step) => format.count(step.status)],
   ["Failed checks", (step) => format.count(step.failed)],
   ["No answer", (step) => format.count(step.lost)],
+  ["OK/s", (step) => format.compact(step.requests_per_second)],
   ["p50", (step) => format.latency(step.response.p50_latency)],
   ["p99", (step) => format.latency(step.response.p99_latency)],
   ["max", (step) => format.latency(step.response.max_latency)],

@@ -15,6 +15,8 @@ const NAMELESS: &str = r#"
     return [...document.querySelectorAll("a, button, input, textarea, [tabindex='0']")]
         .filter((element) => element.checkVisibility() && !named(element))
         .map((element) => element.outerHTML)"#;
+/// At the end of a view, that of its editor of documents.
+const DOCUMENT: &str = " document";
 const WIDER: &str = "return document.documentElement.scrollWidth - innerWidth";
 
 #[test]
@@ -28,6 +30,7 @@ fn every_view_fits_a_phone_and_names_its_controls() {
     let views = [
         "#/",
         "#/new",
+        &format!("#/new{DOCUMENT}"),
         "#/tests",
         "#/nodes",
         "#/compare",
@@ -38,7 +41,13 @@ fn every_view_fits_a_phone_and_names_its_controls() {
         stage.browser.emulate(width, 844, theme);
         for view in views {
             stage.open("#/nodes");
-            stage.open(view);
+            stage.open(view.trim_end_matches(DOCUMENT));
+            if view.ends_with(DOCUMENT) {
+                stage.browser.click("[data-value=DOCUMENT]");
+                stage
+                    .browser
+                    .click("#document-example:not(:disabled), [data-value=DOCUMENT]");
+            }
             stage
                 .browser
                 .wait("the view", SOON, |browser| browser.text("main").len() > 20);

@@ -10,6 +10,7 @@
 
 mod accessible;
 mod cluster;
+mod editor;
 mod figures;
 mod forms;
 mod live;

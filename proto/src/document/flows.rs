@@ -1,5 +1,7 @@
 //! Compiler and their steps as they are written, compiled to a program for sessions.
 
+pub(super) mod loops;
+
 use super::reading::{Fields, Reader, Spot};
 use super::requests::{BODIES, METHODS, Requests, method, number};
 use super::scope::Scope;
@@ -8,23 +10,20 @@ use super::text::Value;
 use crate::units::NS_PER_S;
 use crate::workload::expectation::{extract_from, status_range};
 use crate::workload::{
-    Check, Extract, Flow, LOOPS_MAX, OnFail, Op, REPLAY_NAME, REPLAY_SLOT, StatusSet, Step,
+    Check, Extract, Flow, OnFail, Op, REPLAY_NAME, REPLAY_SLOT, StatusSet, Step,
 };
 
 pub(super) const FLOW_KEYS: [&str; 3] = ["name", "weight", "steps"];
-pub(super) const STEP_KEYS: [&str; 11] = [
+pub(super) const STEP_KEYS: [&str; 12] = [
     "name", "method", "url", "headers", "extract", "check", "ok", "timeout", "on_fail", "think",
-    "until",
+    "repeat", "until",
 ];
-pub(super) const LOOP_KEYS: [&str; 3] = ["repeat", "steps", "until"];
 /// Most flows of a document.
 const FLOWS_MAX: usize = 1000;
 /// Most steps of all flows.
 const STEPS_MAX: usize = 1000;
 /// Most operations of a flow.
 const OPS_MAX: usize = 10_000;
-/// Most rounds of a loop.
-const ROUNDS_MAX: u64 = 1_000_000;
 /// Most values that are extracted in a document.
 const SLOTS_MAX: usize = 64;
 /// Most checks and extractions of a step.
@@ -141,11 +140,14 @@ impl<'r, 'a> Compiler<'r, 'a> {
             return self.short_step(spot);
         };
         let has = |name: &str| entries.iter().any(|(key, _)| key.name == name);
-        if has("repeat") || (has("steps") && !has("url")) {
+        let is_request = has("url") || METHODS.into_iter().any(has);
+        if !is_request && (has("repeat") || has("steps")) {
             self.repeat(spot);
         } else if has("think") && entries.len() == 1 {
             let fields = self.reader.fields(spot, &["think"]);
             self.think(&fields);
+        } else if let Some(times) = self.own_times(spot) {
+            self.rounds(spot, times, |compiler| compiler.long_step(spot));
         } else {
             self.long_step(spot);
         }
@@ -233,8 +235,9 @@ impl<'r, 'a> Compiler<'r, 'a> {
         // What it extracts is known from the next step on, also where this one is wrong.
         let extracts = fields.get("extract").map(|at| self.extracts(&at));
         if until.is_some() && self.depth == 0 {
-            self.reader
-                .wrong(spot, "until ends a repeat; there is none around this step");
+            let problem = "until ends a repeat, and there is none: give the step repeat: 20, or put \
+                it among the steps of a loop";
+            self.reader.wrong(spot, problem);
         }
         if let (Some(request), Some(name)) = (request, name) {
             self.push(Step {
@@ -346,52 +349,6 @@ impl<'r, 'a> Compiler<'r, 'a> {
             }
         }
         extracts
-    }
-
-    fn repeat(&mut self, spot: &Spot<'_>) {
-        let fields = self.reader.fields(spot, &LOOP_KEYS);
-        let times = match fields.get("repeat") {
-            Some(at) => self.reader.whole(&at, 1..=ROUNDS_MAX).unwrap_or(1),
-            None => ROUNDS_MAX,
-        };
-        let until = fields.get("until");
-        if until.is_none() && !fields.has("repeat") {
-            self.reader
-                .wrong(spot, "a loop needs repeat: 3 or until: json $.done == true");
-        }
-        let Some(steps) = fields.get("steps") else {
-            return self.reader.wrong(spot, "a repeat needs steps: [GET /]");
-        };
-        if self.depth == LOOPS_MAX {
-            let problem = format!("more than {LOOPS_MAX} loops within each other");
-            return self.reader.wrong(spot, problem);
-        }
-        let depth = self.depth;
-        let times = u32::try_from(times).expect("invariant: at most a million");
-        self.ops.push(Op::Begin { depth, times });
-        let to = self.ops.len();
-        let first_step = self.steps.len();
-        self.depth += 1;
-        self.steps(&steps);
-        self.depth -= 1;
-        if self.steps.len() == first_step && self.reader.is_right() {
-            self.reader
-                .wrong(&steps, "a repeat needs at least one request");
-        }
-        if let Some(at) = until {
-            let check = self.check(&at);
-            if let Some(last) = self.steps[first_step..].last_mut() {
-                last.until = check;
-            }
-        }
-        let has_until = self.steps[first_step..]
-            .iter()
-            .any(|step| step.until.is_some());
-        self.ops.push(Op::Again {
-            depth,
-            to,
-            has_until,
-        });
     }
 
     /// Marks what is extracted and used in a header, where not every value can be.

@@ -12,7 +12,8 @@ mod tests {
     use serde_json::Value;
 
     use super::super::about::DRIVERS_KEYS;
-    use super::super::flows::{FLOW_KEYS, LOOP_KEYS, STEP_KEYS};
+    use super::super::flows::loops::LOOP_KEYS;
+    use super::super::flows::{FLOW_KEYS, STEP_KEYS};
     use super::super::requests::{BODIES, METHODS};
     use super::super::sets::DATA_KEYS;
     use super::super::stages::STAGE_KEYS;

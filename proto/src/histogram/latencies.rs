@@ -185,6 +185,26 @@ impl From<&Latencies> for SparseLatencies {
     }
 }
 
+impl From<&Sparse> for OnDemand {
+    fn from(samples: &Sparse) -> Self {
+        Self((!samples.is_empty()).then(|| Box::new(samples.to_histogram())))
+    }
+}
+
+impl From<&SparseLatencies> for Latencies {
+    fn from(samples: &SparseLatencies) -> Self {
+        Self {
+            response: samples.response.to_histogram(),
+            service: samples.service.to_histogram(),
+            release_lag: samples.release_lag.to_histogram(),
+            error: samples.error.to_histogram(),
+            connect: OnDemand::from(&samples.connect),
+            handshake: OnDemand::from(&samples.handshake),
+            first_byte: OnDemand::from(&samples.first_byte),
+        }
+    }
+}
+
 /// The wire form of [`Latencies`]; an absent field is an empty histogram.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -292,6 +312,8 @@ mod tests {
         let wire = LatenciesWire::from(&sparse);
         assert!(wire.handshake_ns.is_empty() && !wire.connect_ns.is_empty());
         assert_eq!(SparseLatencies::try_from(&wire).unwrap(), sparse);
+        assert_eq!(SparseLatencies::from(&Latencies::from(&sparse)), sparse);
+        assert!(Latencies::from(&sparse).handshake.get().is_none());
         one.clear();
         assert_eq!(one, Latencies::new(), "an emptied one is an empty one");
     }

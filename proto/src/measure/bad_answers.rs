@@ -17,7 +17,7 @@ pub const HEAD_KEPT_MAX: usize = 2048;
 /// Bytes of its body.
 pub const BODY_KEPT_MAX: usize = 4096;
 /// Bytes that are kept until secrets are masked: cutting first could leave a part of one.
-const RAW_MAX: usize = 16 * 1024;
+pub const BAD_ANSWER_BYTES_MAX: usize = 16 * 1024;
 /// A shorter secret is not looked for in answers: it may stand for anything.
 const SECRET_LEN_MIN: usize = 4;
 
@@ -33,8 +33,9 @@ pub struct BadAnswer {
     #[serde(default, deserialize_with = "lenient::count")]
     pub status: u64,
     /// What came of it, from its head on, at most [`HEAD_KEPT_MAX`] and [`BODY_KEPT_MAX`] bytes.
-    /// Nothing where its head had come before its last bytes, and nothing over HTTP/2. What is no
-    /// UTF-8 is replaced, secrets are masked.
+    /// Nothing where its head had come before its last bytes over HTTP/1.1, and where very many
+    /// answers came at a time over HTTP/2, whose fields are written as HTTP/1.1 would. What is no UTF-8
+    /// is replaced, secrets are masked.
     #[serde(default)]
     pub text: String,
     /// Whether that is not all of it.
@@ -48,7 +49,7 @@ impl BadAnswer {
     pub fn new(step: Option<String>, why: String, status: u16, bytes: &[u8]) -> Self {
         // Without its head nobody could tell what of it is a field that is a secret.
         let shown = if bytes.starts_with(b"HTTP/") {
-            &bytes[..bytes.len().min(RAW_MAX)]
+            &bytes[..bytes.len().min(BAD_ANSWER_BYTES_MAX)]
         } else {
             &[]
         };
@@ -262,7 +263,9 @@ mod tests {
     #[test]
     fn no_cut_leaves_a_part_of_a_secret() {
         let secret = "s".repeat(10) + "ecret";
-        for before in (BODY_KEPT_MAX - 20..BODY_KEPT_MAX).chain(RAW_MAX - 60..RAW_MAX) {
+        for before in (BODY_KEPT_MAX - 20..BODY_KEPT_MAX)
+            .chain(BAD_ANSWER_BYTES_MAX - 60..BAD_ANSWER_BYTES_MAX)
+        {
             let filler = "x".repeat(before);
             let answer = format!("HTTP/1.1 500 No\r\n\r\n{filler}{secret}{filler}");
             let text = masked(answer.as_bytes(), &[&secret]).text;

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Addresses, BadAnswers, ClockOffset, Counters, Environment, Reasons, SecondRow, SessionCounts,
-    TlsReport,
+    Addresses, BadAnswers, ClockOffset, Counters, Environment, Progress, Reasons, SecondRow,
+    SessionCounts, TlsReport,
 };
 use crate::histogram::SparseLatencies;
 use crate::lenient::{self, Number};
@@ -217,6 +217,8 @@ pub struct Report {
     pub environment: Option<Environment>,
     /// What became of the sessions of a document; in the last report.
     pub sessions: Option<Box<SessionCounts>>,
+    /// How far the steps and flows of a document have come; before the last report.
+    pub progress: Option<Box<Progress>>,
     /// The samples; sparse, since reports wait in queues and a thousand nodes send them.
     pub latencies: SparseLatencies,
 }
@@ -251,6 +253,11 @@ impl Report {
         self.tls = next.tls.clone().or_else(|| self.tls.take());
         self.environment = next.environment.clone().or_else(|| self.environment.take());
         self.sessions = next.sessions.clone().or_else(|| self.sessions.take());
+        match (&mut self.progress, &next.progress) {
+            (Some(mine), Some(more)) => mine.absorb(more),
+            (mine @ None, Some(more)) => *mine = Some(more.clone()),
+            (_, None) => {}
+        }
         self.latencies.add(&next.latencies);
     }
 }

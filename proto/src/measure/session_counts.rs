@@ -2,13 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::progress::{Progress, raise};
 use crate::histogram::Sparse;
 use crate::lenient;
 
 /// Most steps, flows or data sets that are believed; a document has fewer.
 const PARTS_MAX: usize = 10_000;
 
-/// The counts of a node's sessions; in its last report.
+/// The counts of a node's sessions: all of them in its last report, and before it those of steps and
+/// flows that its [`Progress`] tells, without histograms.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SessionCounts {
@@ -99,6 +101,26 @@ impl SessionCounts {
         });
     }
 
+    /// Takes in how far a node has come. Counts only grow, whatever the order of its reports.
+    pub fn see(&mut self, progress: &Progress) {
+        for row in &progress.steps {
+            if let Some(step) = part(&mut self.steps, row.part) {
+                let mut counts = step.told();
+                raise(&mut counts, &row.counts);
+                let [sent, ok, status, failed, lost, without_value] = counts;
+                (step.sent, step.ok, step.status) = (sent, ok, status);
+                (step.failed, step.lost, step.without_value) = (failed, lost, without_value);
+            }
+        }
+        for row in &progress.flows {
+            if let Some(flow) = part(&mut self.flows, row.part) {
+                let mut counts = flow.told();
+                raise(&mut counts, &row.counts);
+                [flow.started, flow.completed, flow.failed, flow.cut] = counts;
+            }
+        }
+    }
+
     /// The same in at most `len_max` bytes of JSON where that can be: without the histograms of
     /// service times, then without any. The counts stay.
     #[must_use]
@@ -126,7 +148,36 @@ impl SessionCounts {
     }
 }
 
+/// The part of this number, made where it is the first that is heard of it; `None` for a number that
+/// no document has.
+fn part<T: Clone + Default>(parts: &mut Vec<T>, number: u32) -> Option<&mut T> {
+    let at = usize::try_from(number).ok().filter(|at| *at < PARTS_MAX)?;
+    if parts.len() <= at {
+        parts.resize_with(at + 1, T::default);
+    }
+    parts.get_mut(at)
+}
+
 impl StepCounts {
+    /// Answers that were bad, and those that never came.
+    #[must_use]
+    pub fn bad(&self) -> u64 {
+        let parts = [self.status, self.failed, self.lost];
+        parts.into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// The counts in the order of [`Progress::steps`].
+    fn told(&self) -> [u64; 6] {
+        [
+            self.sent,
+            self.ok,
+            self.status,
+            self.failed,
+            self.lost,
+            self.without_value,
+        ]
+    }
+
     fn add(&mut self, more: &Self) {
         for (mine, theirs) in [
             (&mut self.sent, more.sent),
@@ -162,6 +213,11 @@ impl StepCounts {
 }
 
 impl FlowCounts {
+    /// The counts in the order of [`Progress::flows`].
+    fn told(&self) -> [u64; 4] {
+        [self.started, self.completed, self.failed, self.cut]
+    }
+
     fn add(&mut self, more: &Self) {
         for (mine, theirs) in [
             (&mut self.started, more.started),

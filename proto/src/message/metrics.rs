@@ -6,7 +6,7 @@ use crate::histogram::{LatenciesWire, SparseLatencies};
 use crate::lenient::{self, Signed, Text, Truth, Whole};
 use crate::measure::{
     Addresses, BadAnswers, ClockOffset, Connections, Counters, Environment, Health, LatencyFigures,
-    Outcome, Reasons, Report, SecondRow, SessionCounts, TlsReport,
+    Outcome, Progress, Reasons, Report, SecondRow, SessionCounts, TlsReport,
 };
 
 /// `metrics`: a node's report on a test, one a second while it runs and one at its end.
@@ -38,6 +38,7 @@ impl Metrics {
         if let Some(report) = &mut self.report {
             report.latencies = SparseLatencies::default();
             report.sessions = None;
+            report.progress = None;
         }
         self
     }
@@ -97,6 +98,8 @@ struct Wire {
     environment: Option<Environment>,
     #[serde(default)]
     sessions: Option<Box<SessionCounts>>,
+    #[serde(default)]
+    progress: Option<Box<Progress>>,
     #[serde(flatten)]
     latencies: LatenciesWire,
 }
@@ -154,6 +157,8 @@ struct WrittenReport<'a> {
     environment: Option<&'a Environment>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sessions: Option<&'a SessionCounts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<&'a Progress>,
 }
 
 impl<'a> From<&'a Metrics> for Written<'a> {
@@ -194,17 +199,19 @@ impl<'a> From<&'a Report> for WrittenReport<'a> {
             http: report.http.as_deref(),
             tls: report.tls.as_ref(),
             environment: report.environment.as_ref(),
-            // They hold histograms, as a line of the log does not.
+            // They hold histograms, or a row a step, as a line of the log does not.
             sessions: None,
+            progress: None,
         }
     }
 }
 
 impl<'a> WrittenReport<'a> {
-    /// With what else holds histograms.
+    /// With what a line of the log does not hold.
     fn whole(report: &'a Report) -> Self {
         Self {
             sessions: report.sessions.as_deref(),
+            progress: report.progress.as_deref(),
             ..Self::from(report)
         }
     }
@@ -269,6 +276,7 @@ impl TryFrom<Wire> for Metrics {
                     tls: wire.tls,
                     environment: wire.environment,
                     sessions: wire.sessions,
+                    progress: wire.progress,
                     latencies: SparseLatencies::try_from(&wire.latencies)
                         .map_err(|e| e.to_string())?,
                 })

@@ -107,7 +107,7 @@ pub struct NodeSummary {
     pub first_send_ns: Option<i64>,
     /// The clock offset that the node was told.
     pub clock: Option<ClockOffset>,
-    /// What became of its sessions; known at the end.
+    /// What became of its sessions: counts of steps and flows while it goes on, all at the end.
     pub sessions: Option<Box<SessionCounts>>,
     /// Spread over the connections.
     pub connections: Option<Connections>,
@@ -172,6 +172,10 @@ impl NodeSummary {
             self.sessions.clone_from(&report.sessions);
         } else {
             self.intervals.absorb(report);
+            // The last report has all of it, whatever comes late.
+            if let (None, Some(progress)) = (&self.last, &report.progress) {
+                self.sessions.get_or_insert_default().see(progress);
+            }
         }
         self.first_send_ns = self.first_send_ns.or(report.first_send_ns);
         self.clock = report.clock.or(self.clock);

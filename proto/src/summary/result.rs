@@ -18,8 +18,15 @@ use super::thresholds::Measured;
 use super::validity::{self, Doubt, Evidence};
 use super::{Intervals, NodeSummary, Statistics, Summary, ThresholdResult, Verdict};
 use crate::histogram::Sparse;
-use crate::measure::{Addresses, BadAnswers, Counters, Outcome, Reasons};
+use crate::measure::{Addresses, BadAnswers, Counters, Outcome, Reasons, SessionCounts};
 use crate::units;
+
+/// What is known of a document's sessions where no node said anything.
+static NO_SESSIONS: SessionCounts = SessionCounts {
+    steps: Vec::new(),
+    flows: Vec::new(),
+    data: Vec::new(),
+};
 
 impl Summary {
     /// The result as it stands.
@@ -32,7 +39,8 @@ impl Summary {
             .iter()
             .map(|(id, node)| node_result(id, node, &accounts.nodes[id.as_str()], context))
             .collect();
-        let tally = Tally::new(&accounts.total, self.span(context));
+        let span = self.span(context);
+        let tally = Tally::new(&accounts.total, span);
         let figures =
             [&merged.response, &merged.service, &merged.release_lag].map(Statistics::of_sparse);
         let coverage = self.coverage(context, &accounts.total);
@@ -40,12 +48,12 @@ impl Summary {
         let (reasons, bad_answers, addresses) = self.what_else_was_seen();
         let mut thresholds = self.thresholds(context, &accounts.total, &tally, &figures);
         let counts = self.sessions();
-        let sessions = context.document.map(|document| {
-            let counts = counts.unwrap_or_default();
+        let sessions = context.document.and_then(|document| {
             if context.ended {
-                thresholds.extend(rows::thresholds(document, &counts));
+                let counts = counts.as_ref().unwrap_or(&NO_SESSIONS);
+                thresholds.extend(rows::thresholds(document, counts));
             }
-            SessionRows::new(document, &counts)
+            Some(SessionRows::new(document, counts.as_ref()?, span))
         });
         TestResult {
             test_id: context.test_id.to_owned(),
@@ -71,7 +79,7 @@ impl Summary {
             intervals: Intervals::of(&merged.response, &merged.service),
             tally,
             nodes,
-            sessions: sessions.filter(|rows| !rows.steps.is_empty()),
+            sessions,
             series: self.series(context.series_from),
         }
     }

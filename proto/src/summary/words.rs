@@ -7,7 +7,7 @@ mod environment;
 mod sessions;
 
 pub use environment::environment;
-pub use sessions::sessions;
+pub use sessions::{sessions, worst_step};
 
 use super::QuantileInterval;
 use crate::measure::{BadAnswer, BadAnswers, ErrorCounters, Reasons, TlsReport};

@@ -6,7 +6,8 @@ use proto::document::Params;
 use proto::histogram::Latencies;
 use proto::measure::{
     Addresses, BadAnswer, BadAnswers, ClockOffset, Connections, Counters, Environment,
-    ErrorCounters, Health, LatencyFigures, Outcome, ReasonKind, Reasons, Report, SecondRow,
+    ErrorCounters, Health, LatencyFigures, Outcome, PartProgress, Progress, ReasonKind, Reasons,
+    Report, SecondRow,
 };
 use proto::message::{
     ClockEcho, ClockProbe, Heartbeat, Metrics, NodeState, REGISTER_TYPE, Register, Role,
@@ -215,6 +216,16 @@ fn report() -> Report {
         tls: None,
         environment: None,
         sessions: None,
+        progress: Some(Box::new(Progress {
+            steps: vec![PartProgress {
+                part: 1,
+                counts: [120, 117, 2, 1, 0, 0],
+            }],
+            flows: vec![PartProgress {
+                part: 0,
+                counts: [60, 58, 0, 2],
+            }],
+        })),
         latencies: (&latencies()).into(),
     }
 }
@@ -245,6 +256,7 @@ pub(crate) fn last_metrics() -> Metrics {
         sequence_first: 4,
         sequence: 4,
         last: true,
+        progress: None,
         interval_start_ns: 0,
         seconds: Vec::new(),
         connections: Some(Connections {

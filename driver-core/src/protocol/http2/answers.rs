@@ -2,6 +2,7 @@
 
 use super::frame::{self, Code, Head, flag, kind};
 use super::hpack::Fault;
+use super::texts::{Pool, Text};
 use super::{Http2, Malformed, State};
 use crate::protocol::{Answered, Dropped, Sink};
 
@@ -33,13 +34,18 @@ impl Http2 {
         out: &mut Vec<u8>,
         sink: &mut S,
     ) -> Result<(), Malformed> {
+        let mut text = self.text_of(state, id, block, sink);
+        let is_kept = text.is_some();
         let is_open = S::WATCHES && state.streams.get(id).is_some();
         let mut watch = |name: &[u8], value: &[u8]| {
+            if let Some(text) = &mut text {
+                text.field(name, value);
+            }
             if is_open {
                 sink.field(id, name, value);
             }
         };
-        let fields = if S::WATCHES {
+        let fields = if S::WATCHES || is_kept {
             state
                 .decoder
                 .read::<true>(block, &mut self.scratches, &mut watch)
@@ -67,10 +73,35 @@ impl Http2 {
         if !std::mem::replace(&mut stream.began, true) && !ends {
             state.begin(id, sink);
         }
+        if let Some(mut text) = text {
+            text.write(b"\r\n");
+            state.texts.push(text);
+        }
         if ends {
-            state.complete(id, out, sink);
+            state.complete(id, out, (sink, &mut self.pool));
         }
         Ok(())
+    }
+
+    /// Where the answer that a block begins is kept, if its status says that it may be wanted.
+    #[inline]
+    fn text_of<S: Sink>(
+        &mut self,
+        state: &mut State,
+        id: u32,
+        block: &[u8],
+        sink: &S,
+    ) -> Option<Text> {
+        let status = state.decoder.peek(block, &mut self.scratches)?;
+        if status < 200 || !sink.keeps(id, status) {
+            return None;
+        }
+        let stream = state.streams.get(id)?;
+        if stream.status == 0 {
+            self.pool.lend(id)
+        } else {
+            None
+        }
     }
 }
 
@@ -90,7 +121,7 @@ impl State {
         head: Head,
         bytes: &'a [u8],
         out: &mut Vec<u8>,
-        sink: &mut S,
+        (sink, pool): (&mut S, &mut Pool),
     ) -> Result<&'a [u8], Malformed> {
         let Head { length, id, .. } = head;
         let ends = head.has(flag::END_STREAM);
@@ -120,7 +151,7 @@ impl State {
             padding: 0,
             ends,
         };
-        self.data(data, bytes, out, sink)
+        self.data(data, bytes, out, (sink, pool))
     }
 
     /// Counts bytes of answers, whoever they were for, and lets the peer send as many again.
@@ -140,7 +171,7 @@ impl State {
         mut data: Data,
         mut bytes: &'a [u8],
         out: &mut Vec<u8>,
-        sink: &mut S,
+        (sink, pool): (&mut S, &mut Pool),
     ) -> Result<&'a [u8], Malformed> {
         if data.is_padded {
             let Some((padding, rest)) = bytes.split_first() else {
@@ -158,12 +189,17 @@ impl State {
         if S::WATCHES && !body.is_empty() && self.streams.get(data.id).is_some() {
             sink.body(data.id, body);
         }
+        if !self.texts.is_empty()
+            && let Some(text) = self.texts.iter_mut().find(|text| text.id == data.id)
+        {
+            text.write(body);
+        }
         let (padding, rest) = rest.split_at(rest.len().min(data.padding as usize));
         data.padding -= length(padding);
         if data.left > 0 || data.padding > 0 {
             self.inward.data = Some(data);
         } else if data.ends {
-            self.complete(data.id, out, sink);
+            self.complete(data.id, out, (sink, pool));
         }
         Ok(rest)
     }
@@ -185,7 +221,12 @@ impl State {
 
     /// An answer is complete.
     #[inline]
-    pub(super) fn complete<S: Sink>(&mut self, id: u32, out: &mut Vec<u8>, sink: &mut S) {
+    pub(super) fn complete<S: Sink>(
+        &mut self,
+        id: u32,
+        out: &mut Vec<u8>,
+        (sink, pool): (&mut S, &mut Pool),
+    ) {
         let is_withdrawn = self.withdraw(id);
         let stream = if is_withdrawn {
             // Nobody has to read the rest of a request that is answered.
@@ -198,11 +239,25 @@ impl State {
         if self.begun == id {
             self.begun = 0;
         }
+        let text = self.take_text(id);
         sink.answered(Answered {
             key: id,
             status: stream.status,
-            bytes: &[],
+            bytes: text.as_ref().map_or(&[], |text| &text.bytes),
         });
+        if let Some(text) = text {
+            pool.take_back(text);
+        }
+    }
+
+    /// What was kept of a stream's answer.
+    #[inline]
+    pub(super) fn take_text(&mut self, id: u32) -> Option<Text> {
+        if self.texts.is_empty() {
+            return None;
+        }
+        let at = self.texts.iter().position(|text| text.id == id)?;
+        Some(self.texts.swap_remove(at))
     }
 
     pub(super) fn drop_stream<S: Sink>(&mut self, id: u32, code: Code, sink: &mut S) {
@@ -213,6 +268,7 @@ impl State {
         if self.begun == id {
             self.begun = 0;
         }
+        drop(self.take_text(id));
         // What has been answered in part cannot have been left alone.
         let is_untouched = code == Code::REFUSED_STREAM && !stream.began;
         let dropped = if is_untouched {

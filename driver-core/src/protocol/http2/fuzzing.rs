@@ -17,6 +17,8 @@ pub(super) struct Heard {
     pub(super) events: Vec<Event>,
     pub(super) fields: Vec<u8>,
     pub(super) bodies: Vec<u8>,
+    /// Answers with the status of an error, as text.
+    pub(super) texts: Vec<Vec<u8>>,
     pub(super) out: Vec<u8>,
     pub(super) end: Option<Malformed>,
     pub(super) closes: bool,
@@ -51,8 +53,15 @@ impl<const WATCH: bool> Sink for Listener<WATCH> {
         self.begun.push(key);
     }
 
+    fn keeps(&self, key: Key, status: u16) -> bool {
+        status >= 400 && self.open.contains(&key)
+    }
+
     fn answered(&mut self, answered: Answered) {
         self.close(answered.key);
+        if !answered.bytes.is_empty() {
+            self.heard.texts.push(answered.bytes.to_vec());
+        }
         self.heard
             .events
             .push(Event::Answered(answered.key, answered.status));

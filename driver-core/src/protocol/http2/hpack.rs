@@ -70,6 +70,37 @@ impl Decoder {
         self.size_max = 0;
     }
 
+    /// The status that a block begins with, without reading the block; `None` where it begins with
+    /// none, or spells even its name out.
+    #[inline]
+    pub(super) fn peek(&self, mut block: &[u8], scratch: &mut Scratch) -> Option<u16> {
+        let usual = block.first()?.wrapping_sub(STATUS_FIRST);
+        if let Some(status) = STATUSES.get(usize::from(usual)) {
+            return Some(*status);
+        }
+        while let Some(0x20..=0x3f) = block.first() {
+            number(&mut block, 5).ok()?;
+        }
+        let Field {
+            name: Name::Index(index),
+            value,
+            ..
+        } = Field::parse(&mut block).ok()?
+        else {
+            return None;
+        };
+        let (name, known) = self.table.get(index)?;
+        if name != b":status" {
+            return None;
+        }
+        let Some(text) = value else {
+            return status(known);
+        };
+        scratch.value.clear();
+        text.decode(&mut scratch.value).ok()?;
+        status(&scratch.value)
+    }
+
     /// Reads a whole block. `watch` is told each name and value where `WATCHES` is true.
     #[inline]
     pub(super) fn read<const WATCHES: bool>(

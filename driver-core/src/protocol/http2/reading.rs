@@ -76,14 +76,14 @@ impl Http2 {
     ) -> Result<(), Malformed> {
         while !bytes.is_empty() {
             if let Some(data) = state.inward.data.take() {
-                bytes = state.data(data, bytes, out, sink)?;
+                bytes = state.data(data, bytes, out, (sink, &mut self.pool))?;
                 continue;
             }
             let Some(head) = state.head(&mut bytes)? else {
                 break;
             };
             if head.kind == kind::DATA {
-                bytes = state.begin_data(head, bytes, out, sink)?;
+                bytes = state.begin_data(head, bytes, out, (sink, &mut self.pool))?;
                 continue;
             }
             let earlier = state.inward.payload.len();

@@ -6,6 +6,8 @@ use proto::document::{Document, Setting};
 use super::*;
 use crate::source::{Answer, Source};
 
+mod loops;
+
 const MS: u64 = 1_000_000;
 
 /// A request as the server sees it, and when.
@@ -347,31 +349,6 @@ load: {closed: 1, sessions: 4}
     assert_eq!((step.ok, step.failed, step.status, step.lost), (1, 1, 1, 1));
     let flow = &sessions.counted().flows[0];
     assert_eq!((flow.completed, flow.failed), (1, 3));
-}
-
-#[test]
-fn polling_ends_when_its_condition_holds() {
-    let text = "
-target: http://h/
-steps:
-  - repeat: 10
-    until: json $.state == done
-    steps: [GET /job, {think: 100ms}]
-  - GET /result
-load: {closed: 1, sessions: 1}
-";
-    let mut sessions = sessions(text, Part::WHOLE, (0, 1));
-    let mut polls = 0;
-    let requests = run(&mut sessions, 10_000, |_| {
-        polls += 1;
-        let state = if polls == 3 { "done" } else { "busy" };
-        Some(Reply::of(200, &format!("{{\"state\": \"{state}\"}}")))
-    });
-    assert_eq!(
-        lines(&requests),
-        ["GET /job", "GET /job", "GET /job", "GET /result"]
-    );
-    assert_eq!(requests[1].intended_ms, 110);
 }
 
 #[test]

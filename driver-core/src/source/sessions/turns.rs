@@ -180,6 +180,12 @@ impl Source for Sessions {
         self.steps[self.state(job).step].watches
     }
 
+    fn may_fail(&self, job: Job, status: u16) -> bool {
+        let step = &self.scenario.steps[self.state(job).step];
+        let is_judged = !step.checks.is_empty() || !step.extracts.is_empty();
+        is_judged || !step.ok.contains(status)
+    }
+
     fn field(&mut self, job: Job, name: &[u8], value: &[u8]) {
         if !self.is_current(job) {
             return;
@@ -313,7 +319,14 @@ impl Source for Sessions {
         refused
     }
 
+    fn post(&mut self) {
+        if let Some((board, added)) = &mut self.board {
+            board.add(&self.tallies[0], added);
+        }
+    }
+
     fn finish(&mut self) {
+        self.post();
         if let Some(common) = &self.common {
             // Whoever panicked while he added left sums that are still sums.
             let mut common = common.lock().unwrap_or_else(PoisonError::into_inner);

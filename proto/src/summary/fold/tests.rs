@@ -7,6 +7,8 @@ use crate::histogram::{self, Latencies, Sparse};
 use crate::measure::ReasonKind;
 use crate::summary::{Context, Judgement, Plan};
 
+mod sessions;
+
 /// One node's interval with these response times, all sent and answered in it.
 fn interval(node: &str, sequence: u64, samples: &[u64]) -> Metrics {
     let n = samples.len() as u64;

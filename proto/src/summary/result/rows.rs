@@ -1,7 +1,10 @@
 //! The result of a document by step, flow and data set, and its thresholds on them.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
+use super::shape::Span;
 use crate::document::{Bound, Condition, Document, Whose};
 use crate::measure::{Counters, ErrorCounters, FlowCounts, SessionCounts, StepCounts};
 use crate::summary::{Statistics, ThresholdResult};
@@ -37,6 +40,9 @@ pub struct StepRow {
     pub lost: u64,
     /// See [`StepCounts::without_value`].
     pub without_value: u64,
+    /// Good answers a second of the sending window.
+    #[serde(default)]
+    pub requests_per_second: Option<f64>,
     /// By check.
     pub checks: Vec<CheckRow>,
     /// Extractions that found nothing.
@@ -87,17 +93,21 @@ pub struct DataRow {
 }
 
 impl SessionRows {
-    pub(super) fn new(document: &Document, sessions: &SessionCounts) -> Self {
+    /// While a run goes on, a step or flow of which nothing was heard yet has had nothing.
+    pub(super) fn new(document: &Document, sessions: &SessionCounts, span: Span) -> Self {
         let scenario = &document.scenario;
-        let steps = scenario.steps.iter().zip(&sessions.steps);
-        let flows = scenario.flows.iter().zip(&sessions.flows);
+        let steps = each(&scenario.steps, &sessions.steps);
+        let flows = each(&scenario.flows, &sessions.flows);
         let data = scenario.data.iter().zip(&sessions.data);
         Self {
             steps: steps
-                .map(|(step, counts)| step_row(step, &scenario.flows[step.flow].name, counts))
+                .map(|(step, counts)| {
+                    let flow = &scenario.flows[step.flow].name;
+                    step_row(step, flow, &counts, span)
+                })
                 .collect(),
             flows: flows
-                .map(|(flow, counts)| flow_row(&flow.name, counts))
+                .map(|(flow, counts)| flow_row(&flow.name, &counts))
                 .collect(),
             data: data
                 .map(|(set, counts)| DataRow {
@@ -110,7 +120,17 @@ impl SessionRows {
     }
 }
 
-fn step_row(step: &Step, flow: &str, counts: &StepCounts) -> StepRow {
+/// Each part with its counts, or none.
+fn each<'a, P, C: Clone + Default>(
+    parts: &'a [P],
+    counts: &'a [C],
+) -> impl Iterator<Item = (&'a P, Cow<'a, C>)> {
+    let known = counts.iter().map(Cow::Borrowed);
+    let unknown = std::iter::repeat_with(|| Cow::Owned(C::default()));
+    parts.iter().zip(known.chain(unknown))
+}
+
+fn step_row(step: &Step, flow: &str, counts: &StepCounts, span: Span) -> StepRow {
     let checks = step.checks.iter().zip(&counts.checks);
     StepRow {
         name: step.name.clone(),
@@ -121,6 +141,7 @@ fn step_row(step: &Step, flow: &str, counts: &StepCounts) -> StepRow {
         failed: counts.failed,
         lost: counts.lost,
         without_value: counts.without_value,
+        requests_per_second: span.per_second(counts.ok),
         checks: checks
             .map(|(check, (held, failed))| CheckRow {
                 check: check.text.clone(),

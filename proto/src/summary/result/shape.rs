@@ -168,6 +168,12 @@ impl Span {
         }
     }
 
+    /// So many in the sending window are so many a second; `None` before the first report.
+    pub(super) fn per_second(self, count: u64) -> Option<f64> {
+        let window_s = units::ns_to_seconds(self.window_ns);
+        (self.window_ns > 0).then(|| count as f64 / window_s)
+    }
+
     /// The span of nodes that ran at the same time.
     pub(super) fn join(self, other: Self) -> Self {
         Self {
@@ -180,8 +186,7 @@ impl Span {
 
 impl Tally {
     pub(super) fn new(counters: &Counters, span: Span) -> Self {
-        let window_s = units::ns_to_seconds(span.window_ns);
-        let per_second = |count: u64| (span.window_ns > 0).then(|| count as f64 / window_s);
+        let per_second = |count: u64| span.per_second(count);
         let drain_ns = span.end_ns.saturating_sub(span.window_ns);
         Self {
             planned: counters.planned,

@@ -27,6 +27,19 @@ pub fn sessions(rows: &SessionRows) -> String {
     out
 }
 
+/// The step of which most answers were bad or never came, and how many, for a line that has no room for
+/// all: ` (12 of login)`; nothing while all went well, or where there is one step only. `steps` are
+/// names, and how many went wrong.
+#[must_use]
+pub fn worst_step<'a>(steps: impl ExactSizeIterator<Item = (&'a str, u64)>) -> String {
+    let is_one = steps.len() < 2;
+    let worst = steps.max_by_key(|(_, bad)| *bad);
+    match worst.filter(|(_, bad)| *bad > 0 && !is_one) {
+        Some((name, bad)) => format!(" ({bad} of {})", shown(name)),
+        None => String::new(),
+    }
+}
+
 fn write_steps(out: &mut String, rows: &[StepRow]) -> fmt::Result {
     writeln!(
         out,
@@ -88,4 +101,17 @@ fn shown(name: &str) -> String {
 
 fn ms(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.3}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_step_that_went_wrong_most_is_named() {
+        let of = |steps: &[(&str, u64)]| worst_step(steps.iter().map(|(name, bad)| (*name, *bad)));
+        assert_eq!(of(&[("a", 1), ("login", 12), ("b", 3)]), " (12 of login)");
+        assert_eq!(of(&[("a", 0), ("b", 0)]), "");
+        assert_eq!(of(&[("a", 5)]), "", "that is all of them");
+    }
 }

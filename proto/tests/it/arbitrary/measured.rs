@@ -7,8 +7,8 @@ use proptest::sample::select;
 use proto::histogram::{self, Latencies, Sparse};
 use proto::measure::{
     BadAnswer, BadAnswers, Certificate, Connections, Counters, DataCounts, Environment,
-    ErrorCounters, FlowCounts, Health, LatencyFigures, Outcome, ReasonKind, Reasons, Report,
-    SecondRow, SessionCounts, StepCounts, TlsReport,
+    ErrorCounters, FlowCounts, Health, LatencyFigures, Outcome, PartProgress, Progress, ReasonKind,
+    Reasons, Report, SecondRow, SessionCounts, StepCounts, TlsReport,
 };
 use proto::message::Metrics;
 
@@ -161,7 +161,7 @@ fn report() -> impl Strategy<Value = Report> {
         (
             option::of(text()),
             option::of(tls_report()),
-            option::of(sessions()),
+            (option::of(sessions()), option::of(progress())),
             option::of(environment()),
         ),
     );
@@ -188,7 +188,8 @@ fn report() -> impl Strategy<Value = Report> {
             http: end.6.0,
             tls: end.6.1,
             environment: end.6.3,
-            sessions: end.6.2.map(Box::new),
+            sessions: end.6.2.0.map(Box::new),
+            progress: end.6.2.1.map(Box::new),
             latencies: (&latencies).into(),
         }
     })
@@ -229,6 +230,23 @@ fn sessions() -> impl Strategy<Value = SessionCounts> {
     let data = (count(), count()).prop_map(|(used_up, left)| DataCounts { used_up, left });
     (vec(step, 0..3), vec(flow, 0..3), vec(data, 0..3))
         .prop_map(|(steps, flows, data)| SessionCounts { steps, flows, data })
+}
+
+fn progress() -> impl Strategy<Value = Progress> {
+    let step = (any::<u32>(), prop::array::uniform6(count()));
+    let flow = (any::<u32>(), prop::array::uniform4(count()));
+    (vec(step, 0..3), vec(flow, 0..3)).prop_map(|(steps, flows)| {
+        let steps = steps.into_iter();
+        let flows = flows.into_iter();
+        Progress {
+            steps: steps
+                .map(|(part, counts)| PartProgress { part, counts })
+                .collect(),
+            flows: flows
+                .map(|(part, counts)| PartProgress { part, counts })
+                .collect(),
+        }
+    })
 }
 
 fn tls_report() -> impl Strategy<Value = TlsReport> {

@@ -294,3 +294,37 @@ proptest! {
         check_connection(&bytes);
     }
 }
+
+#[test]
+fn bad_answers_are_there_as_text_however_they_are_mixed() {
+    let mut connection = Connection::with_gets(5);
+    let bytes = [
+        frame(HEADERS, END_HEADERS, 1, b"\x8d\x0f\x27\x02me"),
+        frame(HEADERS, END_HEADERS, 3, b"\x88"),
+        // After a change of the table's size, and with a status that no table has.
+        frame(HEADERS, END_HEADERS, 5, b"\x20\x08\x03503\x00\x01a\x01b"),
+        frame(DATA, 0, 5, b"come "),
+        frame(DATA, END_STREAM, 1, b"not here"),
+        frame(DATA, flag::PADDED | END_STREAM, 3, b"\x01good\0"),
+        frame(HEADERS, END_HEADERS, 7, b"\x8e"),
+        frame(DATA, END_STREAM, 5, b"back"),
+        frame(kind::RST_STREAM, 0, 7, &[0, 0, 0, 2]),
+        answer(9, b"\x8c"),
+    ]
+    .concat();
+    connection.reads(&bytes);
+    let texts = std::mem::take(&mut connection.listener.heard.texts);
+    let shown: Vec<_> = texts
+        .iter()
+        .map(|text| String::from_utf8_lossy(text))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "HTTP/2 404\r\nserver: me\r\n\r\nnot here",
+            "HTTP/2 503\r\na: b\r\n\r\ncome back",
+            "HTTP/2 400\r\n\r\n",
+        ]
+    );
+    assert!(connection.state.texts.is_empty());
+}
