@@ -12,7 +12,7 @@ use proto::document::Document;
 use proto::id;
 use proto::measure::{LatencyFigures, Report};
 use proto::message::Metrics;
-use proto::summary::{Aborting, Context, Judgement, Summary, TestResult};
+use proto::summary::{Aborting, Brief, Context, Standing, Summary, TestResult};
 use proto::units::NS_PER_MS;
 use proto::workload::Workload;
 use thiserror::Error;
@@ -33,6 +33,7 @@ mod import;
 mod interrupts;
 mod progress;
 mod rehearsal;
+mod repeat;
 mod text;
 mod tls_args;
 
@@ -108,42 +109,59 @@ fn try_run(args: &RunArgs) -> Result<u8, RunError> {
     let args = &args.clone().with_socket().map_err(RunError::Usage)?;
     let system = |error: io::Error| PrepareError::System(error.to_string());
     let interrupts = Interrupts::watch().map_err(system)?;
-    let loaded = args.document().map_err(RunError::Usage)?;
-    let workload = match &loaded {
-        Some(_) => None,
-        None => Some(args.workload().map_err(RunError::Usage)?),
-    };
+    let job = Job::read(args)?;
     let cpus = affinity::choose(args.cores.as_deref());
     let cpus = cpus.map_err(|error| RunError::Usage(format!("--cores {error}")))?;
-    let document = loaded.as_ref().map(|loaded| loaded.document.clone());
-    let secrets = loaded.as_ref().map(|loaded| loaded.hidden.clone());
-    let plan = match (loaded, workload) {
-        (Some(loaded), _) => loaded.plan(),
-        (None, Some(workload)) => Plan::new(workload),
-        (None, None) => return Err(RunError::Usage("nothing to run".to_owned())),
-    };
+    let times = args.times(job.document.as_ref()).map_err(RunError::Usage)?;
     if args.find_capacity {
-        if document.is_some() {
+        if job.document.is_some() {
             let error = "--find-capacity is for a URL; a document's stages are its own";
             return Err(RunError::Usage(error.to_owned()));
         }
         return capacity::find(args, cpus, &interrupts);
     }
+    if times > 1 {
+        return repeat::repeat(args, times, job, &cpus, &interrupts);
+    }
     if let Some(folder) = &args.logs {
-        try_logs(folder, plan.cores(cpus.len()))?;
+        try_logs(folder, job.plan.cores(cpus.len()))?;
     }
     let machine = Machine {
         executors: Executors::new(&cpus),
         directions: args.directions.clone(),
     };
-    let run = Run::new(plan, machine, &interrupts)?;
-    let done = run.run(
-        args,
-        &interrupts,
-        (document.as_ref(), secrets.unwrap_or_default()),
-    );
+    let run = Run::new(job.plan, machine, &interrupts)?;
+    let done = run.run(args, &interrupts, (job.document.as_ref(), job.hidden));
     interrupts.let_go();
     Ok(done.print(args))
+}
+
+/// What the arguments describe. It is read anew for each run of several: what a run has used of it,
+/// such as the rows of a data set, is used up.
+struct Job {
+    plan: Plan,
+    document: Option<Document>,
+    /// The values of secrets that were put in.
+    hidden: Vec<String>,
+}
+
+impl Job {
+    fn read(args: &RunArgs) -> Result<Self, RunError> {
+        let loaded = args.document().map_err(RunError::Usage)?;
+        let Some(loaded) = loaded else {
+            let workload = args.workload().map_err(RunError::Usage)?;
+            return Ok(Self {
+                plan: Plan::new(workload),
+                document: None,
+                hidden: Vec::new(),
+            });
+        };
+        Ok(Self {
+            document: Some(loaded.document.clone()),
+            hidden: loaded.hidden.clone(),
+            plan: loaded.plan(),
+        })
+    }
 }
 
 /// Opens the logs once, so that a run whose logs cannot be written does not begin.
@@ -161,6 +179,8 @@ struct Run {
     cpus: Vec<usize>,
     load: Load,
     intervals: Receiver<CoreInterval>,
+    /// Whether it says what is about to run.
+    has_banner: bool,
 }
 
 /// What a run left.
@@ -200,6 +220,7 @@ impl Run {
             cpus,
             load,
             intervals,
+            has_banner: true,
         })
     }
 
@@ -214,7 +235,9 @@ impl Run {
         let replayed_ns = self.plan.cast().and_then(Cast::replayed);
         let replayed_ns = replayed_ns.map(|(_, ns)| ns);
         let progress = Progress::new(workload, replayed_ns, args.json);
-        progress.banner(&text::banner(&self.plan, &self.load, &self.cpus));
+        if self.has_banner {
+            progress.banner(&text::banner(&self.plan, &self.load, &self.cpus));
+        }
         let start_ns = monotonic_ns() + LEAD_NS;
         let options = FollowOptions {
             test_id: id::new_test_id(),
@@ -340,32 +363,31 @@ impl Done {
         if let Some(reason) = &self.logs_failed {
             eprintln!("error: the logs are incomplete: {reason}");
         }
-        let mut stdout = io::stdout().lock();
-        match stdout.write_all(&text).and_then(|()| stdout.flush()) {
-            // Whoever closed the pipe does not want to read it; the exit code says the rest.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                eprintln!("error: the result cannot be written: {error}");
-                exit::ERROR
-            }
-            _ => self.exit_code(),
+        match write_out(&text) {
+            Err(code) => code,
+            Ok(()) => self.exit_code(),
         }
     }
 
-    /// The first that applies: ended by a condition, interrupted, failed, incomplete or invalid, a
-    /// threshold breached.
+    /// As the run stands; logs that are incomplete are an error of a run that was not ended early.
     fn exit_code(&self) -> u8 {
-        if self.result.state == "aborted" {
-            exit::THRESHOLD
-        } else if self.outcome.stopped {
-            exit::INTERRUPTED
-        } else if self.outcome.failed.is_some() || self.logs_failed.is_some() {
-            exit::ERROR
-        } else if !self.result.is_complete() || self.result.verdict.verdict == Judgement::Invalid {
-            exit::INVALID
-        } else if !self.result.thresholds_pass() {
-            exit::THRESHOLD
-        } else {
-            0
+        match Brief::from(&self.result).standing() {
+            standing @ (Standing::Aborted | Standing::Interrupted) => standing.exit_code(),
+            _ if self.logs_failed.is_some() => exit::ERROR,
+            standing => standing.exit_code(),
         }
+    }
+}
+
+/// Writes to standard output; where that fails, says why and gives the exit code.
+fn write_out(text: &[u8]) -> Result<(), u8> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        // Whoever closed the pipe does not want to read it; the exit code says the rest.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("error: the result cannot be written: {error}");
+            Err(exit::ERROR)
+        }
+        _ => Ok(()),
     }
 }

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`cli`], [`load`] | the command line, and the test that it describes |
 //! | [`api`] | the calls |
-//! | [`mod@run`], [`follow`], [`progress`] | create a test, trigger it, follow it to its end |
+//! | [`mod@run`], [`follow`], [`progress`] | create a test, trigger it, follow it to its end; several after each other |
 //! | [`crate::report`] | a result as it is read, and as a table |
 //! | [`listing`], [`comparison`] | tests; two sets of results side by side, and a gate of that |
 //! | [`nodes`], [`monitor`] | heartbeats from Kafka; who is up, suspect or down (pure) |
@@ -25,6 +25,7 @@ pub mod load;
 pub mod monitor;
 pub mod nodes;
 pub mod progress;
+mod repeat;
 pub mod run;
 mod stream;
 pub mod tls_options;

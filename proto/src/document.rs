@@ -32,6 +32,7 @@ mod trust;
 
 use std::fmt;
 
+pub use about::REPEATS_MAX;
 pub use check::{BODY_LEN_MAX, CONNECTIONS_MAX, Defaults, HEADERS_MAX, PIPELINE_MAX, REQUESTS_MAX};
 pub use conditions::{AbortCondition, Bound, Condition, Whose};
 pub use files::{Carried, FILE_LEN_MAX, Reference};

@@ -10,6 +10,7 @@ mod errors;
 mod imports;
 mod kernels;
 mod open_loop;
+mod repeats;
 mod replays;
 mod rig;
 mod server;

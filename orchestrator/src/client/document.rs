@@ -43,6 +43,8 @@ pub struct Outgoing {
     pub body: String,
     /// The files that it refers to, which have to be uploaded before.
     pub uploads: Vec<Upload>,
+    /// How often the document wants to be run; what is sent is one run.
+    pub repeat: u32,
 }
 
 /// A file that a document refers to.
@@ -65,6 +67,8 @@ pub fn outgoing(options: &DocumentOptions) -> Result<Outgoing, Problem> {
     let path = options.file.clone().unwrap_or_default();
     let target = Some(ANY_TARGET.to_owned());
     let document = Document::open(&path, &options.env, target).map_err(Problem::Document)?;
+    let repeat = document.repeat;
+    let document = document.once();
     let folder = Folder::of(&path).map_err(Problem::Document)?;
     let with = |inside_max| with_files(document.clone(), &folder, inside_max);
     let (document, uploads) = with(INSIDE_LEN_MAX)
@@ -75,6 +79,7 @@ pub fn outgoing(options: &DocumentOptions) -> Result<Outgoing, Problem> {
     Ok(Outgoing {
         body: document.to_json(),
         uploads,
+        repeat,
     })
 }
 
@@ -165,6 +170,7 @@ pub fn upload(api: &Api, uploads: &[Upload], mut tell: impl FnMut(&str)) -> Resu
 mod tests {
     use std::fs;
 
+    use super::super::cli::RunTerms;
     use super::*;
 
     fn body_of(text: &str, env: &[(&str, &str)]) -> Result<String, String> {
@@ -177,7 +183,7 @@ mod tests {
         let options = DocumentOptions {
             file: Some(file),
             env: env.collect(),
-            queue: false,
+            terms: RunTerms::default(),
         };
         let sent = outgoing(&options).map_err(|problem| problem.to_string())?;
         assert!(sent.uploads.is_empty());
@@ -215,7 +221,7 @@ mod tests {
             let options = DocumentOptions {
                 file: Some(file),
                 env: Vec::new(),
-                queue: false,
+                terms: RunTerms::default(),
             };
             outgoing(&options).unwrap()
         };

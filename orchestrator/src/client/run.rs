@@ -5,10 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::api::{self, Api, ApiError};
-use super::cli::RunOptions;
+use super::cli::{RunOptions, RunTerms};
 use super::ending::{Ending, Problem};
 use super::follow::{Followed, Interrupts, OnInterrupt, follow};
 use super::progress::Progress;
+use super::repeat::{self, TAG};
 use super::{document, print};
 use crate::report;
 
@@ -17,38 +18,115 @@ use crate::report;
 const STOP_ATTEMPTS: u32 = 5;
 const STOP_PAUSE: Duration = Duration::from_secs(1);
 
-/// Creates a test, triggers it, follows it, prints its result.
+/// Creates a test, triggers it, follows it, prints its result; or several after each other.
 ///
 /// # Errors
 /// [`Problem::Api`] with the orchestrator's own words.
 pub fn run(api: &Api, options: &RunOptions, as_json: bool) -> Result<Ending, Problem> {
     let interrupts = Interrupts::take()?;
-    let (created, queue) = if let Some(load) = &options.load {
-        let parameters = load.options().parameters()?;
-        (api.post(&load.path(), &parameters)?, load.options().queue)
-    } else {
-        let sent = document::outgoing(&options.document)?;
-        document::upload(api, &sent.uploads, |line| eprintln!("{line}"))?;
-        (api.post_text("tests", &sent.body)?, options.document.queue)
-    };
-    let Some(test_id) = created["TestId"].as_str() else {
-        return Err(ApiError::Foreign {
-            url: api.base().to_owned(),
-            reason: format!("it answered {created}"),
+    let (source, terms) = Source::read(options)?;
+    let times = terms.times(source.repeat())?;
+    source.upload(api)?;
+    if times > 1 {
+        return repeat::repeat(api, &source, (terms, times), &interrupts, as_json);
+    }
+    let test_id = source.create(api, &labels(terms, None))?;
+    let followed = launch(api, &test_id, terms.queue, &interrupts, as_json)?;
+    conclude(api, &test_id, &followed, as_json)
+}
+
+/// What tests are made of, as often as it takes.
+pub(super) enum Source {
+    /// The path of the call that makes one, and its parameters.
+    Load(String, Value),
+    /// A document.
+    Document(document::Outgoing),
+}
+
+impl Source {
+    fn read(options: &RunOptions) -> Result<(Self, &RunTerms), Problem> {
+        if let Some(load) = &options.load {
+            let of_load = load.options();
+            let source = Self::Load(load.path(), of_load.parameters()?);
+            return Ok((source, &of_load.terms));
         }
-        .into());
-    };
-    let mut progress = Progress::new(as_json);
-    progress.note(&format!("test {test_id}: {}/#/test/{test_id}", api.base()));
-    let outcome = launch(api, test_id, queue, &interrupts, &mut progress);
-    progress.finish();
-    match outcome {
-        Ok(followed) => conclude(api, test_id, &followed, as_json),
-        Err(failure) => {
-            abandon(api, test_id, failure.was_triggered);
-            Err(failure.problem)
+        let sent = document::outgoing(&options.document)?;
+        Ok((Self::Document(sent), &options.document.terms))
+    }
+
+    fn repeat(&self) -> u32 {
+        match self {
+            Self::Load(..) => 1,
+            Self::Document(sent) => sent.repeat,
         }
     }
+
+    fn upload(&self, api: &Api) -> Result<(), ApiError> {
+        match self {
+            Self::Load(..) => Ok(()),
+            Self::Document(sent) => {
+                document::upload(api, &sent.uploads, |line| eprintln!("{line}"))
+            }
+        }
+    }
+
+    /// Creates a test with these labels, a merge patch of its own; its id.
+    pub(super) fn create(&self, api: &Api, labels: &Value) -> Result<String, Problem> {
+        let created = match self {
+            Self::Load(path, parameters) => api.post(path, parameters)?,
+            Self::Document(sent) => api.post_text("tests", &sent.body)?,
+        };
+        let Some(test_id) = created["TestId"].as_str() else {
+            return Err(ApiError::Foreign {
+                url: api.base().to_owned(),
+                reason: format!("it answered {created}"),
+            }
+            .into());
+        };
+        if labels.as_object().is_some_and(|labels| !labels.is_empty()) {
+            label(api, test_id, labels)?;
+        }
+        Ok(test_id.to_owned())
+    }
+}
+
+/// What is written on a test: its name, and the set that it belongs to.
+pub(super) fn labels(terms: &RunTerms, set: Option<&str>) -> Value {
+    let mut labels = json!({});
+    if let Some(name) = &terms.name {
+        labels["name"] = json!(name);
+    }
+    if let Some(first) = set {
+        labels["tags"] = json!({ TAG: first });
+    }
+    labels
+}
+
+/// Labels a test that was not started; one that cannot be is left by nobody.
+pub(super) fn label(api: &Api, test_id: &str, labels: &Value) -> Result<(), Problem> {
+    let labelled = api.patch(&format!("tests/{}", api::segment(test_id)), labels);
+    labelled.map(drop).map_err(|error| {
+        abandon(api, test_id, false);
+        error.into()
+    })
+}
+
+/// Triggers a test and follows it to its end. Where that fails, the test is not left behind.
+pub(super) fn launch(
+    api: &Api,
+    test_id: &str,
+    queue: bool,
+    interrupts: &Interrupts,
+    as_json: bool,
+) -> Result<Followed, Problem> {
+    let mut progress = Progress::new(as_json);
+    progress.note(&format!("test {test_id}: {}/#/test/{test_id}", api.base()));
+    let outcome = trigger(api, test_id, queue, interrupts, &mut progress);
+    progress.finish();
+    outcome.map_err(|failure| {
+        abandon(api, test_id, failure.was_triggered);
+        failure.problem
+    })
 }
 
 /// Why a test was not followed to its end.
@@ -59,7 +137,7 @@ struct Failure {
 }
 
 /// Triggers a test and follows it to its end.
-fn launch(
+fn trigger(
     api: &Api,
     test_id: &str,
     queue: bool,
@@ -162,6 +240,7 @@ fn conclude(
         }
         Followed::Ended {
             result,
+            brief,
             interrupted,
         } => {
             if as_json {
@@ -174,7 +253,7 @@ fn conclude(
             Ok(if *interrupted {
                 Ending::Interrupted
             } else {
-                Ending::of(result)
+                brief.standing().into()
             })
         }
     }

@@ -177,12 +177,6 @@ impl View {
             "done" | "partial" | "aborted" | "failed"
         )
     }
-
-    /// Whether it ran to its end on every node, and its numbers add up.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
-        self.state == "done" && self.accounting.holds && self.coverage.unfinished_nodes.is_empty()
-    }
 }
 
 impl Tally {

@@ -4,9 +4,11 @@
 use std::fmt::Write;
 
 mod environment;
+mod repeats;
 mod sessions;
 
 pub use environment::environment;
+pub use repeats::{label, repeat, repeats_head, shown, spread};
 pub use sessions::sessions;
 
 use super::QuantileInterval;
