@@ -1,17 +1,20 @@
 //! `driver run`: the engine on this machine alone, without a broker. The same code as in a cluster:
 //! a plan with one participant, whose reports go through the same fold into the same result.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 
 use crossbeam_channel::{Receiver, bounded, select};
+use proto::ci::{Findings, OutputError};
 use proto::clock::{Anchor, monotonic_ns};
+use proto::digest::Sha256;
 use proto::document::Document;
 use proto::id;
 use proto::measure::{LatencyFigures, Report};
 use proto::message::Metrics;
+use proto::secret::shown_url;
 use proto::summary::{Aborting, Brief, Context, Standing, Summary, TestResult};
 use proto::units::NS_PER_MS;
 use proto::workload::Workload;
@@ -34,6 +37,7 @@ mod interrupts;
 mod progress;
 mod rehearsal;
 mod repeat;
+mod reporting;
 mod text;
 mod tls_args;
 
@@ -43,6 +47,7 @@ pub use import::{ImportArgs, import};
 use interrupts::Interrupts;
 use progress::Progress;
 pub use rehearsal::{TryArgs, rehearse};
+use reporting::{Subject, write_out, write_report};
 
 /// From the moment that all is ready to the start, so that every core waits for it.
 const LEAD_NS: u64 = 20 * NS_PER_MS;
@@ -67,6 +72,8 @@ enum RunError {
     Prepare(#[from] PrepareError),
     #[error("--logs {}: {source}; name a folder that can be written", folder.display())]
     Logs { folder: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Report(#[from] OutputError),
     #[error("interrupted before the start; nothing was sent")]
     Interrupted,
 }
@@ -74,8 +81,8 @@ enum RunError {
 impl RunError {
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) => exit::USAGE,
-            Self::Prepare(_) | Self::Logs { .. } => exit::ERROR,
+            Self::Usage(_) | Self::Report(OutputError::Usage(_)) => exit::USAGE,
+            Self::Prepare(_) | Self::Logs { .. } | Self::Report(_) => exit::ERROR,
             Self::Interrupted => exit::INTERRUPTED,
         }
     }
@@ -88,6 +95,10 @@ pub fn run(args: &RunArgs) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("error: {error}");
+            if let RunError::Prepare(_) | RunError::Logs { .. } | RunError::Interrupted = error {
+                let none = Findings::of_error(&shown_url(&args.url), &error.to_string());
+                write_report(args, &none);
+            }
             ExitCode::from(error.exit_code())
         }
     }
@@ -107,6 +118,7 @@ pub fn schema() -> ExitCode {
 
 fn try_run(args: &RunArgs) -> Result<u8, RunError> {
     let args = &args.clone().with_socket().map_err(RunError::Usage)?;
+    args.report.check(args.json)?;
     let system = |error: io::Error| PrepareError::System(error.to_string());
     let interrupts = Interrupts::watch().map_err(system)?;
     let job = Job::read(args)?;
@@ -130,10 +142,12 @@ fn try_run(args: &RunArgs) -> Result<u8, RunError> {
         executors: Executors::new(&cpus),
         directions: args.directions.clone(),
     };
+    let subject = Subject::of(args, &job);
     let run = Run::new(job.plan, machine, &interrupts)?;
-    let done = run.run(args, &interrupts, (job.document.as_ref(), job.hidden));
+    let mut done = run.run(args, &interrupts, (job.document.as_ref(), job.hidden));
+    done.stamp(job.sha256);
     interrupts.let_go();
-    Ok(done.print(args))
+    Ok(done.print(args, &subject))
 }
 
 /// What the arguments describe. It is read anew for each run of several: what a run has used of it,
@@ -141,6 +155,8 @@ fn try_run(args: &RunArgs) -> Result<u8, RunError> {
 struct Job {
     plan: Plan,
     document: Option<Document>,
+    /// What the document is known by.
+    sha256: Option<Sha256>,
     /// The values of secrets that were put in.
     hidden: Vec<String>,
 }
@@ -153,11 +169,13 @@ impl Job {
             return Ok(Self {
                 plan: Plan::new(workload),
                 document: None,
+                sha256: None,
                 hidden: Vec::new(),
             });
         };
         Ok(Self {
             document: Some(loaded.document.clone()),
+            sha256: Some(loaded.sha256),
             hidden: loaded.hidden.clone(),
             plan: loaded.plan(),
         })
@@ -234,7 +252,7 @@ impl Run {
         let workload = self.plan.workload();
         let replayed_ns = self.plan.cast().and_then(Cast::replayed);
         let replayed_ns = replayed_ns.map(|(_, ns)| ns);
-        let progress = Progress::new(workload, replayed_ns, args.json);
+        let progress = Progress::new(workload, replayed_ns, args.is_quiet());
         if self.has_banner {
             progress.banner(&text::banner(&self.plan, &self.load, &self.cpus));
         }
@@ -332,6 +350,7 @@ impl Reports<'_> {
             test_type: workload.test_type.name(),
             state,
             closed_loop: workload.arrival.is_closed_loop(),
+            in_flight: workload.in_flight().filter(|_| document.is_none()),
             level_load: document.is_none() && workload.arrival.is_level(),
             ended: true,
             plan: workload.planned_per_driver().into(),
@@ -351,8 +370,10 @@ fn line(mut json: Vec<u8>) -> Vec<u8> {
 
 impl Done {
     /// Prints the result; the exit code.
-    fn print(&self, args: &RunArgs) -> u8 {
-        let text = if args.json {
+    fn print(&self, args: &RunArgs, subject: &Subject) -> u8 {
+        let text = if args.report.take_stdout() {
+            Vec::new()
+        } else if args.json {
             line(proto::codec::encode(&self.result))
         } else {
             text::summary(&self.result).into_bytes()
@@ -363,31 +384,22 @@ impl Done {
         if let Some(reason) = &self.logs_failed {
             eprintln!("error: the logs are incomplete: {reason}");
         }
+        let brief = Brief::from(&self.result);
+        let findings = Findings::of_run(&subject.title, &brief, &subject.asked);
+        let is_reported = write_report(args, &findings);
         match write_out(&text) {
             Err(code) => code,
-            Ok(()) => self.exit_code(),
+            Ok(()) if !is_reported => exit::ERROR,
+            Ok(()) => self.exit_code(&brief),
         }
     }
 
     /// As the run stands; logs that are incomplete are an error of a run that was not ended early.
-    fn exit_code(&self) -> u8 {
-        match Brief::from(&self.result).standing() {
+    fn exit_code(&self, brief: &Brief) -> u8 {
+        match brief.standing() {
             standing @ (Standing::Aborted | Standing::Interrupted) => standing.exit_code(),
             _ if self.logs_failed.is_some() => exit::ERROR,
             standing => standing.exit_code(),
         }
-    }
-}
-
-/// Writes to standard output; where that fails, says why and gives the exit code.
-fn write_out(text: &[u8]) -> Result<(), u8> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text).and_then(|()| stdout.flush()) {
-        // Whoever closed the pipe does not want to read it; the exit code says the rest.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("error: the result cannot be written: {error}");
-            Err(exit::ERROR)
-        }
-        _ => Ok(()),
     }
 }

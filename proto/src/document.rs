@@ -12,6 +12,7 @@ mod files;
 mod flows;
 mod folder;
 mod headers;
+mod identity;
 mod kept;
 mod mask;
 mod nearest;

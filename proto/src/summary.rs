@@ -14,6 +14,7 @@ mod brief;
 mod capacity;
 mod fold;
 mod intervals;
+mod plausibility;
 mod ranges;
 mod repeats;
 mod result;
@@ -29,6 +30,7 @@ pub use brief::{Brief, Standing};
 pub use capacity::{Capacity, CapacitySearch, Judged, Next};
 pub use fold::{Absorbed, Figures, NodeSummary, Nodes, Summary, Totals};
 pub use intervals::{Intervals, QuantileInterval};
+pub use plausibility::LittlesLaw;
 pub use repeats::{REST_NS, Repeat, Repeats, RepeatsWithResults, RunFigures, Spread};
 pub use result::{
     Accounting, Bytes, ConnectionFigures, Context, Coverage, CurvePoint, InNoSecond,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::document::{self, GivenArgs, Loaded, is_document};
 use super::tls_args::TlsArgs;
 use clap::{Args, ValueHint, value_parser};
+use proto::ci::ReportArgs;
 use proto::document::{Defaults, Document, Params, REPEATS_MAX, Runner};
 use proto::units::{ns_to_ms, ns_to_seconds, parse_duration_ns};
 use proto::workload::{RateSpec, Stage, TestType, Workload};
@@ -101,7 +102,8 @@ pub struct RunArgs {
     pub threshold: Vec<String>,
     /// Search the highest rate at which every --threshold holds, from --rate on [default: 100], each
     /// rate for --duration [default: 5s] after --warmup [default: 1s]
-    #[arg(long, conflicts_with_all = ["requests", "gap", "stages", "burst", "logs", "repeat"])]
+    #[arg(long, conflicts_with_all = ["requests", "gap", "stages", "burst", "logs", "repeat",
+        "junit", "markdown"])]
     pub find_capacity: bool,
     /// Runs after each other, 1 to 100, each on fresh connections and with a result of its own; the
     /// answer is their figures' median and spread [default: that of the document, or 1]
@@ -113,6 +115,9 @@ pub struct RunArgs {
     /// Print the result as JSON, in the shape of the orchestrator's `GET /metrics/{id}`
     #[arg(long)]
     pub json: bool,
+    /// What is written for the pages of CI
+    #[command(flatten)]
+    pub report: ReportArgs,
     /// Write core-N.hlog and core-N.jsonl, a line a second, into this directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub logs: Option<PathBuf>,
@@ -188,6 +193,11 @@ impl RunArgs {
             ));
         }
         document::load(&self.url, &self.given, Runner::Alone).map(Some)
+    }
+
+    /// Whether standard output is for one answer that is no text for people.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.json || self.report.take_stdout()
     }
 
     /// How many runs are asked for: by the arguments, else by the document.

@@ -4,11 +4,12 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use proto::ci::Findings;
 use proto::summary::{Brief, REST_NS, Repeats, RepeatsWithResults, Standing, TestResult, words};
 use proto::units::ns_to_seconds;
 
 use super::interrupts::Interrupts;
-use super::{Done, Job, Run, RunArgs, RunError, exit, line, write_out};
+use super::{Done, Job, Run, RunArgs, RunError, Subject, exit, line, write_out, write_report};
 use crate::load::{Executors, Machine};
 
 struct Repeater<'a> {
@@ -17,6 +18,7 @@ struct Repeater<'a> {
     interrupts: &'a Interrupts,
     set: Repeats,
     results: Vec<TestResult>,
+    briefs: Vec<Brief>,
     /// Why the logs of a run are incomplete.
     logs_failed: Option<String>,
 }
@@ -39,8 +41,10 @@ pub(super) fn repeat(
         interrupts,
         set: Repeats::new(asked, ns_to_seconds(rest_ns)),
         results: Vec::new(),
+        briefs: Vec::new(),
         logs_failed: None,
     };
+    let subject = Subject::of(args, &first);
     let done = repeater.run(first)?;
     repeater.say(&words::repeats_head());
     repeater.take(done);
@@ -60,7 +64,7 @@ pub(super) fn repeat(
         }
     }
     interrupts.let_go();
-    Ok(repeater.conclude())
+    Ok(repeater.conclude(&subject))
 }
 
 impl Repeater<'_> {
@@ -78,11 +82,15 @@ impl Repeater<'_> {
         };
         let mut run = Run::new(job.plan, machine, self.interrupts)?;
         run.has_banner = number == 1;
-        Ok(run.run(&args, self.interrupts, (job.document.as_ref(), job.hidden)))
+        let mut done = run.run(&args, self.interrupts, (job.document.as_ref(), job.hidden));
+        done.stamp(job.sha256);
+        Ok(done)
     }
 
     fn take(&mut self, done: Done) {
-        let row = words::repeat(self.set.add(&Brief::from(&done.result)));
+        let brief = Brief::from(&done.result);
+        let row = words::repeat(self.set.add(&brief));
+        self.briefs.push(brief);
         self.say(&row);
         let number = self.set.runs.len();
         if let Some(reason) = done.logs_failed {
@@ -93,14 +101,16 @@ impl Repeater<'_> {
     }
 
     fn say(&self, row: &str) {
-        if !self.args.json {
+        if !self.args.is_quiet() {
             // To whoever closed the pipe it does not matter.
             let _ = writeln!(io::stdout().lock(), "{row}");
         }
     }
 
-    fn conclude(&self) -> u8 {
-        let text = if self.args.json {
+    fn conclude(&self, subject: &Subject) -> u8 {
+        let text = if self.args.report.take_stdout() {
+            Vec::new()
+        } else if self.args.json {
             let (set, results) = (&self.set, &self.results[..]);
             line(proto::codec::encode(&RepeatsWithResults { set, results }))
         } else {
@@ -109,8 +119,12 @@ impl Repeater<'_> {
         if let Some(reason) = &self.logs_failed {
             eprintln!("error: the logs are incomplete: {reason}");
         }
+        let Subject { title, asked } = subject;
+        let findings = Findings::of_set(title, &self.set, &self.briefs, asked);
+        let is_reported = write_report(self.args, &findings);
         match (write_out(&text), self.set.standing()) {
             (Err(code), _) => code,
+            (Ok(()), _) if !is_reported => exit::ERROR,
             (Ok(()), standing) if self.logs_failed.is_some() && standing < Standing::Failed => {
                 exit::ERROR
             }

@@ -12,6 +12,7 @@ mod kernels;
 mod open_loop;
 mod repeats;
 mod replays;
+mod reports;
 mod rig;
 mod server;
 mod site;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint, value_parser};
 use clap_complete::Shell;
 use proto::bus;
+use proto::ci::ReportArgs;
 use proto::document::{REPEATS_MAX, named_value};
 use proto::units::parse_duration_ns;
 
@@ -56,6 +57,7 @@ Examples:
   client export <id> --format hlog --output run.hlog
   client compare <a>,<b>,<c>,<d>,<e> <v>,<w>,<x>,<y>,<z>
   client gate <v>,<w>,<x>,<y>,<z> --baseline 'shop checkout'
+  client trend 'shop checkout'
   client backup dlts-2026-11-26.sqlite
   client nodes                                   heartbeats as they come, from Kafka
   client completions bash > /etc/bash_completion.d/client
@@ -87,6 +89,8 @@ pub enum Command {
     Compare(CompareOptions),
     /// Say by the exit code whether runs are worse than the last good ones of a name
     Gate(GateOptions),
+    /// Show the runs of a name, the oldest first, and each set of them against the one before
+    Trend(TrendOptions),
     /// Print the drivers' heartbeats from Kafka as they come, and who is up, suspect or down
     Nodes(NodesOptions),
     /// Get a copy of the orchestrator's store, also while a test runs; `orchestrator --restore` takes it
@@ -148,6 +152,9 @@ pub struct RunTerms {
     /// From the end of a run to the creation of the next one [default: 1s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration_ns)]
     pub rest: Option<u64>,
+    /// What is written for the pages of CI
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 impl RunTerms {
@@ -204,6 +211,9 @@ pub struct CompareOptions {
     /// Exit with 3 when anything is worse than in the base, and with 4 when that cannot be told
     #[arg(long)]
     pub fail_if_worse: bool,
+    /// What is written for the pages of CI
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 /// Options of `gate`.
@@ -218,6 +228,20 @@ pub struct GateOptions {
     /// How they are compared
     #[command(flatten)]
     pub terms: Terms,
+    /// What is written for the pages of CI
+    #[command(flatten)]
+    pub report: ReportArgs,
+}
+
+/// Options of `trend`.
+#[derive(Debug, Clone, Args)]
+pub struct TrendOptions {
+    /// The name: a document's own, or that of --name
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Most runs, the newest [default: 100]
+    #[arg(long, value_name = "N")]
+    pub runs: Option<u64>,
 }
 
 /// How two sets of runs are compared.

@@ -7,6 +7,7 @@ use std::io::{self, BufReader, Seek};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use proto::ci::Asked;
 use proto::digest::Sha256;
 use proto::document::{
     Carried, Document, FILE_LEN_MAX, Folder, Reference, Runner, has_document_name, placed,
@@ -43,6 +44,10 @@ pub struct Outgoing {
     pub body: String,
     /// The files that it refers to, which have to be uploaded before.
     pub uploads: Vec<Upload>,
+    /// What it is called; empty for nothing.
+    pub name: String,
+    /// What it asks for, and where.
+    pub asked: Asked,
     /// How often the document wants to be run; what is sent is one run.
     pub repeat: u32,
 }
@@ -67,7 +72,8 @@ pub fn outgoing(options: &DocumentOptions) -> Result<Outgoing, Problem> {
     let path = options.file.clone().unwrap_or_default();
     let target = Some(ANY_TARGET.to_owned());
     let document = Document::open(&path, &options.env, target).map_err(Problem::Document)?;
-    let repeat = document.repeat;
+    let (repeat, name) = (document.repeat, document.name.clone());
+    let asked = Asked::of(&path.display().to_string(), &document);
     let document = document.once();
     let folder = Folder::of(&path).map_err(Problem::Document)?;
     let with = |inside_max| with_files(document.clone(), &folder, inside_max);
@@ -79,6 +85,8 @@ pub fn outgoing(options: &DocumentOptions) -> Result<Outgoing, Problem> {
     Ok(Outgoing {
         body: document.to_json(),
         uploads,
+        name,
+        asked,
         repeat,
     })
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use proto::bus::BusError;
+use proto::ci::OutputError;
 use proto::summary::Standing;
 use thiserror::Error;
 
@@ -98,6 +99,9 @@ pub enum Problem {
         /// What the system said.
         error: io::Error,
     },
+    /// A file for CI.
+    #[error(transparent)]
+    Report(#[from] OutputError),
     /// Standard output.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
@@ -117,6 +121,7 @@ impl Problem {
             | Self::Body { .. }
             | Self::Document(_)
             | Self::Usage(_)
+            | Self::Report(OutputError::Usage(_))
             | Self::Authorities { .. } => Ending::Usage,
             Self::Incomparable(_) => Ending::Invalid,
             _ => Ending::Error,

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use proto::ci::Findings;
 use proto::summary::{Brief, REST_NS, Repeats, RepeatsWithResults, words};
 use proto::units::ns_to_seconds;
 use serde_json::Value;
@@ -30,6 +31,8 @@ struct Repeater<'a> {
     first: Option<String>,
     /// Ids of the tests that have a result.
     ended: Vec<String>,
+    /// Their results in brief.
+    briefs: Vec<Brief>,
 }
 
 /// Makes so many runs, prints them and their spread.
@@ -53,6 +56,7 @@ pub(super) fn repeat(
         set: Repeats::new(times, ns_to_seconds(rest_ns)),
         first: None,
         ended: Vec::new(),
+        briefs: Vec::new(),
     };
     repeater.run()?;
     let rest = Duration::from_nanos(rest_ns);
@@ -101,6 +105,7 @@ impl Repeater<'_> {
         self.set.interrupted |= interrupted;
         let row = words::repeat(self.set.add(&brief));
         self.ended.push(test_id);
+        self.briefs.push(brief);
         self.row(&row)
     }
 
@@ -113,20 +118,23 @@ impl Repeater<'_> {
     }
 
     fn say(&self, line: &str) -> Result<(), Problem> {
-        if self.as_json {
+        if self.as_json || self.terms.report.take_stdout() {
             return Ok(());
         }
         print(&format!("{line}\n"))
     }
 
     fn conclude(&self) -> Result<Ending, Problem> {
+        let (title, asked) = (self.source.title(self.terms), self.source.asked());
+        let findings = Findings::of_set(&title, &self.set, &self.briefs, &asked);
+        self.terms.report.write(&findings)?;
         if self.as_json {
             let whole = |id: &String| self.api.get(&format!("metrics/{}", api::segment(id)));
             let results: Vec<Value> = self.ended.iter().map(whole).collect::<Result<_, _>>()?;
             let (set, results) = (&self.set, &results[..]);
             let json = proto::codec::encode(&RepeatsWithResults { set, results });
             print(&format!("{}\n", String::from_utf8_lossy(&json)))?;
-        } else {
+        } else if !self.terms.report.take_stdout() {
             print(&format!("\n{}", words::spread(&self.set)))?;
             if let Some(first) = &self.first {
                 print(&format!(

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use proto::ci::{Asked, Findings};
+use proto::secret::shown_command;
 use serde_json::{Value, json};
 
 use super::api::{self, Api, ApiError};
 use super::cli::{RunOptions, RunTerms};
+use super::comparison::reported;
 use super::ending::{Ending, Problem};
 use super::follow::{Followed, Interrupts, OnInterrupt, follow};
 use super::progress::Progress;
@@ -26,13 +29,42 @@ pub fn run(api: &Api, options: &RunOptions, as_json: bool) -> Result<Ending, Pro
     let interrupts = Interrupts::take()?;
     let (source, terms) = Source::read(options)?;
     let times = terms.times(source.repeat())?;
-    source.upload(api)?;
-    if times > 1 {
-        return repeat::repeat(api, &source, (terms, times), &interrupts, as_json);
+    terms.report.check(as_json)?;
+    let done = source.upload(api).map_err(Problem::from).and_then(|()| {
+        if times > 1 {
+            return repeat::repeat(api, &source, (terms, times), &interrupts, as_json);
+        }
+        let test_id = source.create(api, &labels(terms, None))?;
+        let followed = launch(api, &test_id, terms.queue, &interrupts, as_json)?;
+        if let Followed::Ended { brief, .. } = &followed {
+            let (title, asked) = (source.title(terms), source.asked());
+            terms
+                .report
+                .write(&Findings::of_run(&title, brief, &asked))?;
+        }
+        let is_quiet = terms.report.take_stdout();
+        conclude(api, &test_id, &followed, Shown::of(as_json, is_quiet))
+    });
+    reported(&terms.report, || source.title(terms), done)
+}
+
+/// What of a result is printed.
+#[derive(Clone, Copy)]
+enum Shown {
+    Table,
+    Json,
+    /// Something else stands on standard output.
+    Nothing,
+}
+
+impl Shown {
+    const fn of(as_json: bool, is_quiet: bool) -> Self {
+        match (as_json, is_quiet) {
+            (_, true) => Self::Nothing,
+            (true, _) => Self::Json,
+            (false, _) => Self::Table,
+        }
     }
-    let test_id = source.create(api, &labels(terms, None))?;
-    let followed = launch(api, &test_id, terms.queue, &interrupts, as_json)?;
-    conclude(api, &test_id, &followed, as_json)
 }
 
 /// What tests are made of, as often as it takes.
@@ -52,6 +84,24 @@ impl Source {
         }
         let sent = document::outgoing(&options.document)?;
         Ok((Self::Document(sent), &options.document.terms))
+    }
+
+    /// What it is called in a report.
+    pub(super) fn title(&self, terms: &RunTerms) -> String {
+        let own = match self {
+            Self::Load(path, _) => path.clone(),
+            Self::Document(sent) if sent.name.is_empty() => "document".to_owned(),
+            Self::Document(sent) => sent.name.clone(),
+        };
+        terms.name.clone().unwrap_or(own)
+    }
+
+    /// What a document asks for.
+    pub(super) fn asked(&self) -> Asked {
+        match self {
+            Self::Load(..) => Asked::default(),
+            Self::Document(sent) => sent.asked.clone(),
+        }
     }
 
     fn repeat(&self) -> u32 {
@@ -83,16 +133,15 @@ impl Source {
             }
             .into());
         };
-        if labels.as_object().is_some_and(|labels| !labels.is_empty()) {
-            label(api, test_id, labels)?;
-        }
+        label(api, test_id, labels)?;
         Ok(test_id.to_owned())
     }
 }
 
-/// What is written on a test: its name, and the set that it belongs to.
+/// What is written on a test: the command, its name, and the set that it belongs to.
 pub(super) fn labels(terms: &RunTerms, set: Option<&str>) -> Value {
-    let mut labels = json!({});
+    let arguments = std::env::args_os().map(|text| text.to_string_lossy().into_owned());
+    let mut labels = json!({ "command": shown_command(arguments) });
     if let Some(name) = &terms.name {
         labels["name"] = json!(name);
     }
@@ -213,7 +262,7 @@ pub fn watch(api: &Api, test_id: &str, as_json: bool) -> Result<Ending, Problem>
         },
     )?;
     progress.finish();
-    conclude(api, test_id, &followed, as_json)
+    conclude(api, test_id, &followed, Shown::of(as_json, false))
 }
 
 fn told(triggered: &Value) -> String {
@@ -231,7 +280,7 @@ fn conclude(
     api: &Api,
     test_id: &str,
     followed: &Followed,
-    as_json: bool,
+    shown: Shown,
 ) -> Result<Ending, Problem> {
     match followed {
         Followed::Left => {
@@ -243,12 +292,14 @@ fn conclude(
             brief,
             interrupted,
         } => {
-            if as_json {
-                // The whole of it, with the series that the following left out.
-                let whole = api.get(&format!("metrics/{}", api::segment(test_id)))?;
-                print(&format!("{whole}\n"))?;
-            } else {
-                print(&report::table(result))?;
+            match shown {
+                Shown::Json => {
+                    // The whole of it, with the series that the following left out.
+                    let whole = api.get(&format!("metrics/{}", api::segment(test_id)))?;
+                    print(&format!("{whole}\n"))?;
+                }
+                Shown::Table => print(&report::table(result))?,
+                Shown::Nothing => {}
             }
             Ok(if *interrupted {
                 Ending::Interrupted

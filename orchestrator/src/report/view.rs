@@ -2,7 +2,9 @@
 //! later orchestrator leaves out or adds do not stop it.
 
 use proto::measure::{BadAnswers, Environment, ErrorCounters, Reasons, TlsReport};
-use proto::summary::{InNoSecond, Intervals, MissingReports, SessionRows, Statistics, Verdict};
+use proto::summary::{
+    InNoSecond, Intervals, LittlesLaw, MissingReports, SessionRows, Statistics, Verdict,
+};
 use serde::Deserialize;
 
 /// The result of a test.
@@ -34,6 +36,8 @@ pub struct View {
     pub start_skew_ms: Option<f64>,
     /// Between which values the quantiles lie.
     pub intervals: Intervals,
+    /// Whether rate and response time go together.
+    pub littles_law: Option<LittlesLaw>,
     /// Whether the numbers may be believed.
     pub verdict: Verdict,
     /// The conditions on the result.

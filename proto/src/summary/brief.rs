@@ -201,6 +201,7 @@ mod tests {
             test_type: "TSUNAMI",
             state: "done",
             closed_loop: false,
+            in_flight: None,
             level_load: true,
             ended: true,
             plan: Plan::Each(5),
