@@ -1,18 +1,21 @@
 //! `driver run`: the engine on this machine alone, without a broker. The same code as in a cluster:
 //! a plan with one participant, whose reports go through the same fold into the same result.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 
 use crossbeam_channel::{Receiver, bounded, select};
+use proto::ci::{Findings, OutputError};
 use proto::clock::{Anchor, monotonic_ns};
+use proto::digest::Sha256;
 use proto::document::Document;
 use proto::id;
 use proto::measure::{LatencyFigures, Report, StepCounts};
 use proto::message::Metrics;
-use proto::summary::{Aborting, Context, Judgement, Summary, TestResult, words};
+use proto::secret::shown_url;
+use proto::summary::{Aborting, Brief, Context, Standing, Summary, TestResult, words};
 use proto::units::NS_PER_MS;
 use proto::workload::Workload;
 use thiserror::Error;
@@ -33,6 +36,8 @@ mod import;
 mod interrupts;
 mod progress;
 mod rehearsal;
+mod repeat;
+mod reporting;
 mod text;
 mod tls_args;
 
@@ -42,6 +47,7 @@ pub use import::{ImportArgs, import};
 use interrupts::Interrupts;
 use progress::Progress;
 pub use rehearsal::{TryArgs, rehearse};
+use reporting::{Subject, write_out, write_report};
 
 /// From the moment that all is ready to the start, so that every core waits for it.
 const LEAD_NS: u64 = 20 * NS_PER_MS;
@@ -66,6 +72,8 @@ enum RunError {
     Prepare(#[from] PrepareError),
     #[error("--logs {}: {source}; name a folder that can be written", folder.display())]
     Logs { folder: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Report(#[from] OutputError),
     #[error("interrupted before the start; nothing was sent")]
     Interrupted,
 }
@@ -73,8 +81,8 @@ enum RunError {
 impl RunError {
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) => exit::USAGE,
-            Self::Prepare(_) | Self::Logs { .. } => exit::ERROR,
+            Self::Usage(_) | Self::Report(OutputError::Usage(_)) => exit::USAGE,
+            Self::Prepare(_) | Self::Logs { .. } | Self::Report(_) => exit::ERROR,
             Self::Interrupted => exit::INTERRUPTED,
         }
     }
@@ -87,6 +95,10 @@ pub fn run(args: &RunArgs) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("error: {error}");
+            if let RunError::Prepare(_) | RunError::Logs { .. } | RunError::Interrupted = error {
+                let none = Findings::of_error(&shown_url(&args.url), &error.to_string());
+                write_report(args, &none);
+            }
             ExitCode::from(error.exit_code())
         }
     }
@@ -106,44 +118,68 @@ pub fn schema() -> ExitCode {
 
 fn try_run(args: &RunArgs) -> Result<u8, RunError> {
     let args = &args.clone().with_socket().map_err(RunError::Usage)?;
+    args.report.check(args.json)?;
     let system = |error: io::Error| PrepareError::System(error.to_string());
     let interrupts = Interrupts::watch().map_err(system)?;
-    let loaded = args.document().map_err(RunError::Usage)?;
-    let workload = match &loaded {
-        Some(_) => None,
-        None => Some(args.workload().map_err(RunError::Usage)?),
-    };
+    let job = Job::read(args)?;
     let cpus = affinity::choose(args.cores.as_deref());
     let cpus = cpus.map_err(|error| RunError::Usage(format!("--cores {error}")))?;
-    let document = loaded.as_ref().map(|loaded| loaded.document.clone());
-    let secrets = loaded.as_ref().map(|loaded| loaded.hidden.clone());
-    let plan = match (loaded, workload) {
-        (Some(loaded), _) => loaded.plan(),
-        (None, Some(workload)) => Plan::new(workload),
-        (None, None) => return Err(RunError::Usage("nothing to run".to_owned())),
-    };
+    let times = args.times(job.document.as_ref()).map_err(RunError::Usage)?;
     if args.find_capacity {
-        if document.is_some() {
+        if job.document.is_some() {
             let error = "--find-capacity is for a URL; a document's stages are its own";
             return Err(RunError::Usage(error.to_owned()));
         }
         return capacity::find(args, cpus, &interrupts);
     }
+    if times > 1 {
+        return repeat::repeat(args, times, job, &cpus, &interrupts);
+    }
     if let Some(folder) = &args.logs {
-        try_logs(folder, plan.cores(cpus.len()))?;
+        try_logs(folder, job.plan.cores(cpus.len()))?;
     }
     let machine = Machine {
         executors: Executors::new(&cpus),
         directions: args.directions.clone(),
     };
-    let run = Run::new(plan, machine, &interrupts)?;
-    let done = run.run(
-        args,
-        &interrupts,
-        (document.as_ref(), secrets.unwrap_or_default()),
-    );
+    let subject = Subject::of(args, &job);
+    let run = Run::new(job.plan, machine, &interrupts)?;
+    let mut done = run.run(args, &interrupts, (job.document.as_ref(), job.hidden));
+    done.stamp(job.sha256);
     interrupts.let_go();
-    Ok(done.print(args))
+    Ok(done.print(args, &subject))
+}
+
+/// What the arguments describe. It is read anew for each run of several: what a run has used of it,
+/// such as the rows of a data set, is used up.
+struct Job {
+    plan: Plan,
+    document: Option<Document>,
+    /// What the document is known by.
+    sha256: Option<Sha256>,
+    /// The values of secrets that were put in.
+    hidden: Vec<String>,
+}
+
+impl Job {
+    fn read(args: &RunArgs) -> Result<Self, RunError> {
+        let loaded = args.document().map_err(RunError::Usage)?;
+        let Some(loaded) = loaded else {
+            let workload = args.workload().map_err(RunError::Usage)?;
+            return Ok(Self {
+                plan: Plan::new(workload),
+                document: None,
+                sha256: None,
+                hidden: Vec::new(),
+            });
+        };
+        Ok(Self {
+            document: Some(loaded.document.clone()),
+            sha256: Some(loaded.sha256),
+            hidden: loaded.hidden.clone(),
+            plan: loaded.plan(),
+        })
+    }
 }
 
 /// Opens the logs once, so that a run whose logs cannot be written does not begin.
@@ -161,6 +197,8 @@ struct Run {
     cpus: Vec<usize>,
     load: Load,
     intervals: Receiver<CoreInterval>,
+    /// Whether it says what is about to run.
+    has_banner: bool,
 }
 
 /// What a run left.
@@ -200,6 +238,7 @@ impl Run {
             cpus,
             load,
             intervals,
+            has_banner: true,
         })
     }
 
@@ -213,8 +252,10 @@ impl Run {
         let workload = self.plan.workload();
         let replayed_ns = self.plan.cast().and_then(Cast::replayed);
         let replayed_ns = replayed_ns.map(|(_, ns)| ns);
-        let progress = Progress::new(workload, replayed_ns, args.json);
-        progress.banner(&text::banner(&self.plan, &self.load, &self.cpus));
+        let progress = Progress::new(workload, replayed_ns, args.is_quiet());
+        if self.has_banner {
+            progress.banner(&text::banner(&self.plan, &self.load, &self.cpus));
+        }
         let start_ns = monotonic_ns() + LEAD_NS;
         let options = FollowOptions {
             test_id: id::new_test_id(),
@@ -327,6 +368,7 @@ impl Reports<'_> {
             test_type: workload.test_type.name(),
             state,
             closed_loop: workload.arrival.is_closed_loop(),
+            in_flight: workload.in_flight().filter(|_| document.is_none()),
             level_load: document.is_none() && workload.arrival.is_level(),
             ended: true,
             plan: workload.planned_per_driver().into(),
@@ -346,8 +388,10 @@ fn line(mut json: Vec<u8>) -> Vec<u8> {
 
 impl Done {
     /// Prints the result; the exit code.
-    fn print(&self, args: &RunArgs) -> u8 {
-        let text = if args.json {
+    fn print(&self, args: &RunArgs, subject: &Subject) -> u8 {
+        let text = if args.report.take_stdout() {
+            Vec::new()
+        } else if args.json {
             line(proto::codec::encode(&self.result))
         } else {
             text::summary(&self.result).into_bytes()
@@ -358,32 +402,22 @@ impl Done {
         if let Some(reason) = &self.logs_failed {
             eprintln!("error: the logs are incomplete: {reason}");
         }
-        let mut stdout = io::stdout().lock();
-        match stdout.write_all(&text).and_then(|()| stdout.flush()) {
-            // Whoever closed the pipe does not want to read it; the exit code says the rest.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                eprintln!("error: the result cannot be written: {error}");
-                exit::ERROR
-            }
-            _ => self.exit_code(),
+        let brief = Brief::from(&self.result);
+        let findings = Findings::of_run(&subject.title, &brief, &subject.asked);
+        let is_reported = write_report(args, &findings);
+        match write_out(&text) {
+            Err(code) => code,
+            Ok(()) if !is_reported => exit::ERROR,
+            Ok(()) => self.exit_code(&brief),
         }
     }
 
-    /// The first that applies: ended by a condition, interrupted, failed, incomplete or invalid, a
-    /// threshold breached.
-    fn exit_code(&self) -> u8 {
-        if self.result.state == "aborted" {
-            exit::THRESHOLD
-        } else if self.outcome.stopped {
-            exit::INTERRUPTED
-        } else if self.outcome.failed.is_some() || self.logs_failed.is_some() {
-            exit::ERROR
-        } else if !self.result.is_complete() || self.result.verdict.verdict == Judgement::Invalid {
-            exit::INVALID
-        } else if !self.result.thresholds_pass() {
-            exit::THRESHOLD
-        } else {
-            0
+    /// As the run stands; logs that are incomplete are an error of a run that was not ended early.
+    fn exit_code(&self, brief: &Brief) -> u8 {
+        match brief.standing() {
+            standing @ (Standing::Aborted | Standing::Interrupted) => standing.exit_code(),
+            _ if self.logs_failed.is_some() => exit::ERROR,
+            standing => standing.exit_code(),
         }
     }
 }

@@ -5,9 +5,9 @@
 //! |---|---|
 //! | [`cli`], [`load`] | the command line, and the test that it describes |
 //! | [`api`] | the calls |
-//! | [`mod@run`], [`follow`], [`progress`] | create a test, trigger it, follow it to its end |
+//! | [`mod@run`], [`follow`], [`progress`] | create a test, trigger it, follow it to its end; several after each other |
 //! | [`crate::report`] | a result as it is read, and as a table |
-//! | [`listing`], [`comparison`] | tests; two sets of results side by side, and a gate of that |
+//! | [`listing`], [`comparison`], [`mod@trend`] | tests; two sets of results side by side, and a gate of that; runs over time |
 //! | [`nodes`], [`monitor`] | heartbeats from Kafka; who is up, suspect or down (pure) |
 //! | [`ending`] | exit codes |
 //!
@@ -25,9 +25,11 @@ pub mod load;
 pub mod monitor;
 pub mod nodes;
 pub mod progress;
+mod repeat;
 pub mod run;
 mod stream;
 pub mod tls_options;
+pub mod trend;
 
 use std::fs;
 use std::io::{self, Write};
@@ -66,6 +68,7 @@ fn perform(cli: &Cli) -> Result<Ending, Problem> {
                 test: &options.test,
                 terms: &options.terms,
                 is_gate: options.fail_if_worse,
+                report: &options.report,
             };
             comparison::compare(&api, &question, cli.json)
         }
@@ -75,9 +78,11 @@ fn perform(cli: &Cli) -> Result<Ending, Problem> {
                 test: &options.test,
                 terms: &options.terms,
                 is_gate: true,
+                report: &options.report,
             };
             comparison::compare(&api, &question, cli.json)
         }
+        Command::Trend(options) => trend::trend(&api, options, cli.json),
         Command::Nodes(options) => nodes::watch(&api, options, cli.json),
         Command::Backup { file } => backup(&api, file, cli.json),
         Command::Health => health(&api, cli.json),

@@ -51,6 +51,7 @@ impl Asked {
         }
         asked.remove("document");
         asked.retain(|name, value| !SAID.contains(&name.as_str()) && !value.is_null());
+        keep_asking_vars(&mut asked);
         asked.insert("target".to_owned(), target.into());
         asked.insert("drivers".to_owned(), drivers.into());
         Self(asked)
@@ -84,6 +85,35 @@ impl Asked {
         } else {
             head
         }
+    }
+}
+
+/// Takes out the variables that nothing names but what is said: a commit in a tag makes no other load.
+/// One whose name begins as another's is kept with it.
+fn keep_asking_vars(asked: &mut Map<String, Value>) {
+    let Some(Value::Object(vars)) = asked.remove("vars") else {
+        return;
+    };
+    let is_named = |name: &str, text: &str| {
+        text.contains(&format!("${name}")) || text.contains(&format!("${{{name}"))
+    };
+    let mut text = Value::Object(asked.clone()).to_string();
+    let mut kept = Map::new();
+    let mut rest = vars;
+    // What a kept one is made of asks too.
+    loop {
+        let (more, others): (Map<_, _>, Map<_, _>) = rest
+            .into_iter()
+            .partition(|(name, _)| is_named(name, &text));
+        rest = others;
+        if more.is_empty() {
+            break;
+        }
+        text = Value::Object(more.clone()).to_string();
+        kept.extend(more);
+    }
+    if !kept.is_empty() {
+        asked.insert("vars".to_owned(), Value::Object(kept));
     }
 }
 
@@ -173,6 +203,21 @@ mod tests {
         let objections = Objections::of(&[member("a", &one, "http://h")], &[other]);
         assert!(objections.loads_differ && objections.words.len() == 1);
         assert!(objections.words[0].starts_with("load: "), "{objections:?}");
+    }
+
+    #[test]
+    fn a_variable_that_only_a_label_names_makes_no_difference() {
+        let of = |commit: &str, path: &str| {
+            let document = json!({
+                "tags": {"commit": "$COMMIT"}, "steps": ["GET /${page}"],
+                "vars": {"COMMIT": commit, "page": "a/$PATH_OF_IT", "PATH_OF_IT": path},
+            });
+            let config = json!({"document": document.to_string()});
+            Asked::new(&config, "http://h", 1)
+        };
+        assert!(of("a1", "x").is_like(&of("b2", "x")));
+        let other = of("a1", "y");
+        assert_eq!(other.unlike(&of("a1", "x")), BTreeSet::from(["vars"]));
     }
 
     #[test]

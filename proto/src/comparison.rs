@@ -19,9 +19,11 @@ use crate::histogram::{Sparse, SparseLatencies};
 use crate::units;
 
 mod judge;
+mod trend;
 mod verdict;
 
 pub use judge::{Judged, Kind, Line, Observation, RUNS_MIN, judge, too_small};
+pub use trend::{Trend, TrendRun, TrendStep};
 pub use verdict::{Comparison, Figure, QuantileRow};
 
 /// Change that counts as none unless the caller says otherwise; a share of the base.

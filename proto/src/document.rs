@@ -12,6 +12,7 @@ mod files;
 mod flows;
 mod folder;
 mod headers;
+mod identity;
 mod kept;
 mod mask;
 mod nearest;
@@ -32,6 +33,7 @@ mod trust;
 
 use std::fmt;
 
+pub use about::REPEATS_MAX;
 pub use check::{BODY_LEN_MAX, CONNECTIONS_MAX, Defaults, HEADERS_MAX, PIPELINE_MAX, REQUESTS_MAX};
 pub use conditions::{AbortCondition, Bound, Condition, Whose};
 pub use files::{Carried, FILE_LEN_MAX, Reference};

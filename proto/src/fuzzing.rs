@@ -74,6 +74,7 @@ fn check_fold(metrics: &Metrics) {
         test_type: "AVALANCHE",
         state: "running",
         closed_loop: true,
+        in_flight: None,
         level_load: true,
         ended: false,
         plan: Plan::Unknown,

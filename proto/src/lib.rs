@@ -14,6 +14,7 @@
 //! | [`histogram`] | the one shape of latency histograms, and its V2-deflate form on the wire |
 //! | [`summary`] | the pure fold from reports to a result: merge, statistics, accounting, verdict |
 //! | [`comparison`] | two sets of runs held against each other: the one judge |
+//! | [`ci`] | what CI pages show of an answer: `JUnit` XML and Markdown |
 //! | [`fuzzing`] | what must hold for any bytes at all: the bodies of the fuzz targets |
 //! | [`bus`] | the one place that names `rdkafka` |
 //! | [`clock`] | the monotonic and the wall clock, and the anchor between them |
@@ -32,6 +33,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bus;
+pub mod ci;
 pub mod clock;
 pub mod codec;
 pub mod comparison;

@@ -1,5 +1,9 @@
 //! What is a secret by its name, and what is shown in its place.
 
+mod command;
+
+pub use command::shown_command;
+
 /// What stands in place of a secret.
 pub const MASK: &str = "********";
 

@@ -10,10 +10,13 @@
 //!   duplicate and changes nothing; a range that never came is a gap and is named.
 
 mod aborting;
+mod brief;
 mod capacity;
 mod fold;
 mod intervals;
+mod plausibility;
 mod ranges;
+mod repeats;
 mod result;
 mod series;
 mod statistics;
@@ -23,9 +26,12 @@ mod validity;
 pub mod words;
 
 pub use aborting::Aborting;
+pub use brief::{Brief, Standing};
 pub use capacity::{Capacity, CapacitySearch, Judged, Next};
 pub use fold::{Absorbed, Figures, NodeSummary, Nodes, Summary, Totals};
 pub use intervals::{Intervals, QuantileInterval};
+pub use plausibility::LittlesLaw;
+pub use repeats::{REST_NS, Repeat, Repeats, RepeatsWithResults, RunFigures, Spread};
 pub use result::{
     Accounting, Bytes, ConnectionFigures, Context, Coverage, CurvePoint, InNoSecond,
     MissingReports, NodeResult, Plan, Tally, TestResult, curve,

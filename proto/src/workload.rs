@@ -176,6 +176,15 @@ pub struct Workload {
 }
 
 impl Workload {
+    /// Requests that each driver has in flight at any time, where that is known before the run: in a
+    /// closed loop. How many streams of HTTP/2 a connection takes the target says.
+    #[must_use]
+    pub fn in_flight(&self) -> Option<u64> {
+        let is_known = self.pipeline == 1 || self.http == HttpChoice::One;
+        let all = u64::from(self.connections) * u64::from(self.pipeline);
+        (self.arrival.is_closed_loop() && is_known).then_some(all)
+    }
+
     /// Requests that each driver is going to offer, if that is known before the run.
     #[must_use]
     pub fn planned_per_driver(&self) -> Option<u64> {

@@ -32,7 +32,8 @@ fn documents(name: &str) -> Vec<Value> {
     documents.iter().map(plain).collect()
 }
 
-fn plain(node: &Yaml<'_>) -> Value {
+/// YAML as the JSON that it stands for.
+pub(crate) fn plain(node: &Yaml<'_>) -> Value {
     match node {
         Yaml::Value(Scalar::Null) => Value::Null,
         Yaml::Value(Scalar::Boolean(value)) => (*value).into(),
@@ -51,7 +52,7 @@ fn plain(node: &Yaml<'_>) -> Value {
 }
 
 /// What a list in YAML says, as text.
-fn strings(list: &Value) -> Vec<&str> {
+pub(crate) fn strings(list: &Value) -> Vec<&str> {
     let items = list.as_array().map(Vec::as_slice).unwrap_or_default();
     items.iter().map(|item| item.as_str().unwrap()).collect()
 }

@@ -13,7 +13,7 @@ fn root() -> &'static Path {
 }
 
 /// The first block of a language after a heading.
-fn block(heading: &str, language: &str) -> String {
+pub(crate) fn block(heading: &str, language: &str) -> String {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let (_, section) = readme.split_once(&format!("\n{heading}\n")).unwrap();
     let (_, block) = section.split_once(&format!("```{language}\n")).unwrap();

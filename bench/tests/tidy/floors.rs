@@ -32,6 +32,7 @@ const PROTO: &[Row] = &[
     (
         "summary",
         &[
+            "digest",
             "document",
             "histogram",
             "measure",
@@ -40,6 +41,8 @@ const PROTO: &[Row] = &[
             "workload",
         ],
     ),
+    // What CI pages show of an answer; never how it came about.
+    ("ci", &["comparison", "document", "summary"]),
     // Two sets of runs against each other; never how their figures came about.
     ("comparison", &["histogram", "units"]),
     // Envelopes, without any mathematics.

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::document::{self, GivenArgs, Loaded, is_document};
 use super::tls_args::TlsArgs;
-use clap::{Args, ValueHint};
-use proto::document::{Defaults, Params, Runner};
+use clap::{Args, ValueHint, value_parser};
+use proto::ci::ReportArgs;
+use proto::document::{Defaults, Document, Params, REPEATS_MAX, Runner};
 use proto::units::{ns_to_ms, ns_to_seconds, parse_duration_ns};
 use proto::workload::{RateSpec, Stage, TestType, Workload};
 
@@ -25,7 +26,7 @@ const DEFAULT_DURATION_S: f64 = 10.0;
 /// are totals of this process. Durations are written like 250ms, 1.5s, 2m; a bare number is seconds.
 ///
 /// Exit codes: 0 ok, 1 error, 2 usage, 3 a threshold is breached, 4 the result is invalid or
-/// incomplete, 130 interrupted.
+/// incomplete, 130 interrupted. Of several runs the worst decides: 130, then 1, 4, 3.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
     /// URL of the target: `http://host[:port]/path`, or one of https, or `unix:/run/app.sock[:/path]`;
@@ -101,11 +102,22 @@ pub struct RunArgs {
     pub threshold: Vec<String>,
     /// Search the highest rate at which every --threshold holds, from --rate on [default: 100], each
     /// rate for --duration [default: 5s] after --warmup [default: 1s]
-    #[arg(long, conflicts_with_all = ["requests", "gap", "stages", "burst", "logs"])]
+    #[arg(long, conflicts_with_all = ["requests", "gap", "stages", "burst", "logs", "repeat",
+        "junit", "markdown"])]
     pub find_capacity: bool,
+    /// Runs after each other, 1 to 100, each on fresh connections and with a result of its own; the
+    /// answer is their figures' median and spread [default: that of the document, or 1]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=REPEATS_MAX.into()))]
+    pub repeat: Option<u32>,
+    /// From the end of a run to the start of the next one [default: 1s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_ns)]
+    pub rest: Option<u64>,
     /// Print the result as JSON, in the shape of the orchestrator's `GET /metrics/{id}`
     #[arg(long)]
     pub json: bool,
+    /// What is written for the pages of CI
+    #[command(flatten)]
+    pub report: ReportArgs,
     /// Write core-N.hlog and core-N.jsonl, a line a second, into this directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub logs: Option<PathBuf>,
@@ -181,6 +193,25 @@ impl RunArgs {
             ));
         }
         document::load(&self.url, &self.given, Runner::Alone).map(Some)
+    }
+
+    /// Whether standard output is for one answer that is no text for people.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.json || self.report.take_stdout()
+    }
+
+    /// How many runs are asked for: by the arguments, else by the document.
+    ///
+    /// # Errors
+    /// In words, where a rest is given that nothing comes after.
+    pub(super) fn times(&self, document: Option<&Document>) -> Result<u32, String> {
+        let of_document = document.map_or(1, |document| document.repeat);
+        let times = self.repeat.unwrap_or(of_document);
+        if times == 1 && self.rest.is_some() {
+            let error = "--rest is between runs, and this is one: give --repeat 5";
+            return Err(error.to_owned());
+        }
+        Ok(times)
     }
 
     /// The workload that the arguments describe.

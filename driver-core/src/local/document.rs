@@ -6,6 +6,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
+use proto::digest::Sha256;
 use proto::document::{Document, Folder, Runner, has_document_name, named_value, placed};
 use proto::workload::{Part, RowSource, Scenario, Workload};
 
@@ -31,6 +32,8 @@ pub struct GivenArgs {
 /// A document with all that it needs.
 pub(super) struct Loaded {
     pub(super) document: Document,
+    /// What it is known by.
+    pub(super) sha256: Sha256,
     /// With its files and secrets put in.
     pub(super) scenario: Scenario,
     pub(super) tables: Vec<Table>,
@@ -60,6 +63,13 @@ pub(super) fn load(path: &str, args: &GivenArgs, runner: Runner) -> Result<Loade
     let checked = document.check_runner(runner);
     checked.map_err(|invalid| placed(at, &invalid))?;
     let folder = Folder::of(at)?;
+    let sha256 = document.sha256(|name| {
+        let summed = Sha256::of_reader(folder.open(name)?);
+        summed.map_or_else(
+            |error| Err(format!("{name}: {error}")),
+            |(sha256, _)| Ok(sha256),
+        )
+    })?;
     let secrets = secrets(args.secret_file.as_deref())?;
     let mut files = BTreeMap::new();
     for name in &document.scenario.files {
@@ -96,6 +106,7 @@ pub(super) fn load(path: &str, args: &GivenArgs, runner: Runner) -> Result<Loade
     let authorities = document.authorities(|name| files.get(name).cloned())?;
     Ok(Loaded {
         document,
+        sha256,
         scenario,
         tables,
         replay,

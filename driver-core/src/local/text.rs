@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use proto::summary::words::{self, ConnectionCounts};
-use proto::summary::{Statistics, TestResult};
+use proto::summary::{LittlesLaw, Statistics, TestResult};
 use proto::units::format_ns;
 use proto::workload::{Arrival, LoadStage};
 
@@ -214,8 +214,10 @@ fn latencies(out: &mut String, result: &TestResult) -> std::fmt::Result {
     row(out, "connect", &result.connect)?;
     row(out, "TLS handshake", &result.handshake)?;
     row(out, "errors", &result.error_latency)?;
+    let law = result.littles_law.as_ref().map(LittlesLaw::in_words);
     words::intervals(&result.intervals.response)
         .into_iter()
+        .chain(law)
         .try_for_each(|line| writeln!(out, "  {line}"))
 }
 

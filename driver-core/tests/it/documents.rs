@@ -205,7 +205,7 @@ fn nothing_of_a_document_or_beside_it_is_ignored() {
     let server = Server::answering(OK);
     let base = "target: $TARGET\nload: {closed: 1, sessions: 1}\n";
     for (line, args, word) in [
-        ("repeat: 2", &[][..], "test.yaml:3:9: repeat: 2 runs"),
+        ("repeat: 0", &[][..], "test.yaml:3:9: repeat: "),
         ("drivers: 2", &[], "test.yaml:3:10: drivers: at least 2"),
         (
             "steps: [GET /, GET http://127.0.0.1:1/]",

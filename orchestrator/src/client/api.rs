@@ -278,6 +278,20 @@ impl Api {
         self.json(&self.accept(answer)?)
     }
 
+    /// A PATCH of a JSON body.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub fn patch(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        let request = self.agent.patch(format!("{}/{path}", self.base));
+        let mut request = request.header("Content-Type", "application/json");
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", token);
+        }
+        let answer = request.send(&body.to_string());
+        self.json(&self.accept(answer)?)
+    }
+
     /// A DELETE.
     ///
     /// # Errors

@@ -2,14 +2,16 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint, value_parser};
 use clap_complete::Shell;
 use proto::bus;
-use proto::document::named_value;
+use proto::ci::ReportArgs;
+use proto::document::{REPEATS_MAX, named_value};
 use proto::units::parse_duration_ns;
 
 use super::api::Trust;
 use super::document;
+use super::ending::Problem;
 use super::load::Load;
 
 /// The terminal front end of dlts: runs tests, shows results, watches the drivers.
@@ -50,16 +52,19 @@ Examples:
   client run avalanche --requests 1000000        create, trigger, follow, print the result
   client run tsunami 0.5 --burst 10
   client run shop.yaml -e TARGET=http://10.0.0.7     a test that is a document
+  client run shop.yaml --repeat 5                five runs of it, and their spread
   client list; client watch <id>; client stop <id>
   client export <id> --format hlog --output run.hlog
   client compare <a>,<b>,<c>,<d>,<e> <v>,<w>,<x>,<y>,<z>
   client gate <v>,<w>,<x>,<y>,<z> --baseline 'shop checkout'
+  client trend 'shop checkout'
   client backup dlts-2026-11-26.sqlite
   client nodes                                   heartbeats as they come, from Kafka
   client completions bash > /etc/bash_completion.d/client
 
 Exit codes: 0 ok, 1 error, 2 usage, 3 a threshold is breached or a gate found it worse, 4 the result
-is invalid or incomplete, or runs cannot be compared, 130 interrupted.";
+is invalid or incomplete, or runs cannot be compared, 130 interrupted. Of several runs the worst
+decides: 130, then 1, 4, 3.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -84,6 +89,8 @@ pub enum Command {
     Compare(CompareOptions),
     /// Say by the exit code whether runs are worse than the last good ones of a name
     Gate(GateOptions),
+    /// Show the runs of a name, the oldest first, and each set of them against the one before
+    Trend(TrendOptions),
     /// Print the drivers' heartbeats from Kafka as they come, and who is up, suspect or down
     Nodes(NodesOptions),
     /// Get a copy of the orchestrator's store, also while a test runs; `orchestrator --restore` takes it
@@ -123,9 +130,46 @@ pub struct DocumentOptions {
     /// A value for $NAME in the document, which otherwise is that of the environment; may be repeated
     #[arg(short = 'e', long = "env", value_name = "NAME=VALUE", value_parser = named_value)]
     pub env: Vec<(String, String)>,
+    /// How it is run
+    #[command(flatten)]
+    pub terms: RunTerms,
+}
+
+/// How a test is run, whatever it is.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RunTerms {
     /// Wait for the drivers when another test runs
     #[arg(long)]
     pub queue: bool,
+    /// What the test is called, by which gate, compare and list find it [default: a document's own]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Runs after each other, 1 to 100, each a test of its own with the tag repeat=ID, where ID is
+    /// the first one's; the answer is their figures' median and spread [default: that of the
+    /// document, or 1]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=REPEATS_MAX.into()))]
+    pub repeat: Option<u32>,
+    /// From the end of a run to the creation of the next one [default: 1s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_ns)]
+    pub rest: Option<u64>,
+    /// What is written for the pages of CI
+    #[command(flatten)]
+    pub report: ReportArgs,
+}
+
+impl RunTerms {
+    /// How many runs are asked for; `of_document` where the command line says nothing.
+    ///
+    /// # Errors
+    /// [`Problem::Usage`] where a rest is given that nothing comes after.
+    pub fn times(&self, of_document: u32) -> Result<u32, Problem> {
+        let times = self.repeat.unwrap_or(of_document);
+        if times == 1 && self.rest.is_some() {
+            let problem = "--rest is between runs, and this is one: give --repeat 5";
+            return Err(Problem::Usage(problem.to_owned()));
+        }
+        Ok(times)
+    }
 }
 
 /// Options of `list`.
@@ -167,6 +211,9 @@ pub struct CompareOptions {
     /// Exit with 3 when anything is worse than in the base, and with 4 when that cannot be told
     #[arg(long)]
     pub fail_if_worse: bool,
+    /// What is written for the pages of CI
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 /// Options of `gate`.
@@ -181,6 +228,20 @@ pub struct GateOptions {
     /// How they are compared
     #[command(flatten)]
     pub terms: Terms,
+    /// What is written for the pages of CI
+    #[command(flatten)]
+    pub report: ReportArgs,
+}
+
+/// Options of `trend`.
+#[derive(Debug, Clone, Args)]
+pub struct TrendOptions {
+    /// The name: a document's own, or that of --name
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Most runs, the newest [default: 100]
+    #[arg(long, value_name = "N")]
+    pub runs: Option<u64>,
 }
 
 /// How two sets of runs are compared.

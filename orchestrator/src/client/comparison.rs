@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use proto::ci::{Findings, ReportArgs};
 use proto::comparison::{Change, Comparison, Figure};
 
 use super::api::{self, Api, ApiError};
@@ -22,6 +23,8 @@ pub struct Question<'a> {
     pub terms: &'a Terms,
     /// Whether the exit code says what came of it.
     pub is_gate: bool,
+    /// What is written of it for the pages of CI.
+    pub report: &'a ReportArgs,
 }
 
 /// Prints the comparison. Of a gate it ends with [`Ending::ThresholdBreached`] when anything is
@@ -30,18 +33,24 @@ pub struct Question<'a> {
 /// # Errors
 /// [`Problem::Incomparable`] where the orchestrator refuses to compare them, else [`Problem::Api`].
 pub fn compare(api: &Api, question: &Question<'_>, as_json: bool) -> Result<Ending, Problem> {
-    let raw = api.get(&path(question)).map_err(|error| match error {
+    question.report.check(as_json)?;
+    let asked = api.get(&path(question)).map_err(|error| match error {
         ApiError::Refused { status: 409, .. } => Problem::Incomparable(error),
         other => Problem::Api(other),
-    })?;
+    });
+    let title = || format!("{} against {}", question.test, question.base);
+    let raw = reported(question.report, title, asked)?;
     let comparison = serde_json::from_value::<Comparison>(raw.clone());
     let comparison = comparison.map_err(|error| ApiError::Foreign {
         url: api.base().to_owned(),
         reason: format!("its comparison is of another shape: {error}"),
     })?;
+    question
+        .report
+        .write(&Findings::of_comparison(&comparison))?;
     if as_json {
         print(&format!("{raw}\n"))?;
-    } else {
+    } else if !question.report.take_stdout() {
         print(&table(&comparison))?;
     }
     Ok(match comparison.verdict {
@@ -50,6 +59,25 @@ pub fn compare(api: &Api, question: &Question<'_>, as_json: bool) -> Result<Endi
         Change::Unknown | Change::Unlike => Ending::Invalid,
         _ => Ending::Ok,
     })
+}
+
+/// An answer, or a problem that is reported for the pages of CI too, so that these are never those of
+/// another run. What is wrong on the command line is for who wrote it.
+pub(super) fn reported<T>(
+    report: &ReportArgs,
+    title: impl Fn() -> String,
+    answer: Result<T, Problem>,
+) -> Result<T, Problem> {
+    if let Err(problem) = &answer
+        && problem.ending() != Ending::Usage
+        && !matches!(problem, Problem::Report(_))
+    {
+        let written = report.write(&Findings::of_error(&title(), &problem.to_string()));
+        if let Err(error) = written {
+            eprintln!("client: {error}");
+        }
+    }
+    answer
 }
 
 fn path(question: &Question<'_>) -> String {
@@ -141,7 +169,7 @@ fn share(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |share| format!("{:.3} %", share * 100.0))
 }
 
-const fn word(change: Change) -> &'static str {
+pub(super) const fn word(change: Change) -> &'static str {
     match change {
         Change::Better => "better",
         Change::Same => "same",
@@ -233,6 +261,7 @@ mod tests {
             test: "tag:git=a1",
             terms: &terms,
             is_gate: false,
+            report: &ReportArgs::default(),
         };
         assert_eq!(
             path(&question),
@@ -243,6 +272,7 @@ mod tests {
             test: "c",
             terms: &Terms::default(),
             is_gate: false,
+            report: &ReportArgs::default(),
         };
         assert_eq!(path(&question), "compare?base=a%2Cb&test=c");
     }

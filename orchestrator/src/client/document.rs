@@ -7,6 +7,7 @@ use std::io::{self, BufReader, Seek};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use proto::ci::Asked;
 use proto::digest::Sha256;
 use proto::document::{
     Carried, Document, FILE_LEN_MAX, Folder, Reference, Runner, has_document_name, placed,
@@ -43,6 +44,12 @@ pub struct Outgoing {
     pub body: String,
     /// The files that it refers to, which have to be uploaded before.
     pub uploads: Vec<Upload>,
+    /// What it is called; empty for nothing.
+    pub name: String,
+    /// What it asks for, and where.
+    pub asked: Asked,
+    /// How often the document wants to be run; what is sent is one run.
+    pub repeat: u32,
 }
 
 /// A file that a document refers to.
@@ -65,6 +72,9 @@ pub fn outgoing(options: &DocumentOptions) -> Result<Outgoing, Problem> {
     let path = options.file.clone().unwrap_or_default();
     let target = Some(ANY_TARGET.to_owned());
     let document = Document::open(&path, &options.env, target).map_err(Problem::Document)?;
+    let (repeat, name) = (document.repeat, document.name.clone());
+    let asked = Asked::of(&path.display().to_string(), &document);
+    let document = document.once();
     let folder = Folder::of(&path).map_err(Problem::Document)?;
     let with = |inside_max| with_files(document.clone(), &folder, inside_max);
     let (document, uploads) = with(INSIDE_LEN_MAX)
@@ -75,6 +85,9 @@ pub fn outgoing(options: &DocumentOptions) -> Result<Outgoing, Problem> {
     Ok(Outgoing {
         body: document.to_json(),
         uploads,
+        name,
+        asked,
+        repeat,
     })
 }
 
@@ -165,6 +178,7 @@ pub fn upload(api: &Api, uploads: &[Upload], mut tell: impl FnMut(&str)) -> Resu
 mod tests {
     use std::fs;
 
+    use super::super::cli::RunTerms;
     use super::*;
 
     fn body_of(text: &str, env: &[(&str, &str)]) -> Result<String, String> {
@@ -177,7 +191,7 @@ mod tests {
         let options = DocumentOptions {
             file: Some(file),
             env: env.collect(),
-            queue: false,
+            terms: RunTerms::default(),
         };
         let sent = outgoing(&options).map_err(|problem| problem.to_string())?;
         assert!(sent.uploads.is_empty());
@@ -215,7 +229,7 @@ mod tests {
             let options = DocumentOptions {
                 file: Some(file),
                 env: Vec::new(),
-                queue: false,
+                terms: RunTerms::default(),
             };
             outgoing(&options).unwrap()
         };

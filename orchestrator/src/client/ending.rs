@@ -4,11 +4,11 @@ use std::io;
 use std::path::PathBuf;
 
 use proto::bus::BusError;
-use proto::summary::Judgement;
+use proto::ci::OutputError;
+use proto::summary::Standing;
 use thiserror::Error;
 
 use super::api::ApiError;
-use crate::report::View;
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,21 +40,16 @@ impl Ending {
             Self::Interrupted => 130,
         }
     }
+}
 
-    /// What a result amounts to. An incomplete one is no basis for a threshold.
-    #[must_use]
-    pub fn of(result: &View) -> Self {
-        let thresholds_hold = result.thresholds.iter().all(|threshold| threshold.pass);
-        if result.state == "failed" {
-            Self::Error
-        } else if result.state == "aborted" && result.aborted_by.is_some() {
-            Self::ThresholdBreached
-        } else if !result.is_whole() || result.verdict.verdict == Judgement::Invalid {
-            Self::Invalid
-        } else if !thresholds_hold {
-            Self::ThresholdBreached
-        } else {
-            Self::Ok
+impl From<Standing> for Ending {
+    fn from(standing: Standing) -> Self {
+        match standing {
+            Standing::Good => Self::Ok,
+            Standing::Failed => Self::Error,
+            Standing::Breached | Standing::Aborted => Self::ThresholdBreached,
+            Standing::Incomplete | Standing::Invalid => Self::Invalid,
+            Standing::Interrupted => Self::Interrupted,
         }
     }
 }
@@ -90,6 +85,9 @@ pub enum Problem {
         /// What the system said.
         error: io::Error,
     },
+    /// Options that do not go together, in words.
+    #[error("{0}")]
+    Usage(String),
     /// A document that is none, in its own words.
     #[error("{0}")]
     Document(String),
@@ -101,6 +99,9 @@ pub enum Problem {
         /// What the system said.
         error: io::Error,
     },
+    /// A file for CI.
+    #[error(transparent)]
+    Report(#[from] OutputError),
     /// Standard output.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
@@ -119,6 +120,8 @@ impl Problem {
             })
             | Self::Body { .. }
             | Self::Document(_)
+            | Self::Usage(_)
+            | Self::Report(OutputError::Usage(_))
             | Self::Authorities { .. } => Ending::Usage,
             Self::Incomparable(_) => Ending::Invalid,
             _ => Ending::Error,
@@ -128,49 +131,20 @@ impl Problem {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
-    fn results_end_with_the_code_of_their_worst() {
-        let whole = json!({"holds": true});
-        for (result, ending) in [
-            (json!({"state": "done", "accounting": whole}), Ending::Ok),
-            (
-                json!({"state": "failed", "accounting": whole}),
-                Ending::Error,
-            ),
-            (
-                json!({"state": "partial", "accounting": whole}),
-                Ending::Invalid,
-            ),
-            (
-                json!({"state": "aborted", "accounting": whole}),
-                Ending::Invalid,
-            ),
-            (
-                json!({"state": "done", "accounting": {"holds": false}}),
-                Ending::Invalid,
-            ),
-            (
-                json!({"state": "done", "accounting": whole,
-                       "verdict": {"verdict": "invalid", "reasons": []}}),
-                Ending::Invalid,
-            ),
-            (
-                json!({"state": "done", "accounting": whole,
-                       "verdict": {"verdict": "suspect", "reasons": []}}),
-                Ending::Ok,
-            ),
-            (
-                json!({"state": "done", "accounting": whole,
-                       "thresholds": [{"threshold": "p99<1ms", "observed": 2.0, "pass": false}]}),
-                Ending::ThresholdBreached,
-            ),
+    fn a_run_ends_with_the_exit_code_that_it_stands_for() {
+        for standing in [
+            Standing::Good,
+            Standing::Breached,
+            Standing::Aborted,
+            Standing::Incomplete,
+            Standing::Invalid,
+            Standing::Failed,
+            Standing::Interrupted,
         ] {
-            let view: View = serde_json::from_value(result.clone()).unwrap();
-            assert_eq!(Ending::of(&view), ending, "{result}");
+            assert_eq!(Ending::from(standing).code(), standing.exit_code());
         }
     }
 }

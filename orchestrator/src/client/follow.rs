@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use proto::summary::Brief;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -41,6 +43,8 @@ pub enum Followed {
     Ended {
         /// Its result.
         result: Box<View>,
+        /// The same in brief.
+        brief: Box<Brief>,
         /// Whether Ctrl-C had stopped it.
         interrupted: bool,
     },
@@ -72,6 +76,16 @@ impl Interrupts {
         Ok(Self { count })
     }
 
+    /// Waits so long, unless one came or comes; whether one did.
+    #[must_use]
+    pub fn come_within(&self, time: Duration) -> bool {
+        let begin = Instant::now();
+        while self.count() == 0 && begin.elapsed() < time {
+            thread::sleep(LOOK_EVERY.min(time));
+        }
+        self.count() > 0
+    }
+
     /// How many came.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -95,14 +109,14 @@ pub fn follow(
     loop {
         let is_interrupted = || interrupts.count() > usize::from(stop.is_asked);
         let news = source.next(is_interrupted);
-        match news.map(|news| news.and_then(|raw| Ok((view(api, &raw)?, raw)))) {
+        match news.map(|news| news.and_then(|raw| Ok((read::<View>(api, &raw)?, raw)))) {
             None => {}
             Some(Ok((result, raw))) => {
                 if result.has_ended() {
-                    let (result, interrupted) = (Box::new(result), stop.is_asked);
                     return Ok(Followed::Ended {
-                        result,
-                        interrupted,
+                        brief: Box::new(read(api, &raw)?),
+                        result: Box::new(result),
+                        interrupted: stop.is_asked,
                     });
                 }
                 show(&raw, &result);
@@ -238,7 +252,8 @@ pub(super) fn goes_on(stopped: &Value) -> Option<String> {
     ))
 }
 
-fn view(api: &Api, raw: &Value) -> Result<View, ApiError> {
+/// A result in a shape of its own.
+pub(super) fn read<R: DeserializeOwned>(api: &Api, raw: &Value) -> Result<R, ApiError> {
     serde_json::from_value(raw.clone()).map_err(|error| ApiError::Foreign {
         url: api.base().to_owned(),
         reason: format!("its result is of another shape: {error}"),

@@ -83,7 +83,7 @@ fn table(tests: &[Value], now_ms: u64) -> String {
     out
 }
 
-fn age(seconds: u64) -> String {
+pub(super) fn age(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7_200 => format!("{} min", seconds / 60),

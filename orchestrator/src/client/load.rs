@@ -9,6 +9,7 @@ use proto::units::{ns_to_ms, ns_to_seconds, parse_duration_ns};
 use serde_json::Value;
 
 use super::api;
+use super::cli::RunTerms;
 use super::ending::Problem;
 use super::tls_options::TlsOptions;
 
@@ -106,9 +107,9 @@ pub struct LoadOptions {
     /// What the result must satisfy, such as 'p99<250ms'; may be repeated
     #[arg(long, value_name = "CONDITION")]
     pub threshold: Vec<String>,
-    /// Wait for the drivers when another test runs
-    #[arg(long)]
-    pub queue: bool,
+    /// How it is run
+    #[command(flatten)]
+    pub terms: RunTerms,
 }
 
 impl Load {

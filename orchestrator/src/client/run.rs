@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use proto::ci::{Asked, Findings};
+use proto::secret::shown_command;
 use serde_json::{Value, json};
 
 use super::api::{self, Api, ApiError};
-use super::cli::RunOptions;
+use super::cli::{RunOptions, RunTerms};
+use super::comparison::reported;
 use super::ending::{Ending, Problem};
 use super::follow::{Followed, Interrupts, OnInterrupt, follow};
 use super::progress::Progress;
+use super::repeat::{self, TAG};
 use super::{document, print};
 use crate::report;
 
@@ -17,38 +21,161 @@ use crate::report;
 const STOP_ATTEMPTS: u32 = 5;
 const STOP_PAUSE: Duration = Duration::from_secs(1);
 
-/// Creates a test, triggers it, follows it, prints its result.
+/// Creates a test, triggers it, follows it, prints its result; or several after each other.
 ///
 /// # Errors
 /// [`Problem::Api`] with the orchestrator's own words.
 pub fn run(api: &Api, options: &RunOptions, as_json: bool) -> Result<Ending, Problem> {
     let interrupts = Interrupts::take()?;
-    let (created, queue) = if let Some(load) = &options.load {
-        let parameters = load.options().parameters()?;
-        (api.post(&load.path(), &parameters)?, load.options().queue)
-    } else {
-        let sent = document::outgoing(&options.document)?;
-        document::upload(api, &sent.uploads, |line| eprintln!("{line}"))?;
-        (api.post_text("tests", &sent.body)?, options.document.queue)
-    };
-    let Some(test_id) = created["TestId"].as_str() else {
-        return Err(ApiError::Foreign {
-            url: api.base().to_owned(),
-            reason: format!("it answered {created}"),
+    let (source, terms) = Source::read(options)?;
+    let times = terms.times(source.repeat())?;
+    terms.report.check(as_json)?;
+    let done = source.upload(api).map_err(Problem::from).and_then(|()| {
+        if times > 1 {
+            return repeat::repeat(api, &source, (terms, times), &interrupts, as_json);
         }
-        .into());
-    };
-    let mut progress = Progress::new(as_json);
-    progress.note(&format!("test {test_id}: {}/#/test/{test_id}", api.base()));
-    let outcome = launch(api, test_id, queue, &interrupts, &mut progress);
-    progress.finish();
-    match outcome {
-        Ok(followed) => conclude(api, test_id, &followed, as_json),
-        Err(failure) => {
-            abandon(api, test_id, failure.was_triggered);
-            Err(failure.problem)
+        let test_id = source.create(api, &labels(terms, None))?;
+        let followed = launch(api, &test_id, terms.queue, &interrupts, as_json)?;
+        if let Followed::Ended { brief, .. } = &followed {
+            let (title, asked) = (source.title(terms), source.asked());
+            terms
+                .report
+                .write(&Findings::of_run(&title, brief, &asked))?;
+        }
+        let is_quiet = terms.report.take_stdout();
+        conclude(api, &test_id, &followed, Shown::of(as_json, is_quiet))
+    });
+    reported(&terms.report, || source.title(terms), done)
+}
+
+/// What of a result is printed.
+#[derive(Clone, Copy)]
+enum Shown {
+    Table,
+    Json,
+    /// Something else stands on standard output.
+    Nothing,
+}
+
+impl Shown {
+    const fn of(as_json: bool, is_quiet: bool) -> Self {
+        match (as_json, is_quiet) {
+            (_, true) => Self::Nothing,
+            (true, _) => Self::Json,
+            (false, _) => Self::Table,
         }
     }
+}
+
+/// What tests are made of, as often as it takes.
+pub(super) enum Source {
+    /// The path of the call that makes one, and its parameters.
+    Load(String, Value),
+    /// A document.
+    Document(document::Outgoing),
+}
+
+impl Source {
+    fn read(options: &RunOptions) -> Result<(Self, &RunTerms), Problem> {
+        if let Some(load) = &options.load {
+            let of_load = load.options();
+            let source = Self::Load(load.path(), of_load.parameters()?);
+            return Ok((source, &of_load.terms));
+        }
+        let sent = document::outgoing(&options.document)?;
+        Ok((Self::Document(sent), &options.document.terms))
+    }
+
+    /// What it is called in a report.
+    pub(super) fn title(&self, terms: &RunTerms) -> String {
+        let own = match self {
+            Self::Load(path, _) => path.clone(),
+            Self::Document(sent) if sent.name.is_empty() => "document".to_owned(),
+            Self::Document(sent) => sent.name.clone(),
+        };
+        terms.name.clone().unwrap_or(own)
+    }
+
+    /// What a document asks for.
+    pub(super) fn asked(&self) -> Asked {
+        match self {
+            Self::Load(..) => Asked::default(),
+            Self::Document(sent) => sent.asked.clone(),
+        }
+    }
+
+    fn repeat(&self) -> u32 {
+        match self {
+            Self::Load(..) => 1,
+            Self::Document(sent) => sent.repeat,
+        }
+    }
+
+    fn upload(&self, api: &Api) -> Result<(), ApiError> {
+        match self {
+            Self::Load(..) => Ok(()),
+            Self::Document(sent) => {
+                document::upload(api, &sent.uploads, |line| eprintln!("{line}"))
+            }
+        }
+    }
+
+    /// Creates a test with these labels, a merge patch of its own; its id.
+    pub(super) fn create(&self, api: &Api, labels: &Value) -> Result<String, Problem> {
+        let created = match self {
+            Self::Load(path, parameters) => api.post(path, parameters)?,
+            Self::Document(sent) => api.post_text("tests", &sent.body)?,
+        };
+        let Some(test_id) = created["TestId"].as_str() else {
+            return Err(ApiError::Foreign {
+                url: api.base().to_owned(),
+                reason: format!("it answered {created}"),
+            }
+            .into());
+        };
+        label(api, test_id, labels)?;
+        Ok(test_id.to_owned())
+    }
+}
+
+/// What is written on a test: the command, its name, and the set that it belongs to.
+pub(super) fn labels(terms: &RunTerms, set: Option<&str>) -> Value {
+    let arguments = std::env::args_os().map(|text| text.to_string_lossy().into_owned());
+    let mut labels = json!({ "command": shown_command(arguments) });
+    if let Some(name) = &terms.name {
+        labels["name"] = json!(name);
+    }
+    if let Some(first) = set {
+        labels["tags"] = json!({ TAG: first });
+    }
+    labels
+}
+
+/// Labels a test that was not started; one that cannot be is left by nobody.
+pub(super) fn label(api: &Api, test_id: &str, labels: &Value) -> Result<(), Problem> {
+    let labelled = api.patch(&format!("tests/{}", api::segment(test_id)), labels);
+    labelled.map(drop).map_err(|error| {
+        abandon(api, test_id, false);
+        error.into()
+    })
+}
+
+/// Triggers a test and follows it to its end. Where that fails, the test is not left behind.
+pub(super) fn launch(
+    api: &Api,
+    test_id: &str,
+    queue: bool,
+    interrupts: &Interrupts,
+    as_json: bool,
+) -> Result<Followed, Problem> {
+    let mut progress = Progress::new(as_json);
+    progress.note(&format!("test {test_id}: {}/#/test/{test_id}", api.base()));
+    let outcome = trigger(api, test_id, queue, interrupts, &mut progress);
+    progress.finish();
+    outcome.map_err(|failure| {
+        abandon(api, test_id, failure.was_triggered);
+        failure.problem
+    })
 }
 
 /// Why a test was not followed to its end.
@@ -59,7 +186,7 @@ struct Failure {
 }
 
 /// Triggers a test and follows it to its end.
-fn launch(
+fn trigger(
     api: &Api,
     test_id: &str,
     queue: bool,
@@ -135,7 +262,7 @@ pub fn watch(api: &Api, test_id: &str, as_json: bool) -> Result<Ending, Problem>
         },
     )?;
     progress.finish();
-    conclude(api, test_id, &followed, as_json)
+    conclude(api, test_id, &followed, Shown::of(as_json, false))
 }
 
 fn told(triggered: &Value) -> String {
@@ -153,7 +280,7 @@ fn conclude(
     api: &Api,
     test_id: &str,
     followed: &Followed,
-    as_json: bool,
+    shown: Shown,
 ) -> Result<Ending, Problem> {
     match followed {
         Followed::Left => {
@@ -162,19 +289,22 @@ fn conclude(
         }
         Followed::Ended {
             result,
+            brief,
             interrupted,
         } => {
-            if as_json {
-                // The whole of it, with the series that the following left out.
-                let whole = api.get(&format!("metrics/{}", api::segment(test_id)))?;
-                print(&format!("{whole}\n"))?;
-            } else {
-                print(&report::table(result))?;
+            match shown {
+                Shown::Json => {
+                    // The whole of it, with the series that the following left out.
+                    let whole = api.get(&format!("metrics/{}", api::segment(test_id)))?;
+                    print(&format!("{whole}\n"))?;
+                }
+                Shown::Table => print(&report::table(result))?,
+                Shown::Nothing => {}
             }
             Ok(if *interrupted {
                 Ending::Interrupted
             } else {
-                Ending::of(result)
+                brief.standing().into()
             })
         }
     }

@@ -1,7 +1,8 @@
-//! What people write on a test: a name, tags, a note. Nothing depends on them.
+//! What people write on a test: a name, tags, a note; and where it came from. Nothing depends on them.
 
 use std::collections::BTreeMap;
 
+use proto::digest::Sha256;
 use proto::document::Document;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -11,6 +12,8 @@ const TAGS_MAX: usize = 32;
 const NAME_LEN_MAX: usize = 200;
 /// Longest note, in characters.
 const NOTE_LEN_MAX: usize = 10_000;
+/// Longest command line, in characters.
+const COMMAND_LEN_MAX: usize = 20_000;
 
 /// The labels of a test.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -25,6 +28,12 @@ pub struct Labels {
     /// What is to be known of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// The command line that made it, without secrets, where a client said so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// What its document is known by: see [`Document::sha256`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document_sha256: Option<Sha256>,
 }
 
 /// A change of them, as a JSON merge patch (RFC 7396): null takes a label away, and what is not
@@ -45,6 +54,9 @@ pub struct LabelsPatch {
     /// The note.
     #[serde(deserialize_with = "given")]
     pub note: Option<Option<String>>,
+    /// The command line.
+    #[serde(deserialize_with = "given")]
+    pub command: Option<Option<Vec<String>>>,
 }
 
 /// What is there, be it null.
@@ -67,10 +79,16 @@ impl Labels {
         let given = |text: &String| (!text.is_empty()).then(|| text.clone());
         let tags = document.tags.iter();
         let tags = tags.map(|(tag, value)| (tag.clone(), Some(value.clone())));
-        Self::default().patched(&LabelsPatch {
+        let labels = Self::default().patched(&LabelsPatch {
             name: Some(given(&document.name)),
             note: Some(given(&document.note)),
             tags: Some(Some(tags.collect())),
+            command: None,
+        })?;
+        Ok(Self {
+            // Of a file that is nowhere there is none.
+            document_sha256: document.sha256(|_| Err(())).ok(),
+            ..labels
         })
     }
 
@@ -85,6 +103,9 @@ impl Labels {
         }
         if let Some(note) = &patch.note {
             labels.note.clone_from(note);
+        }
+        if let Some(command) = &patch.command {
+            labels.command = command.clone().unwrap_or_default();
         }
         match &patch.tags {
             None => {}
@@ -118,6 +139,12 @@ impl Labels {
                     "the label that begins with {begin:?} has {len} characters, of at most {most}"
                 ));
             }
+        }
+        let command_len: usize = self.command.iter().map(|text| text.chars().count()).sum();
+        if command_len > COMMAND_LEN_MAX {
+            return Err(format!(
+                "the command has {command_len} characters, of at most {COMMAND_LEN_MAX}"
+            ));
         }
         if self.tags.len() > TAGS_MAX {
             return Err(format!("{} tags, of at most {TAGS_MAX}", self.tags.len()));
@@ -159,6 +186,26 @@ mod tests {
         assert!(labels.contain("y=2") && !labels.contain("x="));
         let labels = labels.patched(&patch(r#"{"name":null,"note":null,"tags":null}"#));
         assert_eq!(labels.unwrap(), Labels::default());
+    }
+
+    #[test]
+    fn a_test_says_where_it_came_from() {
+        let text = "target: http://h/\nsteps: [GET /]\nload: {closed: 1, for: 1s}\n";
+        let document = Document::read(text, proto::document::Setting::default()).unwrap();
+        let labels = Labels::of(&document).unwrap();
+        let sha256 = document.sha256(|_| Err(())).unwrap();
+        assert_eq!(labels.document_sha256, Some(sha256));
+        let labels = labels
+            .patched(&patch(r#"{"command":["client","run"]}"#))
+            .unwrap();
+        assert_eq!(labels.command, ["client", "run"]);
+        assert_eq!(labels.document_sha256, Some(sha256));
+        let long = LabelsPatch {
+            command: Some(Some(vec!["x".repeat(20_001)])),
+            ..LabelsPatch::default()
+        };
+        let error = labels.patched(&long).unwrap_err();
+        assert!(error.contains("20001"), "{error}");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write};
 
-use proto::summary::Statistics;
 use proto::summary::words::{self, ConnectionCounts};
+use proto::summary::{LittlesLaw, Statistics};
 
 use super::{NodeView, Tally, View};
 
@@ -74,8 +74,10 @@ fn write_table(out: &mut String, result: &View) -> fmt::Result {
         out,
         "\nresponse times in ms, from the intended send; percentiles from merged histograms"
     )?;
+    let law = result.littles_law.as_ref().map(LittlesLaw::in_words);
     words::intervals(&result.intervals.response)
         .into_iter()
+        .chain(law)
         .try_for_each(|line| writeln!(out, "{line}"))
 }
 

@@ -2,7 +2,9 @@
 //! later orchestrator leaves out or adds do not stop it.
 
 use proto::measure::{BadAnswers, Environment, ErrorCounters, Reasons, TlsReport};
-use proto::summary::{InNoSecond, Intervals, MissingReports, SessionRows, Statistics, Verdict};
+use proto::summary::{
+    InNoSecond, Intervals, LittlesLaw, MissingReports, SessionRows, Statistics, Verdict,
+};
 use serde::Deserialize;
 
 /// The result of a test.
@@ -34,6 +36,8 @@ pub struct View {
     pub start_skew_ms: Option<f64>,
     /// Between which values the quantiles lie.
     pub intervals: Intervals,
+    /// Whether rate and response time go together.
+    pub littles_law: Option<LittlesLaw>,
     /// Whether the numbers may be believed.
     pub verdict: Verdict,
     /// The conditions on the result.
@@ -176,12 +180,6 @@ impl View {
             self.state.as_str(),
             "done" | "partial" | "aborted" | "failed"
         )
-    }
-
-    /// Whether it ran to its end on every node, and its numbers add up.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
-        self.state == "done" && self.accounting.holds && self.coverage.unfinished_nodes.is_empty()
     }
 }
 

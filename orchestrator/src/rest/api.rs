@@ -19,6 +19,7 @@ mod prometheus;
 mod query;
 mod reply;
 mod stream;
+mod trend;
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -86,6 +87,7 @@ enum Route<'a> {
     Stream(&'a str),
     Backup,
     Compare,
+    Trend,
     Metrics(&'a str),
     Exposition,
     Nodes,
@@ -132,6 +134,7 @@ fn route<'a>(path: &'a str, segments: &'a [String]) -> Option<Route<'a>> {
         ["tests", id, "stream"] => Route::Stream(id),
         ["backup"] => Route::Backup,
         ["compare"] => Route::Compare,
+        ["trend"] => Route::Trend,
         ["metrics"] => Route::Exposition,
         ["metrics", id] => Route::Metrics(id),
         ["openapi.json"] => Route::Contract,
@@ -221,6 +224,7 @@ impl Worker {
             Route::Stream(id) => self.stream(id, call),
             Route::Backup => self.backup(),
             Route::Compare => self.compare(call),
+            Route::Trend => self.trend(call),
             Route::Metrics(id) => self.metrics(id, call),
             Route::Exposition => self.exposition(),
             Route::Contract => Answer::new(200, "application/json", CONTRACT.as_bytes().to_vec()),

@@ -17,6 +17,10 @@ fn script(what: &str, _: usize) -> (u16, Value) {
         ),
         "POST /stop/abc" => (200, json!({"test_id": "abc", "state": "draining"})),
         "GET /tests/abc/export?format=hlog" => (200, json!("#[dlts]\n1,2,3\n")),
+        "GET /compare?base=name%3Ashop&test=x" => (
+            409,
+            json!({"error": "not to be compared: x: it ended failed", "hint": "-"}),
+        ),
         "GET /compare?base=abc&test=def" | "GET /compare?base=abc&test=def&tolerance=0.1" => {
             (200, comparison())
         }
@@ -161,5 +165,37 @@ fn help_has_examples_and_exit_codes() {
     assert_eq!(
         client(&["--nonsense"]).output().unwrap().status.code(),
         Some(2)
+    );
+}
+
+#[test]
+fn a_comparison_is_reported_for_ci_whatever_comes_of_it() {
+    let orchestrator = Scripted::start(script);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.xml");
+    let junit = ["--junit", file.to_str().unwrap()];
+    let xml = || std::fs::read_to_string(&file).unwrap();
+    let worse = [&["compare", "abc", "def", "--fail-if-worse"][..], &junit].concat();
+    assert_eq!(orchestrator.client(&worse).status.code(), Some(3));
+    for words in [
+        "failures=\"1\"",
+        "ok/s is not worse by more than 5 %",
+        "seen: 10 after 15: -33.3 %",
+    ] {
+        assert!(xml().contains(words), "{words}\n{}", xml());
+    }
+    let refused = [&["gate", "x", "--baseline", "shop"][..], &junit].concat();
+    assert_eq!(orchestrator.client(&refused).status.code(), Some(4));
+    assert!(
+        xml().contains("errors=\"1\"") && xml().contains("it ended failed"),
+        "{}",
+        xml()
+    );
+    let markdown = ["compare", "abc", "def", "--markdown", "-"];
+    let markdown = orchestrator.client(&markdown);
+    assert!(
+        stdout(&markdown).starts_with("## worse: def against abc\n"),
+        "{}",
+        stdout(&markdown)
     );
 }

@@ -3,5 +3,6 @@
 
 mod calls;
 mod heartbeats;
+mod repeats;
 mod runs;
 mod scripted;

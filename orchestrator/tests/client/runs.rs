@@ -23,6 +23,7 @@ fn result(state: &str, p99_passes: bool) -> Value {
 fn good(what: &str, before: usize) -> (u16, Value) {
     match what {
         "POST /avalanche" | "POST /tsunami/0.5" => (200, json!({"TestId": "abc"})),
+        "PATCH /tests/abc" => (200, json!({})),
         "POST /trigger/abc" => (
             200,
             json!({"state": "armed", "participants": ["driver-1", "b"]}),
@@ -59,6 +60,9 @@ fn a_run_creates_triggers_follows_and_prints_the_table() {
     assert_eq!(asked[0].what, "POST /tsunami/0.5");
     let body: Value = serde_json::from_str(&asked[0].body).unwrap();
     assert_eq!(body, json!({"burst": 10, "requests": 20}));
+    assert_eq!(asked[1].what, "PATCH /tests/abc");
+    let labels: Value = serde_json::from_str(&asked[1].body).unwrap();
+    assert_eq!(labels["command"][2], "tsunami", "{labels}");
 }
 
 #[test]

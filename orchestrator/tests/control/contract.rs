@@ -172,8 +172,10 @@ fn documented(orchestrator: &Orchestrator, test_id: &str) {
     holds("get", "/tests/{testId}/export", &export, "");
     let compare = format!("/compare?base={test_id}&test={test_id}");
     holds("get", "/compare", &compare, "");
-    let label = r#"{"name": "n", "tags": {"a": "b"}, "note": "c"}"#;
+    let label = r#"{"name": "n", "tags": {"a": "b"}, "note": "c", "command": ["client", "run"]}"#;
     holds("patch", "/tests/{testId}", &of_test("/tests"), label);
+    let trend = holds("get", "/trend", "/trend?name=n", "");
+    assert_eq!(trend["runs"][0]["test_id"], test_id, "{trend}");
     for path in ["/tests", "/nodes", "/healthz"] {
         holds("get", path, path, "");
     }
@@ -223,6 +225,9 @@ fn documented(orchestrator: &Orchestrator, test_id: &str) {
     for (method, path, call) in [
         ("get", "/metrics/{testId}", "/metrics/nobody"),
         ("get", "/tests", "/tests?limit=x"),
+        ("get", "/trend", "/trend"),
+        ("get", "/trend", "/trend?name=n&runs=0"),
+        ("get", "/trend", "/trend?name=nobody"),
         ("post", "/avalanche", "/avalanche?requests=0"),
         ("post", "/trigger/{testId}", &of_test("/trigger")),
         ("post", "/tests", "/tests"),

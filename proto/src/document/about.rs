@@ -3,6 +3,8 @@
 use super::reading::{Fields, Reader};
 
 pub(super) const DRIVERS_KEYS: [&str; 1] = ["min"];
+/// Most runs of a test after each other: as many as a comparison takes.
+pub const REPEATS_MAX: u32 = 100;
 
 /// What a document says about itself and its runs.
 pub(super) struct About {
@@ -17,7 +19,7 @@ impl About {
     pub(super) fn read(reader: &mut Reader, fields: &Fields<'_>) -> Self {
         let repeat = fields
             .get("repeat")
-            .and_then(|at| reader.whole(&at, 1..=1000));
+            .and_then(|at| reader.whole(&at, 1..=REPEATS_MAX.into()));
         Self {
             name: text_of(reader, fields, "name"),
             note: text_of(reader, fields, "note"),

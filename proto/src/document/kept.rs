@@ -21,6 +21,11 @@ impl Document {
         mask::masked(&self.node).to_json()
     }
 
+    /// Its tree with secrets masked.
+    pub(super) fn masked(&self) -> Node {
+        mask::masked(&self.node)
+    }
+
     /// A kept document with its secrets masked. A text that is none is shown as nothing, since nobody
     /// can tell what is secret in it.
     #[must_use]

@@ -42,11 +42,13 @@ impl Document {
         if let Some(at) = self
             .node
             .get("repeat")
-            .filter(|_| self.repeat > 1 && runner != Runner::Trial)
+            .filter(|_| self.repeat > 1 && runner == Runner::Cluster)
         {
             let times = self.repeat;
-            let problem =
-                format!("{times} runs, and this is one: take repeat out and run it {times} times");
+            let problem = format!(
+                "{times} runs, and an orchestrator makes one of a document: give it to client run, or \
+                 take repeat out and create it {times} times"
+            );
             refuse(at, "repeat", problem);
         }
         match runner {
@@ -62,6 +64,14 @@ impl Document {
         }
         problems.sort_by_key(|problem| problem.place);
         Err(InvalidDocument(problems))
+    }
+
+    /// One run of it: the same without `repeat`, which is for who makes them one after the other.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.node.remove("repeat");
+        self.repeat = 1;
+        self
     }
 
     /// What needs more drivers than one.
@@ -147,16 +157,29 @@ mod tests {
         let text = "target: http://a/\nrepeat: 3\ndrivers: {min: 2}\n\
             steps: [GET /, GET http://b/x]\nload: {closed: 1, for: 1s}\n";
         let alone = refused(text, Runner::Alone);
-        assert!(alone[0].starts_with("2:9: repeat: 3 runs"), "{alone:?}");
         assert!(
-            alone[1].starts_with("3:10: drivers: at least 2"),
+            alone[0].starts_with("3:10: drivers: at least 2"),
             "{alone:?}"
         );
-        assert!(alone[2].starts_with("4:16: steps[1]: "), "{alone:?}");
-        assert_eq!(refused(text, Runner::Cluster).len(), 2);
+        assert!(alone[1].starts_with("4:16: steps[1]: "), "{alone:?}");
+        let cluster = refused(text, Runner::Cluster);
+        assert!(cluster[0].starts_with("2:9: repeat: 3 runs"), "{cluster:?}");
+        assert_eq!((alone.len(), cluster.len()), (2, 2));
         assert_eq!(refused(text, Runner::Trial).len(), 1);
         let one = "target: http://a/\nrepeat: 1\nsteps: [GET http://a/x]\ndrivers: {min: 1}\n";
         assert_eq!(refused(one, Runner::Alone), Vec::<String>::new());
+    }
+
+    #[test]
+    fn one_of_several_runs_is_no_more_than_one() {
+        let text = "target: http://a/\nrepeat: 3\nsteps: [GET /]\nload: {closed: 1, for: 1s}\n";
+        let document = Document::read(text, Setting::default()).unwrap();
+        assert_eq!(document.repeat, 3);
+        let once = document.once();
+        assert!(once.check_runner(Runner::Cluster).is_ok());
+        assert!(!once.to_json().contains("repeat"), "{}", once.to_json());
+        let again = Document::read(&once.to_json(), Setting::default()).unwrap();
+        assert_eq!(again.scenario, once.scenario);
     }
 
     #[test]

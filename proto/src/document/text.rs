@@ -150,6 +150,13 @@ impl Node {
         entries.push((Key::unplaced(name), node));
     }
 
+    /// Takes the value of a name out of a map, if it is there.
+    pub fn remove(&mut self, name: &str) {
+        if let Value::Map(entries) = &mut self.value {
+            entries.retain(|(key, _)| key.name != name);
+        }
+    }
+
     /// The tree as JSON, on one line; numbers as they were written.
     #[must_use]
     pub fn to_json(&self) -> String {

@@ -1,18 +1,21 @@
 //! The result of a test at any moment, in the shape of `GET /metrics/{id}`.
 
 mod accounts;
+mod context;
 mod rows;
 mod shape;
 
+pub use context::{Context, Plan};
 pub use rows::{CheckRow, DataRow, FlowRow, SessionRows, StepRow};
 pub use shape::{
-    Accounting, Bytes, ConnectionFigures, Context, Coverage, CurvePoint, InNoSecond,
-    MissingReports, NodeResult, Plan, Tally, TestResult,
+    Accounting, Bytes, ConnectionFigures, Coverage, CurvePoint, InNoSecond, MissingReports,
+    NodeResult, Tally, TestResult,
 };
 
 use accounts::Accounts;
 use shape::Span;
 
+use super::plausibility::{Ended, LittlesLaw};
 use super::steadiness;
 use super::thresholds::Measured;
 use super::validity::{self, Doubt, Evidence};
@@ -45,6 +48,7 @@ impl Summary {
             [&merged.response, &merged.service, &merged.release_lag].map(Statistics::of_sparse);
         let coverage = self.coverage(context, &accounts.total);
         let accounting = accounting(&accounts.total, context, &coverage);
+        let littles_law = self.littles_law(context, &tally, &coverage);
         let (reasons, bad_answers, addresses) = self.what_else_was_seen();
         let mut thresholds = self.thresholds(context, &accounts.total, &tally, &figures);
         let counts = self.sessions();
@@ -59,8 +63,16 @@ impl Summary {
             test_id: context.test_id.to_owned(),
             test_type: context.test_type.to_owned(),
             state: context.state.to_owned(),
+            command: Vec::new(),
+            document_sha256: None,
             aborted_by: context.aborted_by.map(str::to_owned),
-            verdict: self.verdict(context, &coverage, &accounting, &accounts, &nodes),
+            verdict: {
+                let mut verdict = self.verdict(context, &coverage, &accounting, &accounts, &nodes);
+                let doubt = littles_law.as_ref().and_then(LittlesLaw::doubt);
+                doubt.iter().for_each(|doubt| verdict.note(doubt));
+                verdict
+            },
+            littles_law,
             thresholds,
             coverage,
             accounting,
@@ -82,6 +94,31 @@ impl Summary {
             sessions,
             series: self.series(context.series_from),
         }
+    }
+
+    /// Whether rate and response time go together, where every participant had its connections to the
+    /// end, and a target to send to.
+    fn littles_law(
+        &self,
+        context: &Context<'_>,
+        tally: &Tally,
+        coverage: &Coverage,
+    ) -> Option<LittlesLaw> {
+        let each = context.in_flight.filter(|_| context.ended)?;
+        let is_whole = coverage.unfinished_nodes.is_empty() && coverage.unmerged_nodes.is_empty();
+        let mut totals = self.nodes().values().map(NodeSummary::totals);
+        let was_away = totals.any(|totals| totals.health.away_ns > 0);
+        if !is_whole || was_away || tally.refused > 0 {
+            return None;
+        }
+        let nodes = context.expected.len() as u64;
+        let window_s = tally.elapsed_s - tally.drain_s.unwrap_or(0.0);
+        let merged = self.merged();
+        let ended = [&merged.response, &merged.error].map(|histogram| Ended {
+            count: histogram.len(),
+            mean_ms: Statistics::of_sparse(histogram).mean,
+        });
+        LittlesLaw::of(each.saturating_mul(nodes), window_s, &ended)
     }
 
     /// The time of all nodes together, which ran at once.

@@ -74,7 +74,8 @@ fn blocks(values: &[f64]) -> impl Iterator<Item = &[f64]> {
     (0..count).map(move |block| &values[at(block)..at(block + 1)])
 }
 
-fn median(values: &[f64]) -> f64 {
+/// The middle value, or the middle of the two; 0 of none.
+pub(super) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;

@@ -1,6 +1,6 @@
 //! Thresholds held against a result.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Statistics;
 use crate::measure::Counters;
@@ -8,7 +8,7 @@ use crate::workload::Threshold;
 use crate::workload::threshold::{Comparison, Figure, Metric, Population};
 
 /// A threshold held against a result.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ThresholdResult {
     /// As it was written.
     pub threshold: String,

@@ -4,9 +4,11 @@
 use std::fmt::Write;
 
 mod environment;
+mod repeats;
 mod sessions;
 
 pub use environment::environment;
+pub use repeats::{label, repeat, repeats_head, shown, spread};
 pub use sessions::{sessions, worst_step};
 
 use super::QuantileInterval;
@@ -232,8 +234,13 @@ pub fn by_node<'a>(nodes: impl IntoIterator<Item = (&'a str, Vec<String>)>) -> V
 #[must_use]
 pub fn threshold(text: &str, observed: Option<f64>, pass: bool) -> String {
     let word = if pass { "pass" } else { "FAIL" };
-    let observed = observed.map_or_else(|| "no samples".to_owned(), significant);
-    format!("threshold {text}: {word} ({observed})")
+    format!("threshold {text}: {word} ({})", self::observed(observed))
+}
+
+/// What was observed, with the digits that say something.
+#[must_use]
+pub fn observed(value: Option<f64>) -> String {
+    value.map_or_else(|| "no samples".to_owned(), significant)
 }
 
 /// Four significant digits, and every digit before the point.

@@ -28,6 +28,7 @@ fn text_of(report: Report) -> String {
         test_type: "AVALANCHE",
         state: "done",
         closed_loop: false,
+        in_flight: None,
         level_load: true,
         ended: true,
         plan: Plan::Each(planned),

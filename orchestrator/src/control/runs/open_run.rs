@@ -29,6 +29,10 @@ impl Frame {
             test_type: self.workload.test_type.name(),
             state: run.phase.name(),
             closed_loop: self.workload.arrival.is_closed_loop(),
+            in_flight: self
+                .workload
+                .in_flight()
+                .filter(|_| self.document.is_none()),
             level_load: self.document.is_none() && self.workload.arrival.is_level(),
             ended: run.phase.has_ended(),
             plan: self.workload.planned_per_driver().into(),

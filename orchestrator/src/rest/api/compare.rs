@@ -150,7 +150,7 @@ impl Worker {
         Ok(members)
     }
 
-    fn member(&mut self, detail: &TestDetail) -> Result<Member, Answer> {
+    pub(super) fn member(&mut self, detail: &TestDetail) -> Result<Member, Answer> {
         let test_id = &detail.row.test_id;
         let latencies = self.latencies(test_id)?;
         let result = self.result_without_series(test_id)?;

@@ -66,6 +66,7 @@ fn context(expected: &[String]) -> Context<'_> {
         test_type: "AVALANCHE",
         state: "done",
         closed_loop: true,
+        in_flight: None,
         level_load: true,
         ended: true,
         plan: Plan::Unknown,

@@ -5,76 +5,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::rows::SessionRows;
-use crate::document::Document;
+use crate::digest::Sha256;
 use crate::measure::{
     Addresses, BadAnswers, ClockOffset, Connections, Counters, Environment, ErrorCounters, Health,
     LatencyFigures, Outcome, Reasons, SecondRow, TlsReport,
 };
 use crate::summary::fold::Totals;
 use crate::summary::series::SeriesRow;
-use crate::summary::{Intervals, Statistics, ThresholdResult, Verdict};
+use crate::summary::{Intervals, LittlesLaw, Statistics, ThresholdResult, Verdict};
 use crate::units;
-use crate::workload::Threshold;
-
-/// What the reports themselves do not say.
-#[derive(Debug, Clone)]
-pub struct Context<'a> {
-    /// The test.
-    pub test_id: &'a str,
-    /// `AVALANCHE` or `TSUNAMI`.
-    pub test_type: &'a str,
-    /// The run's state, by its name in the API.
-    pub state: &'a str,
-    /// Whether requests wait for answers.
-    pub closed_loop: bool,
-    /// Whether the plan has one load from its beginning to its end: only then a drift is the
-    /// target's.
-    pub level_load: bool,
-    /// Whether the run is over, so that what is missing now will stay missing.
-    pub ended: bool,
-    /// What each participant is to send, where that is known before the run.
-    pub plan: Plan<'a>,
-    /// The participants, frozen when the run was armed.
-    pub expected: &'a [String],
-    /// The document that it is, where it is one: names of its steps and flows, and conditions on them.
-    pub document: Option<&'a Document>,
-    /// The condition of the document that ended it early.
-    pub aborted_by: Option<&'a str>,
-    /// The conditions on the result.
-    pub thresholds: &'a [Threshold],
-    /// The first second of the series that is wanted.
-    pub series_from: u64,
-}
-
-/// What each participant is to send.
-#[derive(Debug, Clone, Copy, Default)]
-pub enum Plan<'a> {
-    /// Nobody knows before the run: what the nodes report is the plan.
-    #[default]
-    Unknown,
-    /// So many requests each.
-    Each(u64),
-    /// The share of each, in the order of [`Context::expected`].
-    Shares(&'a [u64]),
-}
-
-impl Plan<'_> {
-    /// The plan of the participant at this place; `None` where it is not known.
-    #[must_use]
-    pub fn of(&self, place: usize) -> Option<u64> {
-        match self {
-            Self::Unknown => None,
-            Self::Each(requests) => Some(*requests),
-            Self::Shares(shares) => shares.get(place).copied(),
-        }
-    }
-}
-
-impl From<Option<u64>> for Plan<'_> {
-    fn from(each: Option<u64>) -> Self {
-        each.map_or(Self::Unknown, Self::Each)
-    }
-}
 
 /// Bytes on the connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -383,6 +322,13 @@ pub struct TestResult {
     pub test_type: String,
     /// The run's state.
     pub state: String,
+    /// Of a run on its own, the command line that made it, without secrets; of a test, that stands
+    /// among its labels.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Likewise, what its document is known by: see [`crate::document::Document::sha256`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document_sha256: Option<Sha256>,
     /// The condition of its document that ended it early.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aborted_by: Option<String>,
@@ -424,6 +370,10 @@ pub struct TestResult {
     pub curve: Vec<CurvePoint>,
     /// Between which values the quantiles lie.
     pub intervals: Intervals,
+    /// Whether rate and response time of a closed loop go together; known at the end, where it was
+    /// long enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub littles_law: Option<LittlesLaw>,
     /// Each node's part.
     pub nodes: Vec<NodeResult>,
     /// What became of the sessions, where the test is a document; known at the end.

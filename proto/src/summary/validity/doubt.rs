@@ -80,6 +80,8 @@ pub(in crate::summary) enum Doubt<'a> {
         samples: u64,
         quantile: &'static str,
     },
+    /// Rate and response time of a closed loop do not go together.
+    Implausible { allowed: f64, seen: f64 },
     /// The target's response time had a trend under a load that had none.
     Drift { first_ms: f64, last_ms: f64 },
 }
@@ -127,6 +129,7 @@ impl Doubt<'_> {
             | Self::Unsolicited { .. }
             | Self::Unchecked
             | Self::FewSamples { .. }
+            | Self::Implausible { .. }
             | Self::Drift { .. } => Judgement::Valid,
             Self::Stolen { share } => beyond(*share, STEAL_INVALID, Judgement::Invalid),
             Self::Throttled {
@@ -216,6 +219,12 @@ impl fmt::Display for Doubt<'_> {
             Self::NoPorts => f.write_str(
                 "ephemeral ports ran out; use fewer connections, or widen \
                  net.ipv4.ip_local_port_range",
+            ),
+            Self::Implausible { allowed, seen } => write!(
+                f,
+                "rate and response time do not go together: the mean time allows {allowed:.0} \
+                 requests a second (Little's law), and {seen:.0} were counted; connections stood still \
+                 where nothing was timed"
             ),
             Self::VagueClock { uncertainty_ns } => write!(
                 f,
