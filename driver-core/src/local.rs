@@ -123,11 +123,7 @@ fn try_run(args: &RunArgs) -> Result<u8, RunError> {
         (None, None) => return Err(RunError::Usage("nothing to run".to_owned())),
     };
     if args.find_capacity {
-        if document.is_some() {
-            let error = "--find-capacity is for a URL; a document's stages are its own";
-            return Err(RunError::Usage(error.to_owned()));
-        }
-        return capacity::find(args, cpus, &interrupts);
+        return capacity::find(args, document.as_ref(), cpus, &interrupts);
     }
     if let Some(folder) = &args.logs {
         try_logs(folder, plan.cores(cpus.len()))?;
