@@ -172,7 +172,7 @@ impl Registry {
         })
     }
 
-    /// Whose heartbeat this is: see [`Node::speaker`].
+    /// Whose heartbeat this is: see `Node::speaker`.
     pub fn speaker(&mut self, message: &Heartbeat, held: Option<u64>, is_free: bool) -> Speaker {
         let observed_ms = self.observed_ms;
         let node = self.nodes.get_mut(&message.node_id);
