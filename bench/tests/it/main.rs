@@ -22,3 +22,4 @@ mod outsiders;
 mod readme;
 mod refusals;
 mod rest;
+mod searches;
