@@ -15,5 +15,6 @@ mod live;
 mod looks;
 mod modules;
 mod past;
+mod search;
 mod stage;
 mod webdriver;
