@@ -126,11 +126,7 @@ fn try_run(args: &RunArgs) -> Result<u8, RunError> {
     let cpus = cpus.map_err(|error| RunError::Usage(format!("--cores {error}")))?;
     let times = args.times(job.document.as_ref()).map_err(RunError::Usage)?;
     if args.find_capacity {
-        if job.document.is_some() {
-            let error = "--find-capacity is for a URL; a document's stages are its own";
-            return Err(RunError::Usage(error.to_owned()));
-        }
-        return capacity::find(args, cpus, &interrupts);
+        return capacity::find(args, job.document.as_ref(), cpus, &interrupts);
     }
     if times > 1 {
         return repeat::repeat(args, times, job, &cpus, &interrupts);

@@ -6,6 +6,7 @@
 //! | [`cli`], [`load`] | the command line, and the test that it describes |
 //! | [`api`] | the calls |
 //! | [`mod@run`], [`follow`], [`progress`] | create a test, trigger it, follow it to its end; several after each other |
+//! | [`mod@capacity`] | search a capacity, and follow the search to its end |
 //! | [`crate::report`] | a result as it is read, and as a table |
 //! | [`listing`], [`comparison`], [`mod@trend`] | tests; two sets of results side by side, and a gate of that; runs over time |
 //! | [`nodes`], [`monitor`] | heartbeats from Kafka; who is up, suspect or down (pure) |
@@ -15,6 +16,7 @@
 //! when it is progress, so that a pipe gets the answer alone. With `--json` the answer is JSON.
 
 pub mod api;
+pub mod capacity;
 pub mod cli;
 pub mod comparison;
 pub mod document;
@@ -58,6 +60,7 @@ fn perform(cli: &Cli) -> Result<Ending, Problem> {
     let api = Api::with_trust(&cli.orchestrator, cli.token.as_deref(), &cli.trust)?;
     match &cli.command {
         Command::Run(options) => run::run(&api, options, cli.json),
+        Command::Capacity(options) => capacity::capacity(&api, options, cli.json),
         Command::Watch { test_id } => run::watch(&api, test_id, cli.json),
         Command::List(options) => listing::list(&api, options, cli.json),
         Command::Stop { test_id } => stop(&api, test_id, cli.json),

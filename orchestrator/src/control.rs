@@ -5,8 +5,9 @@
 //! [`Action::Persist`] durable before it performs any other. Where the store cannot be written it
 //! performs the others all the same: running tests go on, new ones are refused.
 //!
-//! Parts ([`registry`], [`run`], runs, queue, list, orphans, outbox) own their fields and know no
-//! rules. Rules (messages, commands, arming, ending, outgoing) use the parts, and own no field.
+//! Parts ([`registry`], [`run`], runs, searches, queue, list, orphans, outbox) own their fields and know
+//! no rules. Rules (messages, commands, arming, ending, searching, outgoing) use the parts, and own no
+//! field.
 
 mod arming;
 pub mod clock_offset;
@@ -27,6 +28,8 @@ pub mod registry;
 mod retention;
 pub mod run;
 mod runs;
+mod searches;
+mod searching;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -58,6 +61,8 @@ use registry::Registry;
 use run::Run;
 use runs::Runs;
 pub use runs::{OpenRun, SeenRun};
+use searches::Searches;
+pub use searches::{Search, SearchRun, SearchState};
 pub use snapshot::{Counts, NodeRow, Snapshot, TestDetail};
 use upkeep::{Tombstones, Upkeep};
 
@@ -75,6 +80,7 @@ pub struct Control {
     settings: Settings,
     registry: Registry,
     runs: Runs,
+    searches: Searches,
     queue: Queue,
     list: List,
     outbox: Outbox,
@@ -103,6 +109,7 @@ impl Control {
             list: List::restore(restored.rows),
             outbox: Outbox::restore(restored.outbox),
             runs: Runs::default(),
+            searches: Searches::restore(restored.searches),
             queue: Queue::default(),
             orphans: Orphans::default(),
             loading: HashMap::new(),
@@ -210,6 +217,7 @@ impl Control {
         }
         self.counts.orphans_dropped += self.orphans.expire(now);
         self.arm_when_ready(now, actions);
+        self.search_on(now, actions);
         self.start_queued(now, actions);
         self.start_what_is_due(now, actions);
         self.fail_what_is_not_delivered(now, actions);

@@ -44,10 +44,11 @@ macro_rules! files {
 }
 
 const PAGE: &str = include_str!("dashboard/index.html");
-const FILES: [File; 22] = files![
+const FILES: [File; 23] = files![
     "api.js",
     "app.js",
     "axis.js",
+    "capacity.js",
     "chart.js",
     "compare.js",
     "dom.js",

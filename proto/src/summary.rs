@@ -27,7 +27,11 @@ pub mod words;
 
 pub use aborting::Aborting;
 pub use brief::{Brief, Standing};
-pub use capacity::{Capacity, CapacitySearch, Judged, Next};
+pub use capacity::{
+    CAPACITY_RATES_MAX, CAPACITY_REST, CAPACITY_RUN, CAPACITY_TIME_MAX, CAPACITY_WARMUP, Capacity,
+    CapacityAnswer, CapacityBounds, CapacityCourse, CapacityEnding, CapacityLimit, CapacitySearch,
+    CapacityStep, Judged, Next, Wanted,
+};
 pub use fold::{Absorbed, Figures, NodeSummary, Nodes, Summary, Totals};
 pub use intervals::{Intervals, QuantileInterval};
 pub use plausibility::LittlesLaw;

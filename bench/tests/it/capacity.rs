@@ -69,6 +69,52 @@ fn the_capacity_of_a_queue_is_found_from_below_and_that_of_a_bucket_from_above()
 }
 
 #[test]
+fn the_sessions_of_a_document_are_searched_as_its_own_load_begins() {
+    let cluster = Cluster::without_drivers();
+    let file = cluster.folder.path().join("shop.yaml");
+    // Two steps of 2 ms each at one server: 250 sessions a second.
+    let text = format!(
+        "target: http://{}/\nsteps: [GET /?queue=2ms, {{think: 1ms}}, GET /?queue=2ms]\n\
+         defaults: {{connections: 200}}\nload: [{{open: 900/s, for: 200ms, warmup: true}}, \
+         {{open: 900/s, for: 600ms}}]\nthresholds: [p90 < 40ms]\n",
+        cluster.rest.target
+    );
+    std::fs::write(&file, text).unwrap();
+    let run = |more: &[&str]| {
+        let search = ["run", file.to_str().unwrap(), "--find-capacity"];
+        let mut driver = Command::new(binary("driver"));
+        driver.args(search).args(["--cores", &core(0)]).args(more);
+        driver.output().unwrap()
+    };
+    let output = run(&["--json"]);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{answer}");
+    assert_eq!(answer["unit"], "sessions");
+    assert_eq!(answer["steps"][0]["rate"], 900.0, "{answer}");
+    let capacity = &answer["capacity"];
+    let [low, high] = ["at_least", "below"].map(|end| capacity[end].as_f64().unwrap());
+    assert!(
+        low < 250.0 * 1.15 && high > 250.0 * 0.85,
+        "{low} to {high}: {answer}"
+    );
+    // What is the document's to say is not the command line's, and what it lacks is told.
+    let refused = run(&["--threshold", "p99<1s"]);
+    assert_eq!(refused.status.code(), Some(2));
+    std::fs::write(
+        &file,
+        "target: http://127.0.0.1:1/\nload: {closed: 1, for: 1s}\n",
+    )
+    .unwrap();
+    let refused = run(&[]);
+    let words = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{words}");
+    assert!(
+        words.contains("thresholds: [p99 < 50ms]") && words.contains("{open: 100/s, for: 5s}"),
+        "{words}"
+    );
+}
+
+#[test]
 fn a_target_that_does_not_recover_and_connections_that_are_too_few_are_told() {
     let cluster = Cluster::without_drivers();
     // 1000 a second, and a tenth of that from when 400 wait. A machine that stalls does not do it.

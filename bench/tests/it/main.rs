@@ -22,4 +22,5 @@ mod outsiders;
 mod readme;
 mod refusals;
 mod rest;
+mod searches;
 mod workflows;

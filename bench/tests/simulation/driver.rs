@@ -4,22 +4,29 @@ use driver_core::control::Outbox;
 use driver_core::control::{Action, Event, Node, Unrun};
 use fastrand::Rng;
 use proto::codec;
+use proto::document::Document;
 use proto::histogram::{Latencies, SparseLatencies};
 use proto::measure::{Counters, LatencyFigures, Outcome, Report, SecondRow};
 use proto::message::{Control, Metrics, Order, REGISTER_TYPE, Register, TestConfig, Trigger};
 use proto::topic::Topic;
+use proto::workload::Part;
 
 use crate::bus::Bus;
 use crate::world::{SECOND, UNIX_NS};
 
 const HEARTBEAT: u64 = u64::MAX;
 const REGISTER: u64 = u64::MAX - 1;
-/// Requests that the engine sends in a second, all answered in it.
+/// Requests that the engine sends in a second, all answered in it, where the test is no document.
 const RATE: u64 = 100;
+/// Sessions a second, of all drivers together, up to which the target of documents answers in time.
+pub(crate) const CAPACITY: f64 = 700.0;
 
 /// The load that the engine prepares or runs.
 struct Load {
     config: TestConfig,
+    document: Option<Document>,
+    /// Of a document, the sessions that are this driver's.
+    share: u64,
     ready_ns: u64,
     told_ready: bool,
     start_ns: Option<u64>,
@@ -125,6 +132,11 @@ impl Driver {
                         .at_unix_ns
                         .map_or(now_ns, |at| at.saturating_sub(UNIX_NS));
                     load.start_ns = Some(at);
+                    let part = Part::new(start.index.into(), start.count.into());
+                    let document = load.document.as_ref();
+                    let planned =
+                        document.and_then(|document| document.scenario.load.planned(part?));
+                    load.share = planned.unwrap_or(0);
                 }
                 Action::Stop { .. } => {
                     self.load.as_mut().expect("stopped what runs").stopped = true;
@@ -265,7 +277,10 @@ impl Driver {
 
 impl Load {
     fn new(config: TestConfig, ready_ns: u64) -> Self {
+        let document = config.document.as_deref();
         Self {
+            document: document.map(|json| Document::kept(json).unwrap()),
+            share: 0,
             config,
             ready_ns,
             told_ready: false,
@@ -279,15 +294,48 @@ impl Load {
     }
 
     fn is_over(&self) -> bool {
-        self.stopped || self.total.sent >= self.config.message_count_per_driver
+        self.stopped || self.total.sent >= self.planned()
+    }
+
+    fn planned(&self) -> u64 {
+        match self.document {
+            Some(_) => self.share,
+            None => self.config.message_count_per_driver,
+        }
+    }
+
+    /// What is sent in a second, and how long answers take, ns.
+    fn pace(&self) -> (u64, std::ops::Range<u64>) {
+        let searched = self
+            .document
+            .as_ref()
+            .map(|document| document.searched().unwrap());
+        match searched {
+            None => (RATE, 1..9_000_000),
+            Some(searched) => {
+                let sent = self.share.div_ceil(searched.for_ns.div_ceil(SECOND));
+                let is_late = searched.rate > CAPACITY;
+                let times = if is_late {
+                    100_000_000..200_000_000
+                } else {
+                    1..9_000_000
+                };
+                (sent, times)
+            }
+        }
     }
 
     /// What happens in the next second.
     fn second(&mut self, rng: &mut Rng) -> Report {
-        let planned = self.config.message_count_per_driver;
-        let sent = RATE.min(planned - self.total.sent);
+        let planned = self.planned();
+        let (rate, times) = self.pace();
+        let sent = rate.min(planned - self.total.sent);
         let mut latencies = Latencies::new();
-        (0..sent).for_each(|_| latencies.response.saturating_record(rng.u64(1..9_000_000)));
+        for _ in 0..sent {
+            let ns = rng.u64(times.clone());
+            latencies.response.saturating_record(ns);
+            latencies.service.saturating_record(ns);
+        }
         let first = if self.sequence == 0 { planned } else { 0 };
         let counters = Counters {
             planned: first,
@@ -322,7 +370,7 @@ impl Load {
     }
 
     fn last(&mut self) -> Report {
-        self.total.planned = self.config.message_count_per_driver;
+        self.total.planned = self.planned();
         self.total.not_sent = self.total.planned - self.total.sent;
         let outcome = if self.stopped {
             Outcome::Aborted

@@ -19,22 +19,27 @@ mod driver;
 mod orchestrator;
 mod world;
 
+use ::orchestrator::control::SearchState;
 use world::{Faults, World};
 
 /// Seeds of each test in an ordinary run.
 const SEEDS: u64 = 400;
 
-fn seeds() -> Vec<u64> {
+/// Of them, those of searches, which last several times as long.
+const SEARCH_SEEDS: u64 = 100;
+
+fn seeds(count: u64) -> Vec<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     match number("SEED") {
         Some(seed) => vec![seed],
-        None => (0..number("SEEDS").unwrap_or(SEEDS)).collect(),
+        None => (0..number("SEEDS").unwrap_or(count)).collect(),
     }
 }
 
 /// Runs a world from each seed; a panic is preceded by the seed that leads to it.
 fn each_seed(faults: Faults, check: impl Fn(&mut World)) {
-    for seed in seeds() {
+    let count = if faults.searches { SEARCH_SEEDS } else { SEEDS };
+    for seed in seeds(count) {
         let guard = SeedOnPanic(seed);
         let mut world = World::new(seed, faults);
         world.run();
@@ -94,9 +99,42 @@ fn dying_and_freezing_drivers_leave_results_that_claim_no_more_than_happened() {
         outages: true,
         kills: true,
         deaths: true,
+        ..Faults::default()
     };
     each_seed(faults, |world| {
         world.assert_all_ended();
         world.assert_no_more_than_happened();
     });
+}
+
+#[test]
+fn searches_find_the_capacity_beside_the_tests_of_others() {
+    let faults = Faults {
+        searches: true,
+        ..Faults::default()
+    };
+    each_seed(faults, |world| {
+        world.assert_all_ended();
+        world.assert_exact();
+        world.assert_searches(&[SearchState::Done, SearchState::Aborted]);
+    });
+}
+
+#[test]
+fn searches_of_a_killed_orchestrator_go_on_and_claim_nothing_that_is_not_so() {
+    let ended = [SearchState::Done, SearchState::Aborted, SearchState::Failed];
+    for deaths in [false, true] {
+        let faults = Faults {
+            messages: true,
+            outages: true,
+            kills: true,
+            deaths,
+            searches: true,
+        };
+        each_seed(faults, |world| {
+            world.assert_all_ended();
+            world.assert_searches(&ended);
+            world.assert_no_more_than_happened();
+        });
+    }
 }

@@ -7,7 +7,7 @@ use orchestrator::control::registry::NodeRecord;
 use orchestrator::control::run::Run;
 use orchestrator::control::{
     Action, Broker, Change, Command, Control, Event, Loaded, Now, Outgoing, Reply, Restored,
-    Settings, TestRow,
+    Search, Settings, TestRow,
 };
 use proto::bus::BusError;
 use proto::codec;
@@ -26,6 +26,8 @@ pub(crate) struct Disk {
     runs: BTreeMap<String, (Run, TestRow)>,
     reports: BTreeMap<(String, String, i64), Vec<u8>>,
     outbox: BTreeMap<u64, Outgoing>,
+    /// The searches, as they were last written.
+    pub(crate) searches: BTreeMap<String, Search>,
     /// Results of the tests that ended, as JSON.
     pub(crate) results: BTreeMap<String, Value>,
     cursors: BTreeMap<Topic, usize>,
@@ -45,6 +47,10 @@ impl Disk {
             Change::ForgetNode(node_id) => {
                 self.nodes.remove(&node_id);
             }
+            Change::Search(search) => {
+                self.searches.insert(search.test_id.clone(), *search);
+            }
+            Change::ForgetSearch(test_id) => drop(self.searches.remove(&test_id)),
             Change::Report(report) => {
                 let key = (report.test_id, report.node_id, report.sequence);
                 self.reports.insert(key, report.payload);
@@ -98,6 +104,7 @@ impl Disk {
             rows,
             open,
             outbox: self.outbox.values().cloned().collect(),
+            searches: self.searches.values().cloned().collect(),
             tombstones: Vec::new(),
             cluster_id: self.cluster_id.clone(),
             clock_ms: self.clock_ms,
@@ -152,6 +159,12 @@ impl Orchestrator {
             .runs
             .values()
             .all(|(run, _)| run.phase.has_ended())
+    }
+
+    /// Whether no search goes on.
+    pub(crate) fn has_no_open_search(&self) -> bool {
+        let mut searches = self.disk.searches.values();
+        searches.all(|search| search.state.has_ended())
     }
 
     pub(crate) fn test_ids(&self) -> Vec<String> {

@@ -1,13 +1,14 @@
 //! One run of everything from one seed.
 
 use fastrand::Rng;
-use orchestrator::control::{Command, Reply};
-use proto::document::{Defaults, Params};
+use orchestrator::control::{Command, Reply, Search, SearchState};
+use proto::document::{Defaults, Document, Params, Setting};
+use proto::summary::{Capacity, CapacityBounds};
 use proto::workload::{TestType, Workload};
 use serde_json::Value;
 
 use crate::bus::Bus;
-use crate::driver::Driver;
+use crate::driver::{CAPACITY, Driver};
 use crate::orchestrator::Orchestrator;
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
@@ -17,6 +18,10 @@ const STEP_NS: u64 = 50_000_000;
 /// Faults happen until here; afterwards everything must come to its end.
 const CALM_NS: u64 = 30 * SECOND;
 const END_NS: u64 = 200 * SECOND;
+/// The same with searches, which take a run after another.
+const SEARCHES_END_NS: u64 = 500 * SECOND;
+/// Searches that people begin.
+const SEARCHES_MAX: usize = 2;
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,6 +34,8 @@ pub(crate) struct Faults {
     pub(crate) kills: bool,
     /// Drivers freeze and die.
     pub(crate) deaths: bool,
+    /// People also search for capacities: no fault, but more that goes on.
+    pub(crate) searches: bool,
 }
 
 pub(crate) struct World {
@@ -66,10 +73,17 @@ impl World {
 
     /// Lives through the faults and then until every run has ended.
     pub(crate) fn run(&mut self) {
-        while self.now_ns < END_NS {
+        let end_ns = if self.faults.searches {
+            SEARCHES_END_NS
+        } else {
+            END_NS
+        };
+        while self.now_ns < end_ns {
             self.step();
             let quiet = self.now_ns > CALM_NS + 20 * SECOND;
-            if quiet && self.wanted.is_empty() && self.orchestrator.has_no_open_run() {
+            let is_over =
+                self.orchestrator.has_no_open_run() && self.orchestrator.has_no_open_search();
+            if quiet && self.wanted.is_empty() && is_over {
                 break;
             }
         }
@@ -141,6 +155,13 @@ impl World {
         if !calm && self.orchestrator.test_ids().len() < 4 && self.rng.u32(0..60) == 0 {
             self.create();
         }
+        let may_seek = self.faults.searches && !calm;
+        if may_seek
+            && self.orchestrator.disk.searches.len() < SEARCHES_MAX
+            && self.rng.u32(0..60) == 0
+        {
+            self.seek();
+        }
         for at in 0..self.wanted.len() {
             self.trigger(at);
         }
@@ -151,7 +172,8 @@ impl World {
         let orchestrator = &self.orchestrator;
         self.wanted.retain(|(id, _)| !done(id, orchestrator));
         if !calm && self.rng.u32(0..500) == 0 {
-            let ids = self.orchestrator.test_ids();
+            let mut ids = self.orchestrator.test_ids();
+            ids.extend(self.orchestrator.disk.searches.keys().cloned());
             if !ids.is_empty() {
                 let test_id = ids[self.rng.usize(0..ids.len())].clone();
                 self.command(Command::Stop { test_id });
@@ -181,6 +203,22 @@ impl World {
         {
             self.wanted.push((test_id, None));
         }
+    }
+
+    fn seek(&mut self) {
+        let text = "target: http://127.0.0.1:8000/\nload: {open: 300/s, for: 1s}\n\
+            thresholds: [p90 < 50ms]\n";
+        let document = Document::read(text, Setting::default()).unwrap();
+        let test_id = (0..20).map(|_| self.rng.alphabetic()).collect();
+        self.command(Command::Seek {
+            test_id,
+            document: Box::new(document),
+            bounds: CapacityBounds {
+                from: 300.0,
+                precision: 0.2,
+                ..CapacityBounds::default()
+            },
+        });
     }
 
     /// Triggers again until it is taken, as people do.
@@ -219,7 +257,10 @@ impl World {
             let phase = self.orchestrator.phase(&test_id);
             let ended = ["done", "partial", "aborted", "failed"].contains(&phase);
             // A test that nobody could start, since every driver is dead, may wait.
-            let waits = nobody && wanted.iter().any(|(id, _)| *id == test_id);
+            let of_search = |id: &String| test_id.starts_with(&format!("{id}-"));
+            let is_sought = self.orchestrator.disk.searches.keys().any(of_search);
+            let is_wanted = wanted.iter().any(|(id, _)| *id == test_id);
+            let waits = nobody && (is_wanted || is_sought);
             assert!(ended || waits, "{test_id} is still {phase}");
         }
     }
@@ -229,6 +270,33 @@ impl World {
             let phase = self.orchestrator.phase(&test_id);
             let why = self.orchestrator.reason(&test_id);
             assert!(allowed.contains(&phase), "{test_id} is {phase}: {why:?}");
+        }
+    }
+
+    /// Every search has ended, has a run for each of its numbers, and claims nothing that is not so.
+    pub(crate) fn assert_searches(&self, allowed: &[SearchState]) {
+        let nobody = self.drivers.iter().all(|driver| !driver.alive);
+        for (test_id, search) in &self.orchestrator.disk.searches {
+            let Search { state, reason, .. } = search;
+            assert!(
+                allowed.contains(state) || nobody && *state == SearchState::Running,
+                "{test_id} is {state:?}: {reason:?}"
+            );
+            let tests = self.orchestrator.test_ids();
+            for number in 1..search.next_run {
+                assert!(tests.contains(&format!("{test_id}-{number}")), "{number}");
+            }
+            let of_search = |id: &&String| id.starts_with(&format!("{test_id}-"));
+            let runs = tests.iter().filter(of_search).count();
+            assert_eq!(runs as u64, search.next_run - 1, "{test_id}");
+            let Capacity { at_least, below } = search.answer().capacity;
+            assert!(at_least.is_none_or(|low| low <= CAPACITY), "{at_least:?}");
+            assert!(below.is_none_or(|high| high > CAPACITY), "{below:?}");
+            let is_whole = at_least.is_some() && below.is_some();
+            assert!(
+                *state != SearchState::Done || is_whole,
+                "{at_least:?} {below:?}"
+            );
         }
     }
 

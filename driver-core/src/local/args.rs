@@ -101,7 +101,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "CONDITION")]
     pub threshold: Vec<String>,
     /// Search the highest rate at which every --threshold holds, from --rate on [default: 100], each
-    /// rate for --duration [default: 5s] after --warmup [default: 1s]
+    /// rate for --duration [default: 5s] after --warmup [default: 1s]; a document has all of them
+    /// itself, and one open stage, whose rate is the first
     #[arg(long, conflicts_with_all = ["requests", "gap", "stages", "burst", "logs", "repeat",
         "junit", "markdown"])]
     pub find_capacity: bool,

@@ -53,6 +53,7 @@ Examples:
   client run tsunami 0.5 --burst 10
   client run shop.yaml -e TARGET=http://10.0.0.7     a test that is a document
   client run shop.yaml --repeat 5                five runs of it, and their spread
+  client capacity shop.yaml --from 500           the highest rate at which its thresholds hold
   client list; client watch <id>; client stop <id>
   client export <id> --format hlog --output run.hlog
   client compare <a>,<b>,<c>,<d>,<e> <v>,<w>,<x>,<y>,<z>
@@ -71,6 +72,9 @@ decides: 130, then 1, 4, 3.";
 pub enum Command {
     /// Create a test, trigger it, follow it, and print its result; Ctrl-C stops it
     Run(Box<RunOptions>),
+    /// Search the highest rate at which a document's thresholds hold, and print each step and the
+    /// answer; Ctrl-C stops the search
+    Capacity(CapacityOptions),
     /// Follow a test to its end and print its result; Ctrl-C leaves it running
     Watch {
         /// The test
@@ -170,6 +174,27 @@ impl RunTerms {
         }
         Ok(times)
     }
+}
+
+/// Options of `capacity`.
+#[derive(Debug, Clone, Args)]
+pub struct CapacityOptions {
+    /// The document: a file of YAML or JSON, with thresholds and one open stage, such as
+    /// load: {open: 100/s, for: 5s}, whose rate is varied
+    #[arg(value_name = "FILE", value_parser = document::file, value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// A value for $NAME in the document, which otherwise is that of the environment; may be repeated
+    #[arg(short = 'e', long = "env", value_name = "NAME=VALUE", value_parser = named_value)]
+    pub env: Vec<(String, String)>,
+    /// The first rate, a second, of all drivers together [default: that of the document]
+    #[arg(long, value_name = "RATE")]
+    pub from: Option<f64>,
+    /// The highest rate to offer [default: 10000000]
+    #[arg(long, value_name = "RATE")]
+    pub to: Option<f64>,
+    /// How near the ends of the answer come [default: 5%]
+    #[arg(long, value_name = "SHARE")]
+    pub precision: Option<String>,
 }
 
 /// Options of `list`.

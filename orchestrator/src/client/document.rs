@@ -22,7 +22,7 @@ use super::ending::Problem;
 const INSIDE_LEN_MAX: u64 = 64 << 10;
 
 /// What stands for the target that the orchestrator fills in where the document names none.
-const ANY_TARGET: &str = "http://127.0.0.1/";
+pub(super) const ANY_TARGET: &str = "http://127.0.0.1/";
 
 /// The name of a document on the command line.
 ///

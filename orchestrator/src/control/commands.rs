@@ -52,7 +52,18 @@ impl Control {
             }
             Command::Delete { test_id } => self.delete(&test_id, now, actions).map(Some),
             Command::Label { test_id, patch } => self.label(&test_id, &patch, actions).map(Some),
+            Command::Stop { test_id } if self.searches.get(&test_id).is_some() => {
+                self.stop_search(&test_id, now, actions).map(Some)
+            }
             Command::Stop { test_id } => self.stop(&test_id, now, actions).map(Some),
+            Command::Seek {
+                test_id,
+                document,
+                bounds,
+            } => self
+                .seek(&test_id, &document, bounds, now, actions)
+                .map(Some),
+            Command::DeleteSearch { test_id } => self.delete_search(&test_id, actions).map(Some),
         };
         match outcome {
             Ok(Some(reply)) => actions.push(Action::Reply(ticket, reply)),
@@ -79,7 +90,7 @@ impl Control {
         Ok(reply)
     }
 
-    fn create(
+    pub(super) fn create(
         &mut self,
         config: TestConfig,
         queue: bool,
@@ -149,7 +160,7 @@ impl Control {
     }
 
     /// Why nobody could take part.
-    fn no_driver(&self) -> Refusal {
+    pub(super) fn no_driver(&self) -> Refusal {
         let why =
             |(id, node): (&String, &Node)| Some(format!("{id} is {}", node.incompatibility()?));
         let first = self.registry.left_out().find_map(why);
@@ -201,7 +212,12 @@ impl Control {
         }
     }
 
-    fn stop(&mut self, test_id: &str, now: Now, actions: &mut Actions) -> Result<Reply, Refusal> {
+    pub(super) fn stop(
+        &mut self,
+        test_id: &str,
+        now: Now,
+        actions: &mut Actions,
+    ) -> Result<Reply, Refusal> {
         match self.runs.get(test_id) {
             None => drop(self.waiting(test_id)?),
             // The drivers must be told; a test that waits, or was stopped already, is so without.
@@ -320,7 +336,7 @@ impl Control {
     }
 
     /// Whether commands that need the broker can be taken.
-    fn check_broker(&self, now: Now) -> Result<(), Refusal> {
+    pub(super) fn check_broker(&self, now: Now) -> Result<(), Refusal> {
         match self.broker_trouble(now) {
             None => Ok(()),
             Some(trouble) => Err(Refusal::BrokerAway(trouble)),

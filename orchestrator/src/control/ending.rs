@@ -3,7 +3,7 @@
 use proto::histogram::LatenciesWire;
 use proto::log::Level;
 use proto::measure::Outcome;
-use proto::summary::NodeSummary;
+use proto::summary::{NodeSummary, TestResult};
 use serde_json::json;
 
 use super::registry::Registry;
@@ -131,15 +131,16 @@ impl OpenRun {
         (!reasons.is_empty()).then(|| reasons::joined(reasons))
     }
 
-    /// The result as it is stored.
-    fn stored_result(&mut self) -> StoredResult {
+    /// The result, and as it is stored.
+    fn stored_result(&mut self) -> (StoredResult, TestResult) {
         let result = self.final_result();
-        StoredResult {
+        let stored = StoredResult {
             test_id: self.run.test_id.clone(),
             result: to_json(&result),
             series: to_json(&self.summary.series(0)),
             latencies: LatenciesWire::from(self.summary.merged()),
-        }
+        };
+        (stored, result)
     }
 }
 
@@ -237,9 +238,10 @@ impl Control {
         let fields = json!({"test_id": test_id, "state": open.run.phase.name(),
             "reason": open.run.reason});
         log(actions, Level::Info, "test_ended", fields);
-        let result = Box::new(open.stored_result());
-        actions.push(Action::Persist(Change::Result(result)));
+        let (stored, result) = open.stored_result();
+        actions.push(Action::Persist(Change::Result(Box::new(stored))));
         self.save_run(test_id, actions);
+        self.judge_run(test_id, &result, now, actions);
         if let Some(left) = self.runs.retire(test_id) {
             self.save_late_result(left, actions);
         }
@@ -260,7 +262,7 @@ impl Control {
 
     /// A late report changed the result of a run that had ended.
     pub(super) fn save_late_result(&mut self, mut late: OpenRun, actions: &mut Actions) {
-        let result = Box::new(late.stored_result());
+        let result = Box::new(late.stored_result().0);
         let row = Box::new(self.list.set(late.row()));
         actions.push(Action::Persist(Change::Result(result)));
         actions.push(Action::Persist(Change::Run(Box::new(late.run), row)));

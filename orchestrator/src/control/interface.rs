@@ -8,14 +8,14 @@ use proto::document::Document;
 use proto::histogram::LatenciesWire;
 use proto::log::Level;
 use proto::message::{self, Heartbeat, Metrics, Need, Register, TestConfig, Trigger};
-use proto::summary::Summary;
+use proto::summary::{CapacityBounds, Summary};
 use proto::topic::Topic;
 use proto::workload::Workload;
 use serde_json::Value;
 
 use super::registry::NodeRecord;
 use super::run::Run;
-use super::{LabelsPatch, Now, Outgoing, TestRow};
+use super::{LabelsPatch, Now, Outgoing, Search, TestRow};
 
 /// What does not change while the process lives.
 #[derive(Debug, Clone)]
@@ -139,6 +139,20 @@ pub enum Command {
         /// Whether its trigger waits for busy drivers.
         queue: bool,
     },
+    /// Search the capacity of a target by a document, whose rate is varied.
+    Seek {
+        /// The search's new id.
+        test_id: String,
+        /// What its runs are, but for their rate.
+        document: Box<Document>,
+        /// Within what it stays.
+        bounds: CapacityBounds,
+    },
+    /// Delete a search that has ended.
+    DeleteSearch {
+        /// Which.
+        test_id: String,
+    },
     /// Start a test.
     Trigger {
         /// Which.
@@ -260,6 +274,10 @@ pub enum Refusal {
     BrokerAway(String),
     /// The store does not take what it is given.
     StoreAway(String),
+    /// There is no such search.
+    UnknownSearch(String),
+    /// Too many searches go on.
+    TooManySearches,
     /// Too many tests wait.
     TooMany,
     /// The test has so many bytes as a message, more than the broker takes.
@@ -323,6 +341,10 @@ pub struct KeptFile {
 pub enum Change {
     /// A run was created or moved on.
     Run(Box<Run>, Box<TestRow>),
+    /// A search began or went on.
+    Search(Box<Search>),
+    /// A search is deleted.
+    ForgetSearch(String),
     /// Only a test's line in the list changed.
     Row(Box<TestRow>),
     /// A driver came or changed.
@@ -409,6 +431,8 @@ pub struct Restored {
     pub rows: Vec<TestRow>,
     /// The runs that have not ended, with what was reported on them.
     pub open: Vec<(Run, Summary)>,
+    /// The searches.
+    pub searches: Vec<Search>,
     /// Messages whose delivery is not known.
     pub outbox: Vec<Outgoing>,
     /// Deleted tests, and until when what is read about each is dropped, ms since 1970.

@@ -10,6 +10,7 @@ use super::list::Rows;
 use super::registry::{Liveness, Node, Nodes};
 use super::run::{Phase, Run, Transition};
 use super::runs::{SeenRun, SeenRuns};
+use super::searches::{Search, SeenSearches};
 use super::{Broker, Control, Now, Selection, TestRow};
 
 /// What went by since the process started.
@@ -103,6 +104,7 @@ impl TestDetail {
 pub struct Snapshot {
     rows: Rows,
     runs: SeenRuns,
+    searches: SeenSearches,
     nodes: Nodes,
     /// The tests that drivers are at work on.
     pub active: Vec<String>,
@@ -124,6 +126,7 @@ impl Control {
         Snapshot {
             rows: self.list.rows().clone(),
             runs: self.runs.seen(),
+            searches: self.searches.seen().clone(),
             nodes: self.registry.nodes().clone(),
             active: self.runs.active(),
             broker: Broker {
@@ -176,6 +179,20 @@ impl Snapshot {
     #[must_use]
     pub fn run(&self, test_id: &str) -> Option<&Arc<SeenRun>> {
         self.runs.get(test_id)
+    }
+
+    /// A search.
+    #[must_use]
+    pub fn search(&self, test_id: &str) -> Option<&Arc<Search>> {
+        self.searches.get(test_id)
+    }
+
+    /// All searches, newest first.
+    #[must_use]
+    pub fn searches(&self) -> Vec<Arc<Search>> {
+        let mut searches: Vec<_> = self.searches.values().cloned().collect();
+        searches.sort_unstable_by_key(|search| std::cmp::Reverse(search.number));
+        searches
     }
 
     /// One test, if it is in memory.

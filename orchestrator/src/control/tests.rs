@@ -8,6 +8,7 @@ mod orders;
 mod processes;
 mod queue;
 mod retention;
+mod searches;
 mod secrets;
 mod seen;
 
@@ -45,6 +46,7 @@ pub(super) struct World {
     pub(super) reports: Vec<Metrics>,
     nodes: BTreeMap<String, NodeRecord>,
     outbox: BTreeMap<u64, Outgoing>,
+    pub(super) searches: BTreeMap<String, Search>,
     pub(super) tombstones: BTreeMap<String, u64>,
     pub(super) compacting: Vec<String>,
     cluster_id: Option<String>,
@@ -95,6 +97,7 @@ impl World {
             reports: Vec::new(),
             nodes: BTreeMap::new(),
             outbox: BTreeMap::new(),
+            searches: BTreeMap::new(),
             tombstones: BTreeMap::new(),
             compacting: Vec::new(),
             cluster_id: None,
@@ -124,6 +127,7 @@ impl World {
             rows: self.runs.values().map(|(_, row)| row.clone()).collect(),
             open,
             outbox: self.outbox.values().cloned().collect(),
+            searches: self.searches.values().cloned().collect(),
             tombstones: self.tombstones.clone().into_iter().collect(),
             cluster_id: self.cluster_id.clone(),
             clock_ms: self.clock_ms,
@@ -189,6 +193,10 @@ impl World {
             Change::Run(run, row) => {
                 self.runs.insert(run.test_id.clone(), (*run, *row));
             }
+            Change::Search(search) => {
+                self.searches.insert(search.test_id.clone(), *search);
+            }
+            Change::ForgetSearch(test_id) => drop(self.searches.remove(&test_id)),
             Change::Report(report) => {
                 let mut payload = report.payload;
                 self.reports

@@ -2,6 +2,7 @@
 
 import { get, onLink, poll } from "./api.js";
 import { assert, h, setAttribute, setText } from "./dom.js";
+import { capacityView } from "./capacity.js";
 import { compareView } from "./compare.js";
 import { formView } from "./form.js";
 import * as format from "./format.js";
@@ -18,6 +19,7 @@ const VIEWS = {
   test: testView,
   tests: historyView,
   compare: compareView,
+  capacity: capacityView,
   nodes: nodesView,
   [UNKNOWN]: unknownView,
 };

@@ -1,7 +1,7 @@
 // Scales of charts: where a value lies, and which values deserve a tick.
 
 import { assert } from "./dom.js";
-import { clock, quantile } from "./format.js";
+import { clock, compact, quantile } from "./format.js";
 
 const STEPS = [1, 2, 5, 10];
 const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200];
@@ -72,6 +72,13 @@ export const quantileAxis = {
   },
   tick: quantile,
   value: (share) => `${quantile(share)} of requests within`,
+};
+
+// Rates a second, each tenfold as wide as the one before.
+export const rateAxis = {
+  scale: (xs, tickCount) => logarithmic(xs.length > 0 ? xs : [1, 10], tickCount),
+  tick: compact,
+  value: (rate) => `${compact(rate)}/s offered`,
 };
 
 // The index whose x is nearest to a place of 0..1; xs rise.

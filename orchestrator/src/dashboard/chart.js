@@ -11,10 +11,12 @@ const MARGIN = { top: 10, right: 14, bottom: 24, left: 58 };
 const TICK_CHARACTER = 6.5;
 // A point without neighbours would be no line at all: a load every 2 s has nothing but such.
 const RING = "m-2 0a2 2 0 1 0 4 0a2 2 0 1 0 -4 0";
+// A point that is one by itself: how a step was judged.
+const MARK = "m-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0";
 const KEYS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -1e9, End: 1e9 };
 
 // title; axis (see axis.js); format(value); log, if the scale can be chosen; lines:
-// [{ key, label, style }], where style names classes; band: two keys between which the area is
+// [{ key, label, style, points }], where style names classes and points makes marks of a line; band: two keys between which the area is
 // filled; join: whether lines cross missing values; linked: charts that share a cursor.
 export class Chart {
   constructor(options) {
@@ -23,6 +25,7 @@ export class Chart {
     this.hidden = new Set();
     this.xs = [];
     this.columns = {};
+    this.interval = [];
     this.cursor = null;
     this.width = 600;
     this.#build();
@@ -31,10 +34,12 @@ export class Chart {
     this.observer.observe(this.plot);
   }
 
-  // xs rise; columns[key][i] belongs to xs[i], null where there is none.
-  update(xs, columns) {
+  // xs rise; columns[key][i] belongs to xs[i], null where there is none; between the two xs of span
+  // lies what is searched.
+  update(xs, columns, span = []) {
     this.xs = xs;
     this.columns = columns;
+    this.interval = span;
     this.#schedule();
   }
 
@@ -48,6 +53,7 @@ export class Chart {
     const { title, lines } = this.options;
     this.grid = svg("g", { class: "grid" });
     this.band = svg("path", { class: "band" });
+    this.span = svg("rect", { class: "span" });
     this.paths = new Map(
       lines.map(({ key, style }) => [key, svg("path", { class: `line ${style}` })]),
     );
@@ -56,7 +62,7 @@ export class Chart {
     this.svg = svg(
       "svg",
       { class: "chart", role: "img", "aria-label": title, tabindex: 0, height: HEIGHT },
-      [this.grid, this.band, ...this.paths.values(), this.rule, this.dots],
+      [this.grid, this.span, this.band, ...this.paths.values(), this.rule, this.dots],
     );
     this.tip = h("div", { class: "tip", hidden: true });
     this.spoken = h("p", { class: "spoken", "aria-live": "polite" });
@@ -190,10 +196,12 @@ export class Chart {
     setAttributes(this.svg, { width: this.width, viewBox: `0 0 ${this.width} ${HEIGHT}` });
     setAttribute(this.svg, "aria-label", this.#summary());
     this.#drawGrid();
-    for (const [key, path] of this.paths) {
+    for (const { key, points } of this.options.lines) {
       const visible = this.columns[key] && !this.hidden.has(key);
-      setAttribute(path, "d", visible ? this.#line(this.columns[key]) : null);
+      const line = () => (points ? this.#marks(this.columns[key]) : this.#line(this.columns[key]));
+      setAttribute(this.paths.get(key), "d", visible ? line() : null);
     }
+    this.#drawSpan();
     this.#drawBand();
     this.#drawCursor();
   }
@@ -263,6 +271,23 @@ export class Chart {
     }
     if (pen === "L" && lone(column, this.xs.length - 1)) path += RING;
     return path;
+  }
+
+  #marks(column) {
+    const mark = (x, at) => [`M${this.#left(x)} ${this.#top(column[at])}${MARK}`, column[at]];
+    const known = this.xs.map(mark).filter(([, value]) => present([value]).length > 0);
+    return known.map(([path]) => path).join("");
+  }
+
+  #drawSpan() {
+    const [from, to] = this.interval;
+    const known = present([from, to]).length === 2 && this.xs.length > 1;
+    setAttribute(this.span, "visibility", known ? "visible" : "hidden");
+    if (!known) return;
+    const x = this.#left(from);
+    const width = Math.max(1, round(this.#left(to) - x));
+    const height = HEIGHT - MARGIN.top - MARGIN.bottom;
+    setAttributes(this.span, { x, width, y: MARGIN.top, height });
   }
 
   #drawBand() {

@@ -7,6 +7,7 @@
 mod answer;
 mod backup;
 mod call;
+mod capacity;
 mod commands;
 mod compare;
 mod create;
@@ -80,6 +81,8 @@ enum Route<'a> {
     Create(TestType, Option<&'a str>),
     Trigger(&'a str),
     Stop(&'a str),
+    Searches,
+    Search(&'a str),
     Tests,
     Check,
     Test(&'a str),
@@ -101,7 +104,8 @@ impl Route<'_> {
     fn allow(self) -> &'static str {
         match self {
             Self::Create(..) | Self::Check | Self::Trigger(_) | Self::Stop(_) => "POST",
-            Self::Tests => "GET, HEAD, POST",
+            Self::Tests | Self::Searches => "GET, HEAD, POST",
+            Self::Search(_) => "GET, HEAD, DELETE",
             // Its head alone is as much work as all of it.
             Self::Backup => "GET",
             Self::Test(_) => "GET, HEAD, PATCH, DELETE",
@@ -127,6 +131,8 @@ fn route<'a>(path: &'a str, segments: &'a [String]) -> Option<Route<'a>> {
         ["tsunami", seconds] => Route::Create(TestType::Tsunami, Some(seconds)),
         ["trigger", id] => Route::Trigger(id),
         ["stop", id] => Route::Stop(id),
+        ["capacity"] => Route::Searches,
+        ["capacity", id] => Route::Search(id),
         ["tests"] => Route::Tests,
         ["tests", "check"] => Route::Check,
         ["tests", id] => Route::Test(id),
@@ -212,6 +218,10 @@ impl Worker {
             Route::Create(kind, seconds) => self.create(kind, seconds, call),
             Route::Trigger(id) => self.trigger(id, call),
             Route::Stop(id) => self.stop(id),
+            Route::Searches if call.method == "POST" => self.seek(call),
+            Route::Searches => self.searches(),
+            Route::Search(id) if call.method == "DELETE" => self.delete_search(id),
+            Route::Search(id) => self.search(id),
             Route::Tests if call.method == "POST" => self.compose(call),
             Route::Tests => self.tests(call),
             Route::Check => self.check(call),

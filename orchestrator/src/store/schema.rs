@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// The newest schema version.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// What SQLite calls its mode in which a file gives free pages back when it is told to.
 const INCREMENTAL: u32 = 2;
@@ -77,6 +77,10 @@ const STEPS: [&str; VERSION as usize] = [
         until_unix_ms INTEGER NOT NULL
     ) WITHOUT ROWID;
     CREATE TABLE doomed (test_id TEXT NOT NULL, is_whole INTEGER NOT NULL);
+    ",
+    // 3: searches for a capacity.
+    "
+    CREATE TABLE searches (test_id TEXT PRIMARY KEY, search TEXT NOT NULL) WITHOUT ROWID;
     ",
 ];
 

@@ -10,7 +10,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::control::registry::{Identity, Liveness, NodeRecord};
 use crate::control::run::{Run, Step};
-use crate::control::{Change, Labels, Offsets, Outgoing, StoredReport, StoredResult, TestRow};
+use crate::control::{
+    Change, Labels, Offsets, Outgoing, Search, SearchState, StoredReport, StoredResult, TestRow,
+};
 
 fn file(folder: &TempDir) -> PathBuf {
     folder.path().join("data/o.sqlite")
@@ -49,6 +51,30 @@ fn row(run: &Run) -> TestRow {
 
 fn change(run: &Run) -> Change {
     Change::Run(Box::new(run.clone()), Box::new(row(run)))
+}
+
+fn search(test_id: &str) -> Search {
+    Search {
+        test_id: test_id.into(),
+        number: 3,
+        name: None,
+        target: "http://127.0.0.1:8000/".into(),
+        thresholds: vec!["p99 < 50ms".into()],
+        unit: "requests".into(),
+        bounds: proto::summary::CapacityBounds::default(),
+        length_ns: 6_000_000_000,
+        state: SearchState::Running,
+        reason: None,
+        created_unix_ms: 5,
+        ended_unix_ms: None,
+        participants: vec!["a".into()],
+        stop_requested: false,
+        document: Some("{}".into()),
+        run: None,
+        next_run: 1,
+        failures: 0,
+        runs: Vec::new(),
+    }
 }
 
 fn node(node_id: &str) -> NodeRecord {
@@ -119,6 +145,9 @@ fn everything_that_was_written_is_loaded_again() {
         Change::Outbox(outgoing(3)),
         Change::Outbox(outgoing(4)),
         Change::OutboxDone(3),
+        Change::Search(Box::new(search("gone"))),
+        Change::Search(Box::new(search("kept"))),
+        Change::ForgetSearch("gone".into()),
         Change::Cluster("one".into()),
         Change::Clock(1_700_000_000_000),
     ];
@@ -136,6 +165,7 @@ fn everything_that_was_written_is_loaded_again() {
     assert_eq!(restored.clock_ms, Some(1_700_000_000_000));
     assert_eq!(restored.nodes, [node("a")]);
     assert_eq!(restored.outbox, [outgoing(4)]);
+    assert_eq!(restored.searches, [search("kept")]);
     assert_eq!(restored.cluster_id.as_deref(), Some("one"));
 }
 

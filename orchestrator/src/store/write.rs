@@ -46,6 +46,16 @@ fn apply(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreErro
             "UPDATE tests SET row = ?2 WHERE test_id = ?1",
             (&row.test_id, json(row)),
         ),
+        Change::Search(search) => execute(
+            transaction,
+            "INSERT OR REPLACE INTO searches VALUES (?1, ?2)",
+            (&search.test_id, json(search)),
+        ),
+        Change::ForgetSearch(test_id) => execute(
+            transaction,
+            "DELETE FROM searches WHERE test_id = ?1",
+            [test_id],
+        ),
         Change::Node(record) => execute(
             transaction,
             "INSERT OR REPLACE INTO nodes VALUES (?1, ?2)",

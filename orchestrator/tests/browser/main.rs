@@ -17,5 +17,6 @@ mod live;
 mod looks;
 mod modules;
 mod past;
+mod search;
 mod stage;
 mod webdriver;

@@ -1,8 +1,10 @@
 //! The shape of `GET /metrics/{id}`, frozen; `/openapi.json` against the answers.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use proto::bus::EmbeddedBroker;
+use proto::message::NodeState;
 use serde_json::Value;
 
 use crate::player::{Player, interval, last};
@@ -64,7 +66,7 @@ fn the_shape_of_the_metrics_is_frozen() {
         "fields are added, never changed; UPDATE=1 writes it anew"
     );
     exports_and_comparison(&orchestrator, &test_id);
-    documented(&orchestrator, &test_id);
+    documented(&orchestrator, &player, &test_id);
 }
 
 #[test]
@@ -156,8 +158,29 @@ fn exports_and_comparison(orchestrator: &Orchestrator, test_id: &str) {
     );
 }
 
+/// Plays the first run of a search, so that it has a step.
+fn play_step(orchestrator: &Orchestrator, player: &Player, search: &str) {
+    let run = format!("{search}-1");
+    let state = |wanted: &str| {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while orchestrator.get(&format!("/tests/{run}")).json()["state"] != wanted {
+            assert!(Instant::now() < deadline, "{run} does not become {wanted}");
+            for node in ["a", "b"] {
+                player.beat(node, NodeState::Ready, Some(&run));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    state("running");
+    for node in ["a", "b"] {
+        player.say(node, &interval(node, &run, 0, 100));
+        player.say(node, &last(node, &run, 1));
+    }
+    state("done");
+}
+
 /// Every answer is what the contract says, field by field: it is written by hand, and must not drift.
-fn documented(orchestrator: &Orchestrator, test_id: &str) {
+fn documented(orchestrator: &Orchestrator, player: &Player, test_id: &str) {
     let contract = Contract(orchestrator.get("/openapi.json").json());
     let mut wrong = Vec::new();
     let mut holds = |method: &str, path: &str, call: &str, body: &str| {
@@ -205,6 +228,22 @@ fn documented(orchestrator: &Orchestrator, test_id: &str) {
     );
     holds("get", "/tests/{testId}", &format!("/tests/{composed}"), "");
     holds("post", "/stop/{testId}", &format!("/stop/{composed}"), "");
+    let searched = r#"{"target": "http://127.0.0.1:8000", "thresholds": ["p99 < 1s"],
+        "load": {"open": "100/s", "for": "1s"}}"#;
+    let search = holds("post", "/capacity", "/capacity?from=300&to=5000", searched);
+    let search = search["TestId"].as_str().unwrap();
+    let of_search = format!("/capacity/{search}");
+    holds("get", "/capacity/{testId}", &of_search, "");
+    holds("delete", "/capacity/{testId}", &of_search, "");
+    play_step(orchestrator, player, search);
+    holds("get", "/capacity/{testId}", &of_search, "");
+    holds("post", "/stop/{testId}", &format!("/stop/{search}"), "");
+    holds("get", "/capacity", "/capacity", "");
+    holds("delete", "/capacity/{testId}", &of_search, "");
+    holds("get", "/capacity/{testId}", &of_search, "");
+    for (call, body) in [("/capacity", ""), ("/capacity?to=1", searched)] {
+        holds("post", "/capacity", call, body);
+    }
     holds("post", "/tsunami/{seconds}", "/tsunami/0.5", "");
     let created = holds("post", "/avalanche", "/avalanche", "");
     let created = created["TestId"].as_str().unwrap();

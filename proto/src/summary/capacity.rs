@@ -1,8 +1,36 @@
 //! The search for the highest offered rate at which a target keeps its thresholds: which rate to
-//! offer next, and what the answers so far come to. Pure: whoever offers the rates tells it how each
-//! went.
+//! offer next, and what the answers so far come to. Pure: whoever offers the rates, a driver on its
+//! own or the orchestrator of a cluster, tells it how each went.
+//!
+//! [`CapacitySearch`] is the search among rates that are judged, [`CapacityCourse`] what it takes to
+//! judge each of them, and [`CapacityAnswer`] what people get.
 
-use serde::Serialize;
+mod answer;
+mod course;
+mod judging;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use answer::{CapacityAnswer, CapacityEnding};
+pub use course::{CapacityCourse, CapacityStep, Wanted};
+pub use judging::CapacityLimit;
+
+use crate::document::{SEARCHED_NS_MAX, SEARCHED_WARMUP_NS};
+
+/// Rates that one search offers, at most.
+pub const CAPACITY_RATES_MAX: usize = 20;
+/// How long all of a search may take.
+pub const CAPACITY_TIME_MAX: Duration = Duration::from_nanos(SEARCHED_NS_MAX);
+/// Between two runs of a search, so that the target's queues are empty again.
+pub const CAPACITY_REST: Duration = Duration::from_secs(1);
+/// Length of a run of a search where nothing else is said.
+pub const CAPACITY_RUN: Duration = Duration::from_secs(5);
+/// The same of its warm-up.
+pub const CAPACITY_WARMUP: Duration = Duration::from_nanos(SEARCHED_WARMUP_NS);
 
 /// By what a rate that holds is multiplied while none was too much.
 const GROWTH: f64 = 4.0;
@@ -10,9 +38,63 @@ const GROWTH: f64 = 4.0;
 const RATE_MAX: f64 = 10_000_000.0;
 /// The lowest rate that is offered, a second.
 const RATE_MIN: f64 = 1.0;
+/// The finest and the coarsest precision: below the first, steps would be within what is rounded.
+const PRECISION_MIN: f64 = 0.005;
+const PRECISION_MAX: f64 = 1.0;
+
+/// Within what a search stays.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CapacityBounds {
+    /// The first rate, a second.
+    pub from: f64,
+    /// The highest rate that is offered, a second.
+    pub to: f64,
+    /// How near the ends of the answer come, a share of the lower one: 0.05 for 5 %.
+    pub precision: f64,
+}
+
+impl Default for CapacityBounds {
+    fn default() -> Self {
+        Self {
+            from: 100.0,
+            to: RATE_MAX,
+            precision: 0.05,
+        }
+    }
+}
+
+impl CapacityBounds {
+    /// Whether they can be searched in.
+    ///
+    /// # Errors
+    /// In words, which is wrong, its range and an example.
+    pub fn check(&self) -> Result<(), String> {
+        let range = RATE_MIN..=RATE_MAX;
+        for (name, rate) in [("from", self.from), ("to", self.to)] {
+            if !range.contains(&rate) {
+                return Err(format!(
+                    "{name}: {rate} is not within {RATE_MIN} to {RATE_MAX}, a second; write {name}=500"
+                ));
+            }
+        }
+        if self.from > self.to {
+            let (from, to) = (self.from, self.to);
+            return Err(format!(
+                "to: {to} is below the first rate, {from}; give a higher one, or a lower from"
+            ));
+        }
+        if !(PRECISION_MIN..=PRECISION_MAX).contains(&self.precision) {
+            return Err(format!(
+                "precision: {} is not within {PRECISION_MIN} to {PRECISION_MAX}; write 0.05 for 5 %",
+                self.precision
+            ));
+        }
+        Ok(())
+    }
+}
 
 /// How an offered rate went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Judged {
     /// Every threshold held.
@@ -32,8 +114,8 @@ pub enum Next {
     Found(Capacity),
 }
 
-/// Between which rates the capacity lies, requests a second.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+/// Between which rates the capacity lies, a second.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Capacity {
     /// The highest rate at which all thresholds held; `None` where they never did.
     pub at_least: Option<f64>,
@@ -45,21 +127,24 @@ pub struct Capacity {
 /// A search that goes on.
 #[derive(Debug, Clone)]
 pub struct CapacitySearch {
-    from: f64,
-    precision: f64,
+    bounds: CapacityBounds,
     rates_left: usize,
     low: Option<f64>,
     high: Option<(f64, Judged)>,
 }
 
 impl CapacitySearch {
-    /// Begins at the rate `from` (1 to 10 million a second) and goes on until the ends are within
-    /// `precision` of each other (0.05: 5 %), or `rates_max` rates were offered.
+    /// Goes on until the ends are within the precision of each other, or `rates_max` rates were
+    /// offered.
     #[must_use]
-    pub fn new(from: f64, precision: f64, rates_max: usize) -> Self {
+    pub fn new(bounds: CapacityBounds, rates_max: usize) -> Self {
+        let to = bounds.to.clamp(RATE_MIN, RATE_MAX);
         Self {
-            from: rounded(from.clamp(RATE_MIN, RATE_MAX)),
-            precision,
+            bounds: CapacityBounds {
+                from: rounded(bounds.from.clamp(RATE_MIN, to)).min(to),
+                to,
+                ..bounds
+            },
             rates_left: rates_max,
             low: None,
             high: None,
@@ -70,8 +155,8 @@ impl CapacitySearch {
     #[must_use]
     pub fn next(&self) -> Next {
         let rate = match (self.low, self.high) {
-            (None, None) => self.from,
-            (Some(low), None) => rounded((low * GROWTH).min(RATE_MAX)),
+            (None, None) => self.bounds.from,
+            (Some(low), None) => rounded(low * GROWTH).min(self.bounds.to),
             (None, Some((high, _))) => rounded((high / GROWTH).max(RATE_MIN)),
             (Some(low), Some((high, _))) => rounded((low * high).sqrt()),
         };
@@ -95,7 +180,7 @@ impl CapacitySearch {
         let (Some(low), Some((high, _))) = (self.low, self.high) else {
             return false;
         };
-        high <= low * (1.0 + self.precision)
+        high <= low * (1.0 + self.bounds.precision)
     }
 
     /// What is known so far.
@@ -120,83 +205,5 @@ fn rounded(rate: f64) -> f64 {
         (rate * 10.0).round() / 10.0
     } else {
         (rate / unit).round() * unit
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Searches a target that keeps its thresholds up to `capacity`, with a generator that can
-    /// offer up to `most`.
-    fn search(from: f64, capacity: f64, most: f64) -> (Capacity, usize) {
-        let mut search = CapacitySearch::new(from, 0.05, 20);
-        let mut rates = 0;
-        loop {
-            match search.next() {
-                Next::Found(capacity) => return (capacity, rates),
-                Next::Offer(rate) => {
-                    rates += 1;
-                    let judged = if rate > most {
-                        Judged::Limited
-                    } else if rate > capacity {
-                        Judged::Breached
-                    } else {
-                        Judged::Holds
-                    };
-                    search.record(rate, judged);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_capacity_is_found_within_5_percent_in_12_rates_from_above_and_below() {
-        for capacity in [3.0, 47.3, 100.0, 1000.0, 2345.0, 31_000.0, 99_000.0] {
-            for from in [capacity / 100.0, 100.0, capacity, capacity * 50.0] {
-                let (found, rates) = search(from, capacity, f64::MAX);
-                let (low, high) = (found.at_least.unwrap(), found.below.unwrap());
-                assert!(low <= capacity && capacity < high, "{low} to {high}");
-                assert!(high <= low * 1.05 + 0.11, "{low} to {high}");
-                assert!(rates <= 12, "{rates} rates for {capacity} from {from}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_generator_that_is_the_limit_gives_a_lower_end_only() {
-        let (found, _) = search(100.0, 50_000.0, 7000.0);
-        assert_eq!(found.below, None);
-        let low = found.at_least.unwrap();
-        assert!((6650.0..=7000.0).contains(&low), "{low}");
-    }
-
-    #[test]
-    fn a_target_that_never_holds_and_one_that_always_does_end_the_search() {
-        let (found, rates) = search(100.0, 0.0, f64::MAX);
-        assert_eq!((found.at_least, found.below), (None, Some(1.0)));
-        assert!(rates <= 6, "{rates}");
-        let (found, _) = search(100.0, f64::MAX, f64::MAX);
-        assert_eq!((found.at_least, found.below), (Some(RATE_MAX), None));
-        let never = CapacitySearch::new(5.0, 0.05, 0).next();
-        assert!(matches!(
-            never,
-            Next::Found(Capacity {
-                at_least: None,
-                below: None
-            })
-        ));
-    }
-
-    #[test]
-    fn rates_are_as_people_write_them() {
-        for (rate, text) in [
-            (1.234, "1.2"),
-            (141.421, "141.4"),
-            (5656.85, "5657"),
-            (123_456.0, "123500"),
-        ] {
-            assert_eq!(rounded(rate).to_string(), text);
-        }
     }
 }

@@ -124,10 +124,23 @@ impl Figure {
             Self::P99_99 => statistics.p99_99,
         }
     }
+
+    /// Which quantile it is, if it is one.
+    pub(super) const fn quantile(self) -> Option<f64> {
+        match self {
+            Self::Median => Some(0.5),
+            Self::P90 => Some(0.9),
+            Self::P95 => Some(0.95),
+            Self::P99 => Some(0.99),
+            Self::P99_9 => Some(0.999),
+            Self::P99_99 => Some(0.9999),
+            Self::Min | Self::Max | Self::Mean | Self::Stddev => None,
+        }
+    }
 }
 
 impl Comparison {
-    fn holds(self, value: f64, bound: f64) -> bool {
+    pub(super) fn holds(self, value: f64, bound: f64) -> bool {
         match self {
             Self::Less => value < bound,
             Self::AtMost => value <= bound,

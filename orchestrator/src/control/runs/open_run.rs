@@ -6,7 +6,7 @@ use proto::digest::Sha256;
 use proto::document::{Document, InvalidParam};
 use proto::message::{Metrics, NodeState};
 use proto::summary::{Absorbed, Context, NodeSummary, Summary, TestResult};
-use proto::workload::Workload;
+use proto::workload::{Threshold, Workload};
 
 use super::super::labels::Labels;
 use super::super::list::{Outcome, TestRow};
@@ -225,6 +225,11 @@ impl OpenRun {
     /// About how many bytes its config takes.
     pub(in crate::control) fn config_bytes(&self) -> usize {
         self.config_bytes
+    }
+
+    /// What the result of the whole run has to satisfy.
+    pub(in crate::control) fn thresholds(&self) -> &[Threshold] {
+        &self.frame.workload.thresholds
     }
 
     /// How long one request may take, ms.

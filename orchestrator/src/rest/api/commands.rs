@@ -42,7 +42,7 @@ impl Worker {
         }
     }
 
-    fn command(&self, command: Command) -> Answer {
+    pub(super) fn command(&self, command: Command) -> Answer {
         self.api.handle.command(command).map_or_else(
             |_| Answer::busy(),
             |reply| reply::answer(reply, &self.api.bootstrap),

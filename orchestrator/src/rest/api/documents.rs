@@ -61,7 +61,7 @@ impl Worker {
         Ok(answer.with_field("TestId", &test_id))
     }
 
-    fn document(&self, call: &Call, flags: &[&str]) -> Result<Document, Answer> {
+    pub(super) fn document(&self, call: &Call, flags: &[&str]) -> Result<Document, Answer> {
         let text = std::str::from_utf8(&call.body).map_err(|error| {
             let error = format!("the document is not UTF-8: {error}");
             Answer::error(400, &error, "send YAML or JSON in UTF-8")
@@ -121,7 +121,7 @@ fn admitted(access: &Access, target: &Target) -> Result<(), String> {
 }
 
 /// All that is wrong, each with its place.
-fn refusal(invalid: &InvalidDocument) -> Answer {
+pub(super) fn refusal(invalid: &InvalidDocument) -> Answer {
     let count = invalid.0.len();
     let error = match &invalid.0[..] {
         [one] => one.to_string(),

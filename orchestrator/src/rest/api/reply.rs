@@ -108,6 +108,14 @@ fn refuse(refusal: Refusal, bootstrap: &str) -> Answer {
             let error = format!("the store cannot be written: {reason}");
             Answer::error(503, &error, "make room on the orchestrator's disk")
         }
+        Refusal::UnknownSearch(test_id) => {
+            let error = format!("there is no search {test_id:?}");
+            Answer::error(404, &error, "GET /capacity lists them")
+        }
+        Refusal::TooManySearches => {
+            let error = "too many searches for a capacity go on";
+            Answer::error(503, error, "stop some of them with POST /stop")
+        }
         Refusal::TooMany => {
             let error = "too many tests wait for their trigger";
             Answer::error(503, error, "stop some of them with POST /stop")
