@@ -46,6 +46,31 @@ fn ends(search: &Value) -> (f64, f64) {
     (end("at_least"), end("below"))
 }
 
+/// Searches again, at most twice, where the answer is too low and a driver stood still in a step that
+/// broke a threshold: what it owed left it at once then, which is more than the rate, and says nothing
+/// about the target.
+fn undisturbed(
+    cluster: &Cluster,
+    truth: f64,
+    mut seek: impl FnMut() -> String,
+) -> (Value, Instant) {
+    let is_disturbed = |step: &Value| {
+        let reasons = step["verdict"]["reasons"].to_string();
+        step["judged"] == "breached" && reasons.contains("stood still")
+    };
+    for _ in 0..2 {
+        let began = Instant::now();
+        let search = await_end(cluster, &seek());
+        let mut steps = search["steps"].as_array().unwrap().iter();
+        if ends(&search).0 > truth * 0.95 || !steps.any(is_disturbed) {
+            return (search, began);
+        }
+        eprintln!("a driver stood still: searching again");
+    }
+    let began = Instant::now();
+    (await_end(cluster, &seek()), began)
+}
+
 /// Whether a search found the truth within 5 %, in few steps, and told so in the runs' own results.
 fn assert_found(cluster: &Cluster, search: &Value, truth: f64, began: Instant) {
     assert_eq!(search["state"], "done", "{search}");
@@ -82,11 +107,10 @@ fn assert_found(cluster: &Cluster, search: &Value, truth: f64, began: Instant) {
 fn a_queue_is_found_from_below_by_two_drivers() {
     let cluster = Cluster::start(2);
     // One server that needs 2 ms for each: 500 a second, of both drivers together.
-    let began = Instant::now();
     let from = f64::from(fastrand::u32(150..400));
     let text = document("/?queue=2ms", from, "p90 < 40ms");
-    let id = seek(&cluster, "/capacity", &text);
-    let search = await_end(&cluster, &id);
+    let (search, began) = undisturbed(&cluster, 500.0, || seek(&cluster, "/capacity", &text));
+    let id = search["test_id"].as_str().unwrap();
     assert_found(&cluster, &search, 500.0, began);
     assert_eq!(search["steps"][0]["rate"], from, "{search}");
     let rows = cluster.rest.get(&format!("/tests?search=capacity={id}"));
@@ -107,16 +131,18 @@ fn a_bucket_is_found_from_above_and_the_client_prints_each_step() {
     let cluster = Cluster::start(2);
     let file = cluster.path("bucket.yaml");
     let name = file.to_str().unwrap();
-    let began = Instant::now();
     let from = fastrand::u32(2000..4000).to_string();
     let text = document("/?bucket=1000:20", 50.0, "error_rate < 1%");
     fs::write(&file, text).unwrap();
-    let output = client(&cluster, &["capacity", name, "--from", &from]);
-    let [text, told] =
-        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
-    assert_eq!(output.status.code(), Some(0), "{text}{told}");
-    let id = told.split_whitespace().nth(1).unwrap();
-    let search = search(&cluster, id.trim_end_matches(':'));
+    let mut text = String::new();
+    let (search, began) = undisturbed(&cluster, 1000.0, || {
+        let output = client(&cluster, &["capacity", name, "--from", &from]);
+        let told = String::from_utf8(output.stderr).unwrap();
+        text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{text}{told}");
+        let id = told.split_whitespace().nth(1).unwrap();
+        id.trim_end_matches(':').to_owned()
+    });
     assert_found(&cluster, &search, 1000.0, began);
     let lines: Vec<&str> = text.lines().collect();
     let steps = search["steps"].as_array().unwrap().len();
