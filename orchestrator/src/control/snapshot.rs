@@ -169,6 +169,11 @@ impl Snapshot {
         self.rows.select(wanted)
     }
 
+    /// Each test's line.
+    pub fn newest_first(&self) -> impl Iterator<Item = &Arc<TestRow>> {
+        self.rows.newest_first()
+    }
+
     /// One test's line.
     #[must_use]
     pub fn row(&self, test_id: &str) -> Option<&Arc<TestRow>> {

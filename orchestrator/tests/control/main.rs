@@ -7,6 +7,7 @@ mod access;
 mod backup;
 mod commands;
 mod contract;
+mod exposition;
 mod history;
 mod player;
 mod process;

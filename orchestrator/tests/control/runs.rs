@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::player::{Player, interval, last};
 use crate::process::{Orchestrator, wait_for};
 
-const NODES: [&str; 2] = ["a", "b"];
+pub(crate) const NODES: [&str; 2] = ["a", "b"];
 
 /// Has the drivers become ready for a test and triggers it.
 pub(crate) fn run(orchestrator: &Orchestrator, player: &Player, nodes: &[&str]) -> String {
@@ -37,7 +37,7 @@ pub(crate) fn await_state(orchestrator: &Orchestrator, test_id: &str, state: &st
     })
 }
 
-fn report_all(player: &Player, test_id: &str, nodes: &[&str]) {
+pub(crate) fn report_all(player: &Player, test_id: &str, nodes: &[&str]) {
     for node in nodes {
         (0..3).for_each(|at| player.say(node, &interval(node, test_id, at, 300)));
         player.say(node, &last(node, test_id, 3));

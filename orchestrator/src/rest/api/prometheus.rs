@@ -1,70 +1,29 @@
 //! `GET /metrics`: the text exposition of Prometheus.
 
-use std::fmt::{Display, Write};
-use std::sync::Arc;
+mod exposition;
+mod runs;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use proto::summary::TestResult;
+use exposition::Exposition;
 
 use super::{Answer, Worker};
 use crate::control::Snapshot;
 use crate::control::registry::{INCOMPATIBLE, Liveness};
 use crate::control_thread::Drops;
-use crate::live::Made;
 
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// The exposition as it grows.
-#[derive(Default)]
-struct Exposition(String);
-
-impl Exposition {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
-    }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        let labels: Vec<String> = labels
-            .iter()
-            .map(|(label, text)| format!("{label}=\"{}\"", escaped(text)))
-            .collect();
-        if labels.is_empty() {
-            self.line(format_args!("{name} {value}"));
-        } else {
-            self.line(format_args!("{name}{{{}}} {value}", labels.join(",")));
-        }
-    }
-
-    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
-        self.family(name, kind, help);
-        self.sample(name, &[], value);
-    }
-
-    fn line(&mut self, text: std::fmt::Arguments<'_>) {
-        writeln!(self.0, "{text}").expect("invariant: a String grows");
-    }
-}
-
-/// Backslash, quote and newline are the only characters that a label's text escapes.
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
-}
 
 impl Worker {
     pub(super) fn exposition(&mut self) -> Answer {
         let snapshot = self.api.live.snapshot();
-        let active = snapshot.active.iter();
-        let active = active.filter_map(|test_id| snapshot.run(test_id));
-        let results: Vec<Arc<Made>> = active.map(|seen| self.api.live.result(seen)).collect();
+        let runs = self.exposed(&snapshot);
         let mut exposition = Exposition::default();
         cluster(&mut exposition, &snapshot);
         process(&mut exposition, &snapshot, self.api.handle.drops());
         self.front(&mut exposition);
-        let results = results.iter().map(|made| &made.result);
-        runs(&mut exposition, &results.collect::<Vec<_>>());
-        Answer::new(200, CONTENT_TYPE, exposition.0.into_bytes())
+        runs::write(&mut exposition, &runs);
+        Answer::new(200, CONTENT_TYPE, exposition.into_bytes())
     }
 
     fn front(&self, out: &mut Exposition) {
@@ -169,66 +128,4 @@ fn process(out: &mut Exposition, snapshot: &Snapshot, drops: &Drops) {
         "Messages on their way to the broker.",
         snapshot.outbox_len,
     );
-}
-
-/// The tests that drivers are at work on.
-fn runs(out: &mut Exposition, results: &[&TestResult]) {
-    type Value = fn(&TestResult) -> u64;
-    let counters: [(&str, &str, Value); 5] = [
-        ("dlts_test_sent_total", "Requests sent.", |r| r.tally.sent),
-        ("dlts_test_ok_total", "Answers below 400.", |r| r.tally.ok),
-        (
-            "dlts_test_errors_total",
-            "Requests that ended in an error.",
-            |r| r.tally.errors.total(),
-        ),
-        ("dlts_test_shed_total", "Requests given up unsent.", |r| {
-            r.tally.shed
-        }),
-        (
-            "dlts_test_connect_errors_total",
-            "Failed attempts to connect.",
-            |r| r.tally.connect_errors,
-        ),
-    ];
-    for (name, help, value) in counters {
-        out.family(name, "counter", help);
-        for result in results {
-            out.sample(name, &[("test_id", &result.test_id)], value(result));
-        }
-    }
-    let name = "dlts_test_response_seconds";
-    out.family(
-        name,
-        "gauge",
-        "Response time over all drivers, by quantile.",
-    );
-    for result in results {
-        let figures = &result.metrics;
-        for (quantile, ms) in [
-            ("0.5", figures.p50),
-            ("0.9", figures.p90),
-            ("0.99", figures.p99),
-            ("0.999", figures.p99_9),
-            ("1", figures.max),
-        ] {
-            let labels = [("test_id", result.test_id.as_str()), ("quantile", quantile)];
-            out.sample(name, &labels, ms.map_or(f64::NAN, |ms| ms / 1e3));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_are_escaped() {
-        let mut out = Exposition::default();
-        out.family("a_total", "counter", "Help.");
-        out.sample("a_total", &[("x", "q\"b\\n\nl")], 5);
-        let expected =
-            "# HELP a_total Help.\n# TYPE a_total counter\na_total{x=\"q\\\"b\\\\n\\nl\"} 5\n";
-        assert_eq!(out.0, expected);
-    }
 }
