@@ -243,7 +243,12 @@ mod tests {
             let mut bytes = V2_COMPRESSED_COOKIE.to_be_bytes().to_vec();
             bytes.extend(u32::try_from(body.len()).unwrap().to_be_bytes());
             bytes.extend(body);
-            let _ = decode(&BASE64.encode(bytes));
+            let text = BASE64.encode(bytes);
+            let _ = decode(&text);
+            if let Ok(samples) = decode_sparse(&text) {
+                let _ = Sparse::sum([&samples, &samples].into_iter());
+                prop_assert!(decode_sparse(&encode_sparse(&samples)).is_ok());
+            }
         }
     }
 

@@ -161,8 +161,12 @@ impl Control {
             return self.end_search(test_id, SearchState::Done, reason, now, actions);
         }
         match self.offer(test_id, wanted, now, actions) {
-            // What is away now comes back.
-            Ok(()) | Err(Refusal::BrokerAway(_) | Refusal::StoreAway(_) | Refusal::TooMany) => {}
+            Ok(()) => {}
+            // What is away now comes back. To read a document again is not worth each turn.
+            Err(Refusal::BrokerAway(_) | Refusal::StoreAway(_) | Refusal::TooMany) => {
+                self.searches
+                    .rest_until(test_id, now.mono_ns + FAILURE_REST_NS);
+            }
             Err(refusal) => {
                 let reason = format!("its next run cannot be made: {}", in_words(refusal));
                 self.end_search(test_id, SearchState::Failed, Some(reason), now, actions);
@@ -264,10 +268,12 @@ impl Control {
                 } else {
                     format!("its run {run_id} was stopped")
                 };
-                let state = if search.reason.is_some() {
-                    SearchState::Failed
-                } else {
-                    SearchState::Aborted
+                // An hour that is over ends a search that found something as one between two runs.
+                let is_found = !search.runs.is_empty();
+                let state = match search.reason.as_deref() {
+                    Some(HOUR_IS_OVER) if is_found => SearchState::Done,
+                    Some(_) => SearchState::Failed,
+                    None => SearchState::Aborted,
                 };
                 return Counts::No(state, search.reason.clone().unwrap_or(unless_told));
             }

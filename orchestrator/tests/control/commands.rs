@@ -89,6 +89,9 @@ fn drivers_come_by_page_by_state_and_in_numbers() {
     assert_eq!(summary["nodes"], 3);
     assert_eq!(summary["states"], serde_json::json!({"up": 3}));
     assert_eq!(summary["activities"], serde_json::json!({"idle": 3}));
+    let refused = orchestrator.get("/nodes?state=dwon");
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(refused.text.contains("suspect"), "{refused:?}");
     let refused = orchestrator.get("/nodes?limit=-1");
     assert_eq!(refused.status, 400, "{refused:?}");
     assert!(refused.text.contains("limit"), "{refused:?}");

@@ -175,11 +175,19 @@ impl<'de> Deserialize<'de> for Sparse {
 }
 
 impl From<&Histogram<u64>> for Sparse {
+    /// Of a histogram of any shape. One of other bounds can have buckets beyond our last, whatever
+    /// its header says of its highest value; they count as the last.
     fn from(histogram: &Histogram<u64>) -> Self {
-        let bucket = |at: hdrhistogram::iterators::IterationValue<u64>| {
-            Bucket::new(index_of(at.value_iterated_to()), at.count_at_value())
-        };
-        Self::of_buckets(histogram.iter_recorded().map(bucket).collect())
+        let mut buckets: Vec<Bucket> = Vec::new();
+        for at in histogram.iter_recorded() {
+            let lowest = histogram.lowest_equivalent(at.value_iterated_to());
+            let index = index_of(lowest).min(BUCKETS as u64 - 1);
+            match buckets.last_mut().filter(|last| last.index() == index) {
+                Some(same) => same.add(at.count_at_value()),
+                None => buckets.push(Bucket::new(index, at.count_at_value())),
+            }
+        }
+        Self::of_buckets(buckets)
     }
 }
 
@@ -196,6 +204,30 @@ mod tests {
             .iter()
             .for_each(|sample| histogram.saturating_record(*sample));
         histogram
+    }
+
+    #[test]
+    fn a_histogram_whose_buckets_reach_beyond_ours_is_one_of_ours() {
+        // Its lowest value makes each of its buckets so wide that the last ends near 2^51.
+        let mut wide = Histogram::<u64>::new_with_bounds(1 << 40, HIGHEST_NS, 3).unwrap();
+        wide.auto(true);
+        for value in [1 << 41, 1 << 45, (1 << 51) - 1] {
+            wide.record_n(value, 3).unwrap();
+        }
+        let sparse = Sparse::from(&wide);
+        assert_eq!(sparse.len(), 9);
+        assert_eq!(sparse.buckets().count(), 2, "two of them beyond our last");
+        assert_eq!(Sparse::sum([&sparse, &sparse].into_iter()).len(), 18);
+        assert_eq!(decode_sparse(&encode_sparse(&sparse)), Ok(sparse));
+    }
+
+    #[test]
+    fn samples_of_a_coarser_histogram_stay_where_they_were() {
+        let mut coarse = Histogram::<u64>::new_with_bounds(1, HIGHEST_NS, 2).unwrap();
+        coarse.saturating_record(1_000_000);
+        let (lowest, ..) = Sparse::from(&coarse).buckets().next().unwrap();
+        let its_lowest = coarse.lowest_equivalent(1_000_000);
+        assert!(lowest <= its_lowest && its_lowest - lowest < 1_000);
     }
 
     proptest! {

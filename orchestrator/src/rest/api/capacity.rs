@@ -36,7 +36,7 @@ impl Worker {
         })
     }
 
-    /// All searches, newest first, without their steps.
+    /// All searches, newest first, without their steps and with the number of their drivers.
     pub(super) fn searches(&self) -> Answer {
         let searches = self.api.live.snapshot().searches();
         let rows = searches.iter().map(|search| {
@@ -45,6 +45,8 @@ impl Worker {
                 let steps = fields.remove("steps");
                 let done = steps.as_ref().and_then(Value::as_array).map_or(0, Vec::len);
                 fields.insert("steps_done".to_owned(), done.into());
+                fields.remove("participants");
+                fields.insert("nodes".to_owned(), search.participants.len().into());
             }
             row
         });

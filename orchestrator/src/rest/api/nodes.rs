@@ -12,7 +12,16 @@ use serde_json::value::RawValue;
 
 use super::call::take_flag;
 use super::{Answer, Call, Worker};
+use crate::control::registry::{INCOMPATIBLE, Liveness};
 use crate::control::{NodeRow, Now};
+
+/// The states that a driver can be in.
+const STATES: [&str; 4] = [
+    Liveness::Up.name(),
+    Liveness::Suspect.name(),
+    Liveness::Down.name(),
+    INCOMPATIBLE,
+];
 
 /// A part of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +116,10 @@ impl Worker {
     fn asked_nodes(&mut self, call: &Call) -> Result<Answer, Answer> {
         let search: String = call.param("search", "a text")?.unwrap_or_default();
         let state: Option<String> = call.param("state", "a text")?;
+        if let Some(unknown) = state.as_deref().filter(|state| !STATES.contains(state)) {
+            let error = format!("state: {unknown:?} is none of {}", STATES.join(", "));
+            return Err(Answer::error(400, &error, "see /openapi.json"));
+        }
         let page = Page::asked(call, "offset", "limit")?;
         let now = Now::new(clock::unix_ns(), clock::monotonic_ns());
         let mut rows = self.api.live.snapshot().nodes(now);

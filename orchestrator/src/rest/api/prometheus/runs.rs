@@ -183,7 +183,7 @@ fn answers(out: &mut Exposition, runs: &[Exposed]) {
     out.family(name, "counter", "Whole answers, by status.");
     for run in runs {
         for (status, count) in &run.result.status_codes {
-            out.sample(name, &run.labels(&[("status", &status.to_string())]), count);
+            out.sample(name, &run.labels(&[("status", status)]), count);
         }
     }
     let name = "dlts_test_errors_by_kind_total";
