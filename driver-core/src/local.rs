@@ -47,7 +47,7 @@ pub use import::{ImportArgs, import};
 use interrupts::Interrupts;
 use progress::Progress;
 pub use rehearsal::{TryArgs, rehearse};
-use reporting::{Subject, write_out, write_report};
+use reporting::{Subject, with_logs, write_out, write_report};
 
 /// From the moment that all is ready to the start, so that every core waits for it.
 const LEAD_NS: u64 = 20 * NS_PER_MS;
@@ -395,11 +395,9 @@ impl Done {
         if let Some(condition) = &self.result.aborted_by {
             eprintln!("aborted: {condition}");
         }
-        if let Some(reason) = &self.logs_failed {
-            eprintln!("error: the logs are incomplete: {reason}");
-        }
         let brief = Brief::from(&self.result);
         let findings = Findings::of_run(&subject.title, &brief, &subject.asked);
+        let findings = with_logs(findings, self.logs_failed.as_deref());
         let is_reported = write_report(args, &findings);
         match write_out(&text) {
             Err(code) => code,

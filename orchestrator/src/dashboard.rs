@@ -44,7 +44,7 @@ macro_rules! files {
 }
 
 const PAGE: &str = include_str!("dashboard/index.html");
-const FILES: [File; 23] = files![
+const FILES: [File; 24] = files![
     "api.js",
     "app.js",
     "axis.js",
@@ -57,6 +57,7 @@ const FILES: [File; 23] = files![
     "format.js",
     "history.js",
     "icon.svg",
+    "memory.js",
     "nodes.js",
     "overview.js",
     "parts.js",

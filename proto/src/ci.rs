@@ -138,19 +138,27 @@ impl Findings {
             }
         };
         let counted = set.runs.iter().filter(|run| run.counted).count();
-        Self {
+        let findings = Self {
             title: title.to_owned(),
             verdict: set.standing().name().to_owned(),
             notes: vec![format!("{counted} of {} runs counted", set.asked)],
             tables: vec![spread(set)],
             groups: set.runs.iter().map(group).collect(),
+        };
+        let last = set.runs.last().map(|run| run.standing);
+        if set.interrupted && last != Some(Standing::Interrupted) {
+            // Between two runs: none of them tells of it.
+            let (made, asked) = (set.runs.len(), set.asked);
+            let reason = format!("interrupted after {made} of {asked} runs");
+            return findings.with_error("set", &reason);
         }
+        findings
     }
 
     /// Those of two sets of runs.
     #[must_use]
     pub fn of_comparison(of: &Comparison) -> Self {
-        let tolerance = of.tolerance * 100.0;
+        let tolerance = of.tolerance_percent();
         let lines = of.lines();
         let shown = |(_, line): &&(String, Figure)| line.base.is_some() || line.test.is_some();
         let findings = lines.iter().filter(shown);
@@ -172,6 +180,27 @@ impl Findings {
                 findings: std::iter::once(can_be_told).chain(findings).collect(),
             }],
         }
+    }
+
+    /// What was found, and what is wrong with it beside: with the logs, or the set.
+    #[must_use]
+    pub fn with_error(mut self, of: &str, reason: &str) -> Self {
+        self.groups.push(Group {
+            name: of.to_owned(),
+            time_s: 0.0,
+            findings: vec![Finding::error(reason)],
+        });
+        self
+    }
+
+    /// What was found, for a command that fails by none of it.
+    #[must_use]
+    pub fn noted(mut self) -> Self {
+        let findings = self.groups.iter_mut().flat_map(|group| &mut group.findings);
+        for finding in findings.filter(|finding| finding.outcome != Outcome::Pass) {
+            finding.outcome = Outcome::Noted;
+        }
+        self
     }
 
     /// That of a command which has no answer, and why.
@@ -285,14 +314,22 @@ fn checks(run: &Brief) -> impl Iterator<Item = Finding> + '_ {
 
 fn comparison(name: &str, line: &Figure, tolerance: f64) -> Finding {
     let percent = |share: f64| format!("{:+.1}", share * 100.0);
-    let unit = if name == "errors" { "points" } else { "%" };
-    let value = |value: Option<f64>| words::observed(value);
+    let (unit_of_value, scale, unit) = match name {
+        "ok/s" => ("", 1.0, "%"),
+        "errors" => (" %", 100.0, "points"),
+        _ => (" ms", 1.0, "%"),
+    };
+    let value = |value: Option<f64>| {
+        let unit = value.map_or("", |_| unit_of_value);
+        let shown = words::observed(value.map(|value| value * scale));
+        format!("{shown}{unit}")
+    };
     let mut seen = format!("{} after {}", value(line.test), value(line.base));
     if let Some(change) = line.change {
         seen = format!("{seen}: {} {unit}", percent(change));
     }
     if let Some((low, high)) = line.change_interval {
-        seen = format!("{seen} ({} to {})", percent(low), percent(high));
+        seen = format!("{seen} ({} to {} {unit})", percent(low), percent(high));
     }
     if let Some(reason) = &line.reason {
         seen = format!("{seen}; {reason}");

@@ -2,7 +2,7 @@
 
 mod command;
 
-pub use command::shown_command;
+pub use command::{COMMAND_LEN_MAX, shown_command};
 
 /// What stands in place of a secret.
 pub const MASK: &str = "********";

@@ -104,7 +104,7 @@ pub struct RunArgs {
     /// rate for --duration [default: 5s] after --warmup [default: 1s]; a document has all of them
     /// itself, and one open stage, whose rate is the first
     #[arg(long, conflicts_with_all = ["requests", "gap", "stages", "burst", "logs", "repeat",
-        "junit", "markdown"])]
+        "rest", "junit", "markdown"])]
     pub find_capacity: bool,
     /// Runs after each other, 1 to 100, each on fresh connections and with a result of its own; the
     /// answer is their figures' median and spread [default: that of the document, or 1]

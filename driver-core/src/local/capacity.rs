@@ -20,6 +20,15 @@ use super::{Run, RunArgs, RunError, exit};
 use crate::load::{Executors, Machine};
 use crate::plan::Plan;
 
+/// How the following of a course ended.
+enum End {
+    /// There is nothing more to offer, or no time for it.
+    Whole,
+    Interrupted,
+    /// The next run could not begin; what was known before stays known.
+    Failed(RunError),
+}
+
 struct Finder<'a> {
     args: RunArgs,
     cpus: Vec<usize>,
@@ -48,6 +57,8 @@ pub(super) fn find(
         None => of_a_url(args, bounds.from).map_err(RunError::Usage)?,
     };
     let bounds = CapacityBounds { from, ..bounds };
+    let checked = bounds.check();
+    checked.map_err(|error| RunError::Usage(of_the_first(args, document.is_some(), &error)))?;
     let mut of_runs = args.clone();
     of_runs.json = true;
     if searched.is_none() {
@@ -66,7 +77,7 @@ pub(super) fn find(
         target: String::new(),
     };
     let mut course = CapacityCourse::new(bounds);
-    let is_interrupted = finder.follow(&mut course)?;
+    let end = finder.follow(&mut course)?;
     let thresholds = match document {
         Some(document) => document
             .thresholds
@@ -89,15 +100,29 @@ pub(super) fn find(
         eprintln!("error: the answer cannot be written: {error}");
         return Ok(exit::ERROR);
     }
-    if is_interrupted {
-        eprintln!("interrupted: this is what was known by then");
-        return Ok(exit::INTERRUPTED);
-    }
-    Ok(match answer.ending() {
-        CapacityEnding::Found => 0,
-        CapacityEnding::Breached => exit::THRESHOLD,
-        CapacityEnding::Unknown => exit::INVALID,
+    Ok(match (end, answer.ending()) {
+        (End::Interrupted, _) => {
+            eprintln!("interrupted: this is what was known by then");
+            exit::INTERRUPTED
+        }
+        (End::Failed(error), _) => {
+            eprintln!("error: {error}; this is what was known by then");
+            exit::INVALID
+        }
+        (End::Whole, CapacityEnding::Found) => 0,
+        (End::Whole, CapacityEnding::Breached) => exit::THRESHOLD,
+        (End::Whole, CapacityEnding::Unknown) => exit::INVALID,
     })
+}
+
+/// What is wrong with the first rate, as who gave it calls it.
+fn of_the_first(args: &RunArgs, is_document: bool, error: &str) -> String {
+    let first = if is_document {
+        format!("{}: load.open: ", args.url)
+    } else {
+        "--rate: ".to_owned()
+    };
+    error.replacen("from: ", &first, 1)
 }
 
 /// The first rate, as the arguments of a URL have it.
@@ -117,24 +142,30 @@ fn of_a_url(args: &RunArgs, otherwise: f64) -> Result<f64, String> {
 }
 
 impl Finder<'_> {
-    /// Follows the course to its end, or as far as there is time; whether it was interrupted.
-    fn follow(&mut self, course: &mut CapacityCourse) -> Result<bool, RunError> {
+    /// Follows the course to its end, or as far as there is time.
+    ///
+    /// # Errors
+    /// Those before which there is nothing to answer.
+    fn follow(&mut self, course: &mut CapacityCourse) -> Result<End, RunError> {
         let mut is_in_time = true;
         while let Some(wanted) = course.wanted().filter(|_| is_in_time) {
-            if !std::mem::replace(&mut self.is_first, false)
-                && self.interrupts.first().recv_timeout(CAPACITY_REST).is_ok()
-            {
-                return Ok(true);
+            let is_first = std::mem::replace(&mut self.is_first, false);
+            if !is_first && self.interrupts.first().recv_timeout(CAPACITY_REST).is_ok() {
+                return Ok(End::Interrupted);
             }
-            let Some(run) = self.run(wanted.rate)? else {
-                return Ok(true);
+            let run = match self.run(wanted.rate) {
+                Ok(Some(run)) => run,
+                Ok(None) => return Ok(End::Interrupted),
+                Err(RunError::Interrupted) if !is_first => return Ok(End::Interrupted),
+                Err(error) if !course.steps().is_empty() => return Ok(End::Failed(error)),
+                Err(error) => return Err(error),
             };
             if let Some(step) = course.record(run) {
                 self.say(&step.in_words());
             }
             is_in_time = self.began.elapsed() < CAPACITY_TIME_MAX;
         }
-        Ok(false)
+        Ok(End::Whole)
     }
 
     /// One run at a rate; `None` when it was interrupted.
@@ -190,5 +221,41 @@ impl Finder<'_> {
             // To whoever closed the pipe it does not matter.
             let _ = writeln!(io::stdout().lock(), "{line}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        run: RunArgs,
+    }
+
+    fn args(more: &[&str]) -> Result<RunArgs, clap::Error> {
+        let base = ["driver", "http://127.0.0.1:1/", "--find-capacity"];
+        let parsed = Cli::try_parse_from(base.iter().chain(more));
+        parsed.map(|cli| cli.run)
+    }
+
+    #[test]
+    fn a_first_rate_that_is_out_of_bounds_is_refused_in_words() {
+        let args = args(&["--rate", "0.5", "--threshold", "p99<50ms"]).unwrap();
+        let interrupts = Interrupts::watch().unwrap();
+        let refused = find(&args, None, vec![0], &interrupts).unwrap_err();
+        assert_eq!(refused.exit_code(), exit::USAGE);
+        let words = refused.to_string();
+        let expected = "--rate: 0.5 is not within 1 to ";
+        assert!(words.starts_with(expected), "{words}");
+    }
+
+    #[test]
+    fn a_search_has_a_rest_of_its_own() {
+        let refused = args(&["--rest", "1s"]).unwrap_err().to_string();
+        assert!(refused.contains("--rest"), "{refused}");
     }
 }

@@ -9,7 +9,9 @@ use proto::summary::{Brief, REST_NS, Repeats, RepeatsWithResults, Standing, Test
 use proto::units::ns_to_seconds;
 
 use super::interrupts::Interrupts;
-use super::{Done, Job, Run, RunArgs, RunError, Subject, exit, line, write_out, write_report};
+use super::{
+    Done, Job, Run, RunArgs, RunError, Subject, exit, line, with_logs, write_out, write_report,
+};
 use crate::load::{Executors, Machine};
 
 struct Repeater<'a> {
@@ -116,11 +118,9 @@ impl Repeater<'_> {
         } else {
             format!("\n{}", words::spread(&self.set)).into_bytes()
         };
-        if let Some(reason) = &self.logs_failed {
-            eprintln!("error: the logs are incomplete: {reason}");
-        }
         let Subject { title, asked } = subject;
         let findings = Findings::of_set(title, &self.set, &self.briefs, asked);
+        let findings = with_logs(findings, self.logs_failed.as_deref());
         let is_reported = write_report(self.args, &findings);
         match (write_out(&text), self.set.standing()) {
             (Err(code), _) => code,

@@ -32,6 +32,16 @@ impl Subject {
     }
 }
 
+/// Says, also in what is found, why the logs are incomplete where they are.
+pub(super) fn with_logs(findings: Findings, failed: Option<&str>) -> Findings {
+    let Some(reason) = failed else {
+        return findings;
+    };
+    let error = format!("the logs are incomplete: {reason}");
+    eprintln!("error: {error}");
+    findings.with_error("logs", &error)
+}
+
 /// Writes what is wanted for CI; whether that is there.
 pub(super) fn write_report(args: &RunArgs, findings: &Findings) -> bool {
     let written = args.report.write(findings);

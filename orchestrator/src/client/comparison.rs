@@ -45,9 +45,13 @@ pub fn compare(api: &Api, question: &Question<'_>, as_json: bool) -> Result<Endi
         url: api.base().to_owned(),
         reason: format!("its comparison is of another shape: {error}"),
     })?;
-    question
-        .report
-        .write(&Findings::of_comparison(&comparison))?;
+    let findings = Findings::of_comparison(&comparison);
+    let findings = if question.is_gate {
+        findings
+    } else {
+        findings.noted()
+    };
+    question.report.write(&findings)?;
     if as_json {
         print(&format!("{raw}\n"))?;
     } else if !question.report.take_stdout() {
@@ -120,7 +124,7 @@ fn table(comparison: &Comparison) -> String {
         write_row(&mut out, &name, &line);
     }
     let verdict = word(comparison.verdict);
-    let tolerance = comparison.tolerance * 100.0;
+    let tolerance = comparison.tolerance_percent();
     let _ = writeln!(
         out,
         "\n{verdict} (a change of up to {tolerance} % counts as none)"

@@ -36,12 +36,12 @@ pub fn run(api: &Api, options: &RunOptions, as_json: bool) -> Result<Ending, Pro
         }
         let test_id = source.create(api, &labels(terms, None))?;
         let followed = launch(api, &test_id, terms.queue, &interrupts, as_json)?;
-        if let Followed::Ended { brief, .. } = &followed {
-            let (title, asked) = (source.title(terms), source.asked());
-            terms
-                .report
-                .write(&Findings::of_run(&title, brief, &asked))?;
-        }
+        let (title, asked) = (source.title(terms), source.asked());
+        let findings = match &followed {
+            Followed::Ended { brief, .. } => Findings::of_run(&title, brief, &asked),
+            Followed::Left => Findings::of_error(&title, &left(&test_id)),
+        };
+        terms.report.write(&findings)?;
         let is_quiet = terms.report.take_stdout();
         conclude(api, &test_id, &followed, Shown::of(as_json, is_quiet))
     });
@@ -276,6 +276,11 @@ fn told(triggered: &Value) -> String {
     format!("triggered on {participants} drivers")
 }
 
+/// Said of a test that goes on without who began it.
+fn left(test_id: &str) -> String {
+    format!("left; the test may still run: client watch {test_id}")
+}
+
 fn conclude(
     api: &Api,
     test_id: &str,
@@ -284,7 +289,7 @@ fn conclude(
 ) -> Result<Ending, Problem> {
     match followed {
         Followed::Left => {
-            eprintln!("left; the test may still run: client watch {test_id}");
+            eprintln!("{}", left(test_id));
             Ok(Ending::Interrupted)
         }
         Followed::Ended {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use proto::digest::Sha256;
 use proto::document::Document;
+use proto::secret::COMMAND_LEN_MAX;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Most tags.
@@ -12,8 +13,6 @@ const TAGS_MAX: usize = 32;
 const NAME_LEN_MAX: usize = 200;
 /// Longest note, in characters.
 const NOTE_LEN_MAX: usize = 10_000;
-/// Longest command line, in characters.
-const COMMAND_LEN_MAX: usize = 20_000;
 
 /// The labels of a test.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

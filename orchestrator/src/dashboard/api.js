@@ -1,6 +1,7 @@
 // The REST API, and whether it answers. The page knows nothing that does not come through here.
 
 import { assert } from "./dom.js";
+import { recall, remember } from "./memory.js";
 
 const GET_TIMEOUT_MS = 5_000;
 // A trigger waits for ready drivers.
@@ -52,6 +53,12 @@ export async function post(path, body) {
   return (await request("POST", path, body, POST_TIMEOUT_MS)).json();
 }
 
+// As `post`, of the page alone: nobody waits for it.
+export async function postUnasked(path, body) {
+  const more = { isUnasked: true };
+  return (await request("POST", path, body, POST_TIMEOUT_MS, more)).json();
+}
+
 // An answer that goes on until `signal` is given, or the orchestrator ends it. There is no other
 // limit of time, not even to its beginning.
 export async function listen(path, headers, signal) {
@@ -61,8 +68,9 @@ export async function listen(path, headers, signal) {
 async function request(method, path, body, timeoutMs, more) {
   assert(path.startsWith("/"), "a path of this origin");
   let response = await answer(method, path, body, timeoutMs, more);
-  // Who left the question is asked again for what it does, not for each poll of the page.
-  if (response.status === 401 && !(hasLeft && method === "GET")) {
+  // Who left the question is asked again for what it does, not for what the page does by itself.
+  const isUnasked = method === "GET" || more?.isUnasked;
+  if (response.status === 401 && !(hasLeft && isUnasked)) {
     if (await askToken()) response = await answer(method, path, body, timeoutMs, more);
   }
   if (response.ok) return response;
@@ -71,7 +79,7 @@ async function request(method, path, body, timeoutMs, more) {
 
 async function answer(method, path, body, timeoutMs, more = {}) {
   const headers = { ...more.headers };
-  const token = storedToken();
+  const token = recall(TOKEN_KEY);
   if (token) headers.Authorization = `Bearer ${token}`;
   const isText = typeof body === "string";
   if (body !== undefined) headers["Content-Type"] = isText ? "application/yaml" : "application/json";
@@ -99,14 +107,6 @@ async function problem(response) {
   return new ApiError(response.status, told);
 }
 
-function storedToken() {
-  try {
-    return sessionStorage.getItem(TOKEN_KEY);
-  } catch {
-    return null;
-  }
-}
-
 // Whether the question for the token was left without one.
 let hasLeft = false;
 
@@ -121,7 +121,7 @@ function askToken() {
   return new Promise((resolve) => {
     const close = () => {
       hasLeft = dialog.returnValue !== "given";
-      if (!hasLeft) sessionStorage.setItem(TOKEN_KEY, document.getElementById("token").value);
+      if (!hasLeft) remember(TOKEN_KEY, document.getElementById("token").value);
       resolve(!hasLeft);
     };
     dialog.addEventListener("close", close, { once: true });

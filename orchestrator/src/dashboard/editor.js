@@ -1,9 +1,10 @@
 // The editor of documents: a test as YAML or JSON, in #/new. The orchestrator alone judges it: its words
 // stand below the text, each with a way to its line.
 
-import { ApiError, inWords, post } from "./api.js";
+import { ApiError, inWords, post, postUnasked } from "./api.js";
 import { card, h, setAttribute, setText } from "./dom.js";
 import * as format from "./format.js";
+import { recall, remember } from "./memory.js";
 
 // The text stays while one looks elsewhere, in this tab only.
 const TEXT_KEY = "dlts-document";
@@ -32,8 +33,8 @@ thresholds: [p99 < 250ms, step(ping).p99 < 100ms, check_rate >= 99.9%]
 export function editor(onCreated) {
   const it = build();
   it.onCreated = onCreated;
-  it.text.value = sessionStorage.getItem(TEXT_KEY) ?? "";
-  it.values.value = sessionStorage.getItem(VALUES_KEY) ?? "";
+  it.text.value = recall(TEXT_KEY) ?? "";
+  it.values.value = recall(VALUES_KEY) ?? "";
   it.element.addEventListener("input", () => changed(it));
   it.element.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -45,6 +46,7 @@ export function editor(onCreated) {
   it.file.addEventListener("change", () => openFile(it));
   it.example.addEventListener("click", () => it.write(EXAMPLE));
   it.write = (text) => {
+    it.kept.hidden = true;
     it.text.value = text;
     changed(it);
     it.text.focus();
@@ -54,12 +56,17 @@ export function editor(onCreated) {
   changed(it);
   return {
     element: it.element,
-    write: it.write,
-    isEmpty: () => it.text.value.trim() === "",
-    stop() {
-      it.asked += 1;
-      clearTimeout(it.timer);
+    // Begins with the document of a test; what was being written is not taken away unasked.
+    begin(text, testId) {
+      const draft = it.text.value;
+      if (draft.trim() === "" || draft === text) return it.write(text);
+      const take = h("button", { type: "button", id: "document-replace" }, "Replace it");
+      take.addEventListener("click", () => it.write(text));
+      it.kept.replaceChildren(`This is a draft that was kept, not the document of ${testId}. `, take);
+      it.kept.hidden = false;
     },
+    isEmpty: () => it.text.value.trim() === "",
+    stop: () => leaveChecks(it),
   };
 }
 
@@ -78,6 +85,7 @@ function build() {
     "What stands under load is the total of all drivers. The schema is /document.schema.json.",
   );
   const place = h("output", { class: "note", for: "document" });
+  const kept = h("p", { class: "note", role: "status", hidden: true });
   const file = h("input", { type: "file", id: "document-file", accept: ".yaml,.yml,.json" });
   const example = h("button", { type: "button", id: "document-example" }, "Insert an example");
   const values = h("textarea", {
@@ -113,6 +121,7 @@ function build() {
         file,
         example,
       ),
+      kept,
       h("div", { class: "field" }, h("label", { for: "document" }, "YAML or JSON"), text, note, place),
       wrong,
       h(
@@ -134,7 +143,7 @@ function build() {
     h("p", { class: "actions" }, buttons),
     command,
   );
-  return { element, text, place, file, example, values, queue, problem, wrong, right, sent, buttons,
+  return { element, text, place, kept, file, example, values, queue, problem, wrong, right, sent, buttons,
     command, timer: 0, asked: 0 };
 }
 
@@ -147,6 +156,15 @@ export function query(values) {
   });
 }
 
+// What is wrong with the values, in words.
+export function wrongValue(values) {
+  const isWrong = (line) => line.trim() !== "" && line.indexOf("=") < 1;
+  const at = values.split("\n").findIndex(isWrong);
+  if (at < 0) return null;
+  const line = values.split("\n")[at].trim();
+  return `line ${at + 1} of the values, ${line}, has no name with a value: write NAME=value`;
+}
+
 function path(it, call, flags = []) {
   const parts = [...flags, ...query(it.values.value)];
   return parts.length > 0 ? `${call}?${parts.join("&")}` : call;
@@ -157,32 +175,26 @@ const flagsOf = (it, starts) =>
   [starts && "start=1", it.queue.checked && "queue=1"].filter(Boolean);
 
 function changed(it) {
-  keep(TEXT_KEY, it.text.value);
-  keep(VALUES_KEY, it.values.value);
+  remember(TEXT_KEY, it.text.value);
+  remember(VALUES_KEY, it.values.value);
   it.example.disabled = it.text.value.trim() !== "";
   showPlace(it);
   const url = `${location.origin}${path(it, "/tests", flagsOf(it, true))}`;
   setText(it.command, `curl --data-binary @test.yaml '${url.replaceAll("'", "%27")}'`);
-  clearTimeout(it.timer);
-  it.asked += 1;
+  leaveChecks(it);
   if (it.text.value.trim() === "") return showNothing(it);
   it.timer = setTimeout(() => check(it, false), CHECK_AFTER_MS);
-}
-
-function keep(key, text) {
-  try {
-    sessionStorage.setItem(key, text);
-  } catch {
-    // Too long for the browser: it is here as long as the page is.
-  }
 }
 
 // Asks whether the text is a test; an answer to an older text is nobody's any more.
 async function check(it, byHand) {
   clearTimeout(it.timer);
   const asked = ++it.asked;
+  const refused = wrongValue(it.values.value);
+  if (refused) return showWrong(it, new Error(refused), byHand);
+  const ask = byHand ? post : postUnasked;
   try {
-    const told = await post(path(it, "/tests/check"), it.text.value);
+    const told = await ask(path(it, "/tests/check"), it.text.value);
     if (asked === it.asked) showRight(it, told);
   } catch (error) {
     if (asked !== it.asked) return;
@@ -191,10 +203,17 @@ async function check(it, byHand) {
   }
 }
 
-async function submit(it, value) {
-  if (value === "document-check") return check(it, true);
+// What was asked is nobody's any more, and nothing more is asked.
+function leaveChecks(it) {
   clearTimeout(it.timer);
   it.asked += 1;
+}
+
+async function submit(it, value) {
+  if (value === "document-check") return check(it, true);
+  leaveChecks(it);
+  const refused = wrongValue(it.values.value);
+  if (refused) return showWrong(it, new Error(refused), true);
   it.buttons.forEach((button) => setAttribute(button, "disabled", true));
   const starts = value !== "document-create";
   try {
@@ -203,7 +222,11 @@ async function submit(it, value) {
   } catch (error) {
     // It is there, and could not be started: its page is the place to try again.
     if (error.told?.TestId) it.onCreated(error.told.TestId, inWords(error));
-    else showWrong(it, error, true);
+    else {
+      // Nor may a check that began meanwhile take the place of what is told here.
+      leaveChecks(it);
+      showWrong(it, error, true);
+    }
   } finally {
     it.buttons.forEach((button) => setAttribute(button, "disabled", false));
   }
@@ -250,22 +273,25 @@ export function linesOf({ name, targets, flows, files, secrets, sessions_planned
 // All that is wrong, with a way to each place. Who pressed a button is taken to the first.
 function showWrong(it, error, byHand) {
   showNothing(it);
-  const errors = (error.told?.errors ?? []).filter(({ line }) => line > 0);
-  if (errors.length === 0) {
+  const errors = error.told?.errors ?? [];
+  const first = errors.find(({ line }) => line > 0);
+  if (!first && errors.length < 2) {
     it.problem.hidden = false;
     setText(it.problem, inWords(error));
     return;
   }
   setAttribute(it.text, "aria-invalid", "true");
   const rows = errors.map((wrong) => {
-    const { line, column, path: part, error: words } = wrong;
+    const { line, column, path: part, error } = wrong;
+    const words = `${part ? `${part}: ` : ""}${error}`;
+    if (!(line > 0)) return h("li", {}, words);
     const go = () => goTo(it, wrong);
     const where = `line ${line}, column ${column}`;
     const link = h("button", { type: "button", class: "place", "data-line": line, on: { click: go } }, where);
-    return h("li", {}, link, ` ${part ? `${part}: ` : ""}${words}`);
+    return h("li", {}, link, ` ${words}`);
   });
   it.wrong.replaceChildren(h("ol", { "aria-label": "What is wrong" }, rows));
-  if (byHand) goTo(it, errors[0]);
+  if (byHand && first) goTo(it, first);
 }
 
 // Puts the caret to a place, with the rest of its line chosen.

@@ -5,6 +5,8 @@
 import { get, inWords, post } from "./api.js";
 import { editor } from "./editor.js";
 import { card, choice, h, setAttribute, setText } from "./dom.js";
+import { indented } from "./format.js";
+import { remember } from "./memory.js";
 
 // name, label, unit or note, placeholder (the default), and what restricts it
 const GROUPS = [
@@ -74,7 +76,7 @@ export function formView(root, _segments, query) {
 
 // A test that could not be started is there all the same: its page is the place to try again.
 function goTo(testId, problem) {
-  if (problem) sessionStorage.setItem(`dlts-problem-${testId}`, problem);
+  if (problem) remember(`dlts-problem-${testId}`, problem);
   location.hash = `#/test/${encodeURIComponent(testId)}`;
 }
 
@@ -84,7 +86,7 @@ async function prefill(form, testId) {
     const params = test.config;
     if (params.document) {
       form.setType("DOCUMENT");
-      form.editor.write(JSON.stringify(JSON.parse(params.document), null, 2));
+      form.editor.begin(indented(params.document), testId);
       return;
     }
     form.setType(test.test_type);

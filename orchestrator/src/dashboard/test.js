@@ -5,6 +5,7 @@ import { quantileAxis, timeAxis } from "./axis.js";
 import { Chart } from "./chart.js";
 import { download, h, setAttribute, setAttributes, setText } from "./dom.js";
 import * as format from "./format.js";
+import { forget, recall } from "./memory.js";
 import { getNodes, testNodes } from "./nodes.js";
 import * as parts from "./parts.js";
 import { standalone } from "./report.js";
@@ -77,9 +78,9 @@ export function testView(root, [testId]) {
 
 // What the form was told when it tried to start the test that it had just created.
 function tellEarlier(page, testId) {
-  const told = sessionStorage.getItem(`dlts-problem-${testId}`);
+  const told = recall(`dlts-problem-${testId}`);
   if (told === null) return;
-  sessionStorage.removeItem(`dlts-problem-${testId}`);
+  forget(`dlts-problem-${testId}`);
   page.header.problem.hidden = false;
   setText(page.header.problem, told);
 }

@@ -107,7 +107,12 @@ fn an_example_is_shown_for_what_it_is_and_runs() {
 
     let short = example.replace("for: 10s", "for: $LENGTH");
     write(browser, &short);
-    browser.type_into("#document-values", "LENGTH=3s");
+    browser.type_into("#document-values", "LENGTH");
+    browser.wait("the refusal of a name alone", SOON, |browser| {
+        let told = browser.text("#new-document .problem");
+        told.contains("LENGTH, has no name with a value")
+    });
+    browser.type_into("#document-values", "=3s");
     browser.wait("the value", SOON, |browser| {
         browser.text("#document-right").contains("60 sessions")
     });
@@ -130,6 +135,12 @@ fn an_example_is_shown_for_what_it_is_and_runs() {
         sent(browser, "ping") == "15" && sent(browser, "echo") == "45"
     });
     browser.click("a[href^='#/new?from=']");
+    browser.wait("the draft", SOON, |browser| {
+        browser
+            .attribute("#document-replace", "type")
+            .is_some_and(|_| value(browser) == short)
+    });
+    browser.click("#document-replace");
     browser.wait("the same document", SOON, |browser| {
         value(browser).contains("\"two flows\"")
     });

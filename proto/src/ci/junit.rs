@@ -14,13 +14,13 @@ impl Findings {
     /// # Errors
     /// What the writer says; of texts in memory it has nothing to say.
     pub fn to_junit(&self) -> Result<String, SerializeError> {
-        let mut report = Report::new(format!("dlts: {}", self.title));
+        let mut report = Report::new(plain(&format!("dlts: {}", self.title)));
         report.add_test_suites(self.groups.iter().map(|group| self.suite(group)));
         report.to_string()
     }
 
     fn suite(&self, group: &Group) -> TestSuite {
-        let mut suite = TestSuite::new(format!("{}: {}", self.title, group.name));
+        let mut suite = TestSuite::new(plain(&format!("{}: {}", self.title, group.name)));
         suite.set_time(Duration::try_from_secs_f64(group.time_s).unwrap_or_default());
         // Readers take cases of one class and name for one.
         let mut told = BTreeMap::new();
@@ -32,7 +32,7 @@ impl Findings {
             suite.add_test_case(case(&group.name, finding, *times));
         }
         if !self.notes.is_empty() {
-            suite.set_system_out(self.notes.join("\n"));
+            suite.set_system_out(plain(&self.notes.join("\n")));
         }
         suite
     }
@@ -55,25 +55,31 @@ fn case(group: &str, finding: &Finding, times: u32) -> TestCase {
     };
     if finding.outcome != Outcome::Pass {
         status.set_type(finding.kind.name());
-        status.set_message(finding.seen.as_str());
+        status.set_message(plain(&finding.seen));
         if finding.outcome != Outcome::Noted {
-            status.set_description(description(finding));
+            status.set_description(plain(&description(finding)));
         }
     }
     let mut name = name(finding);
     if times > 1 {
         name = format!("{name} #{times}");
     }
-    let mut case = TestCase::new(name, status);
+    let mut case = TestCase::new(plain(&name), status);
     case.set_classname(format!(
         "dlts.{}.{}",
         group.replace(' ', "-"),
         finding.kind.name()
     ));
     if finding.outcome == Outcome::Pass && !finding.seen.is_empty() {
-        case.set_system_out(finding.seen.as_str());
+        case.set_system_out(plain(&finding.seen));
     }
     case
+}
+
+/// A text without the characters that XML has not and the writer does not know of; it takes out the
+/// others of them, the controls, itself.
+fn plain(text: &str) -> String {
+    text.replace(['\u{fffe}', '\u{ffff}'], "")
 }
 
 /// What was asked, what was seen, and where.

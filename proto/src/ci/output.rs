@@ -1,6 +1,6 @@
 //! The files that a command writes its findings to.
 
-use std::fs::Permissions;
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -26,9 +26,9 @@ pub struct ReportArgs {
 /// Why findings are not where they were wanted.
 #[derive(Debug, Error)]
 pub enum OutputError {
-    /// Two answers for one standard output.
+    /// Two answers for one standard output, or one file.
     #[error("{0}")]
-    Usage(&'static str),
+    Usage(String),
     /// The system.
     #[error("{option} {}: {source}; name a file in a folder that can be written", path.display())]
     File {
@@ -63,11 +63,21 @@ impl ReportArgs {
         if on_stdout + usize::from(as_json) > 1 {
             let error =
                 "standard output takes one of --json, --junit - and --markdown -: name files";
-            return Err(OutputError::Usage(error));
+            return Err(OutputError::Usage(error.to_owned()));
         }
+        let mut taken = None;
         for (option, path) in self.given().filter(|(_, path)| !is_stdout(path)) {
-            let tried = begin(path).map(drop);
-            tried.map_err(|source| OutputError::file(option, path, source))?;
+            let tried = place(path).and_then(|place| place.check().map(|()| place));
+            let place = tried.map_err(|source| OutputError::file(option, path, source))?;
+            if let Place::File(file) = &place
+                && taken.as_ref() == Some(&place)
+            {
+                let file = file.display();
+                return Err(OutputError::Usage(format!(
+                    "--junit and --markdown both name {file}: give each a file of its own"
+                )));
+            }
+            taken = Some(place);
         }
         Ok(())
     }
@@ -102,44 +112,109 @@ impl OutputError {
 }
 
 fn is_stdout(path: &Path) -> bool {
-    path == Path::new("-")
+    path == Path::new("-") || path == Path::new("/dev/stdout")
+}
+
+/// Where a path leads.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    /// A file, which is replaced as a whole.
+    File(PathBuf),
+    /// A device, a pipe, or what this process has open: it is written to as it is.
+    Open(PathBuf),
+}
+
+/// Follows the links, so that none is replaced by what it leads to.
+fn place(path: &Path) -> io::Result<Place> {
+    let found = match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = folder_of(path);
+            if let Ok(link) = fs::read_link(path) {
+                return place(&folder.join(link));
+            }
+            let Some(name) = path.file_name() else {
+                return Err(error);
+            };
+            return fs::canonicalize(folder).map(|folder| Place::File(folder.join(name)));
+        }
+        found => found?,
+    };
+    let kind = fs::metadata(path)?.file_type();
+    if kind.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    let is_descriptor = ["/dev/fd", "/dev/stderr", "/proc"];
+    let is_descriptor = is_descriptor.iter().any(|begin| path.starts_with(begin));
+    if kind.is_file() && !is_descriptor {
+        Ok(Place::File(found))
+    } else {
+        Ok(Place::Open(path.to_owned()))
+    }
+}
+
+impl Place {
+    /// Whether it can be written; a pipe is not opened, which may have nobody yet who reads.
+    fn check(&self) -> io::Result<()> {
+        match self {
+            Self::File(path) => begin(path).map(drop),
+            Self::Open(_) => Ok(()),
+        }
+    }
+
+    fn write(&self, text: &str) -> io::Result<()> {
+        match self {
+            Self::File(path) => {
+                let mut file = begin(path)?;
+                file.write_all(text.as_bytes())?;
+                file.as_file().sync_all()?;
+                file.persist(path)?;
+                Ok(())
+            }
+            Self::Open(path) => {
+                let mut open = OpenOptions::new().append(true).open(path)?;
+                unless_closed(open.write_all(text.as_bytes()))
+            }
+        }
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
 }
 
 /// A file beside the wanted one, which takes its name when it is whole.
 fn begin(path: &Path) -> io::Result<tempfile::NamedTempFile> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
     let mut builder = tempfile::Builder::new();
     // What the umask leaves of it, as of any file: others may be meant to read it.
     builder
         .prefix(".dlts-")
         .permissions(Permissions::from_mode(0o666));
-    builder.tempfile_in(folder.unwrap_or(Path::new(".")))
+    builder.tempfile_in(folder_of(path))
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
     if is_stdout(path) {
         let mut stdout = io::stdout().lock();
-        return match stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush())
-        {
-            // Whoever closed the pipe does not want to read it.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            done => done,
-        };
+        let written = stdout.write_all(text.as_bytes());
+        return unless_closed(written.and_then(|()| stdout.flush()));
     }
-    let mut file = begin(path)?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
+    place(path)?.write(text)
+}
+
+/// Whoever closed the pipe does not want to read it.
+fn unless_closed(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::os::unix::fs::{FileTypeExt, symlink};
 
     use super::*;
 
@@ -180,6 +255,53 @@ mod tests {
             error.starts_with("--junit ") && error.contains("none/a.xml"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn only_files_are_replaced_and_no_link_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        fs::write(file("a.xml"), "old").unwrap();
+        symlink("a.xml", file("to-a")).unwrap();
+        symlink("new.md", file("to-new")).unwrap();
+        let args = ReportArgs {
+            junit: Some(file("to-a")),
+            markdown: Some(file("to-new")),
+        };
+        args.check(false).unwrap();
+        args.write(&Findings::default()).unwrap();
+        for (link, target) in [("to-a", "a.xml"), ("to-new", "new.md")] {
+            assert!(fs::symlink_metadata(file(link)).unwrap().is_symlink());
+            assert!(fs::symlink_metadata(file(target)).unwrap().len() > 3);
+        }
+        let null = || Some(PathBuf::from("/dev/null"));
+        let nowhere = ReportArgs {
+            junit: null(),
+            markdown: null(),
+        };
+        nowhere.check(true).unwrap();
+        nowhere.write(&Findings::default()).unwrap();
+        let kind = fs::metadata("/dev/null").unwrap().file_type();
+        assert!(kind.is_char_device());
+    }
+
+    #[test]
+    fn what_cannot_be_is_said_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = |junit: &str, markdown: &str| {
+            let args = ReportArgs {
+                junit: Some(folder.path().join(junit)),
+                markdown: Some(folder.path().join(markdown)),
+            };
+            args.check(false).unwrap_err().to_string()
+        };
+        fs::create_dir(folder.path().join("folder")).unwrap();
+        assert!(refused("folder", "a").contains("is a directory"));
+        symlink("a", folder.path().join("link")).unwrap();
+        for (junit, markdown) in [("a", "a"), ("a", "./a"), ("a", "link")] {
+            let error = refused(junit, markdown);
+            assert!(error.contains("a file of its own"), "{error}");
+        }
     }
 
     #[test]

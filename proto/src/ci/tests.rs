@@ -166,6 +166,53 @@ fn each_run_of_a_set_is_a_suite() {
 }
 
 #[test]
+fn what_ends_a_set_between_its_runs_is_an_error() {
+    let mut set = Repeats::new(3, 1.0);
+    let run = brief(&json!({"thresholds": []}));
+    set.add(&run);
+    set.interrupted = true;
+    let findings = Findings::of_set("t", &set, &[run], &Asked::default());
+    let of = cases(&findings.to_junit().unwrap());
+    assert_eq!(words(&of), ["", "error"]);
+    assert_eq!(of[1].3, "interrupted after 1 of 3 runs");
+    let run = brief(&json!({"state": "interrupted", "thresholds": []}));
+    set.add(&run);
+    let findings = Findings::of_set("t", &set, &[run], &Asked::default());
+    assert_eq!(findings.groups.len(), 2, "the run tells of it");
+}
+
+#[test]
+fn what_is_wrong_beside_is_an_error_and_no_character_breaks_the_report() {
+    let run = brief(&json!({"thresholds": []}));
+    let run = Findings::of_run("t\u{ffff}", &run, &Asked::default());
+    let of = run.with_error("logs", "the disk\u{fffe} is full\u{0}");
+    let of = cases(&of.to_junit().unwrap());
+    assert_eq!(words(&of), ["", "error"]);
+    assert_eq!(of[1].3, "the disk is full");
+}
+
+#[test]
+fn figures_of_a_comparison_have_units_and_a_tolerance_its_own_digits() {
+    use crate::comparison::{Run, Terms, compare};
+    let terms = Terms {
+        tolerance: 0.07,
+        ..Terms::default()
+    };
+    let none = compare(&[Run::default()], &[Run::default()], &terms);
+    assert_eq!(format!("{} %", none.tolerance_percent()), "7 %");
+    let line = Figure {
+        base: Some(0.02),
+        test: Some(0.01),
+        change: Some(-0.01),
+        ..none.error_rate
+    };
+    let seen = comparison("errors", &line, 7.0).seen;
+    assert!(seen.starts_with("1 % after 2 %: -1.0 points"), "{seen}");
+    let seen = comparison("response p99", &line, 7.0).seen;
+    assert!(seen.starts_with("0.01 ms after 0.02 ms: -1.0 %"), "{seen}");
+}
+
+#[test]
 fn a_comparison_is_a_case_a_line() {
     use crate::comparison::{Run, Terms, compare};
     let set = |rate: f64| -> Vec<Run> {
@@ -183,6 +230,9 @@ fn a_comparison_is_a_case_a_line() {
     assert_eq!(of[1].1, "ok/s is not worse by more than 5 %");
     assert_eq!(of[1].2, "failure");
     assert!(of[1].3.contains("502 after 1002: -49.9 % ("), "{}", of[1].3);
+    assert!(of[2].3.is_empty() || of[2].3.contains("0 % after 0 %"));
+    let noted = worse.clone().noted();
+    assert!(!words(&cases(&noted.to_junit().unwrap())).contains(&"failure"));
     assert!(worse.to_markdown().starts_with("## worse: "));
     let one = compare(&set(1000.0)[..1], &set(500.0)[..1], &Terms::default());
     let one = cases(&Findings::of_comparison(&one).to_junit().unwrap());

@@ -189,6 +189,12 @@ impl Comparison {
         comparison
     }
 
+    /// The tolerance in percent, without the digits that binary fractions add.
+    #[must_use]
+    pub fn tolerance_percent(&self) -> f64 {
+        (self.tolerance * 1e8).round() / 1e6
+    }
+
     /// Every line with its name: answers a second, errors, response and service times.
     #[must_use]
     pub fn lines(&self) -> Vec<(String, Figure)> {

@@ -43,6 +43,13 @@ impl Document {
                 "a search needs what the target has to keep: write thresholds: [p99 < 50ms]";
             problems.push(self.problem("thresholds", error.to_owned()));
         }
+        if self.repeat > 1 {
+            let error = format!(
+                "{} runs, and a search repeats by itself what it has to: write repeat: 1, or leave it out",
+                self.repeat
+            );
+            problems.push(self.problem("repeat", error));
+        }
         let stages = &self.scenario.load.stages;
         let (warmups, counted): (Vec<&LoadStage>, Vec<&LoadStage>) =
             stages.iter().partition(|stage| stage.is_warmup);
@@ -209,6 +216,11 @@ mod tests {
             ("load: {burst: 5, every: 1s, for: 9s}\n", kept, "has none"),
             ("load: {open: 5..9/s, for: 1s}\n", kept, "a ramp"),
             ("load: {open: 5/s, sessions: 9}\n", kept, "for a time"),
+            (
+                "load: {open: 5/s, for: 1s}\n",
+                "repeat: 3\nthresholds: [p99 < 50ms]\n",
+                "3 runs, and",
+            ),
             ("load: {open: 5/s, for: 2h}\n", kept, "7201 s"),
             (
                 "load: [{open: 5/s, for: 1s}, {open: 6/s, for: 1s}]\n",

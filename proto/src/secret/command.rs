@@ -6,6 +6,10 @@ use super::{MASK, is_secret, is_secret_parameter, shown_url};
 const ARGUMENT_LEN_MAX: usize = 1000;
 /// Most arguments that are shown.
 const ARGUMENTS_MAX: usize = 200;
+/// Longest command line that is shown, in characters of all its arguments.
+pub const COMMAND_LEN_MAX: usize = 20_000;
+/// What stands in place of the arguments that are not shown.
+const FURTHER: &str = "…";
 
 /// What an option's value is.
 #[derive(Clone, Copy)]
@@ -14,8 +18,10 @@ enum Kind {
     Secret,
     /// `Name: value`.
     Header,
-    /// `NAME=VALUE`.
+    /// `NAME=VALUE`, a secret where the name says so.
     Named,
+    /// `NAME=VALUE` of a variable: what it is called says nothing of what it is.
+    Variable,
 }
 
 /// The options whose values may be secrets; of those with one dash the value may follow at once.
@@ -23,18 +29,23 @@ const OPTIONS: [(&str, Kind); 6] = [
     ("--token", Kind::Secret),
     ("--header", Kind::Header),
     ("-H", Kind::Header),
-    ("--env", Kind::Named),
-    ("-e", Kind::Named),
+    ("--env", Kind::Variable),
+    ("-e", Kind::Variable),
     ("--kafka-property", Kind::Named),
 ];
 
-/// A command line without its secrets: the values of header fields, variables and properties whose
-/// names say that they are one, tokens, and what is secret in a URL. What is long is cut.
+/// The flags that may stand before another short option in one argument.
+const SHORT_FLAGS: [char; 1] = ['k'];
+
+/// A command line without its secrets: the values of variables, those of header fields and properties
+/// whose names say that they are one, tokens, and what is secret in a URL. What is long is cut: it
+/// ends with an argument of its own, `…`, where there were more.
 #[must_use]
 pub fn shown_command(arguments: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut next = None;
     let mut shown = Vec::new();
-    for argument in arguments.into_iter().take(ARGUMENTS_MAX) {
+    let mut left = COMMAND_LEN_MAX - FURTHER.chars().count();
+    for argument in arguments {
         let masked = if let Some(kind) = next.take() {
             value(kind, &argument)
         } else {
@@ -51,19 +62,33 @@ pub fn shown_command(arguments: impl IntoIterator<Item = String>) -> Vec<String>
                 None => shown_text(argument),
             }
         };
-        shown.push(cut(masked));
+        let text = cut(masked);
+        let rest = left.checked_sub(text.chars().count());
+        let Some(rest) = rest.filter(|_| shown.len() < ARGUMENTS_MAX) else {
+            shown.push(FURTHER.to_owned());
+            break;
+        };
+        left = rest;
+        shown.push(text);
     }
     shown
 }
 
 /// The value that stands in the same argument as an option; empty where it is the next argument.
 fn option<'a>(name: &str, argument: &'a str) -> Option<&'a str> {
-    let rest = argument.strip_prefix(name)?;
+    let is_long = name.starts_with("--");
+    let rest = if is_long {
+        argument.strip_prefix(name)?
+    } else {
+        let letters = argument.strip_prefix('-')?;
+        let letters = letters.trim_start_matches(SHORT_FLAGS);
+        letters.strip_prefix(name.trim_start_matches('-'))?
+    };
     if rest.is_empty() {
         return Some(rest);
     }
     let joined = rest.strip_prefix('=').filter(|value| !value.is_empty());
-    joined.or_else(|| (!name.starts_with("--")).then_some(rest))
+    joined.or_else(|| (!is_long).then_some(rest))
 }
 
 fn value(kind: Kind, text: &str) -> String {
@@ -75,6 +100,7 @@ fn value(kind: Kind, text: &str) -> String {
         Kind::Secret => Some(MASK.to_owned()),
         Kind::Header => masked(":", is_secret),
         Kind::Named => masked("=", |name| is_secret(name) || is_secret_parameter(name)),
+        Kind::Variable => masked("=", |_| true).or_else(|| Some(MASK.to_owned())),
     };
     hidden.unwrap_or_else(|| shown_text(text.to_owned()))
 }
@@ -116,10 +142,15 @@ mod tests {
             (&["-H", "Accept: a/b"], &["-H", "Accept: a/b"]),
             (&["-e", "API_TOKEN=x"], &["-e", "API_TOKEN=********"]),
             (&["-ePASSWORD=x"], &["-ePASSWORD=********"]),
+            (&["--env=TARGET=http://u:p@h/"], &["--env=TARGET=********"]),
+            (&["-e", "BEARER=a=b"], &["-e", "BEARER=********"]),
+            (&["-ke", "abc"], &["-ke", "********"]),
             (
-                &["--env=TARGET=http://u:p@h/"],
-                &["--env=TARGET=http://********@h/"],
+                &["-kH", "Authorization: x"],
+                &["-kH", "Authorization:********"],
             ),
+            (&["-kkHCookie: x"], &["-kkHCookie:********"]),
+            (&["-k", "Cookie: x"], &["-k", "Cookie: x"]),
             (&["--token", "x", "list"], &["--token", "********", "list"]),
             (&["--token=x"], &["--token=********"]),
             (
@@ -140,10 +171,14 @@ mod tests {
     fn what_is_long_is_cut() {
         let long = shown(&["--body", &"ü".repeat(2000)]);
         assert_eq!(long[1].chars().count(), ARGUMENT_LEN_MAX + 1);
-        assert_eq!(
-            shown_command((0..500).map(|at| at.to_string())).len(),
-            ARGUMENTS_MAX
-        );
+        let many = shown_command((0..500).map(|at| at.to_string()));
+        assert_eq!((many.len(), &many[200][..]), (ARGUMENTS_MAX + 1, FURTHER));
+        let whole = shown_command((0..ARGUMENTS_MAX).map(|at| at.to_string()));
+        assert_eq!(whole.last().unwrap(), "199");
+        let wide = shown_command((0..50).map(|_| "ü".repeat(900)));
+        let len: usize = wide.iter().map(|one| one.chars().count()).sum();
+        assert!(len <= COMMAND_LEN_MAX, "{len}");
+        assert_eq!((wide.len(), &wide[22][..]), (23, FURTHER));
     }
 
     proptest! {
@@ -151,7 +186,8 @@ mod tests {
         fn no_secret_is_left_and_nothing_is_added(
             secret in "[a-z]{12}",
             option in prop::sample::select(vec![
-                "--token", "-HAuthorization: ", "--header=Cookie: ", "-eTOKEN=", "--env=API_KEY=",
+                "--token", "-HAuthorization: ", "--header=Cookie: ", "-eTOKEN=", "--env=A=",
+                "-kHCookie: ",
             ]),
         ) {
             let arguments = match option {

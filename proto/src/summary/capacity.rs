@@ -73,7 +73,7 @@ impl CapacityBounds {
         for (name, rate) in [("from", self.from), ("to", self.to)] {
             if !range.contains(&rate) {
                 return Err(format!(
-                    "{name}: {rate} is not within {RATE_MIN} to {RATE_MAX}, a second; write {name}=500"
+                    "{name}: {rate} is not within {RATE_MIN} to {RATE_MAX}, a second; give one that is, such as 500"
                 ));
             }
         }

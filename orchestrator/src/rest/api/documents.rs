@@ -19,10 +19,8 @@ const VARIABLE: &str = "var.";
 impl Worker {
     /// Reads the document in a body, YAML or JSON; nothing is kept of it.
     pub(super) fn check(&mut self, call: &Call) -> Answer {
-        match self.document(call, &[]) {
-            Ok(document) => checked(&document),
-            Err(answer) => answer,
-        }
+        let document = self.runnable(call, &[]);
+        document.map_or_else(|answer| answer, |document| checked(&document))
     }
 
     /// Makes a test of the document in a body, and starts it where the query says so.
@@ -36,10 +34,7 @@ impl Worker {
         let mut values = call.query_values();
         let start = take_flag(&mut values, "start")?;
         let queue = take_flag(&mut values, "queue")?;
-        let document = self.document(call, &["start", "queue"])?;
-        let document = with_data(document, &self.api.files)?;
-        let checked = document.check_runner(Runner::Cluster);
-        checked.map_err(|invalid| refusal(&invalid))?;
+        let document = self.runnable(call, &["start", "queue"])?;
         let test_id = proto::id::new_test_id();
         let command = Command::Compose {
             test_id: test_id.clone(),
@@ -59,6 +54,14 @@ impl Worker {
         let triggered = self.api.handle.command(trigger);
         let answer = reply::answer(triggered.map_err(|_| Answer::busy())?, &self.api.bootstrap);
         Ok(answer.with_field("TestId", &test_id))
+    }
+
+    /// The document in a body with its data, where a cluster can run it.
+    fn runnable(&self, call: &Call, flags: &[&str]) -> Result<Document, Answer> {
+        let document = with_data(self.document(call, flags)?, &self.api.files)?;
+        let checked = document.check_runner(Runner::Cluster);
+        checked.map_err(|invalid| refusal(&invalid))?;
+        Ok(document)
     }
 
     pub(super) fn document(&self, call: &Call, flags: &[&str]) -> Result<Document, Answer> {
