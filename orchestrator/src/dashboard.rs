@@ -7,8 +7,12 @@
 //! their contents. Browsers may keep them for ever, and modules import each other by relative
 //! paths, so that one page never mixes the modules of two versions.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::sync::LazyLock;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +34,8 @@ pub struct Asset {
     pub content_type: &'static str,
     /// The contents.
     pub body: &'static [u8],
+    /// The same as gzip has it, a third as long.
+    pub gzipped: &'static [u8],
     /// Whether the path holds these contents for ever, so that browsers may keep them.
     pub immutable: bool,
 }
@@ -80,6 +86,18 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 
 static PAGE_OF_VERSION: LazyLock<String> = LazyLock::new(|| PAGE.replace(VERSION_MARK, &VERSION));
 
+static GZIPPED_PAGE: LazyLock<Vec<u8>> = LazyLock::new(|| gzipped(&PAGE_OF_VERSION));
+static GZIPPED: LazyLock<[Vec<u8>; FILES.len()]> =
+    LazyLock::new(|| FILES.map(|(_, body)| gzipped(body)));
+
+fn gzipped(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let written = encoder.write_all(text.as_bytes());
+    written
+        .and_then(|()| encoder.finish())
+        .expect("invariant: writing to a Vec cannot fail")
+}
+
 /// The asset at a path of the URL, without its query; `/` is the page.
 #[must_use]
 pub fn asset(path: &str) -> Option<Asset> {
@@ -87,14 +105,17 @@ pub fn asset(path: &str) -> Option<Asset> {
         return Some(Asset {
             content_type: content_type("index.html"),
             body: PAGE_OF_VERSION.as_bytes(),
+            gzipped: &GZIPPED_PAGE,
             immutable: false,
         });
     }
     let (version, name) = path.strip_prefix(PREFIX)?.split_once('/')?;
-    let (name, body) = FILES.iter().find(|(known, _)| *known == name)?;
+    let at = FILES.iter().position(|(known, _)| *known == name)?;
+    let (name, body) = FILES[at];
     (version == VERSION.as_str()).then(|| Asset {
         content_type: content_type(name),
         body: body.as_bytes(),
+        gzipped: &GZIPPED[at],
         immutable: true,
     })
 }

@@ -213,7 +213,7 @@ impl Worker {
 
     fn serve(&mut self, route: Route<'_>, call: &Call, body: &mut dyn Read) -> Answer {
         match route {
-            Route::Asset => asset(&call.path),
+            Route::Asset => asset(call),
             Route::Health => self.health(),
             Route::Create(kind, seconds) => self.create(kind, seconds, call),
             Route::Trigger(id) => self.trigger(id, call),
@@ -288,8 +288,8 @@ fn refuse(denied: &Denied) -> Answer {
     }
 }
 
-fn asset(path: &str) -> Answer {
-    let Some(asset) = dashboard::asset(path) else {
+fn asset(call: &Call) -> Answer {
+    let Some(asset) = dashboard::asset(&call.path) else {
         return Answer::error(404, "no such asset", "reload the dashboard");
     };
     let cache = if asset.immutable {
@@ -297,7 +297,15 @@ fn asset(path: &str) -> Answer {
     } else {
         "no-cache"
     };
-    Answer::new(200, asset.content_type, asset.body.to_vec())
+    let is_gzip_taken = takes_gzip(call.header("Accept-Encoding").unwrap_or_default());
+    let answer = if is_gzip_taken {
+        Answer::new(200, asset.content_type, asset.gzipped.to_vec())
+            .with("Content-Encoding", "gzip")
+    } else {
+        Answer::new(200, asset.content_type, asset.body.to_vec())
+    };
+    answer
+        .with("Vary", "Accept-Encoding")
         .with("Cache-Control", cache)
         .with(
             "Content-Security-Policy",
@@ -306,11 +314,30 @@ fn asset(path: &str) -> Answer {
         .with("Referrer-Policy", "no-referrer")
 }
 
+/// Whether an Accept-Encoding names gzip, and not as one that is refused: RFC 9110, 12.5.3.
+fn takes_gzip(accepted: &str) -> bool {
+    accepted.split(',').any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().strip_prefix("q=").unwrap_or("1");
+        name.trim().eq_ignore_ascii_case("gzip") && weight.parse::<f32>().is_ok_and(|q| q > 0.0)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
 
     use super::*;
+
+    #[test]
+    fn gzip_is_taken_where_it_is_named_and_not_refused() {
+        for taken in ["gzip", "gzip, deflate, br", "br;q=1.0, GZIP;q=0.5"] {
+            assert!(takes_gzip(taken), "{taken}");
+        }
+        for not in ["", "identity", "gzip;q=0", "x-gzip", "*", "gzip;q=x"] {
+            assert!(!takes_gzip(not), "{not}");
+        }
+    }
 
     #[test]
     fn the_contract_names_the_paths_that_there_are_and_their_methods() {
