@@ -171,7 +171,7 @@ impl Findings {
         let compared_anyway = compared_anyway.map(|words| format!("compared anyway: {words}"));
         Self {
             title: format!("{} against {}", of.test, of.base),
-            verdict: word(of.verdict).to_owned(),
+            verdict: of.verdict.in_words().to_owned(),
             notes: compared_anyway.chain(of.reasons.iter().cloned()).collect(),
             tables: Vec::new(),
             groups: vec![Group {
@@ -344,17 +344,6 @@ fn comparison(name: &str, line: &Figure, tolerance: f64) -> Finding {
             Change::Worse | Change::Mixed => Outcome::Fail,
             Change::Unlike | Change::Unknown => Outcome::Noted,
         },
-    }
-}
-
-const fn word(change: Change) -> &'static str {
-    match change {
-        Change::Better => "better",
-        Change::Same => "same",
-        Change::Worse => "worse",
-        Change::Mixed => "better in some, worse in others",
-        Change::Unlike => "unlike",
-        Change::Unknown => "cannot be told",
     }
 }
 

@@ -23,7 +23,7 @@ mod trend;
 mod verdict;
 
 pub use judge::{Judged, Kind, Line, Observation, RUNS_MIN, judge, too_small};
-pub use trend::{Trend, TrendRun, TrendStep};
+pub use trend::{SET_TAG, Trend, TrendRun, TrendStep};
 pub use verdict::{Comparison, Figure, QuantileRow};
 
 /// Change that counts as none unless the caller says otherwise; a share of the base.
@@ -56,6 +56,19 @@ impl Change {
     #[must_use]
     pub const fn has_worsened(self) -> bool {
         matches!(self, Self::Worse | Self::Mixed)
+    }
+
+    /// The word for people.
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Better => "better",
+            Self::Same => "same",
+            Self::Worse => "worse",
+            Self::Mixed => "better in some, worse in others",
+            Self::Unlike => "unlike",
+            Self::Unknown => "cannot be told",
+        }
     }
 }
 

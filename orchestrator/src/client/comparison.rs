@@ -123,7 +123,7 @@ fn table(comparison: &Comparison) -> String {
     for (name, line) in comparison.lines() {
         write_row(&mut out, &name, &line);
     }
-    let verdict = word(comparison.verdict);
+    let verdict = comparison.verdict.in_words();
     let tolerance = comparison.tolerance_percent();
     let _ = writeln!(
         out,
@@ -155,7 +155,7 @@ fn write_row(out: &mut String, name: &str, line: &Figure) {
     };
     let verdict = match (&line.reason, line.verdict) {
         (Some(reason), Change::Unknown) => reason,
-        (_, verdict) => word(verdict),
+        (_, verdict) => verdict.in_words(),
     };
     let (base, test) = (shown(line.base), shown(line.test));
     // Writing to a String cannot fail.
@@ -171,17 +171,6 @@ fn plain(value: Option<f64>) -> String {
 
 fn share(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |share| format!("{:.3} %", share * 100.0))
-}
-
-pub(super) const fn word(change: Change) -> &'static str {
-    match change {
-        Change::Better => "better",
-        Change::Same => "same",
-        Change::Worse => "worse",
-        Change::Mixed => "better in some, worse in others",
-        Change::Unlike => "unlike",
-        Change::Unknown => "cannot be told",
-    }
 }
 
 #[cfg(test)]

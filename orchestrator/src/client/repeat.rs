@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use proto::ci::Findings;
+use proto::comparison::SET_TAG;
 use proto::summary::{Brief, REST_NS, Repeats, RepeatsWithResults, words};
 use proto::units::ns_to_seconds;
 use serde_json::Value;
@@ -15,9 +16,6 @@ use super::ending::{Ending, Problem};
 use super::follow::{Followed, Interrupts};
 use super::print;
 use super::run::{Source, label, labels, launch};
-
-/// The tag of a set: its value is the id of the set's first test.
-pub(super) const TAG: &str = "repeat";
 
 /// A set on its way.
 struct Repeater<'a> {
@@ -138,7 +136,7 @@ impl Repeater<'_> {
             print(&format!("\n{}", words::spread(&self.set)))?;
             if let Some(first) = &self.first {
                 print(&format!(
-                    "the set is {TAG}={first}: client compare BASE tag:{TAG}={first}\n"
+                    "the set is {SET_TAG}={first}: client compare BASE tag:{SET_TAG}={first}\n"
                 ))?;
             }
         }

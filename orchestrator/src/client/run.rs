@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proto::ci::{Asked, Findings};
+use proto::comparison::SET_TAG;
 use proto::secret::shown_command;
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use super::comparison::reported;
 use super::ending::{Ending, Problem};
 use super::follow::{Followed, Interrupts, OnInterrupt, follow};
 use super::progress::Progress;
-use super::repeat::{self, TAG};
+use super::repeat;
 use super::{document, print};
 use crate::report;
 
@@ -146,7 +147,7 @@ pub(super) fn labels(terms: &RunTerms, set: Option<&str>) -> Value {
         labels["name"] = json!(name);
     }
     if let Some(first) = set {
-        labels["tags"] = json!({ TAG: first });
+        labels["tags"] = json!({ SET_TAG: first });
     }
     labels
 }

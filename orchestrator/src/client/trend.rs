@@ -7,7 +7,6 @@ use proto::{clock, units};
 
 use super::api::{self, Api};
 use super::cli::TrendOptions;
-use super::comparison::word;
 use super::ending::{Ending, Problem};
 use super::{follow, print};
 
@@ -80,7 +79,7 @@ fn write_step(out: &mut String, step: &TrendStep) {
         "  set {} after {}: {}",
         step.set,
         step.before,
-        word(step.verdict)
+        step.verdict.in_words()
     );
     for reason in &step.reasons {
         let _ = writeln!(out, "    {reason}");

@@ -131,6 +131,7 @@ pub(super) type SeenSearches = RedBlackTreeMapSync<String, Arc<Search>>;
 /// A search that goes on, beyond what is stored of it.
 #[derive(Debug)]
 struct Open {
+    /// Made of its runs whenever it changes.
     course: CapacityCourse,
     /// Not before this instant of the monotonic clock, ns, comes the next run.
     rest_until_ns: u64,
@@ -203,6 +204,9 @@ impl Searches {
     ) -> Option<Search> {
         let search = Arc::make_mut(self.seen.get_mut(test_id)?);
         change(search);
+        if let Some(open) = self.open.get_mut(test_id) {
+            open.course = search.course();
+        }
         if search.state.has_ended() && self.open.remove(test_id).is_some() {
             self.ended.insert((search.number, search.test_id.clone()));
         }
@@ -222,13 +226,6 @@ impl Searches {
     /// The run that comes next in one that goes on.
     pub(super) fn wanted(&self, test_id: &str) -> Option<Wanted> {
         self.open.get(test_id)?.course.wanted()
-    }
-
-    /// Takes what a run came to.
-    pub(super) fn record(&mut self, test_id: &str, run: CapacityStep) {
-        if let Some(open) = self.open.get_mut(test_id) {
-            open.course.record(run);
-        }
     }
 
     /// No run comes before this instant of the monotonic clock.

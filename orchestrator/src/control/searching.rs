@@ -220,7 +220,6 @@ impl Control {
             Counts::Yes(participants, thresholds) => {
                 let mut step = CapacityStep::of(rate, result, &thresholds);
                 step.tests = vec![run_id.to_owned()];
-                self.searches.record(&test_id, step.clone());
                 self.searches.rest_until(&test_id, now.mono_ns + rest_ns);
                 let fields = json!({"test_id": run_id, "rate": rate, "judged": step.judged});
                 self.change_search(&test_id, actions, |search| {

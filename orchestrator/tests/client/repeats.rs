@@ -40,20 +40,13 @@ fn partial(what: &str, before: usize) -> (u16, Value) {
     script(what, before, "partial")
 }
 
+/// Three runs of one test.
+const REPEAT: [&str; 6] = ["run", "avalanche", "--repeat", "3", "--rest", "1ms"];
+
 #[test]
 fn the_runs_of_a_set_are_tests_with_one_tag_and_their_spread_is_the_answer() {
     let orchestrator = Scripted::start(good);
-    let run = [
-        "run",
-        "avalanche",
-        "--repeat",
-        "3",
-        "--rest",
-        "1ms",
-        "--name",
-        "shop",
-    ];
-    let run = orchestrator.client(&run);
+    let run = orchestrator.client(&[&REPEAT[..], &["--name", "shop"]].concat());
     assert_eq!(run.status.code(), Some(0), "{}", stderr(&run));
     for line in [
         "    1        100.0    0.000 %      1.000          -  good  a0\n",
@@ -85,16 +78,7 @@ fn the_runs_of_a_set_are_tests_with_one_tag_and_their_spread_is_the_answer() {
 #[test]
 fn a_run_that_does_not_count_is_named_and_the_worst_decides() {
     let orchestrator = Scripted::start(partial);
-    let run = [
-        "run",
-        "avalanche",
-        "--repeat",
-        "3",
-        "--rest",
-        "1ms",
-        "--json",
-    ];
-    let run = orchestrator.client(&run);
+    let run = orchestrator.client(&[&REPEAT[..], &["--json"]].concat());
     assert_eq!(run.status.code(), Some(4), "{}", stderr(&run));
     let answer: Value = serde_json::from_str(&stdout(&run)).unwrap();
     assert_eq!(answer["runs"][1]["standing"], "incomplete");

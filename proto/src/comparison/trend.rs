@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Change, Comparison};
 
+/// The tag that the tests of a set have: its value is the id of the set's first test.
+pub const SET_TAG: &str = "repeat";
+
 /// The runs of a name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trend {

@@ -1,6 +1,6 @@
 //! `GET /trend`: the stored runs of one name, the oldest first, and each set against the one before.
 
-use proto::comparison::{self, Terms, Trend, TrendRun, TrendStep};
+use proto::comparison::{self, SET_TAG, Terms, Trend, TrendRun, TrendStep};
 use proto::summary::Judgement;
 
 use super::{Answer, Call, Worker};
@@ -8,8 +8,6 @@ use crate::comparison::{Member, Objections};
 use crate::control::run::Phase;
 use crate::control::{Selection, TestRow};
 
-/// The tag that `client run --repeat` gives the tests of a set.
-const SET_TAG: &str = "repeat";
 /// Most runs, and how many unless the caller says otherwise: the newest.
 const RUNS_MAX: u64 = 500;
 const RUNS: u64 = 100;
