@@ -34,12 +34,13 @@ pub mod tls_options;
 pub mod trend;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
+use proto::stdout;
 use serde_json::json;
 
 use api::Api;
@@ -186,11 +187,7 @@ fn write(path: &Path, text: &str) -> Result<(), Problem> {
     })
 }
 
-/// Prints an answer. A reader that went away (`client list | head`) is a normal end.
+/// Prints an answer.
 fn print(text: &str) -> Result<(), Problem> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Problem::Output(error)),
-        _ => Ok(()),
-    }
+    stdout::write(text.as_bytes()).map_err(Problem::Output)
 }

@@ -48,6 +48,7 @@ pub mod measure;
 pub mod message;
 pub mod replay;
 pub mod secret;
+pub mod stdout;
 pub mod summary;
 pub mod topic;
 pub mod transfer;

@@ -240,15 +240,8 @@ fn write(input: &InputArgs, imported: &Imported) -> Result<(), String> {
     }
     let text = imported.text.as_bytes();
     let Some(path) = &input.output else {
-        let mut stdout = io::stdout().lock();
-        let written = stdout.write_all(text).and_then(|()| stdout.flush());
-        return match written {
-            // Whoever closed the pipe has read enough.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(format!("the document cannot be written: {error}"))
-            }
-            _ => Ok(()),
-        };
+        return proto::stdout::write(text)
+            .map_err(|error| format!("the document cannot be written: {error}"));
     };
     let words = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
     let folder = path.parent().unwrap_or(Path::new(""));

@@ -1,11 +1,10 @@
 //! What a run on its own says beside its figures: where the result came from, what is written for CI,
 //! and the writing itself.
 
-use std::io::{self, Write};
-
 use proto::ci::{Asked, Findings};
 use proto::digest::Sha256;
 use proto::secret::shown_command;
+use proto::stdout;
 
 use super::{Done, Job, RunArgs, exit};
 
@@ -61,13 +60,8 @@ impl Done {
 
 /// Writes to standard output; where that fails, says why and gives the exit code.
 pub(super) fn write_out(text: &[u8]) -> Result<(), u8> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text).and_then(|()| stdout.flush()) {
-        // Whoever closed the pipe does not want to read it; the exit code says the rest.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("error: the result cannot be written: {error}");
-            Err(exit::ERROR)
-        }
-        _ => Ok(()),
-    }
+    stdout::write(text).map_err(|error| {
+        eprintln!("error: the result cannot be written: {error}");
+        exit::ERROR
+    })
 }

@@ -9,6 +9,7 @@ use clap::{Args, ValueHint};
 use thiserror::Error;
 
 use super::Findings;
+use crate::stdout;
 
 /// Where a command's findings go, for the pages of CI.
 #[derive(Debug, Clone, Default, Args)]
@@ -172,7 +173,7 @@ impl Place {
             }
             Self::Open(path) => {
                 let mut open = OpenOptions::new().append(true).open(path)?;
-                unless_closed(open.write_all(text.as_bytes()))
+                stdout::write_to(&mut open, text.as_bytes())
             }
         }
     }
@@ -197,19 +198,9 @@ fn begin(path: &Path) -> io::Result<tempfile::NamedTempFile> {
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
     if is_stdout(path) {
-        let mut stdout = io::stdout().lock();
-        let written = stdout.write_all(text.as_bytes());
-        return unless_closed(written.and_then(|()| stdout.flush()));
+        return stdout::write(text.as_bytes());
     }
     place(path)?.write(text)
-}
-
-/// Whoever closed the pipe does not want to read it.
-fn unless_closed(written: io::Result<()>) -> io::Result<()> {
-    match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
-    }
 }
 
 #[cfg(test)]
