@@ -5,7 +5,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::{HistogramError, Sparse, decode_sparse, encode_sparse, new};
-use crate::lenient;
+use crate::lenient::{self, Truth};
 
 /// A histogram that takes its 270 KB with its first sample: for what many a run never has.
 #[derive(Debug, Clone, Default)]
@@ -133,34 +133,60 @@ pub struct SparseLatencies {
     pub connect: Sparse,
     /// Handshakes of TLS.
     pub handshake: Sparse,
-    /// Times to the first byte of an answer.
+    /// Times to the first byte of an answer: the service times themselves, in the same memory, as
+    /// long as every answer came in one piece.
     pub first_byte: Sparse,
 }
 
 impl SparseLatencies {
+    /// Whether the times to the first byte are known to be the service times.
+    pub(crate) fn are_in_one_piece(&self) -> bool {
+        self.first_byte.is_same(&self.service)
+    }
+
+    /// Lets equal histograms be one, which is then kept, added and sent once.
+    #[must_use]
+    fn with_equal_ones_shared(mut self) -> Self {
+        if self.first_byte == self.service {
+            self.first_byte = self.service.clone();
+        }
+        self
+    }
+
     /// Adds another's samples.
     pub fn add(&mut self, other: &Self) {
+        let in_one_piece = self.are_in_one_piece() && other.are_in_one_piece();
         self.response.add(&other.response);
         self.service.add(&other.service);
         self.release_lag.add(&other.release_lag);
         self.error.add(&other.error);
         self.connect.add(&other.connect);
         self.handshake.add(&other.handshake);
-        self.first_byte.add(&other.first_byte);
+        if in_one_piece {
+            self.first_byte = self.service.clone();
+        } else {
+            self.first_byte.add(&other.first_byte);
+        }
     }
 
     /// The samples of all of these together.
     #[must_use]
     pub fn sum(all: &[&Self]) -> Self {
         let sum = |of: fn(&Self) -> &Sparse| Sparse::sum(all.iter().map(|one| of(one)));
+        let service = sum(|it| &it.service);
+        let in_one_piece = all.iter().all(|one| one.are_in_one_piece());
         Self {
             response: sum(|it| &it.response),
-            service: sum(|it| &it.service),
             release_lag: sum(|it| &it.release_lag),
             error: sum(|it| &it.error),
             connect: sum(|it| &it.connect),
             handshake: sum(|it| &it.handshake),
-            first_byte: sum(|it| &it.first_byte),
+            first_byte: if in_one_piece {
+                service.clone()
+            } else {
+                sum(|it| &it.first_byte)
+            },
+            service,
         }
     }
 }
@@ -182,6 +208,7 @@ impl From<&Latencies> for SparseLatencies {
             handshake: Sparse::from(&latencies.handshake),
             first_byte: Sparse::from(&latencies.first_byte),
         }
+        .with_equal_ones_shared()
     }
 }
 
@@ -251,6 +278,12 @@ pub struct LatenciesWire {
         deserialize_with = "lenient::null_is_default"
     )]
     pub first_byte_ns: String,
+    /// Instead of `first_byte_ns`, where it would say what `service_ns` says.
+    #[serde(
+        skip_serializing_if = "std::ops::Not::not",
+        deserialize_with = "lenient::or_default::<_, Truth, _>"
+    )]
+    pub first_byte_is_service: bool,
 }
 
 impl From<&SparseLatencies> for LatenciesWire {
@@ -262,6 +295,7 @@ impl From<&SparseLatencies> for LatenciesWire {
                 encode_sparse(samples)
             }
         };
+        let in_one_piece = latencies.are_in_one_piece() && !latencies.service.is_empty();
         Self {
             response_ns: text(&latencies.response),
             service_ns: text(&latencies.service),
@@ -269,7 +303,12 @@ impl From<&SparseLatencies> for LatenciesWire {
             error_ns: text(&latencies.error),
             connect_ns: text(&latencies.connect),
             handshake_ns: text(&latencies.handshake),
-            first_byte_ns: text(&latencies.first_byte),
+            first_byte_ns: if in_one_piece {
+                String::new()
+            } else {
+                text(&latencies.first_byte)
+            },
+            first_byte_is_service: in_one_piece,
         }
     }
 }
@@ -285,20 +324,28 @@ impl TryFrom<&LatenciesWire> for SparseLatencies {
                 decode_sparse(text)
             }
         };
+        let service = read(&wire.service_ns)?;
         Ok(Self {
             response: read(&wire.response_ns)?,
-            service: read(&wire.service_ns)?,
             release_lag: read(&wire.release_lag_ns)?,
             error: read(&wire.error_ns)?,
             connect: read(&wire.connect_ns)?,
             handshake: read(&wire.handshake_ns)?,
-            first_byte: read(&wire.first_byte_ns)?,
+            // One that came all the same is believed.
+            first_byte: if wire.first_byte_is_service && wire.first_byte_ns.is_empty() {
+                service.clone()
+            } else {
+                read(&wire.first_byte_ns)?
+            },
+            service,
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -316,5 +363,68 @@ mod tests {
         assert!(Latencies::from(&sparse).handshake.get().is_none());
         one.clear();
         assert_eq!(one, Latencies::new(), "an emptied one is an empty one");
+    }
+
+    /// Histograms whose first bytes are the last ones, or not.
+    fn of(in_one_piece: bool, services: &[u64]) -> SparseLatencies {
+        let mut latencies = Latencies::new();
+        for &service in services {
+            latencies.response.saturating_record(service + 1_000);
+            latencies.service.saturating_record(service);
+            let first = if in_one_piece { service } else { service / 2 };
+            latencies.first_byte.made().saturating_record(first);
+        }
+        SparseLatencies::from(&latencies)
+    }
+
+    #[test]
+    fn equal_histograms_are_kept_and_sent_once() {
+        let whole = of(true, &[5_000, 70_000]);
+        assert!(whole.are_in_one_piece());
+        let wire = LatenciesWire::from(&whole);
+        assert!(wire.first_byte_ns.is_empty() && wire.first_byte_is_service);
+        let read = SparseLatencies::try_from(&wire).unwrap();
+        assert!(read.are_in_one_piece());
+        assert_eq!(read, whole);
+        let text = serde_json::to_string(&wire).unwrap();
+        assert!(text.contains("\"first_byte_is_service\":true"), "{text}");
+
+        let in_pieces = of(false, &[5_000]);
+        let wire = LatenciesWire::from(&in_pieces);
+        assert!(!wire.first_byte_ns.is_empty() && !wire.first_byte_is_service);
+        let text = serde_json::to_string(&wire).unwrap();
+        assert!(!text.contains("first_byte_is_service"), "{text}");
+        let both = LatenciesWire {
+            first_byte_is_service: true,
+            ..wire
+        };
+        let read = SparseLatencies::try_from(&both).unwrap();
+        assert_eq!(read, in_pieces, "what came is believed");
+    }
+
+    #[test]
+    fn of_a_node_without_first_bytes_none_are_made_up() {
+        let mut without = of(true, &[5_000]);
+        without.first_byte = Sparse::default();
+        let wire = LatenciesWire::from(&without);
+        assert!(!wire.first_byte_is_service);
+        assert_eq!(SparseLatencies::try_from(&wire).unwrap(), without);
+    }
+
+    proptest! {
+        #[test]
+        fn sharing_changes_no_sum(
+            parts in prop::collection::vec(
+                (any::<bool>(), prop::collection::vec(1_u64..1_000_000, 0..20)), 0..6),
+        ) {
+            let parts: Vec<_> = parts.iter().map(|(whole, services)| of(*whole, services)).collect();
+            let mut added = SparseLatencies::default();
+            parts.iter().for_each(|part| added.add(part));
+            let first_bytes = Sparse::sum(parts.iter().map(|part| &part.first_byte));
+            let services = Sparse::sum(parts.iter().map(|part| &part.service));
+            prop_assert_eq!((&added.first_byte, &added.service), (&first_bytes, &services));
+            prop_assert_eq!(&SparseLatencies::sum(&parts.iter().collect::<Vec<_>>()), &added);
+            prop_assert_eq!(SparseLatencies::try_from(&LatenciesWire::from(&added)).unwrap(), added);
+        }
     }
 }

@@ -69,6 +69,11 @@ impl Sparse {
         self.buckets.is_empty()
     }
 
+    /// Whether both are known to be equal without a look at their samples.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.buckets, &other.buckets) || self.is_empty() && other.is_empty()
+    }
+
     /// The non-empty buckets in rising order.
     pub(super) fn as_slice(&self) -> &[Bucket] {
         &self.buckets

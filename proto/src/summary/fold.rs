@@ -75,7 +75,7 @@ impl Totals {
     }
 }
 
-/// The figures of a node's histograms.
+/// The figures of a set of histograms.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Figures {
     /// Of response times.
@@ -92,6 +92,25 @@ pub struct Figures {
     pub handshake: Statistics,
     /// Of the times to the first byte of an answer.
     pub first_byte: Statistics,
+}
+
+impl From<&SparseLatencies> for Figures {
+    fn from(latencies: &SparseLatencies) -> Self {
+        let service = Statistics::of_sparse(&latencies.service);
+        Self {
+            response: Statistics::of_sparse(&latencies.response),
+            service,
+            release_lag: Statistics::of_sparse(&latencies.release_lag),
+            error: Statistics::of_sparse(&latencies.error),
+            connect: Statistics::of_sparse(&latencies.connect),
+            handshake: Statistics::of_sparse(&latencies.handshake),
+            first_byte: if latencies.are_in_one_piece() {
+                service
+            } else {
+                Statistics::of_sparse(&latencies.first_byte)
+            },
+        }
+    }
 }
 
 /// What one node reported on one test.
@@ -131,18 +150,8 @@ impl NodeSummary {
     /// The latency figures of the totals.
     #[must_use]
     pub fn figures(&self) -> &Figures {
-        self.figures.get_or_init(|| {
-            let latencies = &self.totals().latencies;
-            Figures {
-                response: Statistics::of_sparse(&latencies.response),
-                service: Statistics::of_sparse(&latencies.service),
-                release_lag: Statistics::of_sparse(&latencies.release_lag),
-                error: Statistics::of_sparse(&latencies.error),
-                connect: Statistics::of_sparse(&latencies.connect),
-                handshake: Statistics::of_sparse(&latencies.handshake),
-                first_byte: Statistics::of_sparse(&latencies.first_byte),
-            }
-        })
+        self.figures
+            .get_or_init(|| Figures::from(&self.totals().latencies))
     }
 
     /// Whether the node has sent its last report.
@@ -167,13 +176,14 @@ impl NodeSummary {
             let mut totals = Totals::default();
             totals.absorb(report);
             self.last = Some(totals);
+            // It has all of them, and of a thousand drivers they would be half of the memory.
+            self.intervals = Totals::default();
             self.outcome = report.outcome;
             self.connections = report.connections;
             self.sessions.clone_from(&report.sessions);
-        } else {
+        } else if self.last.is_none() {
             self.intervals.absorb(report);
-            // The last report has all of it, whatever comes late.
-            if let (None, Some(progress)) = (&self.last, &report.progress) {
+            if let Some(progress) = &report.progress {
                 self.sessions.get_or_insert_default().see(progress);
             }
         }

@@ -19,7 +19,7 @@ use super::plausibility::{Ended, LittlesLaw};
 use super::steadiness;
 use super::thresholds::Measured;
 use super::validity::{self, Doubt, Evidence};
-use super::{Intervals, NodeSummary, Statistics, Summary, ThresholdResult, Verdict};
+use super::{Figures, Intervals, NodeSummary, Statistics, Summary, ThresholdResult, Verdict};
 use crate::histogram::Sparse;
 use crate::measure::{Addresses, BadAnswers, Counters, Outcome, Reasons, SessionCounts};
 use crate::units;
@@ -44,8 +44,7 @@ impl Summary {
             .collect();
         let span = self.span(context);
         let tally = Tally::new(&accounts.total, span);
-        let figures =
-            [&merged.response, &merged.service, &merged.release_lag].map(Statistics::of_sparse);
+        let figures = Figures::from(merged);
         let coverage = self.coverage(context, &accounts.total);
         let accounting = accounting(&accounts.total, context, &coverage);
         let littles_law = self.littles_law(context, &tally, &coverage);
@@ -76,13 +75,13 @@ impl Summary {
             thresholds,
             coverage,
             accounting,
-            metrics: figures[0],
-            service: figures[1],
-            release_lag: figures[2],
-            error_latency: Statistics::of_sparse(&merged.error),
-            connect: Statistics::of_sparse(&merged.connect),
-            handshake: Statistics::of_sparse(&merged.handshake),
-            first_byte: Statistics::of_sparse(&merged.first_byte),
+            metrics: figures.response,
+            service: figures.service,
+            release_lag: figures.release_lag,
+            error_latency: figures.error,
+            connect: figures.connect,
+            handshake: figures.handshake,
+            first_byte: figures.first_byte,
             reasons,
             bad_answers,
             addresses,
@@ -242,16 +241,16 @@ impl Summary {
         context: &Context<'_>,
         counters: &Counters,
         tally: &Tally,
-        [response, service, release_lag]: &[Statistics; 3],
+        figures: &Figures,
     ) -> Vec<ThresholdResult> {
         let lost_target = |node: &NodeSummary| node.outcome == Some(Outcome::TargetLost);
         let measured = Measured {
             counters,
             requests_per_second: tally.requests_per_second,
             target_lost: self.nodes().values().any(lost_target),
-            response,
-            service,
-            release_lag,
+            response: &figures.response,
+            service: &figures.service,
+            release_lag: &figures.release_lag,
         };
         context
             .thresholds

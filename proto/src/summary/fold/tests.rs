@@ -358,6 +358,27 @@ fn a_foreign_node_is_shown_but_not_merged() {
 }
 
 #[test]
+fn the_last_report_stands_for_all_others_whenever_they_come() {
+    let first = interval("a", 0, &[1_000_000, 1_000_000]);
+    let late = interval("a", 1, &[9_000_000]);
+    let end = last("a", 2, &[1_000_000, 1_000_000, 9_000_000]);
+    let mut summary = Summary::default();
+    for message in [&first, &end, &late] {
+        assert_eq!(summary.absorb(message), Absorbed::New);
+    }
+    let mut in_order = Summary::default();
+    for message in [&first, &late, &end] {
+        in_order.absorb(message);
+    }
+    assert_eq!(
+        summary.node("a").unwrap().totals(),
+        in_order.node("a").unwrap().totals()
+    );
+    assert_eq!(summary.series(0).len(), 2, "each second keeps its row");
+    assert_eq!(summary.series(0), in_order.series(0));
+}
+
+#[test]
 fn the_figures_follow_the_reports() {
     let mut summary = Summary::default();
     for (message, max_ms) in [
