@@ -30,7 +30,7 @@ use crate::rest::front::{self, Downloads, Front, Traffic};
 use crate::store::{self, Backups, Loaded, Store, StoreError};
 use crate::topic_reader::TopicReader;
 use options::Options;
-use threads::Threads;
+use threads::{Threads, pool_behind};
 
 /// REST threads: as many as the front passes requests at a time.
 const API_THREADS: usize = 32;
@@ -213,6 +213,7 @@ impl Service {
             offsets: loaded.offsets,
             partitions: Vec::new(),
             cluster_id: loaded.restored.cluster_id.clone(),
+            decoders: pool_behind("topic-decoder")?,
             batches,
             stop: Arc::clone(&stop),
         };

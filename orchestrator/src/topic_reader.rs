@@ -1,21 +1,22 @@
 //! The broker: found, read, and recognised when it is another one.
 //!
-//! One thread owns the subscriber. It decodes, which is most of the work that a report makes, and
-//! hands whole batches to the control thread together with the offsets that they lead to.
+//! One thread owns the subscriber. It has what it reads decoded, and hands whole batches to the
+//! control thread together with the offsets that they lead to.
+
+mod decoding;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use proto::bus::{
-    self, BusError, BusSettings, Cluster, Gap, Partition, Record, StartAt, Subscriber,
-};
-use proto::codec::{self, DecodeError};
+use proto::bus::{self, BusError, BusSettings, Cluster, Partition, StartAt, Subscriber};
+use proto::clock;
 use proto::topic::Topic;
-use proto::{clock, message};
+use rayon::ThreadPool;
 
 use crate::control::{Batch, Broker, Event, Now, Offsets};
+use decoding::Read;
 
 /// Time that the broker has to answer a question.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -25,7 +26,7 @@ const RETRY_WAIT: Duration = Duration::from_millis(500);
 const POLL_WAIT: Duration = Duration::from_millis(50);
 /// Most messages of a batch.
 const BATCH_MAX: usize = 256;
-/// Longest time that a batch is gathered.
+/// Longest time for which messages are gathered before they are decoded.
 const BATCH_WAIT: Duration = Duration::from_millis(10);
 /// Between looks at whether the broker is still there, and still the same.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -42,6 +43,8 @@ pub struct TopicReader {
     pub partitions: Vec<Partition>,
     /// The log that these offsets belong to.
     pub cluster_id: Option<String>,
+    /// Who decodes.
+    pub decoders: ThreadPool,
     /// Where batches go.
     pub batches: Sender<Batch>,
     /// Set to end the thread.
@@ -151,14 +154,16 @@ impl TopicReader {
         let mut watch = Watch::new();
         while !self.is_stopped() {
             let Gathered {
-                batch,
+                read,
+                offsets,
                 is_lost,
                 forbidden,
             } = gather(subscriber);
             self.offsets
-                .extend(batch.offsets.iter().map(|(place, next)| (*place, *next)));
-            let has_read = !batch.events.is_empty();
-            if has_read && self.batches.send(batch).is_err() {
+                .extend(offsets.iter().map(|(place, next)| (*place, *next)));
+            let events = decoding::events(&self.decoders, read);
+            let has_read = !events.is_empty();
+            if has_read && self.batches.send(Batch { events, offsets }).is_err() {
                 return;
             }
             if let Some(error) = forbidden {
@@ -276,7 +281,9 @@ impl Watch {
 /// What was read in one go.
 #[derive(Default)]
 struct Gathered {
-    batch: Batch,
+    read: Vec<(Read, Now)>,
+    /// Where they lead to.
+    offsets: Offsets,
     /// The broker does not have the next offset.
     is_lost: bool,
     /// A right is missing.
@@ -286,12 +293,15 @@ struct Gathered {
 /// Reads what there is.
 fn gather(subscriber: &Subscriber) -> Gathered {
     let mut gathered = Gathered::default();
-    let batch = &mut gathered.batch;
     let began = Instant::now();
     let mut wait = POLL_WAIT;
-    while batch.events.len() < BATCH_MAX {
+    while gathered.read.len() < BATCH_MAX {
         match subscriber.poll(wait) {
-            Some(bus::Event::Record(record)) => take(record, batch),
+            Some(bus::Event::Record(record)) => {
+                let place = (record.topic, record.partition);
+                gathered.offsets.insert(place, record.offset + 1);
+                gathered.read.push((Read::Record(record), now()));
+            }
             Some(bus::Event::OffsetLost) => {
                 gathered.is_lost = true;
                 break;
@@ -300,7 +310,10 @@ fn gather(subscriber: &Subscriber) -> Gathered {
                 gathered.forbidden = Some(error);
                 break;
             }
-            Some(bus::Event::Unreadable(gap)) => step_over(gap, batch),
+            Some(bus::Event::Unreadable(gap)) => {
+                gathered.offsets.insert(gap.place, gap.next);
+                gathered.read.push((Read::Gap(gap), now()));
+            }
             // The client goes on trying; its health tells when it is serious.
             Some(bus::Event::Trouble(_)) | None => break,
         }
@@ -312,54 +325,6 @@ fn gather(subscriber: &Subscriber) -> Gathered {
     gathered
 }
 
-fn take(record: Record, batch: &mut Batch) {
-    let now = now();
-    let place = (record.topic, record.partition);
-    batch.offsets.insert(place, record.offset + 1);
-    let (topic, offset) = (record.topic, record.offset);
-    let event = decode(record).unwrap_or_else(|error| {
-        let error = error.to_string();
-        Some(Event::Malformed {
-            count: 1,
-            topic,
-            offset,
-            error,
-        })
-    });
-    batch.events.extend(event.map(|event| (event, now)));
-}
-
-/// Records that cannot be read count as messages that do not decode.
-fn step_over(gap: Gap, batch: &mut Batch) {
-    batch.offsets.insert(gap.place, gap.next);
-    let event = Event::Malformed {
-        topic: gap.place.0,
-        offset: gap.first,
-        count: gap.count(),
-        error: gap.reason,
-    };
-    batch.events.push((event, now()));
-}
-
-/// What a message says; nothing for one of a topic that is not read.
-fn decode(record: Record) -> Result<Option<Event>, DecodeError> {
-    let mut bytes = record.payload;
-    Ok(Some(match record.topic {
-        Topic::Register => Event::Register(codec::decode(&mut bytes)?),
-        Topic::Heartbeat => Event::Heartbeat(codec::decode(&mut bytes)?),
-        Topic::TestConfig => Event::Config(Box::new(codec::decode(&mut bytes)?)),
-        Topic::Trigger => Event::Trigger(codec::decode(&mut bytes)?),
-        Topic::Control => Event::Control(codec::decode(&mut bytes)?),
-        Topic::Metrics => {
-            // The parser uses the bytes up; the store keeps them as they were.
-            let payload = bytes.clone();
-            let metrics: message::Metrics = codec::decode(&mut bytes)?;
-            Event::Metrics(Box::new(metrics), payload)
-        }
-        Topic::Data => return Ok(None),
-    }))
-}
-
 /// When a message is read: what its producer stamped it with is nobody's time but its own.
 fn now() -> Now {
     Now::new(clock::unix_ns(), clock::monotonic_ns())
@@ -367,6 +332,8 @@ fn now() -> Now {
 
 #[cfg(test)]
 mod tests {
+    use rayon::ThreadPoolBuilder;
+
     use super::*;
 
     #[test]
@@ -377,6 +344,7 @@ mod tests {
             offsets: Offsets::from([((Topic::Metrics, 0), 30)]),
             partitions: Vec::new(),
             cluster_id: Some("one".into()),
+            decoders: ThreadPoolBuilder::new().num_threads(1).build().unwrap(),
             batches,
             stop: Arc::default(),
         };

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
+use hdrhistogram::serialization::Deserializer;
 use libdeflater::{DecompressionError, Decompressor};
 use thiserror::Error;
 
@@ -94,17 +94,7 @@ pub fn new() -> Histogram<u64> {
         .expect("invariant: the constant bounds are valid")
 }
 
-/// The histogram as base64 of its V2-deflate form.
-#[must_use]
-pub fn encode(histogram: &Histogram<u64>) -> String {
-    let mut bytes = Vec::new();
-    V2DeflateSerializer::new()
-        .serialize(histogram, &mut bytes)
-        .expect("invariant: writing to a Vec cannot fail and counts stay below 2^63");
-    BASE64.encode(bytes)
-}
-
-/// Reads what [`encode`] or another implementation of V2-deflate wrote.
+/// Reads what [`encode_sparse`] or another implementation of V2-deflate wrote.
 ///
 /// # Errors
 /// [`HistogramError`] when the text is not such a histogram, or one that would take more memory
@@ -201,9 +191,18 @@ fn check_header(inflated: &[u8]) -> Result<(), HistogramError> {
 
 #[cfg(test)]
 mod tests {
+    use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
     use proptest::prelude::*;
 
     use super::*;
+
+    /// As the library writes it.
+    pub(super) fn encode(histogram: &Histogram<u64>) -> String {
+        let mut bytes = Vec::new();
+        let written = V2DeflateSerializer::new().serialize(histogram, &mut bytes);
+        written.unwrap();
+        BASE64.encode(bytes)
+    }
 
     fn of(samples: &[u64]) -> Histogram<u64> {
         let mut histogram = new();

@@ -3,6 +3,7 @@
 //! Pure: time is an argument, integer nanoseconds of one monotonic clock.
 
 use hdrhistogram::Histogram;
+use proto::histogram::{Sparse, encode_sparse};
 use serde_json::{Value, json};
 
 pub(super) use super::grid::Keep;
@@ -196,7 +197,7 @@ fn figures(histogram: &Histogram<u64>) -> Value {
         "p99_ns": histogram.value_at_quantile(0.99),
         "p99_9_ns": histogram.value_at_quantile(0.999),
         "max_ns": histogram.max(),
-        "histogram_ns": proto::histogram::encode(histogram),
+        "histogram_ns": encode_sparse(&Sparse::from(histogram)),
     })
 }
 

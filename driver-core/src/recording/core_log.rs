@@ -7,7 +7,7 @@ use std::path::Path;
 
 use hdrhistogram::Histogram;
 use proto::codec;
-use proto::histogram::encode;
+use proto::histogram::{Sparse, encode_sparse};
 use proto::measure::Counters;
 use proto::summary::Statistics;
 use proto::units::{ns_to_ms, ns_to_seconds};
@@ -111,7 +111,8 @@ impl CoreLog {
     ) -> io::Result<()> {
         let start_s = ns_to_seconds(interval.start_ns);
         let length_s = ns_to_seconds(interval.end_ns.saturating_sub(interval.start_ns));
-        let (max_ms, text) = (ns_to_ms(histogram.max()), encode(histogram));
+        let max_ms = ns_to_ms(histogram.max());
+        let text = encode_sparse(&Sparse::from(histogram));
         writeln!(
             self.histograms,
             "Tag={tag},{start_s:.3},{length_s:.3},{max_ms:.3},{text}"

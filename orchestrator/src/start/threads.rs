@@ -1,10 +1,12 @@
 //! Threads that are watched: one that ends on its own ends the process.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
 
 use proto::log;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use rustix::process::{getpriority_process, setpriority_process};
 use rustix::thread::gettid;
 use serde_json::json;
@@ -65,6 +67,17 @@ impl Threads {
             work();
         })
     }
+}
+
+/// A thread a processor for work that they share, all as by [`Threads::spawn_behind`]. A panic in
+/// it is one of who gave the work.
+pub(super) fn pool_behind(name: &'static str) -> Result<ThreadPool, StartError> {
+    ThreadPoolBuilder::new()
+        .thread_name(move |number| format!("{name}-{number}"))
+        .start_handler(|_| step_back())
+        .build()
+        .map_err(io::Error::other)
+        .map_err(no("thread"))
 }
 
 /// Has the calling thread run after all others of the process that want to. Linux counts niceness

@@ -1,15 +1,15 @@
 //! A V2 histogram written straight from its non-empty buckets.
 //!
 //! `hdrhistogram` writes from an array of 33 792 counts, which would be made and walked for each of
-//! up to seven histograms a report, of a few hundred buckets each. Its bytes are the same; the
-//! format is described in `payload`.
+//! up to seven histograms a report, of a few hundred buckets each. What it deflates are the same
+//! bytes; the format is described in `payload`. `libdeflate` deflates them in a fraction of the time
+//! of `miniz`, and a driver's core has to wait for it once a second.
 
-use std::io::Write;
+use std::cell::RefCell;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use flate2::Compression;
-use flate2::write::ZlibEncoder;
+use libdeflater::{CompressionLvl, Compressor};
 
 use super::payload::V2_COOKIE;
 use super::{
@@ -17,18 +17,28 @@ use super::{
     V2_HEADER_LEN,
 };
 
+thread_local! {
+    /// Half a megabyte, which is made once.
+    static COMPRESSOR: RefCell<Compressor> =
+        RefCell::new(Compressor::new(CompressionLvl::default()));
+}
+
 /// The samples as base64 of their V2-deflate form.
 #[must_use]
 pub fn encode_sparse(samples: &Sparse) -> String {
-    let mut framed = vec![0; COMPRESSED_HEADER_LEN];
-    let mut encoder = ZlibEncoder::new(&mut framed, Compression::default());
-    let written = encoder.write_all(&v2(samples));
-    written
-        .and_then(|()| encoder.finish().map(drop))
-        .expect("invariant: writing to a Vec cannot fail");
-    let len = framed.len() - COMPRESSED_HEADER_LEN;
-    framed[..4].copy_from_slice(&V2_COMPRESSED_COOKIE.to_be_bytes());
-    framed[4..COMPRESSED_HEADER_LEN].copy_from_slice(&length(len));
+    let bytes = v2(samples);
+    let framed = COMPRESSOR.with_borrow_mut(|compressor| {
+        let bound = compressor.zlib_compress_bound(bytes.len());
+        let mut framed = vec![0; COMPRESSED_HEADER_LEN + bound];
+        let (header, body) = framed.split_at_mut(COMPRESSED_HEADER_LEN);
+        let len = compressor
+            .zlib_compress(&bytes, body)
+            .expect("invariant: nothing takes more than its bound");
+        header[..4].copy_from_slice(&V2_COMPRESSED_COOKIE.to_be_bytes());
+        header[4..].copy_from_slice(&length(len));
+        framed.truncate(COMPRESSED_HEADER_LEN + len);
+        framed
+    });
     BASE64.encode(framed)
 }
 
@@ -98,7 +108,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::histogram::{decode, decode_sparse, encode, new};
+    use crate::histogram::tests::encode;
+    use crate::histogram::{decode, decode_sparse, new};
 
     fn filled(samples: &[(u64, u64)]) -> Histogram<u64> {
         let mut histogram = new();
@@ -149,7 +160,8 @@ mod tests {
             let histogram = filled(&samples);
             let sparse = Sparse::from(&histogram);
             prop_assert_eq!(v2(&sparse), of_the_library(&histogram));
-            prop_assert_eq!(encode_sparse(&sparse), encode(&histogram));
+            let deflated = (decode(&encode_sparse(&sparse)), decode(&encode(&histogram)));
+            prop_assert_eq!(deflated.0.unwrap(), deflated.1.unwrap());
         }
 
         #[test]
