@@ -1,9 +1,11 @@
 // Scales of charts: where a value lies, and which values deserve a tick.
 
 import { assert } from "./dom.js";
-import { clock, compact, quantile } from "./format.js";
+import { clock, compact, quantile, timeOfDay } from "./format.js";
 
 const STEPS = [1, 2, 5, 10];
+// A window is no narrower than a few points.
+const ZOOM_MIN_S = 5;
 const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200];
 
 // `place` maps a value to 0..1.
@@ -48,18 +50,45 @@ function logTicks(low, high, tickCount) {
   return inside.filter((tick) => Math.abs(Math.log10(tick) % 1) < 1e-6);
 }
 
-// Seconds from the start of a run.
-export const timeAxis = {
+// Seconds from the start of a run: all of them, or those of a window, which charts share that share
+// the axis. They are told as time of the run, or of the day where its start is known.
+export class TimeAxis {
+  window = null;
+  startMs = null;
+  isOfDay = false;
+
   scale(xs, tickCount) {
-    const max = Math.max(10, xs[xs.length - 1] ?? 0);
-    const step = TIME_STEPS.find((candidate) => max / candidate <= tickCount) ?? 86400;
+    const [from, to] = this.window ?? [0, Math.max(10, xs[xs.length - 1] ?? 0)];
+    const length = to - from;
+    const step = TIME_STEPS.find((candidate) => length / candidate <= tickCount) ?? 86400;
+    // At whole minutes of the day, where it is the day's time that is told.
+    const offset = this.isOfDay ? secondOfDay(this.startMs) % step : 0;
     const ticks = [];
-    for (let at = 0; at <= max; at += step) ticks.push(at);
-    return { place: (x) => x / max, ticks };
-  },
-  tick: clock,
-  value: (second) => `at ${clock(second)}`,
-};
+    for (let at = Math.ceil((from + offset) / step) * step - offset; at <= to; at += step) {
+      ticks.push(at);
+    }
+    return { place: (x) => (x - from) / length, at: (place) => from + place * length, ticks };
+  }
+
+  tick = (second) => (this.isOfDay ? timeOfDay(this.startMs + second * 1000) : clock(second));
+  value = (second) => `at ${this.tick(second)}`;
+
+  // Shows what lies between two seconds; all where that is not known, or no less than all.
+  zoom(xs, from = -Infinity, to = Infinity) {
+    const [first, last] = [0, xs[xs.length - 1] ?? 0];
+    const length = Math.max(ZOOM_MIN_S, to - from);
+    const isAll = !(from > first || to < last) || length >= last;
+    const start = Math.min(Math.max(first, from), last - length);
+    this.window = isAll ? null : [start, start + length];
+  }
+}
+
+// Of the clock on the wall where the page is looked at, as the ticks are told.
+function secondOfDay(unixMs) {
+  const when = new Date(unixMs);
+  const minute = when.getHours() * 60 + when.getMinutes();
+  return minute * 60 + when.getSeconds() + when.getMilliseconds() / 1000;
+}
 
 // Quantiles, each further nine as wide as the one before.
 export const quantileAxis = {

@@ -1,7 +1,8 @@
 // Line charts in SVG. Made once, then given new points; drawn at most once a frame.
 //
 // A chart can be read without a mouse: it takes the focus, the arrow keys move along it, and what
-// lies under the cursor is said in words.
+// lies under the cursor is said in words. One over time shows a part of it larger: what a mouse drags
+// over, or what + and - choose around the cursor.
 
 import { linear, logarithmic, nearest } from "./axis.js";
 import { choice, h, setAttribute, setAttributes, setText, svg } from "./dom.js";
@@ -13,6 +14,10 @@ const TICK_CHARACTER = 6.5;
 const RING = "m-2 0a2 2 0 1 0 4 0a2 2 0 1 0 -4 0";
 // A point that is one by itself: how a step was judged.
 const MARK = "m-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0";
+// A drag is no click from so many pixels on.
+const DRAG_MIN = 6;
+// How much longer or shorter a key makes what is shown.
+const ZOOMS = { "+": 0.5, "=": 0.5, "-": 2, 0: Infinity };
 const KEYS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -1e9, End: 1e9 };
 
 // title; axis (see axis.js); format(value); log, if the scale can be chosen; lines:
@@ -57,12 +62,13 @@ export class Chart {
     this.paths = new Map(
       lines.map(({ key, style }) => [key, svg("path", { class: `line ${style}` })]),
     );
+    this.dragged = svg("rect", { class: "span", visibility: "hidden" });
     this.rule = svg("line", { class: "cursor" });
     this.dots = svg("g");
     this.svg = svg(
       "svg",
       { class: "chart", role: "img", "aria-label": title, tabindex: 0, height: HEIGHT },
-      [this.grid, this.span, this.band, ...this.paths.values(), this.rule, this.dots],
+      [this.grid, this.span, this.band, ...this.paths.values(), this.dragged, this.rule, this.dots],
     );
     this.tip = h("div", { class: "tip", hidden: true });
     this.spoken = h("p", { class: "spoken", "aria-live": "polite" });
@@ -74,6 +80,7 @@ export class Chart {
       h("h2", {}, title),
       this.#legend(),
       this.#scale(),
+      this.#times(),
     );
     this.element = h(
       "section",
@@ -119,30 +126,122 @@ export class Chart {
     );
   }
 
+  // Of which time the axis tells, and a way back from a part of it.
+  #times() {
+    const { axis } = this.options;
+    if (!axis.zoom) return null;
+    const tell = (value) => {
+      axis.isOfDay = value === "day";
+      this.#scheduleAll();
+    };
+    const options = [
+      ["run", "run"],
+      ["day", "clock"],
+    ];
+    this.times = choice("Time", options, "run", tell);
+    const whole = { type: "button", hidden: true, "data-live": true, on: { click: () => this.#zoom() } };
+    this.whole = h("button", whole, "Whole run");
+    return h("span", { class: "times" }, this.times, this.whole);
+  }
+
   #listen() {
     this.svg.addEventListener("pointermove", (event) => this.#point(event));
-    this.svg.addEventListener("pointerdown", (event) => this.#point(event));
+    this.svg.addEventListener("pointerdown", (event) => this.#press(event));
+    this.svg.addEventListener("pointerup", (event) => this.#release(event));
+    this.svg.addEventListener("pointercancel", () => this.#drag(null));
+    this.svg.addEventListener("dblclick", () => this.#zoom());
     this.svg.addEventListener("pointerleave", () => this.#moveAll(null));
     this.svg.addEventListener("blur", () => this.#moveAll(null));
     this.svg.addEventListener("keydown", (event) => this.#key(event));
   }
 
-  #point(event) {
-    if (this.xs.length === 0) return;
+  // Where the pointer is, 0..1 from the left axis to the right end.
+  #placeOf(event) {
     const left = this.svg.getBoundingClientRect().left;
     const at = (event.clientX - left - MARGIN.left) / this.#innerWidth();
-    this.#moveAll(this.xs[nearest(this.xs, this.x.place, at)]);
+    return Math.min(1, Math.max(0, at));
+  }
+
+  #point(event) {
+    if (this.xs.length === 0) return;
+    if (this.pressed !== undefined) this.#drag(this.#placeOf(event));
+    this.#moveAll(this.xs[nearest(this.xs, this.x.place, this.#placeOf(event))]);
+  }
+
+  // A finger that moves scrolls the page.
+  #press(event) {
+    const drags = this.options.axis.zoom && event.pointerType === "mouse" && event.button === 0;
+    if (drags && this.xs.length > 0) {
+      this.pressed = this.#placeOf(event);
+      this.svg.setPointerCapture(event.pointerId);
+    }
+    this.#point(event);
+  }
+
+  #release(event) {
+    if (this.pressed === undefined) return;
+    const ends = [this.pressed, this.#placeOf(event)].sort((a, b) => a - b);
+    this.#drag(null);
+    if ((ends[1] - ends[0]) * this.#innerWidth() < DRAG_MIN) return;
+    this.#zoom(...ends.map(this.x.at));
+  }
+
+  // Shows what is dragged over so far; null ends it.
+  #drag(to) {
+    setAttribute(this.dragged, "visibility", to === null ? "hidden" : "visible");
+    if (to === null) {
+      this.pressed = undefined;
+      return;
+    }
+    const [from, end] = [this.pressed, to].sort((a, b) => a - b);
+    this.#cover(this.dragged, MARGIN.left + from * this.#innerWidth(), (end - from) * this.#innerWidth());
+  }
+
+  #cover(rect, x, width) {
+    const height = HEIGHT - MARGIN.top - MARGIN.bottom;
+    setAttributes(rect, { x: round(x), width: round(width), y: MARGIN.top, height });
+  }
+
+  // Shows what lies between two xs on all charts of the axis; without them everything.
+  #zoom(from, to) {
+    const { axis } = this.options;
+    if (!axis.zoom || this.xs.length === 0) return;
+    axis.zoom(this.xs, from, to);
+    this.#scheduleAll();
+    const [first, last] = axis.window ?? [];
+    const words = axis.window ? `From ${axis.tick(first)} to ${axis.tick(last)}.` : "The whole run.";
+    setText(this.spoken, words);
   }
 
   #key(event) {
-    const step = KEYS[event.key];
-    if (step === undefined || this.xs.length === 0) return;
-    event.preventDefault();
+    if (this.xs.length === 0) return;
     const last = this.xs.length - 1;
+    const factor = ZOOMS[event.key];
+    if (factor !== undefined && this.options.axis.zoom) {
+      event.preventDefault();
+      const [from, to] = this.options.axis.window ?? [0, this.xs[last]];
+      const middle = this.cursor ?? (from + to) / 2;
+      const half = ((to - from) / 2) * factor;
+      return this.#zoom(middle - half, middle + half);
+    }
+    const step = KEYS[event.key];
+    if (step === undefined) return;
+    event.preventDefault();
     const from = this.cursor === null ? last + (step < 0 ? 1 : 0) : this.#index();
     const to = Math.min(last, Math.max(0, from + step));
+    this.#follow(this.xs[to]);
     this.#moveAll(this.xs[to]);
     setText(this.spoken, this.#words(to));
+  }
+
+  // Moves the window to where the cursor goes.
+  #follow(x) {
+    const { axis } = this.options;
+    const [from, to] = axis.window ?? [-Infinity, Infinity];
+    const beyond = Math.min(0, x - from) + Math.max(0, x - to);
+    if (beyond === 0) return;
+    axis.zoom(this.xs, from + beyond, to + beyond);
+    this.#scheduleAll();
   }
 
   #moveAll(x) {
@@ -181,6 +280,10 @@ export class Chart {
     });
   }
 
+  #scheduleAll() {
+    for (const chart of this.options.linked ?? [this]) chart.#schedule();
+  }
+
   #innerWidth() {
     return Math.max(50, this.width - MARGIN.left - MARGIN.right);
   }
@@ -189,9 +292,27 @@ export class Chart {
     return this.options.lines.filter(({ key }) => !this.hidden.has(key) && this.columns[key]);
   }
 
+  // Which points are shown: from the first to before the last.
+  #part() {
+    const [from, to] = this.options.axis.window ?? [-Infinity, Infinity];
+    const first = this.xs.findIndex((x) => x >= from);
+    const last = this.xs.findLastIndex((x) => x <= to);
+    return first < 0 ? [0, 0] : [first, last + 1];
+  }
+
   draw() {
-    const values = this.#shown().flatMap(({ key }) => present(this.columns[key]));
+    this.part = this.#part();
+    const values = this.#shown().flatMap(({ key }) => present(this.columns[key].slice(...this.part)));
     this.x = this.options.axis.scale(this.xs, this.#innerWidth() / 70);
+    if (this.times) {
+      const { isOfDay, startMs, window } = this.options.axis;
+      this.times.hidden = startMs === null;
+      this.whole.hidden = window === null;
+      // It may have been chosen on another chart of the axis.
+      for (const button of this.times.children) {
+        setAttribute(button, "aria-pressed", String((button.dataset.value === "day") === isOfDay));
+      }
+    }
     this.y = (this.log ? logarithmic : linear)(extremes(values), 4);
     setAttributes(this.svg, { width: this.width, viewBox: `0 0 ${this.width} ${HEIGHT}` });
     setAttribute(this.svg, "aria-label", this.#summary());
@@ -209,7 +330,8 @@ export class Chart {
   #summary() {
     const last = this.xs.length - 1;
     const state = last < 0 ? "no samples yet" : this.#words(last);
-    return `${this.options.title}. ${state}. Arrow keys move along the chart.`;
+    const zooms = this.options.axis.zoom ? ", + and - show less and more of it, 0 all" : "";
+    return `${this.options.title}. ${state}. Arrow keys move along the chart${zooms}.`;
   }
 
   #left(x) {
@@ -256,20 +378,22 @@ export class Chart {
 
   // Gaps stay gaps: a missing value is not drawn over, unless the chart joins its points.
   #line(column) {
+    const [first, end] = this.part;
+    const isLone = (at) => at === first || lone(column, at);
     let path = "";
     let pen = "M";
-    for (let at = 0; at < this.xs.length; at += 1) {
+    for (let at = first; at < end; at += 1) {
       const value = column[at];
       if (value === null || value === undefined) {
         if (this.options.join) continue;
-        if (pen === "L" && lone(column, at - 1)) path += RING;
+        if (pen === "L" && isLone(at - 1)) path += RING;
         pen = "M";
         continue;
       }
       path += `${pen}${this.#left(this.xs[at])} ${this.#top(value)}`;
       pen = "L";
     }
-    if (pen === "L" && lone(column, this.xs.length - 1)) path += RING;
+    if (pen === "L" && isLone(end - 1)) path += RING;
     return path;
   }
 
@@ -285,9 +409,7 @@ export class Chart {
     setAttribute(this.span, "visibility", known ? "visible" : "hidden");
     if (!known) return;
     const x = this.#left(from);
-    const width = Math.max(1, round(this.#left(to) - x));
-    const height = HEIGHT - MARGIN.top - MARGIN.bottom;
-    setAttributes(this.span, { x, width, y: MARGIN.top, height });
+    this.#cover(this.span, x, Math.max(1, this.#left(to) - x));
   }
 
   #drawBand() {
@@ -306,7 +428,9 @@ export class Chart {
   }
 
   #drawCursor() {
-    const visible = this.cursor !== null && this.xs.length > 0;
+    const [from, to] = this.options.axis.window ?? [-Infinity, Infinity];
+    const isKnown = this.cursor !== null && this.xs.length > 0;
+    const visible = isKnown && this.cursor >= from && this.cursor <= to;
     setAttribute(this.rule, "visibility", visible ? "visible" : "hidden");
     this.tip.hidden = !(visible && this.own);
     this.dots.replaceChildren();

@@ -88,8 +88,14 @@ export function date(unixMs) {
   const when = new Date(unixMs);
   const two = (part) => String(part).padStart(2, "0");
   const day = `${when.getFullYear()}-${two(when.getMonth() + 1)}-${two(when.getDate())}`;
-  const time = [when.getHours(), when.getMinutes(), when.getSeconds()].map(two).join(":");
-  return `${day} ${time}`;
+  return `${day} ${timeOfDay(unixMs)}`;
+}
+
+// 13:05:59, where the page is looked at
+export function timeOfDay(unixMs) {
+  const when = new Date(unixMs);
+  const parts = [when.getHours(), when.getMinutes(), when.getSeconds()];
+  return parts.map((part) => String(part).padStart(2, "0")).join(":");
 }
 
 // 0.999 -> 99.9 %, with one digit more than it has nines

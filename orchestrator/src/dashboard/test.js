@@ -1,7 +1,7 @@
 // The page of one test, live or over: #/test/<id>.
 
 import { ApiError, Unreachable, get, getBlob, inWords, poll, post } from "./api.js";
-import { quantileAxis, timeAxis } from "./axis.js";
+import { TimeAxis, quantileAxis } from "./axis.js";
 import { Chart } from "./chart.js";
 import { download, h, setAttribute, setAttributes, setText } from "./dom.js";
 import * as format from "./format.js";
@@ -168,8 +168,9 @@ function missing(page, testId, error) {
 function build(testId) {
   const header = head(testId);
   const linked = new Set();
-  const rates = new Chart(ratesOptions(linked));
-  const times = new Chart(timesOptions(linked));
+  const axis = new TimeAxis();
+  const rates = new Chart(ratesOptions(axis, linked));
+  const times = new Chart(timesOptions(axis, linked));
   const curve = new Chart(curveOptions());
   const nodes = testNodes();
   const configuration = parts.configuration();
@@ -216,9 +217,15 @@ function build(testId) {
     for (const name of ["verdict", "outcomes", "sessions", "latency", "accounting"]) live[name].update(result);
     nodes.update(result, known, test.participants);
     configuration.update(test);
+    axis.startMs = measuredFrom(test);
     setAttributes(element, rawValues(result));
   };
   return page;
+}
+
+// When the first second of the series began, ms since 1970; null as long as that is not known.
+function measuredFrom({ started_unix_ms: started, config }) {
+  return started ? started + (config.warmup_s ?? 0) * 1000 : null;
 }
 
 function drawCharts([rates, times, curve], result, series) {
@@ -243,9 +250,9 @@ export function curvePoints(result) {
   return points.filter(({ quantile }) => quantile >= 1 || 1 - quantile >= 0.5 / samples);
 }
 
-const ratesOptions = (linked) => ({
+const ratesOptions = (axis, linked) => ({
   title: "Requests per second",
-  axis: timeAxis,
+  axis,
   format: format.compact,
   linked,
   lines: [
@@ -256,9 +263,9 @@ const ratesOptions = (linked) => ({
   ],
 });
 
-const timesOptions = (linked) => ({
+const timesOptions = (axis, linked) => ({
   title: "Response time",
-  axis: timeAxis,
+  axis,
   format: format.latency,
   linked,
   log: true,

@@ -130,6 +130,7 @@
       state: "running",
       config: { rate: 10_000, duration_s: 3600 },
       participants: ids,
+      started_unix_ms: opened - 3_500_000,
     }),
     healthz: () => ({ broker: { state: "up" } }),
   };

@@ -20,3 +20,4 @@ mod past;
 mod search;
 mod stage;
 mod webdriver;
+mod zoom;

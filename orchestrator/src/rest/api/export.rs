@@ -135,7 +135,9 @@ impl Worker {
         name: &str,
         population: Population,
     ) -> Result<String, Answer> {
-        let start_ms = self.detail(test_id)?.row.started_unix_ms.unwrap_or(0);
+        let detail = self.detail(test_id)?;
+        let warm_up_s = detail.config.params.warmup_s;
+        let start = measured_from(detail.row.started_unix_ms, warm_up_s);
         let mut seconds: BTreeMap<u64, Sparse> = BTreeMap::new();
         let add = |second: u64, latencies: &SparseLatencies| {
             let samples = seconds.entry(second).or_default();
@@ -148,9 +150,15 @@ impl Worker {
         let total = population.of(&self.latencies(test_id)?).len();
         let what = format!("{name} samples of {} seconds", seconds.len());
         let comments = self.covers(test_id)?.comments(&what, held, total);
-        let start = Duration::from_millis(start_ms);
         Ok(write_log(start, &seconds, &comments))
     }
+}
+
+/// When the first second of the series began, since 1970: what warms the target up before it is
+/// counted nowhere.
+fn measured_from(started_unix_ms: Option<u64>, warm_up_s: Option<f64>) -> Duration {
+    let warm_up = Duration::try_from_secs_f64(warm_up_s.unwrap_or(0.0)).unwrap_or_default();
+    Duration::from_millis(started_unix_ms.unwrap_or(0)).saturating_add(warm_up)
 }
 
 fn write_log(start: Duration, seconds: &BTreeMap<u64, Sparse>, comments: &[String]) -> String {
@@ -273,6 +281,15 @@ mod tests {
             .iter()
             .for_each(|ms| histogram.saturating_record(ms * NS_PER_MS));
         Sparse::from(&histogram)
+    }
+
+    #[test]
+    fn seconds_are_counted_from_the_end_of_the_warm_up() {
+        let started = Some(1_700_000_000_250);
+        let at = |warm_up_s| measured_from(started, warm_up_s).as_millis();
+        assert_eq!(at(None), 1_700_000_000_250);
+        assert_eq!(at(Some(1.5)), 1_700_000_001_750);
+        assert_eq!(at(Some(-1.0)), 1_700_000_000_250, "of another program");
     }
 
     #[test]
