@@ -58,7 +58,8 @@ fn judged(result: &TestResult, thresholds: &[Threshold]) -> (Judged, Option<Capa
             _ => (Judged::Holds, None),
         };
     }
-    if result.nodes.iter().any(|node| is_spent(&node.health)) {
+    let is_full = result.links.iter().any(|link| link.is_full);
+    if is_full || result.nodes.iter().any(|node| is_spent(&node.health)) {
         return (Judged::Limited, Some(CapacityLimit::Generator));
     }
     if is_waiting_for_connections(result, thresholds) {
