@@ -277,7 +277,14 @@ impl Summary {
         context
             .thresholds
             .iter()
-            .map(|threshold| measured.against(threshold))
+            .map(|threshold| {
+                let merged = self.merged();
+                measured.against(threshold).with_samples(
+                    threshold,
+                    &merged.response,
+                    &merged.service,
+                )
+            })
             .collect()
     }
 }

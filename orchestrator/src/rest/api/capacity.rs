@@ -29,6 +29,7 @@ impl Worker {
         let searched = checked.and_then(|()| document.searched());
         let searched = searched.map_err(|invalid| refusal(&invalid))?;
         let bounds = bounds(&call.query_values(), searched.rate)?;
+        let bounds = bounds.up_to(searched.rate_max());
         Ok(Command::Seek {
             test_id: proto::id::new_test_id(),
             document: Box::new(document),
@@ -117,6 +118,7 @@ fn bounds(query: &Map<String, Value>, rate: f64) -> Result<CapacityBounds, Answe
         from: number("from", rate)?,
         to: number("to", most.to)?,
         precision: number("precision", most.precision)?,
+        ..most
     };
     let hint = "from and to are rates a second, the first of from to be offered first";
     let checked = bounds.check();
