@@ -45,7 +45,7 @@ use serde_json::{Value, json};
 
 pub use interface::{
     Action, Asked, Batch, Broker, Change, Command, Event, KeptFile, Line, Loaded, Offsets, Refusal,
-    Reply, Restored, Settings, StoredReport, StoredResult,
+    Reply, Restored, SearchRefusal, Settings, StoredReport, StoredResult,
 };
 pub use labels::{Labels, LabelsPatch};
 use list::List;

@@ -12,7 +12,7 @@ use super::registry::Node;
 use super::run::{Run, Step};
 use super::{
     Action, Actions, Change, Command, Control, LabelsPatch, MESSAGE_LEN_MAX, Now, OPEN_BYTES_MAX,
-    OPEN_RUNS_MAX, OpenRun, Refusal, Reply, log,
+    OPEN_RUNS_MAX, OpenRun, Refusal, Reply, SearchRefusal, log,
 };
 
 /// What keeps the drivers from starting another test.
@@ -167,13 +167,22 @@ impl Control {
         first.map_or(Refusal::NoDriver, Refusal::Incompatible)
     }
 
+    /// Why nothing can be done with what is no test.
+    fn unknown(&self, test_id: &str) -> Refusal {
+        let test_id = test_id.to_owned();
+        match self.searches.get(&test_id) {
+            Some(_) => Refusal::Search(SearchRefusal::NoTest(test_id)),
+            None => Refusal::UnknownTest(test_id),
+        }
+    }
+
     /// The run, if it still waits for its trigger.
     fn waiting(&self, test_id: &str) -> Result<&OpenRun, Refusal> {
         if let Some(open) = self.runs.get(test_id).filter(|open| open.is_waiting()) {
             return Ok(open);
         }
         let row = self.list.get(test_id);
-        let row = row.ok_or_else(|| Refusal::UnknownTest(test_id.to_owned()))?;
+        let row = row.ok_or_else(|| self.unknown(test_id))?;
         Err(Refusal::WrongState {
             test_id: test_id.to_owned(),
             state: row.state.name(),
@@ -286,9 +295,17 @@ impl Control {
     /// Deletes a test that has ended.
     fn delete(&mut self, test_id: &str, now: Now, actions: &mut Actions) -> Result<Reply, Refusal> {
         let row = self.list.get(test_id);
-        let row = row.ok_or_else(|| Refusal::UnknownTest(test_id.to_owned()))?;
+        let row = row.ok_or_else(|| self.unknown(test_id))?;
         if !row.state.has_ended() {
             let (test_id, state) = (test_id.to_owned(), row.state.name());
+            if let Some(search) = self.searches.of_run(&test_id) {
+                let search_id = search.test_id.clone();
+                return Err(Refusal::Search(SearchRefusal::Run {
+                    test_id,
+                    state,
+                    search_id,
+                }));
+            }
             return Err(Refusal::StillOpen { test_id, state });
         }
         self.store.clone().map_err(Refusal::StoreAway)?;
@@ -311,7 +328,7 @@ impl Control {
         actions: &mut Actions,
     ) -> Result<Reply, Refusal> {
         let row = self.list.get(test_id);
-        let row = row.ok_or_else(|| Refusal::UnknownTest(test_id.to_owned()))?;
+        let row = row.ok_or_else(|| self.unknown(test_id))?;
         self.store.clone().map_err(Refusal::StoreAway)?;
         let labels = row.labels.patched(patch).map_err(Refusal::WrongLabel)?;
         let row = self.list.set_labels(test_id, labels);

@@ -248,6 +248,8 @@ pub enum Refusal {
         /// Its phase.
         state: &'static str,
     },
+    /// It has to do with a search for a capacity.
+    Search(SearchRefusal),
     /// What is to be written on a test cannot be, and why.
     WrongLabel(String),
     /// No driver is up.
@@ -274,14 +276,39 @@ pub enum Refusal {
     BrokerAway(String),
     /// The store does not take what it is given.
     StoreAway(String),
-    /// There is no such search.
-    UnknownSearch(String),
-    /// Too many searches go on.
-    TooManySearches,
     /// Too many tests wait.
     TooMany,
     /// The test has so many bytes as a message, more than the broker takes.
     TooLong(usize),
+}
+
+/// Why a command cannot be done that is about a search for a capacity, or its run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SearchRefusal {
+    /// There is no such search.
+    Unknown(String),
+    /// It has ended.
+    Over {
+        /// Which.
+        search_id: String,
+        /// Its state.
+        state: &'static str,
+    },
+    /// It goes on.
+    Open(String),
+    /// It is a search, and no test.
+    NoTest(String),
+    /// The test is a run that a search waits for.
+    Run {
+        /// Which.
+        test_id: String,
+        /// Its phase.
+        state: &'static str,
+        /// The search.
+        search_id: String,
+    },
+    /// Too many go on.
+    TooMany,
 }
 
 /// What is known of the broker.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::data::with_data;
 use super::documents::refusal;
 use super::{Answer, Call, Worker};
-use crate::control::{Command, Refusal, Reply, Search};
+use crate::control::{Command, Refusal, Reply, Search, SearchRefusal};
 
 /// Parameters of a search beyond its document.
 const BOUNDS: [&str; 3] = ["from", "to", "precision"];
@@ -60,7 +60,7 @@ impl Worker {
         if let Some(search) = snapshot.search(test_id) {
             return Answer::json(&shown(search));
         }
-        let unknown = Reply::Refused(Refusal::UnknownSearch(test_id.to_owned()));
+        let unknown = Reply::Refused(Refusal::Search(SearchRefusal::Unknown(test_id.to_owned())));
         super::reply::answer(unknown, &self.api.bootstrap)
     }
 
