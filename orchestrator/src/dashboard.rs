@@ -50,7 +50,7 @@ macro_rules! files {
 }
 
 const PAGE: &str = include_str!("dashboard/index.html");
-const FILES: [File; 24] = files![
+const FILES: [File; 25] = files![
     "api.js",
     "app.js",
     "axis.js",
@@ -75,6 +75,7 @@ const FILES: [File; 24] = files![
     "style.css",
     "test.js",
     "theme.js",
+    "trend.js",
 ];
 
 static VERSION: LazyLock<String> = LazyLock::new(|| {

@@ -290,19 +290,20 @@ export class Chart {
     setAttributes(this.span, { x, width, y: MARGIN.top, height });
   }
 
+  // Where both keys are known; a gap stays one.
   #drawBand() {
     const [upper, lower] = this.options.band ?? [];
-    const visible =
-      upper && !this.hidden.has(upper) && !this.hidden.has(lower) && this.xs.length > 1;
-    const whole =
-      visible &&
-      present(this.columns[upper]).length === this.xs.length &&
-      present(this.columns[lower]).length === this.xs.length;
-    if (!whole) return setAttribute(this.band, "d", null);
-    const at = (key) =>
-      this.xs.map((x, i) => `${this.#left(x)} ${this.#top(this.columns[key][i])}`);
-    const path = `M${at(upper).join("L")}L${at(lower).reverse().join("L")}Z`;
-    return setAttribute(this.band, "d", path);
+    const visible = upper && !this.hidden.has(upper) && !this.hidden.has(lower);
+    const known = (at) => present([this.columns[upper][at], this.columns[lower][at]]).length === 2;
+    const at = (key, from, to) =>
+      this.xs.slice(from, to).map((x, i) => `${this.#left(x)} ${this.#top(this.columns[key][from + i])}`);
+    let path = "";
+    for (let from = 0, to = 0; visible && from < this.xs.length; from = to + 1) {
+      for (to = from; to < this.xs.length && known(to); to += 1);
+      if (to - from < 2) continue;
+      path += `M${at(upper, from, to).join("L")}L${at(lower, from, to).reverse().join("L")}Z`;
+    }
+    setAttribute(this.band, "d", path || null);
   }
 
   #drawCursor() {

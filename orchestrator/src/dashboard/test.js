@@ -13,6 +13,7 @@ import * as run from "./run.js";
 import { Series } from "./series.js";
 import { sessions } from "./sessions.js";
 import { News, add, follow } from "./stream.js";
+import { trendLink } from "./trend.js";
 
 const EXPORTS = ["json", "csv", "hlog", "hgrm"];
 const ENDED_MS = 5_000;
@@ -323,6 +324,7 @@ function head(testId) {
     { class: "button", href: `#/compare/${encodeURIComponent(testId)}` },
     "Compare",
   );
+  const trend = h("a", { class: "button", "data-link": "trend" }, "Trend");
   const command = (name, text, style = "") =>
     h("button", { type: "button", class: style, "data-command": name }, text);
   const trigger = command("trigger", "Trigger", "primary");
@@ -344,6 +346,7 @@ function head(testId) {
     stop,
     again,
     compare,
+    trend,
     downloads,
   );
   const element = h("header", { class: "head" }, title, buttons, note, problem);
@@ -359,6 +362,8 @@ function head(testId) {
     const since = format.date(test.started_unix_ms ?? test.created_unix_ms);
     const target = test.config.target ?? "the test server";
     setText(name, test.name ?? "");
+    trend.hidden = !test.name;
+    setAttribute(trend, "href", trendLink(test.name ?? ""));
     setText(note, `${words}${reason}\n` + `${run.loadInWords(test)}; target ${target}; ${since}`);
     trigger.hidden = queued || run.hasEnded(result.state) || run.isLoading(result.state);
     stop.hidden = run.hasEnded(result.state);

@@ -19,4 +19,5 @@ mod modules;
 mod past;
 mod search;
 mod stage;
+mod trend;
 mod webdriver;
