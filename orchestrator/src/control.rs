@@ -47,7 +47,7 @@ pub use interface::{
     Action, Asked, Batch, Broker, Change, Command, Event, KeptFile, Line, Loaded, Offsets, Refusal,
     Reply, Restored, SearchRefusal, Settings, StoredReport, StoredResult,
 };
-pub use labels::{Labels, LabelsPatch};
+pub use labels::{Labels, LabelsPatch, Note};
 use list::List;
 pub use list::{Outcome, Selection, SortBy, TestRow};
 use now::MessageClock;

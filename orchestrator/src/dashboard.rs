@@ -50,7 +50,7 @@ macro_rules! files {
 }
 
 const PAGE: &str = include_str!("dashboard/index.html");
-const FILES: [File; 25] = files![
+const FILES: [File; 26] = files![
     "api.js",
     "app.js",
     "axis.js",
@@ -65,6 +65,7 @@ const FILES: [File; 25] = files![
     "icon.svg",
     "memory.js",
     "nodes.js",
+    "notes.js",
     "overview.js",
     "parts.js",
     "report.js",

@@ -172,6 +172,15 @@ pub enum Command {
         /// What changes.
         patch: LabelsPatch,
     },
+    /// Write on a test what happened at an instant.
+    Note {
+        /// Which.
+        test_id: String,
+        /// What.
+        text: String,
+        /// When, after the start of the run, ns; now where nothing is said.
+        after_start_ns: Option<u64>,
+    },
     /// Stop a test.
     Stop {
         /// Which.
@@ -252,6 +261,8 @@ pub enum Refusal {
     Search(SearchRefusal),
     /// What is to be written on a test cannot be, and why.
     WrongLabel(String),
+    /// The test has not started, so that nothing is after its start.
+    NotStarted(String),
     /// No driver is up.
     NoDriver,
     /// Only drivers are up that speak another version of the wire: one of them, and why it is.

@@ -26,6 +26,7 @@ export class Chart {
     this.xs = [];
     this.columns = {};
     this.interval = [];
+    this.marked = [];
     this.cursor = null;
     this.width = 600;
     this.#build();
@@ -43,6 +44,12 @@ export class Chart {
     this.#schedule();
   }
 
+  // Instants that deserve a line: [{ x, label }].
+  mark(marks) {
+    this.marked = marks;
+    this.#schedule();
+  }
+
   stop() {
     this.observer.disconnect();
     this.options.linked?.delete(this);
@@ -57,12 +64,13 @@ export class Chart {
     this.paths = new Map(
       lines.map(({ key, style }) => [key, svg("path", { class: `line ${style}` })]),
     );
+    this.marks = svg("g", { class: "marks" });
     this.rule = svg("line", { class: "cursor" });
     this.dots = svg("g");
     this.svg = svg(
       "svg",
       { class: "chart", role: "img", "aria-label": title, tabindex: 0, height: HEIGHT },
-      [this.grid, this.span, this.band, ...this.paths.values(), this.rule, this.dots],
+      [this.grid, this.span, this.band, ...this.paths.values(), this.marks, this.rule, this.dots],
     );
     this.tip = h("div", { class: "tip", hidden: true });
     this.spoken = h("p", { class: "spoken", "aria-live": "polite" });
@@ -163,7 +171,15 @@ export class Chart {
   #words(at) {
     const { axis, format, lines } = this.options;
     const values = lines.map(({ key, label }) => `${label} ${format(this.columns[key][at])}`);
-    return `${axis.value(this.xs[at])}: ${values.join(", ")}`;
+    const marks = this.#marksAt(at).map((label) => `; ${label}`);
+    return `${axis.value(this.xs[at])}: ${values.join(", ")}${marks.join("")}`;
+  }
+
+  // What is marked nearer to this point than to any other.
+  #marksAt(at) {
+    const { place } = this.x;
+    const near = this.marked.filter(({ x }) => nearest(this.xs, place, place(x)) === at);
+    return near.map(({ label }) => label);
   }
 
   #resize() {
@@ -202,6 +218,7 @@ export class Chart {
       setAttribute(this.paths.get(key), "d", visible ? line() : null);
     }
     this.#drawSpan();
+    this.#drawMarks();
     this.#drawBand();
     this.#drawCursor();
   }
@@ -209,7 +226,9 @@ export class Chart {
   #summary() {
     const last = this.xs.length - 1;
     const state = last < 0 ? "no samples yet" : this.#words(last);
-    return `${this.options.title}. ${state}. Arrow keys move along the chart.`;
+    const marks = this.marked.map(({ x, label }) => `${label} ${this.options.axis.value(x)}`);
+    const marked = marks.length > 0 ? ` Marked: ${marks.join("; ")}.` : "";
+    return `${this.options.title}. ${state}.${marked} Arrow keys move along the chart.`;
   }
 
   #left(x) {
@@ -279,6 +298,16 @@ export class Chart {
     return known.map(([path]) => path).join("");
   }
 
+  #drawMarks() {
+    const known = this.marked.filter(({ x }) => this.xs.length > 0 && this.x.place(x) <= 1);
+    const lines = known.map(({ x, label }) => {
+      const at = this.#left(x);
+      const ends = { x1: at, x2: at, y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom };
+      return svg("line", { class: "mark", ...ends }, svg("title", {}, label));
+    });
+    this.marks.replaceChildren(...lines);
+  }
+
   #drawSpan() {
     const [from, to] = this.interval;
     const known = present([from, to]).length === 2 && this.xs.length > 1;
@@ -339,7 +368,9 @@ export class Chart {
         h("span", {}, label),
         h("b", {}, format(this.columns[key][at])),
       );
-    this.tip.replaceChildren(h("p", {}, axis.value(this.xs[at])), ...this.#shown().map(row));
+    const marks = this.#marksAt(at).map((label) => h("p", {}, label));
+    const head = h("p", {}, axis.value(this.xs[at]));
+    this.tip.replaceChildren(head, ...this.#shown().map(row), ...marks);
     const width = this.tip.offsetWidth;
     const left = x + 14 + width > this.width ? x - 14 - width : x + 14;
     this.tip.style.left = `${Math.max(0, left)}px`;

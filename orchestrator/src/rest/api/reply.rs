@@ -69,7 +69,15 @@ fn refuse(refusal: Refusal, bootstrap: &str) -> Answer {
             Answer::error_with(409, &error, hint, more)
         }
         Refusal::Search(refusal) => refuse_search(refusal),
-        Refusal::WrongLabel(why) => Answer::error(400, &why, "write it shorter"),
+        Refusal::WrongLabel(why) => {
+            let hint = "write less, or take some away first with PATCH /tests/{id}";
+            Answer::error(400, &why, hint)
+        }
+        Refusal::NotStarted(test_id) => {
+            let error = format!("at: test {test_id} has not started");
+            let hint = "at counts from the start of the run; without it a note is of now";
+            Answer::error_with(409, &error, hint, json!({"test_id": test_id}))
+        }
         Refusal::NoDriver => {
             let hint = "start one (driver --kafka …) and look at GET /nodes; then trigger again";
             Answer::error(409, "no driver is up", hint)
