@@ -24,6 +24,7 @@ mod executors;
 mod first_handshake;
 mod follow;
 mod limits;
+mod link;
 mod probe;
 mod replay;
 mod requests;

@@ -41,10 +41,11 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 use proto::stdout;
+use proto::units::ns_to_seconds;
 use serde_json::json;
 
 use api::Api;
-use cli::{Cli, Command, ExportOptions};
+use cli::{Cli, Command, ExportOptions, NoteOptions};
 use ending::{Ending, Problem};
 
 /// Does what the command line says.
@@ -65,6 +66,7 @@ fn perform(cli: &Cli) -> Result<Ending, Problem> {
         Command::Watch { test_id } => run::watch(&api, test_id, cli.json),
         Command::List(options) => listing::list(&api, options, cli.json),
         Command::Stop { test_id } => stop(&api, test_id, cli.json),
+        Command::Note(options) => note(&api, options, cli.json),
         Command::Export(options) => export(&api, options),
         Command::Compare(options) => {
             let question = comparison::Question {
@@ -115,6 +117,21 @@ fn health(api: &Api, as_json: bool) -> Result<Ending, Problem> {
             part("broker"),
             part("store")
         ))?;
+    }
+    Ok(Ending::Ok)
+}
+
+fn note(api: &Api, options: &NoteOptions, as_json: bool) -> Result<Ending, Problem> {
+    let path = format!("tests/{}/notes", api::segment(&options.test_id));
+    let mut note = json!({"text": options.text});
+    if let Some(after_ns) = options.at {
+        note["at"] = ns_to_seconds(after_ns).into();
+    }
+    let answer = api.post(&path, &note)?;
+    if as_json {
+        print(&format!("{answer}\n"))?;
+    } else {
+        print(&format!("{}: noted\n", options.test_id))?;
     }
     Ok(Ending::Ok)
 }

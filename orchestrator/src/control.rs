@@ -45,9 +45,9 @@ use serde_json::{Value, json};
 
 pub use interface::{
     Action, Asked, Batch, Broker, Change, Command, Event, KeptFile, Line, Loaded, Offsets, Refusal,
-    Reply, Restored, Settings, StoredReport, StoredResult,
+    Reply, Restored, SearchRefusal, Settings, StoredReport, StoredResult,
 };
-pub use labels::{Labels, LabelsPatch};
+pub use labels::{Labels, LabelsPatch, Note};
 use list::List;
 pub use list::{Outcome, Selection, SortBy, TestRow};
 use now::MessageClock;

@@ -50,7 +50,7 @@ macro_rules! files {
 }
 
 const PAGE: &str = include_str!("dashboard/index.html");
-const FILES: [File; 24] = files![
+const FILES: [File; 26] = files![
     "api.js",
     "app.js",
     "axis.js",
@@ -65,6 +65,7 @@ const FILES: [File; 24] = files![
     "icon.svg",
     "memory.js",
     "nodes.js",
+    "notes.js",
     "overview.js",
     "parts.js",
     "report.js",
@@ -75,6 +76,7 @@ const FILES: [File; 24] = files![
     "style.css",
     "test.js",
     "theme.js",
+    "trend.js",
 ];
 
 static VERSION: LazyLock<String> = LazyLock::new(|| {

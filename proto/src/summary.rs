@@ -34,7 +34,7 @@ pub use capacity::{
 };
 pub use fold::{Absorbed, Figures, NodeSummary, Nodes, Summary, Totals};
 pub use intervals::{Intervals, QuantileInterval};
-pub use plausibility::LittlesLaw;
+pub use plausibility::{LinkUse, LittlesLaw};
 pub use repeats::{REST_NS, Repeat, Repeats, RepeatsWithResults, RunFigures, Spread};
 pub use result::{
     Accounting, Bytes, ConnectionFigures, Context, Coverage, CurvePoint, InNoSecond,

@@ -46,9 +46,9 @@ fn ends(search: &Value) -> (f64, f64) {
     (end("at_least"), end("below"))
 }
 
-/// Searches again, at most twice, where the answer is too low and a driver stood still in a step that
-/// broke a threshold: what it owed left it at once then, which is more than the rate, and says nothing
-/// about the target.
+/// Searches again, at most twice, where the answer is too low or has no upper end and a driver stood
+/// still in a step that broke a threshold: what it owed left it at once then, which is more than the
+/// rate, and says nothing about the target.
 fn undisturbed(
     cluster: &Cluster,
     truth: f64,
@@ -56,13 +56,14 @@ fn undisturbed(
 ) -> (Value, Instant) {
     let is_disturbed = |step: &Value| {
         let reasons = step["verdict"]["reasons"].to_string();
-        step["judged"] == "breached" && reasons.contains("stood still")
+        step["judged"] != "holds" && reasons.contains("stood still")
     };
     for _ in 0..2 {
         let began = Instant::now();
         let search = await_end(cluster, &seek());
         let mut steps = search["steps"].as_array().unwrap().iter();
-        if ends(&search).0 > truth * 0.95 || !steps.any(is_disturbed) {
+        let is_found = !search["capacity"]["below"].is_null() && ends(&search).0 > truth * 0.95;
+        if is_found || !steps.any(is_disturbed) {
             return (search, began);
         }
         eprintln!("a driver stood still: searching again");

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use proto::measure::{ClockOffset, Environment, Health, Outcome, Report, TlsReport};
 
 use crate::cpu::{CpuWatch, environment, spin_share};
-use crate::load::{Load, LoadOutcome};
+use crate::load::{Load, LoadOutcome, link};
 use crate::recording::{Collector, CoreInterval, CoreLog};
 use crate::source::Cast;
 use crate::source::board::Known;
@@ -60,7 +60,7 @@ pub fn follow(
     intervals: &Receiver<CoreInterval>,
     follower: &mut impl Follower,
 ) -> LoadOutcome {
-    let mut following = Following::new(options, load.cores());
+    let mut following = Following::new(options, &load);
     if let Err(error) = following.open_logs() {
         following.count_dropped();
         follower.logs_failed(&error);
@@ -127,7 +127,8 @@ struct Following {
 }
 
 impl Following {
-    fn new(options: FollowOptions, cores: usize) -> Self {
+    fn new(options: FollowOptions, load: &Load) -> Self {
+        let cores = load.cores();
         let collector = Collector::new(cores);
         let cpus: Vec<usize> = options.cpus.iter().copied().take(cores).collect();
         let watch = CpuWatch::new(&cpus);
@@ -137,7 +138,7 @@ impl Following {
             options,
             collector,
             watch,
-            environment: environment(&cpus),
+            environment: link::add(environment(&cpus), &load.addresses().used),
             watched: 0,
             spin_shares: vec![0.0; cores],
             logs: Vec::new(),

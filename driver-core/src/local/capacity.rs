@@ -57,6 +57,7 @@ pub(super) fn find(
         None => of_a_url(args, bounds.from).map_err(RunError::Usage)?,
     };
     let bounds = CapacityBounds { from, ..bounds };
+    let bounds = bounds.up_to(searched.as_ref().and_then(Searched::rate_max));
     let checked = bounds.check();
     checked.map_err(|error| RunError::Usage(of_the_first(args, document.is_some(), &error)))?;
     let mut of_runs = args.clone();
@@ -111,7 +112,7 @@ pub(super) fn find(
         }
         (End::Whole, CapacityEnding::Found) => 0,
         (End::Whole, CapacityEnding::Breached) => exit::THRESHOLD,
-        (End::Whole, CapacityEnding::Unknown) => exit::INVALID,
+        (End::Whole, CapacityEnding::Wide | CapacityEnding::Unknown) => exit::INVALID,
     })
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use proto::summary::words::{self, ConnectionCounts};
-use proto::summary::{LittlesLaw, Statistics, TestResult};
+use proto::summary::{LinkUse, LittlesLaw, Statistics, TestResult};
 use proto::units::format_ns;
 use proto::workload::{Arrival, LoadStage};
 
@@ -215,9 +215,11 @@ fn latencies(out: &mut String, result: &TestResult) -> std::fmt::Result {
     row(out, "TLS handshake", &result.handshake)?;
     row(out, "errors", &result.error_latency)?;
     let law = result.littles_law.as_ref().map(LittlesLaw::in_words);
+    let link = LinkUse::fullest(&result.links).map(LinkUse::in_words);
     words::intervals(&result.intervals.response)
         .into_iter()
         .chain(law)
+        .chain(link)
         .try_for_each(|line| writeln!(out, "  {line}"))
 }
 

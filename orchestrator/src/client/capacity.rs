@@ -207,7 +207,7 @@ fn foreign(api: &Api, answered: &Value) -> ApiError {
 
 #[cfg(test)]
 mod tests {
-    use proto::summary::Capacity;
+    use proto::summary::{Capacity, CapacityBounds};
 
     use super::*;
 
@@ -234,14 +234,21 @@ mod tests {
             target: "http://h/".into(),
             thresholds: Vec::new(),
             unit: "requests".into(),
+            bounds: CapacityBounds::default(),
             capacity: Capacity { at_least, below },
+            wide: false,
             limited_by: None,
             collapsed: false,
             steps: Vec::new(),
         };
         let both = answer(Some(100.0), Some(104.0));
+        let wide = CapacityAnswer {
+            wide: true,
+            ..both.clone()
+        };
         for (state, answer, expected) in [
             ("done", &both, Ending::Ok),
+            ("done", &wide, Ending::Invalid),
             ("done", &answer(None, Some(1.0)), Ending::ThresholdBreached),
             ("done", &answer(Some(5.0), None), Ending::Invalid),
             ("aborted", &both, Ending::Invalid),

@@ -59,6 +59,7 @@ Examples:
   client compare <a>,<b>,<c>,<d>,<e> <v>,<w>,<x>,<y>,<z>
   client gate <v>,<w>,<x>,<y>,<z> --baseline 'shop checkout'
   client trend 'shop checkout'
+  client note <id> 'deployed 1.4.2'
   client backup dlts-2026-11-26.sqlite
   client nodes                                   heartbeats as they come, from Kafka
   client completions bash > /etc/bash_completion.d/client
@@ -87,6 +88,8 @@ pub enum Command {
         /// The test
         test_id: String,
     },
+    /// Write on a test what happened at an instant, such as a deployment: charts and reports mark it
+    Note(NoteOptions),
     /// Get a stored result as a file
     Export(ExportOptions),
     /// Hold two sets of runs against each other, five a side or more
@@ -256,6 +259,20 @@ pub struct GateOptions {
     /// What is written for the pages of CI
     #[command(flatten)]
     pub report: ReportArgs,
+}
+
+/// Options of `note`.
+#[derive(Debug, Clone, Args)]
+pub struct NoteOptions {
+    /// The test
+    #[arg(value_name = "TEST")]
+    pub test_id: String,
+    /// What happened
+    #[arg(value_name = "TEXT")]
+    pub text: String,
+    /// When, after the start of the run, such as 150s [default: now]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_ns)]
+    pub at: Option<u64>,
 }
 
 /// Options of `trend`.

@@ -4,6 +4,7 @@ use proto::document::Document;
 use proto::log::Level;
 use proto::message::TestConfig;
 use proto::summary::Summary;
+use proto::units::NS_PER_MS;
 use serde_json::json;
 
 use super::labels::Labels;
@@ -11,8 +12,8 @@ use super::queue::Arming;
 use super::registry::Node;
 use super::run::{Run, Step};
 use super::{
-    Action, Actions, Change, Command, Control, LabelsPatch, MESSAGE_LEN_MAX, Now, OPEN_BYTES_MAX,
-    OPEN_RUNS_MAX, OpenRun, Refusal, Reply, log,
+    Action, Actions, Change, Command, Control, LabelsPatch, MESSAGE_LEN_MAX, Note, Now,
+    OPEN_BYTES_MAX, OPEN_RUNS_MAX, OpenRun, Refusal, Reply, SearchRefusal, log,
 };
 
 /// What keeps the drivers from starting another test.
@@ -52,6 +53,13 @@ impl Control {
             }
             Command::Delete { test_id } => self.delete(&test_id, now, actions).map(Some),
             Command::Label { test_id, patch } => self.label(&test_id, &patch, actions).map(Some),
+            Command::Note {
+                test_id,
+                text,
+                after_start_ns,
+            } => self
+                .note(&test_id, text, after_start_ns, now, actions)
+                .map(Some),
             Command::Stop { test_id } if self.searches.get(&test_id).is_some() => {
                 self.stop_search(&test_id, now, actions).map(Some)
             }
@@ -167,13 +175,22 @@ impl Control {
         first.map_or(Refusal::NoDriver, Refusal::Incompatible)
     }
 
+    /// Why nothing can be done with what is no test.
+    fn unknown(&self, test_id: &str) -> Refusal {
+        let test_id = test_id.to_owned();
+        match self.searches.get(&test_id) {
+            Some(_) => Refusal::Search(SearchRefusal::NoTest(test_id)),
+            None => Refusal::UnknownTest(test_id),
+        }
+    }
+
     /// The run, if it still waits for its trigger.
     fn waiting(&self, test_id: &str) -> Result<&OpenRun, Refusal> {
         if let Some(open) = self.runs.get(test_id).filter(|open| open.is_waiting()) {
             return Ok(open);
         }
         let row = self.list.get(test_id);
-        let row = row.ok_or_else(|| Refusal::UnknownTest(test_id.to_owned()))?;
+        let row = row.ok_or_else(|| self.unknown(test_id))?;
         Err(Refusal::WrongState {
             test_id: test_id.to_owned(),
             state: row.state.name(),
@@ -286,9 +303,17 @@ impl Control {
     /// Deletes a test that has ended.
     fn delete(&mut self, test_id: &str, now: Now, actions: &mut Actions) -> Result<Reply, Refusal> {
         let row = self.list.get(test_id);
-        let row = row.ok_or_else(|| Refusal::UnknownTest(test_id.to_owned()))?;
+        let row = row.ok_or_else(|| self.unknown(test_id))?;
         if !row.state.has_ended() {
             let (test_id, state) = (test_id.to_owned(), row.state.name());
+            if let Some(search) = self.searches.of_run(&test_id) {
+                let search_id = search.test_id.clone();
+                return Err(Refusal::Search(SearchRefusal::Run {
+                    test_id,
+                    state,
+                    search_id,
+                }));
+            }
             return Err(Refusal::StillOpen { test_id, state });
         }
         self.store.clone().map_err(Refusal::StoreAway)?;
@@ -311,9 +336,40 @@ impl Control {
         actions: &mut Actions,
     ) -> Result<Reply, Refusal> {
         let row = self.list.get(test_id);
-        let row = row.ok_or_else(|| Refusal::UnknownTest(test_id.to_owned()))?;
+        let row = row.ok_or_else(|| self.unknown(test_id))?;
         self.store.clone().map_err(Refusal::StoreAway)?;
         let labels = row.labels.patched(patch).map_err(Refusal::WrongLabel)?;
+        self.set_labels(test_id, labels, actions)
+    }
+
+    /// Writes on a test what happened at an instant.
+    fn note(
+        &mut self,
+        test_id: &str,
+        text: String,
+        after_start_ns: Option<u64>,
+        now: Now,
+        actions: &mut Actions,
+    ) -> Result<Reply, Refusal> {
+        let row = self.list.get(test_id);
+        let row = row.ok_or_else(|| self.unknown(test_id))?;
+        self.store.clone().map_err(Refusal::StoreAway)?;
+        let at_unix_ms = match (after_start_ns, row.started_unix_ms) {
+            (None, _) => now.wall_ns / NS_PER_MS,
+            (Some(after_ns), Some(started_ms)) => started_ms.saturating_add(after_ns / NS_PER_MS),
+            (Some(_), None) => return Err(Refusal::NotStarted(test_id.to_owned())),
+        };
+        let labels = row.labels.with_note(Note { at_unix_ms, text });
+        let labels = labels.map_err(Refusal::WrongLabel)?;
+        self.set_labels(test_id, labels, actions)
+    }
+
+    fn set_labels(
+        &mut self,
+        test_id: &str,
+        labels: Labels,
+        actions: &mut Actions,
+    ) -> Result<Reply, Refusal> {
         let row = self.list.set_labels(test_id, labels);
         let row = Box::new(row.ok_or_else(|| Refusal::UnknownTest(test_id.to_owned()))?);
         actions.push(Action::Persist(Change::Row(row.clone())));

@@ -172,6 +172,15 @@ pub enum Command {
         /// What changes.
         patch: LabelsPatch,
     },
+    /// Write on a test what happened at an instant.
+    Note {
+        /// Which.
+        test_id: String,
+        /// What.
+        text: String,
+        /// When, after the start of the run, ns; now where nothing is said.
+        after_start_ns: Option<u64>,
+    },
     /// Stop a test.
     Stop {
         /// Which.
@@ -248,8 +257,12 @@ pub enum Refusal {
         /// Its phase.
         state: &'static str,
     },
+    /// It has to do with a search for a capacity.
+    Search(SearchRefusal),
     /// What is to be written on a test cannot be, and why.
     WrongLabel(String),
+    /// The test has not started, so that nothing is after its start.
+    NotStarted(String),
     /// No driver is up.
     NoDriver,
     /// Only drivers are up that speak another version of the wire: one of them, and why it is.
@@ -274,14 +287,39 @@ pub enum Refusal {
     BrokerAway(String),
     /// The store does not take what it is given.
     StoreAway(String),
-    /// There is no such search.
-    UnknownSearch(String),
-    /// Too many searches go on.
-    TooManySearches,
     /// Too many tests wait.
     TooMany,
     /// The test has so many bytes as a message, more than the broker takes.
     TooLong(usize),
+}
+
+/// Why a command cannot be done that is about a search for a capacity, or its run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SearchRefusal {
+    /// There is no such search.
+    Unknown(String),
+    /// It has ended.
+    Over {
+        /// Which.
+        search_id: String,
+        /// Its state.
+        state: &'static str,
+    },
+    /// It goes on.
+    Open(String),
+    /// It is a search, and no test.
+    NoTest(String),
+    /// The test is a run that a search waits for.
+    Run {
+        /// Which.
+        test_id: String,
+        /// Its phase.
+        state: &'static str,
+        /// The search.
+        search_id: String,
+    },
+    /// Too many go on.
+    TooMany,
 }
 
 /// What is known of the broker.

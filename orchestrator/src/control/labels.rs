@@ -13,6 +13,20 @@ const TAGS_MAX: usize = 32;
 const NAME_LEN_MAX: usize = 200;
 /// Longest note, in characters.
 const NOTE_LEN_MAX: usize = 10_000;
+/// Most notes at an instant.
+const NOTES_MAX: usize = 50;
+/// Longest text of one, in characters.
+const NOTE_AT_LEN_MAX: usize = 300;
+
+/// What happened at an instant, in the words of whoever knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Note {
+    /// When, by the orchestrator's clock, ms since 1970.
+    pub at_unix_ms: u64,
+    /// What.
+    pub text: String,
+}
 
 /// The labels of a test.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -27,6 +41,9 @@ pub struct Labels {
     /// What is to be known of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// What happened while it ran, in the order of its instants.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note>,
     /// The command line that made it, without secrets, where a client said so.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
@@ -53,6 +70,9 @@ pub struct LabelsPatch {
     /// The note.
     #[serde(deserialize_with = "given")]
     pub note: Option<Option<String>>,
+    /// All notes at an instant, instead of those that there are.
+    #[serde(deserialize_with = "given")]
+    pub notes: Option<Option<Vec<Note>>>,
     /// The command line.
     #[serde(deserialize_with = "given")]
     pub command: Option<Option<Vec<String>>>,
@@ -82,7 +102,7 @@ impl Labels {
             name: Some(given(&document.name)),
             note: Some(given(&document.note)),
             tags: Some(Some(tags.collect())),
-            command: None,
+            ..LabelsPatch::default()
         })?;
         Ok(Self {
             // Of a file that is nowhere there is none.
@@ -103,6 +123,9 @@ impl Labels {
         if let Some(note) = &patch.note {
             labels.note.clone_from(note);
         }
+        if let Some(notes) = &patch.notes {
+            labels.notes = notes.clone().unwrap_or_default();
+        }
         if let Some(command) = &patch.command {
             labels.command = command.clone().unwrap_or_default();
         }
@@ -118,8 +141,24 @@ impl Labels {
                 }
             }
         }
-        labels.check()?;
-        Ok(labels)
+        labels.checked()
+    }
+
+    /// The labels with one note more.
+    ///
+    /// # Errors
+    /// Says that it is empty or too long, or that there are too many.
+    pub fn with_note(&self, note: Note) -> Result<Self, String> {
+        let mut labels = self.clone();
+        labels.notes.push(note);
+        labels.checked()
+    }
+
+    fn checked(mut self) -> Result<Self, String> {
+        self.check()?;
+        // Of one instant in the order in which they came.
+        self.notes.sort_by_key(|note| note.at_unix_ms);
+        Ok(self)
     }
 
     fn check(&self) -> Result<(), String> {
@@ -130,7 +169,8 @@ impl Labels {
             .chain(tags)
             .map(|text| (text, NAME_LEN_MAX));
         let notes = self.note.iter().map(|text| (text, NOTE_LEN_MAX));
-        for (text, most) in texts.chain(notes) {
+        let at = self.notes.iter().map(|note| (&note.text, NOTE_AT_LEN_MAX));
+        for (text, most) in texts.chain(notes).chain(at) {
             let len = text.chars().count();
             if len > most {
                 let begin: String = text.chars().take(20).collect();
@@ -145,6 +185,15 @@ impl Labels {
                 "the command has {command_len} characters, of at most {COMMAND_LEN_MAX}"
             ));
         }
+        if self.notes.len() > NOTES_MAX {
+            return Err(format!(
+                "{} notes, of at most {NOTES_MAX}",
+                self.notes.len()
+            ));
+        }
+        if self.notes.iter().any(|note| note.text.trim().is_empty()) {
+            return Err("text: it is empty; a note says what happened".to_owned());
+        }
         if self.tags.len() > TAGS_MAX {
             return Err(format!("{} tags, of at most {TAGS_MAX}", self.tags.len()));
         }
@@ -157,7 +206,9 @@ impl Labels {
             .tags
             .iter()
             .map(|(tag, value)| format!("{tag}={value}"));
-        let all = self.name.iter().chain(&self.note).cloned().chain(tags);
+        let notes = self.notes.iter().map(|note| &note.text);
+        let all = self.name.iter().chain(&self.note).chain(notes);
+        let all = all.cloned().chain(tags);
         all.into_iter()
             .any(|label| label.to_lowercase().contains(text))
     }
@@ -185,6 +236,37 @@ mod tests {
         assert!(labels.contain("y=2") && !labels.contain("x="));
         let labels = labels.patched(&patch(r#"{"name":null,"note":null,"tags":null}"#));
         assert_eq!(labels.unwrap(), Labels::default());
+    }
+
+    #[test]
+    fn notes_are_kept_in_the_order_of_their_instants_and_bounded() {
+        let note = |at_unix_ms: u64, text: &str| Note {
+            at_unix_ms,
+            text: text.to_owned(),
+        };
+        let mut labels = Labels::default();
+        for (at, text) in [(5, "later"), (3, "deployed 1.4.2"), (5, "last")] {
+            labels = labels.with_note(note(at, text)).unwrap();
+        }
+        let texts = |labels: &Labels| -> Vec<String> {
+            labels.notes.iter().map(|note| note.text.clone()).collect()
+        };
+        assert_eq!(texts(&labels), ["deployed 1.4.2", "later", "last"]);
+        assert!(labels.contain("1.4.2"));
+        for (text, word) in [(" ", "empty"), (&*"x".repeat(301), "301 characters")] {
+            let error = labels.with_note(note(1, text)).unwrap_err();
+            assert!(error.contains(word), "{error}");
+        }
+        let patched = labels.patched(&patch(r#"{"notes":[{"at_unix_ms":1,"text":"one"}]}"#));
+        let mut labels = patched.unwrap();
+        assert_eq!(texts(&labels), ["one"]);
+        for at in 1..50 {
+            labels = labels.with_note(note(at, "more")).unwrap();
+        }
+        let error = labels.with_note(note(0, "too many")).unwrap_err();
+        assert!(error.contains("51 notes, of at most 50"), "{error}");
+        let none = labels.patched(&patch(r#"{"notes":null}"#)).unwrap();
+        assert_eq!(none, Labels::default());
     }
 
     #[test]

@@ -11,7 +11,9 @@ use serde_json::json;
 use super::labels::Labels;
 use super::run::Phase;
 use super::searches::{OPEN_SEARCHES_MAX, Search, SearchRun, SearchState};
-use super::{Action, Actions, Change, Control, LabelsPatch, Now, Refusal, Reply, log};
+use super::{
+    Action, Actions, Change, Control, LabelsPatch, Now, Refusal, Reply, SearchRefusal, log,
+};
 
 /// Runs that may fail one after another before the search does.
 const FAILURES_MAX: u32 = 3;
@@ -36,7 +38,7 @@ impl Control {
             return Err(self.no_driver());
         }
         if self.searches.open_len() >= OPEN_SEARCHES_MAX {
-            return Err(Refusal::TooManySearches);
+            return Err(Refusal::Search(SearchRefusal::TooMany));
         }
         let labels = Labels::of(document).map_err(Refusal::WrongLabel)?;
         let cannot = |error: String| Refusal::CannotPrepare(error);
@@ -306,8 +308,8 @@ impl Control {
         let search = self.searches.get(test_id);
         let search = search.ok_or_else(|| Refusal::UnknownTest(test_id.to_owned()))?;
         if search.state.has_ended() {
-            let (test_id, state) = (test_id.to_owned(), search.state.name());
-            return Err(Refusal::WrongState { test_id, state });
+            let (search_id, state) = (test_id.to_owned(), search.state.name());
+            return Err(Refusal::Search(SearchRefusal::Over { search_id, state }));
         }
         let run_id = search.run.as_ref().map(|run| run.test_id.clone());
         if let Some(run_id) = &run_id
@@ -343,10 +345,10 @@ impl Control {
         actions: &mut Actions,
     ) -> Result<Reply, Refusal> {
         let search = self.searches.get(test_id);
-        let search = search.ok_or_else(|| Refusal::UnknownSearch(test_id.to_owned()))?;
+        let search =
+            search.ok_or_else(|| Refusal::Search(SearchRefusal::Unknown(test_id.to_owned())))?;
         if !search.state.has_ended() {
-            let (test_id, state) = (test_id.to_owned(), search.state.name());
-            return Err(Refusal::StillOpen { test_id, state });
+            return Err(Refusal::Search(SearchRefusal::Open(test_id.to_owned())));
         }
         self.store.clone().map_err(Refusal::StoreAway)?;
         self.forget_search(test_id, actions);

@@ -10,6 +10,7 @@ import { historyView } from "./history.js";
 import { nodesView } from "./nodes.js";
 import { overviewView } from "./overview.js";
 import { testView } from "./test.js";
+import { trendView } from "./trend.js";
 
 // view: (root, segments of the path, query) => { stop() }
 const UNKNOWN = "unknown";
@@ -21,6 +22,7 @@ const VIEWS = {
   compare: compareView,
   capacity: capacityView,
   nodes: nodesView,
+  trend: trendView,
   [UNKNOWN]: unknownView,
 };
 const THEMES = ["auto", "light", "dark"];

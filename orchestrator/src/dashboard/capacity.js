@@ -16,6 +16,7 @@ const JUDGED = {
   limited: { word: "limited here", style: "suspect" },
 };
 const LIMITS = {
+  arrivals: "no run can have more poisson arrivals: take a shorter stage, or arrival: even",
   connections: "all connections were busy while the target answered in time: use more connections",
   generator: "the drivers could not offer more: use more cores, or drivers on other hosts",
 };
@@ -23,7 +24,7 @@ const LIMITS = {
 export const searchLink = (id) => `#/capacity/${encodeURIComponent(id)}`;
 
 // What is known, in a sentence.
-export function found({ state, capacity, limited_by: limit, thresholds, unit, collapsed }) {
+export function found({ state, capacity, wide, bounds, limited_by: limit, thresholds, unit, collapsed }) {
   const { at_least: low, below: high } = capacity;
   const rate = (value) => `${format.significant(value)} ${unit}/s`;
   const kept = `with ${thresholds.join(", ")}`;
@@ -31,8 +32,11 @@ export function found({ state, capacity, limited_by: limit, thresholds, unit, co
   if (low === null && high === null) return state === "running" ? "Nothing is known yet." : "Not found.";
   if (low === null) return `${going}less than ${rate(high)} ${kept}.`;
   const fell = collapsed ? " After the overload it did not keep that any more." : "";
-  if (high !== null) return `${going}${format.significant(low)} to ${rate(high)} ${kept}.${fell}`;
-  const why = state !== "running" && LIMITS[limit] ? `; ${LIMITS[limit]}` : "";
+  const ended = state !== "running";
+  const far = wide && ended ? ` Further apart than asked: begin the next search at ${format.significant(low)}.` : "";
+  if (high !== null) return `${going}${format.significant(low)} to ${rate(high)} ${kept}.${far}${fell}`;
+  const limited = LIMITS[limit] ?? (bounds.is_clamped ? LIMITS.arrivals : null);
+  const why = ended && limited ? `; ${limited}` : "";
   return `${going}at least ${rate(low)} ${kept}${why}.`;
 }
 

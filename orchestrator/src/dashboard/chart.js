@@ -31,6 +31,7 @@ export class Chart {
     this.xs = [];
     this.columns = {};
     this.interval = [];
+    this.marked = [];
     this.cursor = null;
     this.width = 600;
     this.#build();
@@ -45,6 +46,12 @@ export class Chart {
     this.xs = xs;
     this.columns = columns;
     this.interval = span;
+    this.#schedule();
+  }
+
+  // Instants that deserve a line: [{ x, label }].
+  mark(marks) {
+    this.marked = marks;
     this.#schedule();
   }
 
@@ -63,12 +70,22 @@ export class Chart {
       lines.map(({ key, style }) => [key, svg("path", { class: `line ${style}` })]),
     );
     this.dragged = svg("rect", { class: "span", visibility: "hidden" });
+    this.marks = svg("g", { class: "marks" });
     this.rule = svg("line", { class: "cursor" });
     this.dots = svg("g");
     this.svg = svg(
       "svg",
       { class: "chart", role: "img", "aria-label": title, tabindex: 0, height: HEIGHT },
-      [this.grid, this.span, this.band, ...this.paths.values(), this.dragged, this.rule, this.dots],
+      [
+        this.grid,
+        this.span,
+        this.band,
+        ...this.paths.values(),
+        this.marks,
+        this.dragged,
+        this.rule,
+        this.dots,
+      ],
     );
     this.tip = h("div", { class: "tip", hidden: true });
     this.spoken = h("p", { class: "spoken", "aria-live": "polite" });
@@ -262,7 +279,15 @@ export class Chart {
   #words(at) {
     const { axis, format, lines } = this.options;
     const values = lines.map(({ key, label }) => `${label} ${format(this.columns[key][at])}`);
-    return `${axis.value(this.xs[at])}: ${values.join(", ")}`;
+    const marks = this.#marksAt(at).map((label) => `; ${label}`);
+    return `${axis.value(this.xs[at])}: ${values.join(", ")}${marks.join("")}`;
+  }
+
+  // What is marked nearer to this point than to any other.
+  #marksAt(at) {
+    const { place } = this.x;
+    const near = this.marked.filter(({ x }) => nearest(this.xs, place, place(x)) === at);
+    return near.map(({ label }) => label);
   }
 
   #resize() {
@@ -323,6 +348,7 @@ export class Chart {
       setAttribute(this.paths.get(key), "d", visible ? line() : null);
     }
     this.#drawSpan();
+    this.#drawMarks();
     this.#drawBand();
     this.#drawCursor();
   }
@@ -331,7 +357,9 @@ export class Chart {
     const last = this.xs.length - 1;
     const state = last < 0 ? "no samples yet" : this.#words(last);
     const zooms = this.options.axis.zoom ? ", + and - show less and more of it, 0 all" : "";
-    return `${this.options.title}. ${state}. Arrow keys move along the chart${zooms}.`;
+    const marks = this.marked.map(({ x, label }) => `${label} ${this.options.axis.value(x)}`);
+    const marked = marks.length > 0 ? ` Marked: ${marks.join("; ")}.` : "";
+    return `${this.options.title}. ${state}.${marked} Arrow keys move along the chart${zooms}.`;
   }
 
   #left(x) {
@@ -403,6 +431,17 @@ export class Chart {
     return known.map(([path]) => path).join("");
   }
 
+  #drawMarks() {
+    const isShown = (x) => this.x.place(x) >= 0 && this.x.place(x) <= 1;
+    const known = this.marked.filter(({ x }) => this.xs.length > 0 && isShown(x));
+    const lines = known.map(({ x, label }) => {
+      const at = this.#left(x);
+      const ends = { x1: at, x2: at, y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom };
+      return svg("line", { class: "mark", ...ends }, svg("title", {}, label));
+    });
+    this.marks.replaceChildren(...lines);
+  }
+
   #drawSpan() {
     const [from, to] = this.interval;
     const known = present([from, to]).length === 2 && this.xs.length > 1;
@@ -412,19 +451,21 @@ export class Chart {
     this.#cover(this.span, x, Math.max(1, this.#left(to) - x));
   }
 
+  // Where both keys are known; a gap stays one.
   #drawBand() {
     const [upper, lower] = this.options.band ?? [];
-    const visible =
-      upper && !this.hidden.has(upper) && !this.hidden.has(lower) && this.xs.length > 1;
-    const whole =
-      visible &&
-      present(this.columns[upper]).length === this.xs.length &&
-      present(this.columns[lower]).length === this.xs.length;
-    if (!whole) return setAttribute(this.band, "d", null);
-    const at = (key) =>
-      this.xs.map((x, i) => `${this.#left(x)} ${this.#top(this.columns[key][i])}`);
-    const path = `M${at(upper).join("L")}L${at(lower).reverse().join("L")}Z`;
-    return setAttribute(this.band, "d", path);
+    const visible = upper && !this.hidden.has(upper) && !this.hidden.has(lower);
+    const known = (at) => present([this.columns[upper][at], this.columns[lower][at]]).length === 2;
+    const at = (key, from, to) =>
+      this.xs.slice(from, to).map((x, i) => `${this.#left(x)} ${this.#top(this.columns[key][from + i])}`);
+    let path = "";
+    const [first, end] = this.part;
+    for (let from = first, to = first; visible && from < end; from = to + 1) {
+      for (to = from; to < end && known(to); to += 1);
+      if (to - from < 2) continue;
+      path += `M${at(upper, from, to).join("L")}L${at(lower, from, to).reverse().join("L")}Z`;
+    }
+    setAttribute(this.band, "d", path || null);
   }
 
   #drawCursor() {
@@ -462,7 +503,9 @@ export class Chart {
         h("span", {}, label),
         h("b", {}, format(this.columns[key][at])),
       );
-    this.tip.replaceChildren(h("p", {}, axis.value(this.xs[at])), ...this.#shown().map(row));
+    const marks = this.#marksAt(at).map((label) => h("p", {}, label));
+    const head = h("p", {}, axis.value(this.xs[at]));
+    this.tip.replaceChildren(head, ...this.#shown().map(row), ...marks);
     const width = this.tip.offsetWidth;
     const left = x + 14 + width > this.width ? x - 14 - width : x + 14;
     this.tip.style.left = `${Math.max(0, left)}px`;

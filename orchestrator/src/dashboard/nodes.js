@@ -53,6 +53,7 @@ function machine(part) {
   if (on.cpus) words.push(on.cpus === 1 ? "1 CPU" : `${on.cpus} CPUs`);
   if (on.governor) words.push(`governor ${on.governor}`);
   if (on.cpu_quota) words.push(`limited to ${on.cpu_quota} CPUs`);
+  if (on.link_mbit_per_s) words.push(`${on.interface} of ${on.link_mbit_per_s} Mbit/s`);
   if (on.kernel) words.push(`Linux ${on.kernel}`);
   return words.filter(Boolean).join(", ");
 }

@@ -7,12 +7,14 @@ import { download, h, setAttribute, setAttributes, setText } from "./dom.js";
 import * as format from "./format.js";
 import { forget, recall } from "./memory.js";
 import { getNodes, testNodes } from "./nodes.js";
+import { marksOf, notes } from "./notes.js";
 import * as parts from "./parts.js";
 import { standalone } from "./report.js";
 import * as run from "./run.js";
 import { Series } from "./series.js";
 import { sessions } from "./sessions.js";
 import { News, add, follow } from "./stream.js";
+import { trendLink } from "./trend.js";
 
 const EXPORTS = ["json", "csv", "hlog", "hgrm"];
 const ENDED_MS = 5_000;
@@ -61,6 +63,11 @@ export function testView(root, [testId]) {
   page.onCommand = async (command) => {
     await perform(page, command, testId);
     loop.now();
+  };
+  page.onNote = async (text) => {
+    const isNoted = await note(page, testId, text);
+    loop.now();
+    return isNoted;
   };
   return {
     stop() {
@@ -146,6 +153,7 @@ function draw(state) {
   state.news.mark(result, result.state === "running", performance.now());
   page.update(test, result, nodes);
   if (state.fresh) drawCharts(page.charts, result, state.series);
+  page.charts.slice(0, 2).forEach((chart) => chart.mark(marksOf(test)));
   state.fresh = false;
 }
 
@@ -174,6 +182,7 @@ function build(testId) {
   const curve = new Chart(curveOptions());
   const nodes = testNodes();
   const configuration = parts.configuration();
+  const noted = notes((text) => page.onNote(text));
   const live = {
     tiles: parts.tiles(),
     progress: parts.progressBar(),
@@ -199,6 +208,7 @@ function build(testId) {
     live.progress.element,
     live.tiles.element,
     grid,
+    noted.element,
     live.sessions.element,
     nodes.element,
     live.latency.element,
@@ -216,6 +226,7 @@ function build(testId) {
     live.progress.update(result, test.config);
     for (const name of ["verdict", "outcomes", "sessions", "latency", "accounting"]) live[name].update(result);
     nodes.update(result, known, test.participants);
+    noted.update(test);
     configuration.update(test);
     axis.startMs = measuredFrom(test);
     setAttributes(element, rawValues(result));
@@ -330,6 +341,7 @@ function head(testId) {
     { class: "button", href: `#/compare/${encodeURIComponent(testId)}` },
     "Compare",
   );
+  const trend = h("a", { class: "button", "data-link": "trend" }, "Trend");
   const command = (name, text, style = "") =>
     h("button", { type: "button", class: style, "data-command": name }, text);
   const trigger = command("trigger", "Trigger", "primary");
@@ -351,6 +363,7 @@ function head(testId) {
     stop,
     again,
     compare,
+    trend,
     downloads,
   );
   const element = h("header", { class: "head" }, title, buttons, note, problem);
@@ -366,6 +379,8 @@ function head(testId) {
     const since = format.date(test.started_unix_ms ?? test.created_unix_ms);
     const target = test.config.target ?? "the test server";
     setText(name, test.name ?? "");
+    trend.hidden = !test.name;
+    setAttribute(trend, "href", trendLink(test.name ?? ""));
     setText(note, `${words}${reason}\n` + `${run.loadInWords(test)}; target ${target}; ${since}`);
     trigger.hidden = queued || run.hasEnded(result.state) || run.isLoading(result.state);
     stop.hidden = run.hasEnded(result.state);
@@ -386,6 +401,21 @@ async function perform(page, command, testId) {
   } catch (error) {
     problem.hidden = false;
     problem.replaceChildren(inWords(error), ...remedies(page, error));
+  }
+}
+
+// Whether it could be written.
+async function note(page, testId, text) {
+  const { problem } = page.header;
+  problem.hidden = true;
+  try {
+    await post(`/tests/${encodeURIComponent(testId)}/notes`, { text });
+    return true;
+  } catch (error) {
+    if (!(error instanceof ApiError || error instanceof Unreachable)) throw error;
+    problem.hidden = false;
+    setText(problem, inWords(error));
+    return false;
   }
 }
 

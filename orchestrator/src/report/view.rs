@@ -3,7 +3,7 @@
 
 use proto::measure::{BadAnswers, Environment, ErrorCounters, Reasons, TlsReport};
 use proto::summary::{
-    InNoSecond, Intervals, LittlesLaw, MissingReports, SessionRows, Statistics, Verdict,
+    InNoSecond, Intervals, LinkUse, LittlesLaw, MissingReports, SessionRows, Statistics, Verdict,
 };
 use serde::Deserialize;
 
@@ -38,6 +38,8 @@ pub struct View {
     pub intervals: Intervals,
     /// Whether rate and response time go together.
     pub littles_law: Option<LittlesLaw>,
+    /// What went over the links of the machines that sent.
+    pub links: Vec<LinkUse>,
     /// Whether the numbers may be believed.
     pub verdict: Verdict,
     /// The conditions on the result.

@@ -86,6 +86,7 @@ enum Route<'a> {
     Tests,
     Check,
     Test(&'a str),
+    Notes(&'a str),
     Export(&'a str),
     Stream(&'a str),
     Backup,
@@ -103,7 +104,9 @@ enum Route<'a> {
 impl Route<'_> {
     fn allow(self) -> &'static str {
         match self {
-            Self::Create(..) | Self::Check | Self::Trigger(_) | Self::Stop(_) => "POST",
+            Self::Create(..) | Self::Check | Self::Trigger(_) | Self::Stop(_) | Self::Notes(_) => {
+                "POST"
+            }
             Self::Tests | Self::Searches => "GET, HEAD, POST",
             Self::Search(_) => "GET, HEAD, DELETE",
             // Its head alone is as much work as all of it.
@@ -136,6 +139,7 @@ fn route<'a>(path: &'a str, segments: &'a [String]) -> Option<Route<'a>> {
         ["tests"] => Route::Tests,
         ["tests", "check"] => Route::Check,
         ["tests", id] => Route::Test(id),
+        ["tests", id, "notes"] => Route::Notes(id),
         ["tests", id, "export"] => Route::Export(id),
         ["tests", id, "stream"] => Route::Stream(id),
         ["backup"] => Route::Backup,
@@ -230,6 +234,7 @@ impl Worker {
                 "PATCH" => self.label(id, call),
                 _ => self.test(id),
             },
+            Route::Notes(id) => self.note(id, call),
             Route::Export(id) => self.export(id, call),
             Route::Stream(id) => self.stream(id, call),
             Route::Backup => self.backup(),

@@ -54,6 +54,12 @@ fn axe_finds_nothing_on_any_view() {
         .run_to_end("avalanche", &json!({"requests": 200}));
     let breached = json!({"requests": 200, "threshold": ["p99<1us"]});
     let breached = stage.cluster.run_to_end("avalanche", &breached);
+    let named = json!({
+        "name": "shop",
+        "target": stage.cluster.target_url(""),
+        "load": {"closed": 2, "sessions": 100},
+    });
+    stage.cluster.run_to_end("tests", &named);
     let endless = json!({"rate": 20, "duration_s": 600, "requests": 12_000});
     let running = stage.cluster.run("avalanche", &endless);
     let views = [
@@ -62,6 +68,8 @@ fn axe_finds_nothing_on_any_view() {
         "#/tests".to_owned(),
         "#/nodes".to_owned(),
         "#/compare".to_owned(),
+        "#/trend".to_owned(),
+        "#/trend?name=shop".to_owned(),
         "#/nowhere".to_owned(),
         format!("#/test/{ended}"),
         format!("#/test/{breached}"),

@@ -19,5 +19,6 @@ mod modules;
 mod past;
 mod search;
 mod stage;
+mod trend;
 mod webdriver;
 mod zoom;

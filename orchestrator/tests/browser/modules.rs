@@ -34,7 +34,39 @@ fn calculations_are_right() {
     check_events(&stage);
     check_axes(&stage);
     check_lists(&stage);
+    check_sets(&stage);
     stage.assert_no_console_errors();
+}
+
+fn check_sets(stage: &Stage) {
+    let run =
+        |id: &str, set: &str, counted: bool| json!({"test_id": id, "set": set, "counted": counted});
+    let trend = json!({
+        "runs": [run("a", "a", true), run("b", "a", false), run("c", "c", true), run("d", "a", true)],
+        "steps": [{"set": "c", "before": "a", "verdict": "worse", "reasons": []}],
+    });
+    let sets = format!(
+        "m.setsOf({trend}).map((s) => [s.set, s.all.length, s.counted.length, s.step?.verdict ?? null])"
+    );
+    let values = |values: &[f64]| -> Value {
+        values
+            .iter()
+            .map(|value| json!({"p99_ms": value}))
+            .collect()
+    };
+    let spread = |of: &Value| format!("m.spread({of}, 'p99_ms')");
+    let cases = [
+        (sets, json!([["a", 3, 2, null], ["c", 1, 1, "worse"]])),
+        (spread(&values(&[5.0, 1.0, 3.0])), json!([1, 3, 5])),
+        (spread(&values(&[10.0, 2.0])), json!([2, 6, 10])),
+        (
+            spread(&json!([{"p99_ms": null}])),
+            json!([null, null, null]),
+        ),
+    ];
+    for (expression, expected) in &cases {
+        check(stage, "trend.js", &[(expression, expected.clone())]);
+    }
 }
 
 fn check_numbers(stage: &Stage) {

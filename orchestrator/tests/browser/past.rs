@@ -199,3 +199,48 @@ fn a_document_is_shown_by_step_and_flow() {
     assert!(browser.text("header.head").contains("two pages"));
     stage.assert_no_console_errors();
 }
+
+#[test]
+fn what_was_noted_marks_the_charts_and_stands_in_the_report() {
+    let Some(stage) = Stage::set(&["one"]) else {
+        return;
+    };
+    let browser = &stage.browser;
+    let endless = json!({"rate": 100, "duration_s": 600, "requests": 60_000});
+    let id = stage.cluster.run("avalanche", &endless);
+    stage.open(&format!("#/test/{id}"));
+    stage.wait_for_state("running");
+    browser.type_into("#note-text", "deployed <1.4.2>");
+    browser.click("form.chooser button");
+    browser.wait("the note", SOON, |browser| {
+        browser.text(".notes").contains("deployed <1.4.2>")
+    });
+    let marks = "return [...document.querySelectorAll('svg.chart .mark title')]
+        .map((title) => title.textContent);";
+    browser.wait("the marks", SOON, |browser| {
+        browser.run(marks, json!([])) == json!(["deployed <1.4.2>", "deployed <1.4.2>"])
+    });
+    // Said of the chart as a whole, to whom does not see it.
+    let label = "return document.querySelector('svg.chart').getAttribute('aria-label');";
+    let label = browser.run(label, json!([])).to_string();
+    assert!(label.contains("Marked: deployed <1.4.2> at 0:"), "{label}");
+    let (status, _) = stage.cluster.post(&format!("stop/{id}"), &json!({}));
+    assert_eq!(status, 200);
+    stage.wait_for_state("aborted");
+    let (status, told) = stage.cluster.post(
+        &format!("tests/{id}/notes"),
+        &json!({"text": "the beginning", "at": 0}),
+    );
+    assert_eq!(status, 200, "{told}");
+    browser.wait("a note on what is over", SOON, |browser| {
+        browser.text(".notes").starts_with("at 0:00: the beginning")
+    });
+    browser.run("scrollTo(0, 0)", json!([]));
+    browser.click("[data-command=report]");
+    let report = browser.downloads().join(format!("{id}.html"));
+    browser.wait("the report", SOON, |_| report.exists());
+    let report = fs::read_to_string(report).unwrap();
+    assert!(report.contains("<li data-key=\"0\">at 0:00: the beginning</li>"));
+    assert!(report.contains("deployed &lt;1.4.2&gt;") && !report.contains("note-text"));
+    stage.assert_no_console_errors();
+}

@@ -15,6 +15,7 @@ fn script(what: &str, _: usize) -> (u16, Value) {
             200,
             json!({"status": "degraded", "broker": {"state": "down"}, "store": {"state": "ok"}}),
         ),
+        "POST /tests/abc/notes" => (200, json!({"test_id": "abc"})),
         "POST /stop/abc" => (200, json!({"test_id": "abc", "state": "draining"})),
         "GET /tests/abc/export?format=hlog" => (200, json!("#[dlts]\n1,2,3\n")),
         "GET /compare?base=name%3Ashop&test=x" => (
@@ -60,6 +61,18 @@ fn list_stop_export_and_compare_ask_and_print() {
     assert!(health.status.success(), "{}", stderr(&health));
     let stop = orchestrator.client(&["stop", "abc"]);
     assert_eq!(stdout(&stop), "abc: draining\n");
+    for (more, body) in [
+        (&[][..], json!({"text": "deployed 1.4.2"})),
+        (
+            &["--at", "2.5m"],
+            json!({"text": "deployed 1.4.2", "at": 150.0}),
+        ),
+    ] {
+        let note = orchestrator.client(&[&["note", "abc", "deployed 1.4.2"], more].concat());
+        assert_eq!(stdout(&note), "abc: noted\n", "{}", stderr(&note));
+        let asked = orchestrator.asked().pop().unwrap();
+        assert_eq!(asked.body.parse::<Value>().unwrap(), body);
+    }
     let compare = orchestrator.client(&["compare", "abc", "def"]);
     assert!(stdout(&compare).contains("-33.3 %"), "{}", stdout(&compare));
     assert!(compare.status.success(), "{}", stderr(&compare));

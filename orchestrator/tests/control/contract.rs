@@ -180,6 +180,15 @@ fn play_step(orchestrator: &Orchestrator, player: &Player, search: &str) {
 }
 
 /// Every answer is what the contract says, field by field: it is written by hand, and must not drift.
+/// Notes on a test: two that say something, and what is refused.
+const NOTES: [&str; 5] = [
+    r#"{"text": "deployed 1.4.2"}"#,
+    r#"{"text": "begun", "at": "0s"}"#,
+    r#"{"text": ""}"#,
+    r#"{"text": "x", "at": "never"}"#,
+    r#"{"words": "x"}"#,
+];
+
 fn documented(orchestrator: &Orchestrator, player: &Player, test_id: &str) {
     let contract = Contract(orchestrator.get("/openapi.json").json());
     let mut wrong = Vec::new();
@@ -197,6 +206,12 @@ fn documented(orchestrator: &Orchestrator, player: &Player, test_id: &str) {
     holds("get", "/compare", &compare, "");
     let label = r#"{"name": "n", "tags": {"a": "b"}, "note": "c", "command": ["client", "run"]}"#;
     holds("patch", "/tests/{testId}", &of_test("/tests"), label);
+    let notes = format!("/tests/{test_id}/notes");
+    for body in NOTES {
+        holds("post", "/tests/{testId}/notes", &notes, body);
+    }
+    let noted = holds("get", "/tests/{testId}", &of_test("/tests"), "");
+    assert_eq!(noted["notes"].as_array().map(Vec::len), Some(2), "{noted}");
     let trend = holds("get", "/trend", "/trend?name=n", "");
     assert_eq!(trend["runs"][0]["test_id"], test_id, "{trend}");
     for path in ["/tests", "/nodes", "/healthz"] {

@@ -1,8 +1,9 @@
 //! A document whose rate is searched: what of its load stays in every step, and the document of one.
 
 use super::place::{Place, Problem};
+use super::stages::POISSON_MAX;
 use super::{Document, InvalidDocument, Node, Setting};
-use crate::units::NS_PER_S;
+use crate::units::{self, NS_PER_S};
 use crate::workload::{LoadStage, StageArrivals};
 
 /// How long a step warms up where the document does not say it, ns.
@@ -24,6 +25,15 @@ pub struct Searched {
 }
 
 impl Searched {
+    /// The highest rate that a step can have, to a tenth of a session; `None` where its arrivals are
+    /// not drawn one by one, so that their number is not bounded.
+    #[must_use]
+    pub fn rate_max(&self) -> Option<f64> {
+        // Each of the stages rounds up.
+        let tenths = (POISSON_MAX - 2) as f64 * 10.0 / units::ns_to_seconds(self.length_ns());
+        self.is_poisson.then(|| tenths.floor() / 10.0)
+    }
+
     /// The length of a step without its drain, ns.
     #[must_use]
     pub const fn length_ns(&self) -> u64 {
@@ -183,6 +193,26 @@ mod tests {
         assert!(step.searched().unwrap().is_poisson);
         assert_eq!(step.scenario.steps, document.scenario.steps);
         assert_eq!(step.at_rate(50.0).unwrap().searched().unwrap(), searched);
+    }
+
+    #[test]
+    fn a_step_of_poisson_arrivals_has_a_highest_rate_that_can_be_run() {
+        let of = |arrival: &str, length: &str| {
+            let text = format!(
+                "target: http://h/\nload: {{open: 50/s, for: {length}, arrival: {arrival}}}\n\
+                 thresholds: [p99 < 50ms]\n"
+            );
+            read(&text)
+        };
+        assert_eq!(of("even", "999s").searched().unwrap().rate_max(), None);
+        for length in ["5s", "333ms", "999s", "1234.567s"] {
+            let document = of("poisson", length);
+            let most = document.searched().unwrap().rate_max().unwrap();
+            let rate = most.min(10_000_000.0);
+            assert!(document.at_rate(rate).is_ok(), "{length}: {rate}");
+            let over = document.at_rate((most * 1.001).min(10_000_000.0));
+            assert_eq!(over.is_err(), most < 10_000_000.0, "{length}: {most}");
+        }
     }
 
     fn rate_of(stage: &LoadStage) -> (f64, bool) {

@@ -18,7 +18,7 @@ const CLOSED_MAX: u64 = 10_000_000;
 /// Most sessions of one burst.
 const BURST_MAX: u64 = 10_000_000;
 /// Most sessions of Poisson stages, since each driver draws the arrivals of all.
-const POISSON_MAX: u64 = 50_000_000;
+pub(super) const POISSON_MAX: u64 = 50_000_000;
 /// How long a load lasts that is not said.
 const STANDARD_NS: u64 = 10 * units::NS_PER_S;
 

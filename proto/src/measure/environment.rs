@@ -56,4 +56,18 @@ pub struct Environment {
         deserialize_with = "lenient::option::<_, Number, _>"
     )]
     pub cpu_quota: Option<f64>,
+    /// The network interface by which the connections left; absent where they stayed on the machine,
+    /// or left by several.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Text, _>"
+    )]
+    pub interface: Option<String>,
+    /// What that interface can carry in each direction, Mbit/s; absent where it does not say, as most
+    /// virtual ones.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Whole, _>"
+    )]
+    pub link_mbit_per_s: Option<u64>,
 }

@@ -51,6 +51,9 @@ pub struct CapacityBounds {
     pub to: f64,
     /// How near the ends of the answer come, a share of the lower one: 0.05 for 5 %.
     pub precision: f64,
+    /// Whether `to` is lower than asked, since a run can have no more arrivals.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_clamped: bool,
 }
 
 impl Default for CapacityBounds {
@@ -59,11 +62,26 @@ impl Default for CapacityBounds {
             from: 100.0,
             to: RATE_MAX,
             precision: 0.05,
+            is_clamped: false,
         }
     }
 }
 
 impl CapacityBounds {
+    /// The same without the rates that no run can have, if there are any.
+    #[must_use]
+    pub fn up_to(self, rate_max: Option<f64>) -> Self {
+        match rate_max.filter(|most| *most < self.to) {
+            Some(most) => Self {
+                from: self.from.min(most),
+                to: most,
+                is_clamped: true,
+                ..self
+            },
+            None => self,
+        }
+    }
+
     /// Whether they can be searched in.
     ///
     /// # Errors
@@ -154,6 +172,14 @@ impl CapacitySearch {
     /// What to do next: first in large steps up or down, then by halves of the ratio.
     #[must_use]
     pub fn next(&self) -> Next {
+        match self.wanted().filter(|_| self.rates_left > 0) {
+            Some(rate) => Next::Offer(rate),
+            None => Next::Found(self.found()),
+        }
+    }
+
+    /// The rate that would tell more, unless the ends are near enough or nothing lies between them.
+    fn wanted(&self) -> Option<f64> {
         let rate = match (self.low, self.high) {
             (None, None) => self.bounds.from,
             (Some(low), None) => rounded(low * GROWTH).min(self.bounds.to),
@@ -161,10 +187,14 @@ impl CapacitySearch {
             (Some(low), Some((high, _))) => rounded((low * high).sqrt()),
         };
         let is_new = Some(rate) != self.low && Some(rate) != self.high.map(|(high, _)| high);
-        if self.rates_left == 0 || self.is_narrow() || !is_new {
-            return Next::Found(self.found());
-        }
-        Next::Offer(rate)
+        (is_new && !self.is_narrow()).then_some(rate)
+    }
+
+    /// Whether both ends are known and further apart than asked for.
+    #[must_use]
+    pub fn is_wide(&self) -> bool {
+        let Capacity { at_least, below } = self.found();
+        at_least.is_some() && below.is_some() && self.wanted().is_some()
     }
 
     /// Takes how a rate went that was offered.

@@ -15,7 +15,7 @@ pub use shape::{
 use accounts::Accounts;
 use shape::Span;
 
-use super::plausibility::{Ended, LittlesLaw};
+use super::plausibility::{Ended, LinkUse, LittlesLaw};
 use super::steadiness;
 use super::thresholds::Measured;
 use super::validity::{self, Doubt, Evidence};
@@ -48,6 +48,7 @@ impl Summary {
         let coverage = self.coverage(context, &accounts.total);
         let accounting = accounting(&accounts.total, context, &coverage);
         let littles_law = self.littles_law(context, &tally, &coverage);
+        let links = self.links();
         let (reasons, bad_answers, addresses) = self.what_else_was_seen();
         let mut thresholds = self.thresholds(context, &accounts.total, &tally, &figures);
         let counts = self.sessions();
@@ -67,11 +68,13 @@ impl Summary {
             aborted_by: context.aborted_by.map(str::to_owned),
             verdict: {
                 let mut verdict = self.verdict(context, &coverage, &accounting, &accounts, &nodes);
+                let full = links.iter().filter_map(LinkUse::doubt);
                 let doubt = littles_law.as_ref().and_then(LittlesLaw::doubt);
-                doubt.iter().for_each(|doubt| verdict.note(doubt));
+                full.chain(doubt).for_each(|doubt| verdict.note(&doubt));
                 verdict
             },
             littles_law,
+            links,
             thresholds,
             coverage,
             accounting,
@@ -118,6 +121,24 @@ impl Summary {
             mean_ms: Statistics::of_sparse(histogram).mean,
         });
         LittlesLaw::of(each.saturating_mul(nodes), window_s, &ended)
+    }
+
+    /// What the nodes that have ended put on their links.
+    fn links(&self) -> Vec<LinkUse> {
+        LinkUse::of(self.nodes().values().filter_map(|node| {
+            let totals = node.totals();
+            let span = Span::of(totals);
+            let Counters {
+                bytes_sent,
+                bytes_received,
+                ..
+            } = totals.counters;
+            let bytes_per_s = [
+                span.per_second(bytes_sent)?,
+                span.per_second(bytes_received)?,
+            ];
+            Some((totals.environment.as_ref()?, bytes_per_s))
+        }))
     }
 
     /// The time of all nodes together, which ran at once.
@@ -255,7 +276,14 @@ impl Summary {
         context
             .thresholds
             .iter()
-            .map(|threshold| measured.against(threshold))
+            .map(|threshold| {
+                let merged = self.merged();
+                measured.against(threshold).with_samples(
+                    threshold,
+                    &merged.response,
+                    &merged.service,
+                )
+            })
             .collect()
     }
 }

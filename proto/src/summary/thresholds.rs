@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Statistics;
+use crate::histogram::Sparse;
 use crate::measure::Counters;
+use crate::units;
 use crate::workload::Threshold;
 use crate::workload::threshold::{Comparison, Figure, Metric, Population};
 
@@ -16,6 +18,10 @@ pub struct ThresholdResult {
     pub observed: Option<f64>,
     /// Whether it holds. Without samples it does not.
     pub pass: bool,
+    /// Of a bounded quantile: whether the interval in which it lies by its own samples is on one side
+    /// of the bound. `None` of everything else, and with too few samples for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clear: Option<bool>,
 }
 
 /// What thresholds are held against.
@@ -30,6 +36,37 @@ pub(super) struct Measured<'a> {
 }
 
 impl ThresholdResult {
+    /// The same with what the samples say of it, from which its figure comes.
+    #[must_use]
+    pub(super) fn with_samples(
+        self,
+        threshold: &Threshold,
+        response: &Sparse,
+        service: &Sparse,
+    ) -> Self {
+        let clear = || {
+            let Metric::Latency(population, figure) = threshold.metric else {
+                return None;
+            };
+            let samples = match population {
+                Population::Response => response,
+                Population::Service => service,
+                Population::ReleaseLag => return None,
+            };
+            let interval = samples.interval(figure.quantile()?).ok()?;
+            let holds = |ns| {
+                threshold
+                    .comparison
+                    .holds(units::ns_to_ms(ns), threshold.bound)
+            };
+            Some(holds(interval.low) == holds(interval.high))
+        };
+        Self {
+            clear: clear(),
+            ..self
+        }
+    }
+
     /// A threshold held against a part of a run: a step, or a flow. `text` is the whole condition as
     /// it was written.
     #[must_use]
@@ -86,6 +123,7 @@ impl Measured<'_> {
             threshold: threshold.to_string(),
             observed,
             pass: observed.is_some_and(holds) && !is_cut_short,
+            clear: None,
         }
     }
 

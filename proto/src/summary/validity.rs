@@ -25,7 +25,7 @@ const LAG_P99_MS: f64 = 1.0;
 /// … when it is also this share of the response time's p99.
 const LAG_SHARE: f64 = 0.1;
 /// An executor away for longer than this has stalled, ns.
-const STALL_NS: u64 = 100_000_000;
+pub(super) const STALL_NS: u64 = 100_000_000;
 /// Stopped by its cgroup for longer than this, a driver measured its own limit, ns.
 const THROTTLED_NS: u64 = 1_000_000;
 /// Least share of the offered requests that must have been sent, or found the target away.

@@ -237,6 +237,8 @@ fn environment() -> Environment {
         cpus: Some(4),
         governor: Some("performance".into()),
         cpu_quota: Some(2.5),
+        interface: Some("eth0".into()),
+        link_mbit_per_s: Some(10_000),
         ..Environment::default()
     }
 }

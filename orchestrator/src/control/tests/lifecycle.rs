@@ -338,3 +338,45 @@ fn tests_are_found_by_what_is_shown_of_them() {
     world.restart();
     assert_eq!(found(&world, "Checkout", 0, None), ["three"]);
 }
+
+#[test]
+fn notes_mark_instants_of_a_test_and_survive_a_kill() {
+    let mut world = World::with(&["a"]);
+    let note = |text: &str, after_start_ns: Option<u64>| Command::Note {
+        test_id: "t".into(),
+        text: text.into(),
+        after_start_ns,
+    };
+    let unknown = world.command(note("x", None));
+    let refused = Some(Reply::Refused(Refusal::UnknownTest("t".into())));
+    assert_eq!(unknown, refused);
+    world.create("t");
+    let early = world.command(note("x", Some(1)));
+    let refused = Some(Reply::Refused(Refusal::NotStarted("t".into())));
+    assert_eq!(early, refused);
+    world.beat("a", NodeState::Ready, Some("t"));
+    world.trigger("t");
+    world.deliver();
+    world.pulse();
+    assert_eq!(world.phase("t"), Phase::Running);
+    let now_ms = world.now_ms;
+    world.command(note("deployed 1.4.2", None));
+    world.restart();
+    let started_ms = world.state.list.get("t").unwrap().started_unix_ms.unwrap();
+    whole("a", "t")
+        .into_iter()
+        .for_each(|message| world.report(message));
+    assert_eq!(world.phase("t"), Phase::Done);
+    world.command(note("begun", Some(0)));
+    world.restart();
+    let row = world.state.list.get("t").unwrap();
+    let notes: Vec<(u64, &str)> = row
+        .labels
+        .notes
+        .iter()
+        .map(|note| (note.at_unix_ms, note.text.as_str()))
+        .collect();
+    let mut expected = vec![(now_ms, "deployed 1.4.2"), (started_ms, "begun")];
+    expected.sort_unstable();
+    assert_eq!(notes, expected);
+}

@@ -174,7 +174,10 @@ fn a_stop_ends_the_search_and_its_run_and_a_stopped_run_ends_the_search() {
     );
     let again = world.stop("s");
     assert!(
-        matches!(again, Some(Reply::Refused(Refusal::WrongState { .. }))),
+        matches!(
+            again,
+            Some(Reply::Refused(Refusal::Search(SearchRefusal::Over { .. })))
+        ),
         "{again:?}"
     );
 
@@ -340,9 +343,26 @@ fn a_search_waits_its_turn_and_may_not_be_deleted_before_its_end() {
         test_id: "s".into(),
     });
     assert!(
-        matches!(refused, Some(Reply::Refused(Refusal::StillOpen { .. }))),
+        matches!(
+            refused,
+            Some(Reply::Refused(Refusal::Search(SearchRefusal::Open(_))))
+        ),
         "{refused:?}"
     );
+    // Neither is it a test, nor its run one that may go before it.
+    let delete = |test_id: &str| Command::Delete {
+        test_id: test_id.to_owned(),
+    };
+    let no_test = Refusal::Search(SearchRefusal::NoTest("s".into()));
+    let refused = world.command(delete("s"));
+    assert_eq!(refused, Some(Reply::Refused(no_test)));
+    let of_search = Refusal::Search(SearchRefusal::Run {
+        test_id: "s-1".into(),
+        state: "created",
+        search_id: "s".into(),
+    });
+    let refused = world.command(delete("s-1"));
+    assert_eq!(refused, Some(Reply::Refused(of_search)));
     for driver in DRIVERS {
         whole(driver, "other")
             .into_iter()

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::data::with_data;
 use super::documents::refusal;
 use super::{Answer, Call, Worker};
-use crate::control::{Command, Refusal, Reply, Search};
+use crate::control::{Command, Refusal, Reply, Search, SearchRefusal};
 
 /// Parameters of a search beyond its document.
 const BOUNDS: [&str; 3] = ["from", "to", "precision"];
@@ -29,6 +29,7 @@ impl Worker {
         let searched = checked.and_then(|()| document.searched());
         let searched = searched.map_err(|invalid| refusal(&invalid))?;
         let bounds = bounds(&call.query_values(), searched.rate)?;
+        let bounds = bounds.up_to(searched.rate_max());
         Ok(Command::Seek {
             test_id: proto::id::new_test_id(),
             document: Box::new(document),
@@ -59,7 +60,7 @@ impl Worker {
         if let Some(search) = snapshot.search(test_id) {
             return Answer::json(&shown(search));
         }
-        let unknown = Reply::Refused(Refusal::UnknownSearch(test_id.to_owned()));
+        let unknown = Reply::Refused(Refusal::Search(SearchRefusal::Unknown(test_id.to_owned())));
         super::reply::answer(unknown, &self.api.bootstrap)
     }
 
@@ -117,6 +118,7 @@ fn bounds(query: &Map<String, Value>, rate: f64) -> Result<CapacityBounds, Answe
         from: number("from", rate)?,
         to: number("to", most.to)?,
         precision: number("precision", most.precision)?,
+        ..most
     };
     let hint = "from and to are rates a second, the first of from to be offered first";
     let checked = bounds.check();

@@ -1,7 +1,33 @@
-//! `POST /trigger/{id}` and `POST /stop/{id}`, `DELETE` and `PATCH /tests/{id}`.
+//! `POST /trigger/{id}` and `POST /stop/{id}`, `DELETE` and `PATCH /tests/{id}`, `POST
+//! /tests/{id}/notes`.
+
+use proto::units::parse_duration_ns;
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::{Answer, Call, Worker, call, reply};
 use crate::control::Command;
+
+/// A note as it is sent.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Noted {
+    text: String,
+    /// After the start of the run: a duration, or a number of seconds.
+    at: Option<Value>,
+}
+
+impl Noted {
+    fn after_start_ns(&self) -> Result<Option<u64>, String> {
+        let text = match &self.at {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        };
+        let ns = parse_duration_ns(&text);
+        ns.map(Some).map_err(|error| format!("at: {error}"))
+    }
+}
 
 impl Worker {
     pub(super) fn trigger(&mut self, test_id: &str, call: &Call) -> Answer {
@@ -39,6 +65,27 @@ impl Worker {
                 let error = format!("the body is no change of name, tags and note: {error}");
                 Answer::error(400, &error, &format!("send an object {example}"))
             }
+        }
+    }
+
+    pub(super) fn note(&self, test_id: &str, call: &Call) -> Answer {
+        let example = r#"such as {"text": "deployed 1.4.2"}, or with "at": "150s" after the start"#;
+        let refuse = |error: &str| Answer::error(400, error, &format!("send an object {example}"));
+        let values = match call.json_object(example) {
+            Ok(values) => values,
+            Err(answer) => return answer,
+        };
+        let noted: Noted = match serde_json::from_value(values.into()) {
+            Ok(noted) => noted,
+            Err(error) => return refuse(&format!("the body is no note: {error}")),
+        };
+        match noted.after_start_ns() {
+            Ok(after_start_ns) => self.command(Command::Note {
+                test_id: test_id.to_owned(),
+                text: noted.text,
+                after_start_ns,
+            }),
+            Err(error) => refuse(&error),
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::call::take_flag;
 use super::nodes::Page;
 use super::{Answer, Call, Worker, reply, store_away};
-use crate::control::{SeenRun, Selection, SortBy, TestDetail};
+use crate::control::{SeenRun, Selection, Snapshot, SortBy, TestDetail};
 use crate::report;
 use crate::store::StoredTest;
 
@@ -35,7 +35,7 @@ impl Worker {
             return Ok(detail);
         }
         let row = snapshot.row(test_id);
-        let row = row.ok_or_else(|| reply::unknown_test(test_id))?;
+        let row = row.ok_or_else(|| unknown(&snapshot, test_id))?;
         let stored = self
             .reader()?
             .detail(test_id)
@@ -93,7 +93,7 @@ impl Worker {
         let snapshot = self.api.live.snapshot();
         match snapshot.row(test_id) {
             Some(_) => Ok(snapshot.run(test_id).cloned()),
-            None => Err(reply::unknown_test(test_id)),
+            None => Err(unknown(&snapshot, test_id)),
         }
     }
 
@@ -197,6 +197,14 @@ impl View {
 }
 
 /// The test is known, and its result is not in the store: the disk was full when it ended.
+/// What is no test may be a search.
+fn unknown(snapshot: &Snapshot, test_id: &str) -> Answer {
+    match snapshot.search(test_id) {
+        Some(_) => reply::no_test(test_id),
+        None => reply::unknown_test(test_id),
+    }
+}
+
 fn not_written(test_id: &str) -> Answer {
     let error = format!("the result of {test_id} could not be written yet");
     Answer::error(

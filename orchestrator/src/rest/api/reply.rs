@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Answer;
-use crate::control::{MESSAGE_LEN_MAX, Refusal, Reply};
+use crate::control::{MESSAGE_LEN_MAX, Refusal, Reply, SearchRefusal};
 
 /// The answer to a command, of an orchestrator whose broker is at `bootstrap`.
 pub(super) fn answer(reply: Reply, bootstrap: &str) -> Answer {
@@ -68,7 +68,16 @@ fn refuse(refusal: Refusal, bootstrap: &str) -> Answer {
             let more = json!({"test_id": test_id, "state": state});
             Answer::error_with(409, &error, hint, more)
         }
-        Refusal::WrongLabel(why) => Answer::error(400, &why, "write it shorter"),
+        Refusal::Search(refusal) => refuse_search(refusal),
+        Refusal::WrongLabel(why) => {
+            let hint = "write less, or take some away first with PATCH /tests/{id}";
+            Answer::error(400, &why, hint)
+        }
+        Refusal::NotStarted(test_id) => {
+            let error = format!("at: test {test_id} has not started");
+            let hint = "at counts from the start of the run; without it a note is of now";
+            Answer::error_with(409, &error, hint, json!({"test_id": test_id}))
+        }
         Refusal::NoDriver => {
             let hint = "start one (driver --kafka …) and look at GET /nodes; then trigger again";
             Answer::error(409, "no driver is up", hint)
@@ -108,14 +117,6 @@ fn refuse(refusal: Refusal, bootstrap: &str) -> Answer {
             let error = format!("the store cannot be written: {reason}");
             Answer::error(503, &error, "make room on the orchestrator's disk")
         }
-        Refusal::UnknownSearch(test_id) => {
-            let error = format!("there is no search {test_id:?}");
-            Answer::error(404, &error, "GET /capacity lists them")
-        }
-        Refusal::TooManySearches => {
-            let error = "too many searches for a capacity go on";
-            Answer::error(503, error, "stop some of them with POST /stop")
-        }
         Refusal::TooMany => {
             let error = "too many tests wait for their trigger";
             Answer::error(503, error, "stop some of them with POST /stop")
@@ -128,6 +129,57 @@ fn refuse(refusal: Refusal, bootstrap: &str) -> Answer {
             Answer::error(413, &error, hint)
         }
     }
+}
+
+/// What has to do with searches for a capacity.
+fn refuse_search(refusal: SearchRefusal) -> Answer {
+    match refusal {
+        SearchRefusal::Unknown(search_id) => {
+            let error = format!("there is no search {search_id:?}");
+            Answer::error(404, &error, "GET /capacity lists them")
+        }
+        SearchRefusal::Over { search_id, state } => {
+            let error = format!("the search {search_id} has ended: it is {state}");
+            let hint = format!(
+                "GET /capacity/{search_id} says what it found; POST /capacity begins another one"
+            );
+            let more = json!({"test_id": search_id, "state": state});
+            Answer::error_with(409, &error, &hint, more)
+        }
+        SearchRefusal::Open(search_id) => {
+            let error = format!("the search {search_id} goes on");
+            let hint = format!("stop it with POST /stop/{search_id}, and delete it then");
+            let more = json!({"test_id": search_id, "state": "running"});
+            Answer::error_with(409, &error, &hint, more)
+        }
+        SearchRefusal::NoTest(search_id) => no_test(&search_id),
+        SearchRefusal::Run {
+            test_id,
+            state,
+            search_id,
+        } => {
+            let error = format!("test {test_id} is {state}, and a run of the search {search_id}");
+            let hint = format!(
+                "POST /stop/{search_id} stops the search and this run; delete it when it has ended"
+            );
+            let more = json!({"test_id": test_id, "state": state});
+            Answer::error_with(409, &error, &hint, more)
+        }
+        SearchRefusal::TooMany => {
+            let hint = "GET /capacity lists them; stop one with POST /stop and its id";
+            Answer::error(503, "too many searches for a capacity go on", hint)
+        }
+    }
+}
+
+/// 404 for what is a search where a test is meant.
+pub(super) fn no_test(search_id: &str) -> Answer {
+    let error = format!("{search_id} is a search for a capacity, and no test");
+    let hint = format!(
+        "GET and DELETE /capacity/{search_id} are about it, and POST /stop/{search_id} stops it; its \
+         runs, {search_id}-1 and so on, are tests"
+    );
+    Answer::error(404, &error, &hint)
 }
 
 /// 404 for a test.

@@ -1,9 +1,14 @@
 //! What people get of a search.
 
+use std::fmt::Write;
+
 use serde::{Deserialize, Serialize};
 
 use super::judging::shown;
-use super::{Capacity, CapacityCourse, CapacityLimit, CapacityStep, Judged};
+use super::{
+    CAPACITY_RATES_MAX, Capacity, CapacityBounds, CapacityCourse, CapacityLimit, CapacityStep,
+    Judged,
+};
 use crate::summary::words;
 
 /// What was found.
@@ -16,8 +21,15 @@ pub struct CapacityAnswer {
     /// What a rate counts: `requests` or `sessions`.
     #[serde(default = "requests")]
     pub unit: String,
+    /// Within what was searched.
+    #[serde(default)]
+    pub bounds: CapacityBounds,
     /// Between which rates the capacity lies.
     pub capacity: Capacity,
+    /// Whether both are known and further apart than asked for: of a search that has ended, rates or
+    /// time ran out before.
+    #[serde(default)]
+    pub wide: bool,
     /// What ended the search before the target did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limited_by: Option<CapacityLimit>,
@@ -30,8 +42,10 @@ pub struct CapacityAnswer {
 /// What an answer amounts to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CapacityEnding {
-    /// Both ends are known.
+    /// Both ends are known, as near to each other as asked for.
     Found,
+    /// Both ends are known, but further apart than asked for.
+    Wide,
     /// The target keeps the thresholds at no rate, or no longer.
     Breached,
     /// An end is not known, for a reason that is not the target's.
@@ -50,7 +64,9 @@ impl CapacityAnswer {
             target,
             thresholds,
             unit: requests(),
+            bounds: course.bounds(),
             capacity: course.found(),
+            wide: course.is_wide(),
             limited_by: course.limited_by(),
             collapsed: course.has_collapsed(),
             steps: course.steps().to_vec(),
@@ -68,6 +84,7 @@ impl CapacityAnswer {
                 CapacityEnding::Unknown
             }
             _ if self.collapsed => CapacityEnding::Breached,
+            _ if self.wide => CapacityEnding::Wide,
             _ => CapacityEnding::Found,
         }
     }
@@ -83,6 +100,9 @@ impl CapacityAnswer {
             Some(CapacityLimit::Generator) => {
                 "what sends could not offer more: use more cores, or drivers on other hosts"
             }
+            None if self.bounds.is_clamped => {
+                "no run can have more poisson arrivals: take a shorter stage, or arrival: even"
+            }
             None => "no higher rate was tried within the bounds of the search; begin higher",
         };
         let mut text = match (self.capacity.at_least, self.capacity.below) {
@@ -92,6 +112,14 @@ impl CapacityAnswer {
             (None, Some(high)) => format!("capacity: less than {high} {unit}/s with {kept}"),
             (None, None) => "capacity: not found; nothing was offered to its end".to_owned(),
         };
+        if let (Some(low), true) = (self.capacity.at_least, self.wide) {
+            let asked = self.bounds.precision * 100.0;
+            let _ = write!(
+                text,
+                "\nthe ends are further apart than the {asked} % asked for: a search offers \
+                 {CAPACITY_RATES_MAX} rates within an hour; begin the next one at {low}"
+            );
+        }
         if self.collapsed {
             text.push_str(
                 "\nafter the overload the target did not keep it any more: it does not recover by \

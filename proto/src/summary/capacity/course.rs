@@ -3,7 +3,9 @@
 //!
 //! A rate that holds is judged by one run, unless the interval of a quantile reaches over its bound: by
 //! its own samples it could be either. Whatever is in doubt so, and every breach, is run again, and
-//! two of three decide: a machine that stalls once is not the target's limit.
+//! two of three decide: a machine that stalls once is not the target's limit. A run in which something
+//! of ours was in the way does not count among the three, and is run again too; when it was so twice,
+//! that decides.
 
 use std::collections::BTreeMap;
 
@@ -142,6 +144,18 @@ impl CapacityCourse {
         self.search.found()
     }
 
+    /// Within what it stays.
+    #[must_use]
+    pub fn bounds(&self) -> CapacityBounds {
+        self.search.bounds
+    }
+
+    /// Whether both ends are known and further apart than asked for.
+    #[must_use]
+    pub fn is_wide(&self) -> bool {
+        self.search.is_wide()
+    }
+
     /// Whether the target no longer kept the thresholds at the answer after it had been overloaded.
     #[must_use]
     pub fn has_collapsed(&self) -> bool {
@@ -160,11 +174,8 @@ impl CapacityCourse {
 /// The run that decides on a rate, if one does.
 fn decided(trial: &[CapacityStep]) -> Option<&CapacityStep> {
     let last = trial.last()?;
-    let is_held = |run: &CapacityStep| run.judged == Judged::Holds;
-    let alike = trial
-        .iter()
-        .filter(|run| is_held(run) == is_held(last))
-        .count();
-    let is_enough = alike >= 2 || trial.len() == 1 && is_held(last) && last.clear;
-    is_enough.then_some(last)
+    let alike = |judged: Judged| trial.iter().filter(|run| run.judged == judged).count();
+    let counted = trial.len() - alike(Judged::Limited);
+    let is_sure = last.judged == Judged::Holds && last.clear && counted == 1;
+    (is_sure || alike(last.judged) >= 2).then_some(last)
 }

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{CapacityStep, Judged};
 use crate::measure::{Counters, Health};
-use crate::summary::{Judgement, QuantileInterval, Statistics, TestResult, ThresholdResult};
+use crate::summary::validity::STALL_NS;
+use crate::summary::{Judgement, Statistics, TestResult, ThresholdResult};
 use crate::workload::Threshold;
-use crate::workload::threshold::{Metric, Population};
 
 /// From this share of its time on, a core is too busy for its lateness to be the target's.
 const BUSY_MIN: f64 = 0.9;
@@ -35,7 +35,9 @@ impl CapacityStep {
             again: false,
             runs: 1,
             tests: Vec::new(),
-            clear: is_clear(result, thresholds),
+            // Where there are too few samples for an interval, nobody can say, and a repetition would
+            // not help.
+            clear: result.thresholds.iter().all(|one| one.clear != Some(false)),
             limited_by,
             ok_per_second: result.tally.requests_per_second,
             status_codes: result.tally.status_codes.clone(),
@@ -58,7 +60,8 @@ fn judged(result: &TestResult, thresholds: &[Threshold]) -> (Judged, Option<Capa
             _ => (Judged::Holds, None),
         };
     }
-    if result.nodes.iter().any(|node| is_spent(&node.health)) {
+    let is_full = result.links.iter().any(|link| link.is_full);
+    if is_full || result.nodes.iter().any(|node| is_spent(&node.health)) {
         return (Judged::Limited, Some(CapacityLimit::Generator));
     }
     if is_waiting_for_connections(result, thresholds) {
@@ -67,11 +70,13 @@ fn judged(result: &TestResult, thresholds: &[Threshold]) -> (Judged, Option<Capa
     (Judged::Breached, None)
 }
 
-/// Whether a generator had no more to give.
+/// Whether a generator had no more to give, or stood still: what it owed then left it at once, and
+/// what came meanwhile was seen late.
 fn is_spent(health: &Health) -> bool {
     let is_over = |share: Option<f64>, most: f64| share.is_some_and(|share| share >= most);
     is_over(health.cpu_busy_max, BUSY_MIN)
         || is_over(health.cpu_steal_max, STOLEN_MIN)
+        || health.stall_max_ns > STALL_NS
         || health.throttled_ns > 0
         || health.ports_exhausted > 0
         || health.descriptors_exhausted > 0
@@ -92,34 +97,6 @@ fn is_waiting_for_connections(result: &TestResult, thresholds: &[Threshold]) -> 
             || ThresholdResult::of_part((threshold, &text), &counters, service, service);
         judged.pass || in_service().pass
     })
-}
-
-/// Whether the interval of each quantile that is bounded lies on one side of its bound. Where there are
-/// too few samples for one, nobody can say, and a repetition would not help.
-fn is_clear(result: &TestResult, thresholds: &[Threshold]) -> bool {
-    thresholds.iter().all(|threshold| {
-        let ends = interval_of(result, threshold.metric)
-            .and_then(|interval| Some([interval.low_ms?, interval.high_ms?]));
-        let Some(ends) = ends else {
-            return true;
-        };
-        let [low, high] = ends.map(|ms| threshold.comparison.holds(ms, threshold.bound));
-        low == high
-    })
-}
-
-fn interval_of(result: &TestResult, metric: Metric) -> Option<&QuantileInterval> {
-    let Metric::Latency(population, figure) = metric else {
-        return None;
-    };
-    let intervals = match population {
-        Population::Response => &result.intervals.response,
-        Population::Service => &result.intervals.service,
-        Population::ReleaseLag => return None,
-    };
-    let quantile = figure.quantile()?;
-    let is_its = |one: &&QuantileInterval| (one.quantile - quantile).abs() < 1e-9;
-    intervals.iter().find(is_its)
 }
 
 /// The response time at a quantile that is shown of every step.

@@ -142,8 +142,17 @@ fn a_hold_is_believed_at_once_and_a_breach_or_a_doubt_by_two_of_three() {
     );
     let stalled = [(Breached, true), (Holds, true), (Holds, true)];
     assert_eq!(decide(&stalled), (Holds, 3, 3, 0));
-    let limited = [(Breached, true), (Holds, true), (Limited, true)];
-    assert_eq!(decide(&limited), (Limited, 3, 3, 0));
+    // What was limited here does not count, but when it is so again.
+    let limited = [
+        (Breached, true),
+        (Holds, true),
+        (Limited, true),
+        (Breached, true),
+    ];
+    assert_eq!(decide(&limited), (Breached, 4, 4, 0));
+    assert_eq!(decide(&[(Limited, true), (Holds, true)]), (Holds, 2, 2, 0));
+    let late = [(Limited, true), (Breached, true), (Limited, true)];
+    assert_eq!(decide(&late), (Limited, 3, 3, 0));
 }
 
 #[test]
@@ -236,6 +245,94 @@ fn an_answer_says_what_it_amounts_to() {
 }
 
 #[test]
+fn ends_that_are_further_apart_than_asked_are_no_answer_that_closed() {
+    let judge = |wanted: Wanted| {
+        let judged = if wanted.rate <= 700.0 {
+            Holds
+        } else {
+            Breached
+        };
+        (judged, true)
+    };
+    // Time runs out before the look back.
+    let mut course = CapacityCourse::new(bounds(100.0));
+    while course.found().below.is_none() {
+        let (judged, clear) = judge(course.wanted().unwrap());
+        course.record(run(judged, clear));
+    }
+    let of = |course: &CapacityCourse| {
+        CapacityAnswer::of(course, "http://h/".into(), vec!["p99<5ms".into()])
+    };
+    let answer = of(&course);
+    assert_eq!((answer.wide, answer.ending()), (true, CapacityEnding::Wide));
+    let words = answer.in_words();
+    assert!(
+        words.contains("further apart than the 5 % asked for"),
+        "{words}"
+    );
+    assert!(words.ends_with("begin the next one at 400"), "{words}");
+    let (course, _) = follow(bounds(100.0), judge);
+    let answer = of(&course);
+    assert_eq!(
+        (answer.wide, answer.ending()),
+        (false, CapacityEnding::Found)
+    );
+    // Between 1.0 and 1.1 there is no rate to offer: nearer they cannot come.
+    let (course, _) = follow(bounds(1.0), |wanted| {
+        (if wanted.rate <= 1.0 { Holds } else { Breached }, true)
+    });
+    assert_eq!(of(&course).ending(), CapacityEnding::Found);
+    // Rates run out where a search begins too far away.
+    let mut search = CapacitySearch::new(bounds(1.0), 8);
+    while let Next::Offer(rate) = search.next() {
+        search.record(
+            rate,
+            judge(Wanted {
+                rate,
+                attempt: 1,
+                again: false,
+            })
+            .0,
+        );
+    }
+    assert!(search.is_wide() && search.found().at_least.is_some());
+}
+
+#[test]
+fn a_highest_rate_that_a_run_can_have_ends_a_search_in_words() {
+    let clamped = bounds(100.0).up_to(Some(1234.5));
+    assert_eq!((clamped.from, clamped.to), (100.0, 1234.5));
+    assert_eq!(bounds(100.0).up_to(None), bounds(100.0));
+    let narrow = CapacityBounds {
+        to: 500.0,
+        ..bounds(100.0)
+    };
+    assert_eq!(narrow.up_to(Some(1234.5)), narrow, "as asked");
+    assert_eq!(bounds(9999.0).up_to(Some(1234.5)).check(), Ok(()));
+    let (course, _) = follow(clamped, |wanted| {
+        (
+            if wanted.rate > 1234.5 {
+                Breached
+            } else {
+                Holds
+            },
+            true,
+        )
+    });
+    let answer = CapacityAnswer::of(&course, "http://h/".into(), vec!["p99<5ms".into()]);
+    assert_eq!(answer.ending(), CapacityEnding::Unknown);
+    let words = answer.in_words();
+    assert!(
+        words.starts_with("capacity: at least 1234.5 requests/s"),
+        "{words}"
+    );
+    assert!(
+        words.contains("poisson arrivals: take a shorter stage"),
+        "{words}"
+    );
+}
+
+#[test]
 fn bounds_are_checked_in_words() {
     for (from, to, precision, word) in [
         (0.0, 10.0, 0.05, "from: 0 is not within"),
@@ -248,6 +345,7 @@ fn bounds_are_checked_in_words() {
             from,
             to,
             precision,
+            is_clamped: false,
         };
         let refused = bounds.check().unwrap_err();
         assert!(refused.contains(word), "{refused}");
@@ -273,7 +371,7 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let to = (from * above).min(RATE_MAX);
-        let bounds = CapacityBounds { from, to, precision: 0.05 };
+        let bounds = CapacityBounds { from, to, ..CapacityBounds::default() };
         prop_assert_eq!(bounds.check(), Ok(()));
         let mut random = fastrand::Rng::with_seed(seed);
         let mut rates = Vec::new();
@@ -284,7 +382,7 @@ proptest! {
         });
         prop_assert!(rates.iter().all(|rate| (1.0..=to).contains(rate)), "{rates:?}");
         prop_assert!(course.steps().len() <= CAPACITY_RATES_MAX + 1, "{}", course.steps().len());
-        prop_assert!(runs <= 3 * (CAPACITY_RATES_MAX + 1), "{runs}");
+        prop_assert!(runs <= 4 * (CAPACITY_RATES_MAX + 1), "{runs}");
         let Capacity { at_least, below } = course.found();
         if let (Some(low), Some(high)) = (at_least, below) {
             prop_assert!(low < high, "{low} to {high}");

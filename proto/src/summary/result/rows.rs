@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shape::Span;
 use crate::document::{Bound, Condition, Document, Whose};
+use crate::histogram::Sparse;
 use crate::measure::{Counters, ErrorCounters, FlowCounts, SessionCounts, StepCounts};
 use crate::summary::{Statistics, ThresholdResult};
 use crate::workload::{Step, Threshold};
@@ -202,18 +203,18 @@ fn judged(
                 threshold: condition.text.clone(),
                 observed,
                 pass: observed.is_some_and(|share| share >= *least),
+                clear: None,
             })
         }
         (Bound::Requests(threshold), Whose::Step(name)) => {
             let counts = steps().find(|(step, _)| step.name == *name);
             let counts = counts.map(|(_, counts)| counts.clone()).unwrap_or_default();
-            let response = Statistics::of_sparse(&counts.response);
-            let service = Statistics::of_sparse(&counts.service);
+            let samples = [&counts.response, &counts.service];
             Some(of_part(
                 threshold,
                 condition,
                 &counters_of(&counts),
-                [&response, &service],
+                samples,
             ))
         }
         (Bound::Requests(threshold), Whose::Flow(name)) => {
@@ -223,14 +224,9 @@ fn judged(
                 counters.add(&counters_of(counts));
             }
             // Of a flow, the time is that of its sessions.
-            let session = sessions.flows.get(at).map(|flow| &flow.session);
-            let session = session.map_or_else(Statistics::default, Statistics::of_sparse);
-            Some(of_part(
-                threshold,
-                condition,
-                &counters,
-                [&session, &session],
-            ))
+            let session = sessions.flows.get(at).map(|flow| flow.session.clone());
+            let session = session.unwrap_or_default();
+            Some(of_part(threshold, condition, &counters, [&session; 2]))
         }
     }
 }
@@ -239,9 +235,12 @@ fn of_part(
     threshold: &Threshold,
     condition: &Condition,
     counters: &Counters,
-    [response, service]: [&Statistics; 2],
+    [response, service]: [&Sparse; 2],
 ) -> ThresholdResult {
-    ThresholdResult::of_part((threshold, &condition.text), counters, response, service)
+    let statistics = [response, service].map(Statistics::of_sparse);
+    let text = (threshold, condition.text.as_str());
+    ThresholdResult::of_part(text, counters, &statistics[0], &statistics[1])
+        .with_samples(threshold, response, service)
 }
 
 fn counters_of(counts: &StepCounts) -> Counters {

@@ -12,7 +12,7 @@ use crate::measure::{
 };
 use crate::summary::fold::Totals;
 use crate::summary::series::SeriesRow;
-use crate::summary::{Intervals, LittlesLaw, Statistics, ThresholdResult, Verdict};
+use crate::summary::{Intervals, LinkUse, LittlesLaw, Statistics, ThresholdResult, Verdict};
 use crate::units;
 
 /// Bytes on the connections.
@@ -374,6 +374,9 @@ pub struct TestResult {
     /// long enough.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub littles_law: Option<LittlesLaw>,
+    /// What went over the links of the machines that sent, where their speed is known; at the end.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LinkUse>,
     /// Each node's part.
     pub nodes: Vec<NodeResult>,
     /// What became of the sessions, where the test is a document; known at the end.

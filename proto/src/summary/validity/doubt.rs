@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::Judgement;
 use crate::measure::Imbalance;
+use crate::summary::LinkUse;
 
 /// Share of a core's time taken by the hypervisor from which on nothing can be said.
 const STEAL_INVALID: f64 = 0.25;
@@ -82,6 +83,8 @@ pub(in crate::summary) enum Doubt<'a> {
     },
     /// Rate and response time of a closed loop do not go together.
     Implausible { allowed: f64, seen: f64 },
+    /// What was sent or received came near to what the link can carry.
+    LinkFull { link: &'a LinkUse },
     /// The target's response time had a trend under a load that had none.
     Drift { first_ms: f64, last_ms: f64 },
 }
@@ -124,6 +127,7 @@ impl Doubt<'_> {
             | Self::LateRelease { .. }
             | Self::Shed { .. }
             | Self::NoHistograms
+            | Self::LinkFull { .. }
             | Self::Lost { .. } => Judgement::Suspect,
             Self::Refused { .. }
             | Self::Unsolicited { .. }
@@ -225,6 +229,11 @@ impl fmt::Display for Doubt<'_> {
                 "rate and response time do not go together: the mean time allows {allowed:.0} \
                  requests a second (Little's law), and {seen:.0} were counted; connections stood still \
                  where nothing was timed"
+            ),
+            Self::LinkFull { link } => write!(
+                f,
+                "the network was the limit: {}; load over a faster link, or from more machines",
+                link.in_words()
             ),
             Self::VagueClock { uncertainty_ns } => write!(
                 f,

@@ -15,11 +15,17 @@ pub fn environment(of: &Environment) -> Option<String> {
         of.cpus.map(|cpus| plural(cpus, "CPU")),
         of.governor.as_ref().map(|name| format!("governor {name}")),
         of.cpu_quota.map(|cpus| format!("limited to {cpus} CPUs")),
+        link(of),
         of.kernel.as_ref().map(|release| format!("Linux {release}")),
         of.version.as_ref().map(|version| format!("dlts {version}")),
     ];
     let facts: Vec<String> = facts.into_iter().flatten().collect();
     (!facts.is_empty()).then(|| format!("on {}", facts.join(", ")))
+}
+
+fn link(of: &Environment) -> Option<String> {
+    let (interface, speed) = (of.interface.as_ref()?, of.link_mbit_per_s?);
+    Some(format!("{interface} of {speed} Mbit/s"))
 }
 
 #[cfg(test)]
@@ -45,11 +51,13 @@ mod tests {
             cpus: Some(4),
             governor: Some("performance".into()),
             cpu_quota: Some(2.5),
+            interface: Some("eth0".into()),
+            link_mbit_per_s: Some(10_000),
             ..metal
         };
         let said = environment(&whole).unwrap();
         let expected = "on AMD EPYC 7B13, virtual machine, 4 CPUs, governor performance, \
-            limited to 2.5 CPUs, Linux 6.1.0, dlts 0.1.0";
+            limited to 2.5 CPUs, eth0 of 10000 Mbit/s, Linux 6.1.0, dlts 0.1.0";
         assert_eq!(said, expected);
     }
 }

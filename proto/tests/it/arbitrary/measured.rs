@@ -271,9 +271,13 @@ fn tls_report() -> impl Strategy<Value = TlsReport> {
 }
 
 fn environment() -> impl Strategy<Value = Environment> {
-    let numbers = (any::<Option<bool>>(), option::of(count()));
+    let numbers = (
+        any::<Option<bool>>(),
+        option::of(count()),
+        option::of(count()),
+    );
     let quota = option::of(number().prop_map(f64::abs));
-    (vec(option::of(text()), 5), numbers, quota).prop_map(|(texts, numbers, cpu_quota)| {
+    (vec(option::of(text()), 6), numbers, quota).prop_map(|(texts, numbers, cpu_quota)| {
         Environment {
             hostname: texts[0].clone(),
             version: texts[1].clone(),
@@ -283,6 +287,8 @@ fn environment() -> impl Strategy<Value = Environment> {
             cpus: numbers.1,
             governor: texts[4].clone(),
             cpu_quota,
+            interface: texts[5].clone(),
+            link_mbit_per_s: numbers.2,
         }
     })
 }

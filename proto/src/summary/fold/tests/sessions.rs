@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::document::{Document, Setting};
-use crate::measure::{FlowCounts, PartProgress, Progress, StepCounts};
+use crate::measure::{FlowCounts, Health, PartProgress, Progress, StepCounts};
+use crate::summary::{CapacityLimit, CapacityStep, Judged, TestResult};
 
 const TEXT: &str = "target: http://h/\nsteps: [{name: a, GET: /a}, {name: b, GET: /b}]\n\
     thresholds: [step(b).p99 < 1s]\n";
@@ -85,4 +86,69 @@ fn the_last_report_has_the_word_and_a_lost_node_keeps_its_own() {
         assert_eq!(sent, [3, 17]);
     }
     assert!(Summary::default().sessions().is_none());
+}
+
+/// The result of a run whose second step took these times, on a node that was in such a state.
+fn result_of_a_step(times: impl Iterator<Item = u64>, health: Health) -> TestResult {
+    let document = Document::read(TEXT, Setting::default()).unwrap();
+    let mut samples = histogram::new();
+    times.for_each(|ns| samples.saturating_record(ns));
+    let mut ended = last("x", 0, &[1000]);
+    let report = ended.report.as_mut().unwrap();
+    report.health = health;
+    let of_step = StepCounts {
+        sent: samples.len(),
+        ok: samples.len(),
+        response: Sparse::from(&samples),
+        ..StepCounts::default()
+    };
+    report.sessions = Some(Box::new(SessionCounts {
+        steps: vec![StepCounts::default(), of_step],
+        flows: vec![FlowCounts::default()],
+        data: Vec::new(),
+    }));
+    let mut summary = Summary::default();
+    summary.absorb(&ended);
+    summary.result(&Context {
+        document: Some(&document),
+        ..context(&["x".to_owned()])
+    })
+}
+
+#[test]
+fn the_quantile_of_a_step_that_could_lie_on_either_side_of_its_bound_leaves_a_doubt() {
+    let step = |slow: u64, of: u64| {
+        let times = (0..of).map(|n| if n < slow { 1_200_000_000 } else { 900_000_000 });
+        let result = result_of_a_step(times, Health::default());
+        assert_eq!(result.thresholds.len(), 1);
+        let step = CapacityStep::of(10.0, &result, &[]);
+        (step.judged, result.thresholds[0].clear, step.clear)
+    };
+    // The bound is 1 s at p99.
+    assert_eq!(step(0, 5000), (Judged::Holds, Some(true), true));
+    assert_eq!(step(500, 5000), (Judged::Breached, Some(true), true));
+    assert_eq!(step(48, 5000), (Judged::Holds, Some(false), false));
+    assert_eq!(step(55, 5000), (Judged::Breached, Some(false), false));
+    // Of so few nobody can say, and more runs as short say no more.
+    assert_eq!(step(0, 20), (Judged::Holds, None, true));
+}
+
+#[test]
+fn what_breaks_while_a_generator_stands_still_is_not_the_targets() {
+    let slow = || (0..5000).map(|_| 1_200_000_000);
+    let judged = |health: Health| {
+        let step = CapacityStep::of(10.0, &result_of_a_step(slow(), health), &[]);
+        (step.judged, step.limited_by)
+    };
+    assert_eq!(judged(Health::default()), (Judged::Breached, None));
+    let stood = |stall_max_ns| Health {
+        stall_max_ns,
+        ..Health::default()
+    };
+    assert_eq!(judged(stood(90_000_000)), (Judged::Breached, None));
+    let limited = (Judged::Limited, Some(CapacityLimit::Generator));
+    assert_eq!(judged(stood(300_000_000)), limited);
+    // It holds all the same.
+    let fast = result_of_a_step((0..5000).map(|_| 1_000_000), stood(300_000_000));
+    assert_eq!(CapacityStep::of(10.0, &fast, &[]).judged, Judged::Holds);
 }
