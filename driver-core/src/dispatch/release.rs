@@ -1,10 +1,11 @@
 //! Giving what is due to connections, and handing it over.
 
 use super::Dispatcher;
-use super::connection::Flight;
+use super::connection::{Connection, Flight};
 use super::due::{Again, Loop};
 use super::network::Network;
-use super::phase::Phase;
+use super::phase::{Phase, TARGET_LOST_NS};
+use super::servers::Server;
 use crate::protocol::Protocol;
 use crate::source::{Advanced, Source};
 use crate::transport::Transport;
@@ -28,7 +29,7 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     #[must_use]
     pub fn next_send_ns(&self) -> u64 {
         let next_ns = match &self.progress.due {
-            Loop::Open(open) if !self.ready.is_empty() || self.is_away() => open.next_ns,
+            Loop::Open(open) if self.can_release_open() => open.next_ns,
             Loop::Sessions { .. } => self.source.due_ns(),
             _ => u64::MAX,
         };
@@ -38,6 +39,19 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
             Phase::Running => next_ns,
             Phase::Ready | Phase::Draining { .. } | Phase::Over => u64::MAX,
         }
+    }
+
+    /// Whether what falls due in an open loop is sent or refused at once.
+    #[inline]
+    fn can_release_open(&self) -> bool {
+        let server = self.servers.at(0);
+        !server.ready.is_empty() || server.is_away()
+    }
+
+    /// The server of a connection; of requests that are all the same there is one.
+    #[inline]
+    pub(super) fn server(connection: &Connection<P::State, T::State, S::Job>) -> u32 {
+        if S::IS_FIXED { 0 } else { connection.server }
     }
 
     /// Gives what is due to free connections, as much as one call may carry, and hands it over. Says
@@ -63,7 +77,7 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
             return self.begin_draining(now_ns, u64::MAX);
         }
         while self.touched.len() < SENDS_A_CALL {
-            let Some(slot) = self.next_ready() else {
+            let Some(slot) = self.next_ready(0) else {
                 return;
             };
             if let Some(again) = self.returned.take() {
@@ -149,7 +163,7 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     /// sent, what is past its deadline shed.
     fn release_open(&mut self, now_ns: u64) {
         self.offer(now_ns);
-        if self.is_away() {
+        if self.servers.at(0).is_away() {
             self.refuse();
         }
         self.shed(now_ns);
@@ -158,7 +172,9 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
             if !has_returned && !self.has_backlog() {
                 break;
             }
-            let Some(slot) = self.next_ready() else { break };
+            let Some(slot) = self.next_ready(0) else {
+                break;
+            };
             self.take_ready(slot);
             let (intended_ns, returned) = self.take_due();
             self.assign(slot, intended_ns, now_ns, 1, returned);
@@ -172,25 +188,48 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
             return self.begin_draining(now_ns, u64::MAX);
         }
         self.admit(now_ns);
-        if self.is_away() {
-            let refused = self.source.refuse(now_ns);
-            self.books.refuse(refused);
-            self.admit(now_ns);
+        for server in self.servers.in_turn() {
+            if let Some(since_ns) = self.servers.at(server).away_since_ns {
+                self.refuse_sessions(server, since_ns, now_ns);
+            }
+            self.release_to(server, now_ns);
         }
+        let has_returned = |server: &Server<_>| !server.again.is_empty();
+        if self.source.is_over()
+            && !self.servers.all().any(has_returned)
+            && self.books.flying() == 0
+        {
+            let last_ns = self.books.last_send_ns().max(self.progress.origin_ns);
+            self.begin_draining(last_ns, u64::MAX);
+        }
+    }
+
+    /// A server takes no connection: what does not wait for it is refused at once. What waits is
+    /// refused, too, where there are other servers, when the load would end if it were the only one.
+    fn refuse_sessions(&mut self, server: u32, since_ns: u64, now_ns: u64) {
+        let until_ns = now_ns.saturating_sub(TARGET_LOST_NS);
+        let is_lost = self.servers.count() > 1 && since_ns <= until_ns;
+        let until_ns = is_lost.then_some(until_ns);
+        let refused = self.source.refuse(server as usize, now_ns, until_ns);
+        self.books.refuse(refused);
+        self.admit(now_ns);
+    }
+
+    /// What waits for a server finds connections to it.
+    fn release_to(&mut self, server: u32, now_ns: u64) {
         while self.touched.len() < SENDS_A_CALL {
-            if self.again.is_empty() && self.source.waiting() == 0 {
+            let has_returned = !self.servers.at(server).again.is_empty();
+            if !has_returned && self.source.waiting(server as usize) == 0 {
                 break;
             }
-            let Some(slot) = self.next_ready() else { break };
-            let Some(due) = self.next_job(now_ns) else {
+            let Some(slot) = self.next_ready(server) else {
+                break;
+            };
+            let Some(due) = self.next_job(server, now_ns) else {
                 break;
             };
             self.take_ready(slot);
             self.assign_job(slot, due, now_ns);
-        }
-        if self.source.is_over() && self.again.is_empty() && self.books.flying() == 0 {
-            let last_ns = self.books.last_send_ns().max(self.progress.origin_ns);
-            self.begin_draining(last_ns, u64::MAX);
         }
     }
 
@@ -206,12 +245,13 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         }
     }
 
-    /// The request of a session that is due next: one that was returned, or the one that has been
-    /// ready for the longest time. What is past its deadline is shed.
-    fn next_job(&mut self, now_ns: u64) -> Option<Again<S::Job>> {
+    /// The request of a session to a server that is due next: one that was returned, or the one that
+    /// has been ready for the longest time. What is past its deadline is shed.
+    fn next_job(&mut self, server: u32, now_ns: u64) -> Option<Again<S::Job>> {
         loop {
-            let next = self.again.pop_front().or_else(|| {
-                let due = self.source.take(now_ns)?;
+            let again = &mut self.servers.at_mut(server).again;
+            let next = again.pop_front().or_else(|| {
+                let due = self.source.take(server as usize, now_ns)?;
                 Some(Again {
                     intended_ns: due.intended_ns,
                     returned: 0,
@@ -336,18 +376,23 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
             && open.backlog() == 0
             && self.returned.is_empty()
             && (P::IN_ORDER || self.books.flying() == 0);
-        let is_late = now_ns >= self.progress.end_ns(&self.limits, self.open > 0);
+        let is_late = now_ns
+            >= self
+                .progress
+                .end_ns(&self.limits, self.servers.at(0).open > 0);
         if self.progress.measured() && (is_done || is_late) {
             self.begin_draining(now_ns, u64::MAX);
         }
     }
 
-    /// The connection whose turn it is. One that cannot take a request leaves the queue; what makes
-    /// it able to puts it back.
-    fn next_ready(&mut self) -> Option<u32> {
+    /// The connection to a server whose turn it is. One that cannot take a request leaves the queue;
+    /// what makes it able to puts it back.
+    #[inline]
+    fn next_ready(&mut self, server: u32) -> Option<u32> {
         loop {
             let connections = &self.connections;
-            let slot = self.ready.peek(|slot| connections[slot as usize].ticket)?;
+            let ready = &mut self.servers.at_mut(server).ready;
+            let slot = ready.peek(|slot| connections[slot as usize].ticket)?;
             if self.can_take(slot) {
                 return Some(slot);
             }
@@ -356,7 +401,10 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     }
 
     fn take_ready(&mut self, slot: u32) {
-        self.ready.take(&mut self.connections[slot as usize].ticket);
+        let connection = &mut self.connections[slot as usize];
+        let server = Self::server(connection);
+        let ready = &mut self.servers.at_mut(server).ready;
+        ready.take(&mut connection.ticket);
     }
 
     /// Puts a connection that can take a request into the queue.
@@ -364,7 +412,9 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     pub(super) fn enqueue(&mut self, slot: u32) {
         if self.connections[slot as usize].ticket == 0 && self.can_take(slot) {
             let connection = &mut self.connections[slot as usize];
-            self.ready.put(slot, &mut connection.ticket);
+            let server = Self::server(connection);
+            let ready = &mut self.servers.at_mut(server).ready;
+            ready.put(slot, &mut connection.ticket);
         }
     }
 
