@@ -9,6 +9,7 @@
 //! | `servers` | the servers under load: which of them are there |
 //! | `ready` | the connections to one that can take a request |
 //! | `release` | gives what is due to connections, and hands it over |
+//! | `sessions` | gives them what sessions have made ready |
 //! | `connection`, `connecting` | one connection; opening, greeting and replacing them |
 //! | `answers` | what comes back |
 //! | `hearing` | what it means, written into the books |
@@ -41,6 +42,7 @@ mod phase;
 mod ready;
 mod release;
 mod servers;
+mod sessions;
 mod shared;
 mod timers;
 

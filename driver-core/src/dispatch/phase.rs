@@ -5,6 +5,7 @@ use proto::units::{NS_PER_MS, NS_PER_S};
 
 use super::due::Loop;
 use super::network::Network;
+use super::servers::Server;
 use super::{Dispatcher, Limits};
 use crate::protocol::Protocol;
 use crate::recording::Loss;
@@ -163,7 +164,7 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         for number in 0..self.servers.count() {
             let is_away = self.servers.at(number).is_away();
             if self.limits.preflight && is_away && self.shared.live(number) == 0 {
-                self.fail_without(number, "at the start");
+                self.fail_without([self.servers.at(number)], "at the start");
             }
         }
         if self.limits.warmup_ns == 0 {
@@ -252,15 +253,21 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
             Loop::Closed { .. } | Loop::Sessions { waits: true }
         );
         if is_lost && waits && !self.progress.is_ending() {
-            self.fail_without(0, "for 5 s");
+            self.fail_without(self.servers.all(), "for 5 s");
         }
     }
 
-    fn fail_without(&self, server: u32, when: &str) {
-        let server = self.servers.at(server);
-        let why = server.connect_error.as_deref();
+    fn fail_without<'s>(&'s self, lost: impl IntoIterator<Item = &'s Server<S::Job>>, when: &str)
+    where
+        S::Job: 's,
+    {
+        let lost: Vec<&Server<S::Job>> = lost.into_iter().collect();
+        let names: Vec<&str> = lost.iter().map(|server| &*server.name).collect();
+        let name = names.join(", ");
+        let why = lost
+            .iter()
+            .find_map(|server| server.connect_error.as_deref());
         let why = why.unwrap_or("it closes every connection");
-        let name = &server.name;
         self.shared.fail(format!(
             "target_lost: no connection to {name} {when} ({why})"
         ));

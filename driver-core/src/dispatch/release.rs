@@ -2,18 +2,17 @@
 
 use super::Dispatcher;
 use super::connection::{Connection, Flight};
-use super::due::{Again, Loop};
+use super::due::Loop;
 use super::network::Network;
-use super::phase::{Phase, TARGET_LOST_NS};
-use super::servers::Server;
+use super::phase::Phase;
 use crate::protocol::Protocol;
-use crate::source::{Advanced, Source};
+use crate::source::Source;
 use crate::transport::Transport;
 
 /// Sends that are handed over in one call, with one actual start. The kernel takes about 2 µs for
 /// each, so the last one leaves some 0.1 ms after that instant. Half as many cost 1 % of the
 /// throughput.
-const SENDS_A_CALL: usize = 64;
+pub(super) const SENDS_A_CALL: usize = 64;
 /// A socket's buffer takes so many bytes whole, whatever the target reads. A send that stays below it
 /// together with all that is unanswered has ended when the call that submitted it returns, and its
 /// completion says nothing that the answer does not. Beyond it a part may have to wait, and no other
@@ -182,129 +181,6 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         self.end_open(now_ns);
     }
 
-    /// What sessions have made ready finds connections, as far as there are any.
-    fn release_sessions(&mut self, now_ns: u64) {
-        if now_ns >= self.progress.end_ns(&self.limits, true) {
-            return self.begin_draining(now_ns, u64::MAX);
-        }
-        self.admit(now_ns);
-        for server in self.servers.in_turn() {
-            if let Some(since_ns) = self.servers.at(server).away_since_ns {
-                self.refuse_sessions(server, since_ns, now_ns);
-            }
-            self.release_to(server, now_ns);
-        }
-        let has_returned = |server: &Server<_>| !server.again.is_empty();
-        if self.source.is_over()
-            && !self.servers.all().any(has_returned)
-            && self.books.flying() == 0
-        {
-            let last_ns = self.books.last_send_ns().max(self.progress.origin_ns);
-            self.begin_draining(last_ns, u64::MAX);
-        }
-    }
-
-    /// A server takes no connection: what does not wait for it is refused at once. What waits is
-    /// refused, too, where there are other servers, when the load would end if it were the only one.
-    fn refuse_sessions(&mut self, server: u32, since_ns: u64, now_ns: u64) {
-        let until_ns = now_ns.saturating_sub(TARGET_LOST_NS);
-        let is_lost = self.servers.count() > 1 && since_ns <= until_ns;
-        let until_ns = is_lost.then_some(until_ns);
-        let refused = self.source.refuse(server as usize, now_ns, until_ns);
-        self.books.refuse(refused);
-        self.admit(now_ns);
-    }
-
-    /// What waits for a server finds connections to it.
-    fn release_to(&mut self, server: u32, now_ns: u64) {
-        while self.touched.len() < SENDS_A_CALL {
-            let has_returned = !self.servers.at(server).again.is_empty();
-            if !has_returned && self.source.waiting(server as usize) == 0 {
-                break;
-            }
-            let Some(slot) = self.next_ready(server) else {
-                break;
-            };
-            let Some(due) = self.next_job(server, now_ns) else {
-                break;
-            };
-            self.take_ready(slot);
-            self.assign_job(slot, due, now_ns);
-        }
-    }
-
-    /// Takes what sessions have made ready into the books.
-    fn admit(&mut self, now_ns: u64) {
-        let Advanced { offered, shed } = self.source.advance(now_ns);
-        let all = offered + shed;
-        if all > 0 {
-            self.books.plan(all);
-            self.books.take_on(all);
-            self.books.offer(all);
-            self.books.shed(shed);
-        }
-    }
-
-    /// The request of a session to a server that is due next: one that was returned, or the one that
-    /// has been ready for the longest time. What is past its deadline is shed.
-    fn next_job(&mut self, server: u32, now_ns: u64) -> Option<Again<S::Job>> {
-        loop {
-            let again = &mut self.servers.at_mut(server).again;
-            let next = again.pop_front().or_else(|| {
-                let due = self.source.take(server as usize, now_ns)?;
-                Some(Again {
-                    intended_ns: due.intended_ns,
-                    returned: 0,
-                    job: due.job,
-                })
-            })?;
-            let deadline_ns = self.limits.deadline_ns.unwrap_or(u64::MAX);
-            if now_ns.saturating_sub(next.intended_ns) <= deadline_ns {
-                return Some(next);
-            }
-            self.books
-                .shed(u64::from(self.source.is_measured(next.job)));
-            self.source.lost(next.job, now_ns);
-            self.admit(now_ns);
-        }
-    }
-
-    /// Renders the request of a session into the connection's own bytes.
-    fn assign_job(&mut self, slot: u32, due: Again<S::Job>, now_ns: u64) {
-        let flight = Flight {
-            intended_ns: due.intended_ns,
-            sent_ns: now_ns,
-            count: 1,
-            returned: due.returned,
-            measured: self.source.is_measured(due.job),
-        };
-        let connection = &mut self.connections[slot as usize];
-        let state = connection.live.protocol.as_mut();
-        let state = state.expect("invariant: only an open connection can take requests");
-        let source = &mut self.source;
-        let request = source.request(due.job);
-        let key = self.protocol.write(
-            state,
-            request,
-            &mut |hole, out| source.fill(due.job, hole, out),
-            &mut connection.plain,
-        );
-        self.books.send(&flight);
-        connection.jobs.push_back((key, due.job));
-        if P::IN_ORDER {
-            connection.assign(flight);
-        } else {
-            connection.assign_keyed(key, flight);
-        }
-        // The wheel looks at a connection when the longest of all timeouts may be over.
-        let timeout_ns = self.source.timeout_ns(due.job);
-        if timeout_ns < self.limits.timeout_ns {
-            self.wheel.set(slot, now_ns.saturating_add(timeout_ns));
-        }
-        self.touch(slot);
-        self.enqueue(slot);
-    }
-
     /// Takes out the request that is due next: one that was returned, or the backlog's first.
     fn take_due(&mut self) -> (u64, u8) {
         if let Some(again) = self.returned.take() {
@@ -388,7 +264,7 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     /// The connection to a server whose turn it is. One that cannot take a request leaves the queue;
     /// what makes it able to puts it back.
     #[inline]
-    fn next_ready(&mut self, server: u32) -> Option<u32> {
+    pub(super) fn next_ready(&mut self, server: u32) -> Option<u32> {
         loop {
             let connections = &self.connections;
             let ready = &mut self.servers.at_mut(server).ready;
@@ -400,7 +276,7 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         }
     }
 
-    fn take_ready(&mut self, slot: u32) {
+    pub(super) fn take_ready(&mut self, slot: u32) {
         let connection = &mut self.connections[slot as usize];
         let server = Self::server(connection);
         let ready = &mut self.servers.at_mut(server).ready;

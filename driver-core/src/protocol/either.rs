@@ -107,7 +107,7 @@ impl Protocol for Either {
     fn room(&self, state: &State) -> u32 {
         match state {
             // Numbers begin anew as soon as nothing is in flight.
-            State::One(_, numbers) if numbers.next == Key::MAX => 0,
+            State::One(_, numbers) if numbers.next == Key::MAX && numbers.oldest < Key::MAX => 0,
             State::One(state, _) => self.http1.room(state),
             State::Two(state) => self.http2.room(state),
         }
@@ -310,5 +310,16 @@ mod tests {
         assert_eq!(at, After::Unsolicited(0));
         assert_eq!(heard.0, [(0, 200), (1, 404), (2, 500)]);
         assert_eq!(write(&mut state, &mut either), 0, "numbers begin anew");
+        let mut state = either.open(0, &mut Vec::new());
+        let State::One(_, numbers) = &mut state else {
+            panic!("HTTP/1.1 is spoken there");
+        };
+        numbers.next = Key::MAX;
+        assert_eq!(either.room(&state), 0, "no number is left");
+        let State::One(_, numbers) = &mut state else {
+            panic!("HTTP/1.1 is spoken there");
+        };
+        numbers.oldest = Key::MAX;
+        assert!(either.room(&state) > 0);
     }
 }

@@ -22,7 +22,7 @@ use super::board::{Board, Known};
 use super::judge::{Seen, Slots};
 use super::program::Position;
 use super::replay::Feed;
-use super::{Source, Table, Tally, Watches};
+use super::{Table, Tally, Watches};
 
 /// Sessions of a core at once where the document sets no bound.
 const SESSIONS_MAX: usize = 1_000_000;
@@ -323,31 +323,6 @@ impl Sessions {
             self.timers.push(Reverse((due_ns, user, generation)));
         }
         None
-    }
-
-    fn make_ready(&mut self, user: u32) {
-        let state = &self.users.all[user as usize];
-        self.offered += u64::from(state.is_measured);
-        self.ready[self.steps[state.step].server].put(user, !state.waits);
-        self.has_news = true;
-    }
-
-    /// Takes out whoever has been ready for a server for the longest time.
-    #[inline]
-    fn take_user(&mut self, server: usize) -> Option<u32> {
-        let users = &self.users.all;
-        self.ready[server].take(|user| !users[user as usize].waits)
-    }
-
-    /// A request that was ready is lost, for its server takes no connection; how many that are
-    /// which are measured.
-    fn refuse_one(&mut self, user: u32, now_ns: u64) -> u64 {
-        let state = &mut self.users.all[user as usize];
-        state.is_under_way = true;
-        let is_measured = state.is_measured;
-        let job = self.job(user);
-        self.lost(job, now_ns);
-        u64::from(is_measured)
     }
 
     /// Whether every value of a step's request is there and can stand where it has to.

@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 
+use super::super::Source;
+use super::Sessions;
+
 /// Those whose requests go to one server.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -43,6 +46,34 @@ impl Queue {
         } else {
             self.users.len()
         }
+    }
+}
+
+impl Sessions {
+    /// The next request of a session can be sent.
+    pub(super) fn make_ready(&mut self, user: u32) {
+        let state = &self.users.all[user as usize];
+        self.offered += u64::from(state.is_measured);
+        self.ready[self.steps[state.step].server].put(user, !state.waits);
+        self.has_news = true;
+    }
+
+    /// Takes out whoever has been ready for a server for the longest time.
+    #[inline]
+    pub(super) fn take_user(&mut self, server: usize) -> Option<u32> {
+        let users = &self.users.all;
+        self.ready[server].take(|user| !users[user as usize].waits)
+    }
+
+    /// A request that was ready is lost, for its server takes no connection; how many that are
+    /// which are measured.
+    pub(super) fn refuse_one(&mut self, user: u32, now_ns: u64) -> u64 {
+        let state = &mut self.users.all[user as usize];
+        state.is_under_way = true;
+        let is_measured = state.is_measured;
+        let job = self.job(user);
+        self.lost(job, now_ns);
+        u64::from(is_measured)
     }
 }
 
