@@ -120,7 +120,7 @@ fn http2(criterion: &mut Criterion) {
     let template = Template::fixed(&request, &target, false);
     let mut http = Http2::new(&[template], 32).expect("invariant: fit for HTTP/2");
     let mut out = Vec::new();
-    let mut state = http.open(&mut out);
+    let mut state = http.open(0, &mut out);
     let mut count = Count(0);
     let mut exchange = |answers: &mut Answers, before: &[u8]| {
         http.read(&mut state, before, &mut out, &mut count)

@@ -62,8 +62,8 @@ enum Turn {
 /// Where connections go to and come from.
 #[derive(Debug, Clone, Default)]
 pub struct Route {
-    /// Addresses of the target; connection `n` goes to number `n` modulo their count.
-    pub endpoints: Vec<SockAddr>,
+    /// Addresses of each server; its connection `n` goes to number `n` modulo their count.
+    pub servers: Vec<Vec<SockAddr>>,
     /// Own addresses that connections go out from in turn; none for the system's choice.
     pub sources: Vec<IpAddr>,
 }
@@ -156,10 +156,11 @@ impl<P: Protocol, T: Transport, S: Source> CoreLoop<P, T, S> {
         payload: Payload,
         stack: (P, T, S),
     ) -> Result<Self, CoreError> {
-        let count = share.connections;
-        let endpoints = common.route.endpoints;
+        let count = share.slots();
+        let addresses: Vec<usize> = common.route.servers.iter().map(Vec::len).collect();
+        let endpoints = common.route.servers.concat();
         let (request_len, copies) = (payload.request_len, payload.copies);
-        let limits = Limits::new(&common.plan, request_len, copies, endpoints.len());
+        let limits = Limits::new(&common.plan, request_len, copies, &addresses);
         let ring = Ring::new(common.setup, count, payload.bytes, &endpoints)?;
         let mut sockets = Sockets::new(ring, count, endpoints, common.route.sources);
         sockets.listen(common.bells.of(share.core));
@@ -190,7 +191,10 @@ impl<P: Protocol, T: Transport, S: Source> CoreLoop<P, T, S> {
     ///
     /// # Errors
     /// [`CoreError::Enter`], when the ring fails.
-    pub async fn run(mut self, ready: impl FnOnce(Readiness, Features)) -> Result<(), CoreError> {
+    pub async fn run(
+        mut self,
+        ready: impl FnOnce(Vec<Readiness>, Features),
+    ) -> Result<(), CoreError> {
         let outcome = self.go_round(ready).await;
         let now_ns = monotonic_ns();
         if let Err(error) = &outcome {
@@ -203,7 +207,10 @@ impl<P: Protocol, T: Transport, S: Source> CoreLoop<P, T, S> {
         outcome
     }
 
-    async fn go_round(&mut self, ready: impl FnOnce(Readiness, Features)) -> Result<(), CoreError> {
+    async fn go_round(
+        &mut self,
+        ready: impl FnOnce(Vec<Readiness>, Features),
+    ) -> Result<(), CoreError> {
         let mut ready = Some(ready);
         self.dispatcher
             .open_connections(monotonic_ns(), &mut self.sockets);

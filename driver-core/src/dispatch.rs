@@ -6,8 +6,10 @@
 //! |---|---|
 //! | `phase` | where the load is, and what moves it on |
 //! | `due` | how far the core has gone through its plan |
-//! | `ready` | the connections that can take a request |
+//! | `servers` | the servers under load: which of them are there |
+//! | `ready` | the connections to one that can take a request |
 //! | `release` | gives what is due to connections, and hands it over |
+//! | `sessions` | gives them what sessions have made ready |
 //! | `connection`, `connecting` | one connection; opening, greeting and replacing them |
 //! | `answers` | what comes back |
 //! | `hearing` | what it means, written into the books |
@@ -16,7 +18,6 @@
 //! | `network` | what it needs of the network, and what that tells it |
 //! | `shared` | what all cores of a node share |
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
@@ -40,6 +41,8 @@ mod network;
 mod phase;
 mod ready;
 mod release;
+mod servers;
+mod sessions;
 mod shared;
 mod timers;
 
@@ -47,10 +50,10 @@ use books::Books;
 use connecting::Opening;
 pub use connecting::Readiness;
 use connection::Connection;
-use due::{Again, Loop, Open, ReturnedQueue};
+use due::{Loop, Open, ReturnedQueue};
 pub use network::{Event, Network, Piece};
 use phase::Progress;
-use ready::Ready;
+use servers::Servers;
 pub use shared::Shared;
 use timers::Wheel;
 
@@ -60,7 +63,7 @@ const CONNECT_TIMEOUT_NS: u64 = 10_000_000_000;
 const TIMERS_A_TURN: usize = 64;
 
 /// What a core needs to know of the workload, in plain numbers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Limits {
     pipeline: u32,
     timeout_ns: u64,
@@ -77,15 +80,14 @@ pub struct Limits {
     request_len: usize,
     /// Requests that one send can carry.
     copies: u32,
-    /// Addresses of the target.
-    endpoints: usize,
+    /// Addresses of each target.
+    endpoints: Vec<usize>,
     reuse: Reuse,
 }
 
 /// The dispatcher of one core.
 pub struct Dispatcher<P: Protocol, T: Transport, S: Source = Same> {
     limits: Limits,
-    target: String,
     shared: Arc<Shared>,
     protocol: P,
     transport: T,
@@ -94,19 +96,11 @@ pub struct Dispatcher<P: Protocol, T: Transport, S: Source = Same> {
     /// Slots whose first attempt has ended.
     tried: Vec<bool>,
     opening: Opening,
-    /// Connections that can take a request.
-    ready: Ready,
+    servers: Servers<S::Job>,
     /// Connections with something to hand over.
     touched: Vec<u32>,
     /// Requests to be sent again.
     returned: ReturnedQueue,
-    /// Those of sessions.
-    again: VecDeque<Again<S::Job>>,
-    /// Connections of use.
-    open: u32,
-    /// Since when the target takes no connection.
-    away_since_ns: Option<u64>,
-    connect_error: Option<String>,
     wheel: Wheel,
     books: Books,
     progress: Progress,
@@ -148,7 +142,9 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         intervals: Sender<CoreInterval>,
         now_ns: u64,
     ) -> Self {
-        let count = share.connections;
+        let count = share.slots();
+        let endpoints = &limits.endpoints;
+        let servers = Servers::new(plan.targets(), endpoints, share.connections, limits.reuse);
         let mut books = Books::new(share.core, intervals);
         let due = if S::IS_FIXED {
             loop_of(plan, share, &mut books)
@@ -158,24 +154,22 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
             }
         };
         Self {
-            limits,
-            target: plan.workload().target.authority.clone(),
             shared,
             protocol,
             transport,
             source,
             connections: (0..count)
-                .map(|_| Connection::new(limits.pipeline))
+                .map(|slot| {
+                    let slot = u32::try_from(slot).expect("invariant: at most 50000");
+                    Connection::new(servers.place_of(slot), limits.pipeline)
+                })
                 .collect(),
+            limits,
+            servers,
             tried: vec![false; count],
             opening: Opening::default(),
-            ready: Ready::new(count, limits.reuse),
             touched: Vec::with_capacity(count),
             returned: ReturnedQueue::default(),
-            again: VecDeque::new(),
-            open: 0,
-            away_since_ns: None,
-            connect_error: None,
             wheel: Wheel::new(count, now_ns),
             books,
             progress: Progress::new(due),
@@ -246,11 +240,10 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         }
     }
 
-    /// Counts the time for which the target has been away up to now.
+    /// Counts the time for which each server has been away up to now.
     fn count_away(&mut self, now_ns: u64) {
-        if let Some(since_ns) = &mut self.away_since_ns {
-            self.books.away(now_ns.saturating_sub(*since_ns));
-            *since_ns = now_ns.max(*since_ns);
+        for server in self.servers.all_mut() {
+            self.books.away(server.away_ns(now_ns));
         }
     }
 
@@ -279,7 +272,9 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         }
         let answers = self.connections.iter().map(|connection| connection.answers);
         let answers = answers.collect();
-        let handshakes = self.transport.handshakes();
+        let servers = 0..self.servers.count() as usize;
+        let handshakes = servers.map(|server| self.transport.handshakes(server));
+        let handshakes = handshakes.collect();
         self.books
             .handover()
             .finish(now_ns, cpu_ns, answers, handshakes);
@@ -309,9 +304,9 @@ fn loop_of(plan: &Plan, share: &Share, books: &mut Books) -> Loop {
 
 impl Limits {
     /// Those of a plan whose requests have `request_len` bytes, of which `copies` fit one send, to
-    /// so many addresses.
+    /// so many addresses of each target.
     #[must_use]
-    pub fn new(plan: &Plan, request_len: usize, copies: u32, endpoints: usize) -> Self {
+    pub fn new(plan: &Plan, request_len: usize, copies: u32, endpoints: &[usize]) -> Self {
         let workload = plan.workload();
         Self {
             pipeline: workload.pipeline.max(1),
@@ -325,7 +320,7 @@ impl Limits {
             requests_per_connection: workload.requests_per_connection.map_or(u64::MAX, u64::from),
             request_len,
             copies,
-            endpoints: endpoints.max(1),
+            endpoints: endpoints.to_vec(),
             reuse: workload.reuse,
         }
     }

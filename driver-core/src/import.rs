@@ -60,8 +60,9 @@ pub struct Options {
     pub source: String,
     /// Where the load goes, instead of where the input's requests went.
     pub target: Option<String>,
-    /// The server of the input whose requests are taken, instead of its first.
-    pub server: Option<String>,
+    /// The servers of the input whose requests are taken, instead of its first; the first of them is
+    /// the document's target.
+    pub servers: Vec<String>,
     /// Whether files can be written beside the document.
     pub has_folder: bool,
     /// Whether the pauses between the requests of a HAR become think times.
@@ -93,7 +94,7 @@ impl Default for Options {
         Self {
             source: "standard input".to_owned(),
             target: None,
-            server: None,
+            servers: Vec::new(),
             has_folder: false,
             thinks: true,
             has_assets: true,
@@ -192,7 +193,7 @@ impl<'o> Desk<'o> {
         let is_of_many = matches!(kind, Kind::Log | Kind::Urls);
         Ok(Self {
             options,
-            servers: Servers::new(options.server.as_deref(), options.target.as_deref())?,
+            servers: Servers::new(&options.servers, options.target.as_deref())?,
             secrets: if is_of_many {
                 Secrets::one_a_name()
             } else {
@@ -209,19 +210,23 @@ impl<'o> Desk<'o> {
         })
     }
 
-    /// A URL whose server the document can be for.
+    /// A URL whose server is one of the document's. Of one that is not its target the path is the
+    /// whole of it.
     fn url(&mut self, line: u64, text: &str) -> Option<Url> {
-        let url = match Url::parse(text) {
+        let mut url = match Url::parse(text) {
             Ok(url) => url,
             Err(problem) => {
                 self.notes.left_out(line, "no URL to load", &problem);
                 return None;
             }
         };
-        if !self.servers.takes(&url.origin) {
+        let Some(is_target) = self.servers.take(&url.origin) else {
             let kind = "another server than the document's (--server chooses)";
             self.notes.left_out(line, kind, &url.origin);
             return None;
+        };
+        if !is_target {
+            url.path.insert_str(0, &url.origin);
         }
         if url.had_fragment {
             let kind = "what stands behind # in a URL is never sent";

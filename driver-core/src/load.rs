@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 use glommio::LocalExecutor;
-use proto::measure::TlsReport;
+use proto::workload::Target;
 use socket2::SockAddr;
 
 use crate::core_loop::{Bells, Common, Route};
-use crate::dispatch::Shared;
+use crate::dispatch::{Readiness, Shared};
 use crate::plan::Plan;
 use crate::recording::CoreInterval;
 use crate::ring::{Features, Setup};
-use crate::transport::tls::Facts;
 
 mod core_thread;
 mod credentials;
@@ -30,6 +29,7 @@ mod replay;
 mod requests;
 mod route;
 mod secrets;
+mod server;
 mod speech;
 mod stack;
 
@@ -45,14 +45,13 @@ pub use probe::probe_machine;
 pub use requests::templates;
 pub use route::Addresses;
 pub use secrets::{Secrets, forms_of, hidden};
+pub use server::Server;
 use speech::Speech;
 pub use speech::SpeechError;
 use stack::Stack;
 
 /// How long the cores may take to try all their connections.
 const PREPARE_MAX: Duration = Duration::from_secs(60);
-/// How long the first handshake may take.
-const FIRST_HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// What of a machine loads use, one after another.
 #[derive(Debug)]
@@ -89,14 +88,10 @@ pub struct Load {
     cores: usize,
     /// Nothing comes of it, but its end when every core has ended.
     ended: Receiver<()>,
-    addresses: Addresses,
+    servers: Vec<Server>,
     /// Connections that are open.
     open: usize,
     features: Option<Features>,
-    is_http2: bool,
-    facts: Option<Facts>,
-    /// Whether any certificate is taken.
-    is_insecure: bool,
 }
 
 /// Where a load is, as the control side sees it.
@@ -141,18 +136,22 @@ impl Load {
             executors,
             directions,
         } = machine;
-        let (route, addresses) = route::find(&plan.workload().target, directions)?;
+        let (route, addresses) = route::find(plan.targets(), directions)?;
         let count = plan.cores(executors.count());
         limits::check(plan, count, &route)?;
-        let speech = speech_of(plan, &route)?;
-        let stack = Stack::new(plan, &speech, count)?;
+        let speeches = speeches(plan, &route)?;
+        let stack = Stack::new(plan, &speeches, count)?;
+        let found = plan.targets().iter().zip(addresses).zip(&speeches);
+        let servers = found.map(|((target, addresses), speech)| {
+            Server::new(target, addresses, speech, plan.workload())
+        });
         let requests = plan.workload().limit.requests.unwrap_or(0);
         let bells = Bells::new(count).map_err(|error| PrepareError::System(error.to_string()))?;
         let common = Common {
             plan: plan.clone(),
             route,
             setup,
-            shared: Arc::new(Shared::new(count, requests)),
+            shared: Arc::new(Shared::new(count, requests).with_servers(plan.targets().len())),
             bells: Arc::new(bells),
             intervals: intervals.clone(),
         };
@@ -165,12 +164,9 @@ impl Load {
             },
             cores: count,
             ended,
-            addresses,
+            servers: servers.collect(),
             open: 0,
             features: None,
-            is_http2: speech.is_http2,
-            facts: speech.facts,
-            is_insecure: plan.workload().tls.insecure,
         };
         hold(load.stopper());
         let feeds = replay::feeds(plan.cast(), count, load.stopper());
@@ -256,30 +252,16 @@ impl Load {
         self.features
     }
 
-    /// The version of HTTP that is spoken, as it is reported.
-    #[must_use]
-    pub fn http(&self) -> &'static str {
-        if self.is_http2 { "2" } else { "1.1" }
-    }
-
-    /// What the first handshake came to, where the target speaks TLS, as it is reported, without the
-    /// counts of handshakes.
-    #[must_use]
-    pub fn tls_report(&self) -> Option<TlsReport> {
-        let facts = self.facts.as_ref()?;
-        Some(facts.report(self.is_insecure))
-    }
-
     /// CPUs in use.
     #[must_use]
     pub fn cores(&self) -> usize {
         self.cores
     }
 
-    /// What the target's name came to.
+    /// The servers under load, in the order of their numbers.
     #[must_use]
-    pub fn addresses(&self) -> &Addresses {
-        &self.addresses
+    pub fn servers(&self) -> &[Server] {
+        &self.servers
     }
 
     /// Waits until every core has ended. The intervals' receiver must be read meanwhile.
@@ -295,7 +277,7 @@ impl Load {
 
     /// Waits for every core's first word.
     fn hear(&mut self, words: &Receiver<FirstWord>, plan: &Plan) -> Result<(), PrepareError> {
-        let mut reason = None;
+        let mut found = vec![Readiness::default(); self.servers.len()];
         for _ in 0..self.cores {
             let (_, word) = words.recv_timeout(PREPARE_MAX).map_err(|error| {
                 PrepareError::System(match error {
@@ -309,17 +291,21 @@ impl Load {
                 })
             })?;
             let (readiness, features) = word?;
-            self.open += readiness.open;
             self.features = Some(features);
-            reason = reason.or(readiness.connect_error);
+            for (found, more) in found.iter_mut().zip(readiness) {
+                self.open += more.open;
+                found.open += more.open;
+                found.connect_error = found.connect_error.take().or(more.connect_error);
+            }
         }
-        if self.open > 0 || !plan.workload().preflight {
+        if !plan.workload().preflight {
             return Ok(());
         }
-        let target = &plan.workload().target;
-        let reason = reason.unwrap_or_else(|| "every connection was closed at once".to_owned());
-        let target = format!("{} port {}", target.host, target.port);
-        Err(PrepareError::NoConnection { target, reason })
+        let mut found = plan.targets().iter().zip(found);
+        match found.find(|(_, found)| found.open == 0) {
+            None => Ok(()),
+            Some((target, found)) => Err(no_connection(target, found)),
+        }
     }
 
     fn give_up(self, error: PrepareError) -> PrepareError {
@@ -334,14 +320,22 @@ impl Load {
     }
 }
 
-/// How the target of a plan is spoken to; over TLS a first handshake tells.
-fn speech_of(plan: &Plan, route: &Route) -> Result<Speech, PrepareError> {
-    let workload = plan.workload();
-    let tls = workload.target.is_tls.then_some(&workload.tls);
-    let address = route.endpoints.iter().find_map(SockAddr::as_socket);
-    let within = Duration::from_nanos(workload.timeout_ns).min(FIRST_HANDSHAKE_MAX);
-    let host = &workload.target.host;
-    Ok(Speech::settle(tls, workload.http, host, address, within)?)
+/// How each target of a plan is spoken to.
+fn speeches(plan: &Plan, route: &Route) -> Result<Vec<Speech>, PrepareError> {
+    let ways = plan.targets().iter().zip(&route.servers);
+    let speech = |(target, endpoints): (&Target, &Vec<SockAddr>)| {
+        server::speech_of(target, plan.workload(), endpoints)
+    };
+    ways.map(speech).collect()
+}
+
+/// Not one connection to a target could be opened.
+fn no_connection(target: &Target, found: Readiness) -> PrepareError {
+    let closed = || "every connection was closed at once".to_owned();
+    PrepareError::NoConnection {
+        target: format!("{} port {}", target.host, target.port),
+        reason: found.connect_error.unwrap_or_else(closed),
+    }
 }
 
 /// Stops a load from another thread.

@@ -1,6 +1,8 @@
 //! A node's share of a test, and each core's share of that.
 
-use proto::workload::{Limit, Workload};
+use std::slice;
+
+use proto::workload::{Limit, Target, Workload};
 
 use crate::source::Cast;
 
@@ -48,6 +50,15 @@ impl Plan {
         self.cast.as_ref()
     }
 
+    /// The servers under load; the steps of sessions name them by number.
+    #[must_use]
+    pub fn targets(&self) -> &[Target] {
+        match &self.cast {
+            Some(cast) => &cast.scenario.targets,
+            None => slice::from_ref(&self.workload.target),
+        }
+    }
+
     /// What the test asks of this node.
     #[must_use]
     pub fn workload(&self) -> &Workload {
@@ -61,7 +72,7 @@ impl Plan {
         self.workload.planned_per_driver()
     }
 
-    /// Cores of `available` that get at least one connection each.
+    /// Cores of `available` that get at least one connection to each server.
     #[must_use]
     pub fn cores(&self, available: usize) -> usize {
         available.clamp(1, self.workload.connections.max(1) as usize)
@@ -81,6 +92,7 @@ impl Plan {
         Share {
             core,
             connections: usize::try_from(connections).expect("invariant: at most 50000"),
+            servers: self.targets().len(),
             open_loop,
         }
     }
@@ -91,10 +103,20 @@ impl Plan {
 pub struct Share {
     /// The core's number within the node, from 0.
     pub core: usize,
-    /// Its connections.
+    /// Its connections to each server.
     pub connections: usize,
+    /// Servers.
+    pub servers: usize,
     /// Its part of the schedule; `None` in a closed loop, where cores lease from a common count.
     pub open_loop: Option<OpenLoop>,
+}
+
+impl Share {
+    /// Its connections to all servers.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.connections * self.servers
+    }
 }
 
 /// One core's part of an open loop.

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | [`http1`] | HTTP/1.1: answers come in the order of the requests |
 //! | [`http2`] | HTTP/2: answers come as they please, told apart by their streams |
+//! | [`either`] | the one with some servers, the other with others |
 //! | [`template`] | what a request is before a protocol compiles it |
 //!
 //! A protocol reads no clock and owns no socket. It gets every byte that came, in any split, and
 //! says what it means by calling a [`Sink`]; what has to be sent for the protocol's own sake (a
 //! preface, acknowledgements, window updates) it appends to a buffer that it is handed.
 
+pub mod either;
 pub mod http1;
 pub mod http2;
 pub mod template;
@@ -99,8 +101,9 @@ pub trait Protocol {
     /// Whether answers come in the order of the requests.
     const IN_ORDER: bool;
 
-    /// The state of a new connection; what goes before the first request is appended to `out`.
-    fn open(&mut self, out: &mut Vec<u8>) -> Self::State;
+    /// The state of a new connection to an endpoint; what goes before the first request is appended
+    /// to `out`.
+    fn open(&mut self, endpoint: usize, out: &mut Vec<u8>) -> Self::State;
 
     /// How many more requests the connection can take now, besides the configured depth: 0 until
     /// the peer has said what it allows, and once it takes no more.

@@ -129,16 +129,13 @@ impl Source for Same {
     fn advance(&mut self, _: u64) -> Advanced {
         Advanced::default()
     }
-    fn waiting(&self) -> usize {
+    fn waiting(&self, _: usize) -> usize {
         0
     }
-    fn take(&mut self, _: u64) -> Option<Due<()>> {
+    fn take(&mut self, _: usize, _: u64) -> Option<Due<()>> {
         None
     }
     fn request(&self, (): ()) -> usize {
-        0
-    }
-    fn target(&self, (): ()) -> usize {
         0
     }
     fn timeout_ns(&self, (): ()) -> u64 {
@@ -164,7 +161,7 @@ impl Source for Same {
     fn lost(&mut self, (): (), _: u64) -> Option<(usize, u64)> {
         None
     }
-    fn refuse(&mut self, _: u64) -> u64 {
+    fn refuse(&mut self, _: usize, _: u64, _: Option<u64>) -> u64 {
         0
     }
     fn stop(&mut self, _: u64) {}
@@ -252,17 +249,14 @@ pub trait Source {
     /// Makes everything ready whose instant has come.
     fn advance(&mut self, now_ns: u64) -> Advanced;
 
-    /// Requests that are ready and wait for a connection.
-    fn waiting(&self) -> usize;
+    /// Requests to the server of this number that are ready and wait for a connection.
+    fn waiting(&self, server: usize) -> usize;
 
-    /// The request that has been ready for the longest time.
-    fn take(&mut self, now_ns: u64) -> Option<Due<Self::Job>>;
+    /// The one of them that has been ready for the longest time.
+    fn take(&mut self, server: usize, now_ns: u64) -> Option<Due<Self::Job>>;
 
     /// The number of a job's compiled request, which is that of its step.
     fn request(&self, job: Self::Job) -> usize;
-
-    /// The server that it goes to, by number.
-    fn target(&self, job: Self::Job) -> usize;
 
     /// From its actual send to the end of its answer, at most, ns.
     fn timeout_ns(&self, job: Self::Job) -> u64;
@@ -301,9 +295,9 @@ pub trait Source {
     /// It has no answer and gets none: it failed, or was never sent. Says what session ended by it.
     fn lost(&mut self, job: Self::Job, now_ns: u64) -> Option<(usize, u64)>;
 
-    /// The target takes no connection: what is ready and would not have waited is lost. Says how
-    /// many of them are measured.
-    fn refuse(&mut self, now_ns: u64) -> u64;
+    /// A server takes no connection: what is ready for it and would not have waited is lost, and what
+    /// waits is where it was intended at `until_ns` or before. Says how many of them are measured.
+    fn refuse(&mut self, server: usize, now_ns: u64, until_ns: Option<u64>) -> u64;
 
     /// Nothing more is sent: sessions end where they are.
     fn stop(&mut self, now_ns: u64);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`plain`] | nothing: the bytes are those of the socket |
 //! | [`tls`] | TLS 1.3 and 1.2 |
+//! | [`either`] | the one to some servers, the other to others |
 //!
 //! A transport owns no socket and reads no clock. It gets the bytes that came, in any split, and
 //! appends what has to be sent to a buffer that it is handed. What it has appended has to be sent
@@ -11,6 +12,7 @@
 
 use std::fmt;
 
+pub mod either;
 pub mod plain;
 pub mod tls;
 
@@ -52,6 +54,13 @@ pub trait Transport {
         now_ns: u64,
         out: &mut Vec<u8>,
     ) -> Result<Self::State, Self::Broken>;
+
+    /// Whether sealing and opening are the identity on a connection.
+    #[inline]
+    fn is_plain(&self, state: &Self::State) -> bool {
+        let _ = state;
+        Self::IS_PLAIN
+    }
 
     /// Whether plain bytes can be sealed: true at once without a handshake.
     fn is_established(&self, state: &Self::State) -> bool;
@@ -95,8 +104,9 @@ pub trait Transport {
     /// Appends the orderly end (TLS: `close_notify`), where there is one.
     fn close(&mut self, state: &mut Self::State, out: &mut Vec<u8>);
 
-    /// Handshakes so far; none where there are none.
-    fn handshakes(&self) -> Handshakes {
+    /// Handshakes with the server of this number so far; none where there are none.
+    fn handshakes(&self, server: usize) -> Handshakes {
+        let _ = server;
         Handshakes::default()
     }
 }

@@ -220,7 +220,7 @@ fn streams_of_http2_allocate_nothing() {
     };
     let mut http = Http2::new(&[get, post], 32).unwrap();
     let (mut out, mut answers) = (Vec::new(), Answers(0));
-    let mut state = http.open(&mut out);
+    let mut state = http.open(0, &mut out);
     // SETTINGS with large windows, and one for the connection.
     let greeting = b"\0\0\x06\x04\0\0\0\0\0\0\x04\x7f\xff\xff\xff\
         \0\0\x04\x08\0\0\0\0\0\x7f\xff\0\0";

@@ -26,6 +26,7 @@ mod runners;
 mod schema;
 mod scope;
 mod searched;
+mod servers;
 mod sets;
 mod stages;
 mod text;
@@ -56,6 +57,7 @@ use flows::{Compiler, Standard, TIMEOUT_NS_MAX, statuses};
 use reading::{Fields, Reader, Spot};
 use requests::{HeaderText, Requests, header_texts};
 use scope::Scope;
+use servers::http_problem;
 
 use crate::units::NS_PER_S;
 use crate::workload::{Flow, HttpChoice, Load, Mix, Scenario, StatusSet, Step, Target};
@@ -119,8 +121,6 @@ pub struct Document {
     pub repeat: u32,
     /// Contents of files, by name.
     contents: Contents,
-    /// The first URL of another server than the target, and the way to it.
-    elsewhere: Option<(Node, String)>,
 }
 
 /// What surrounds a document where it is read.
@@ -225,7 +225,7 @@ fn whole(
         slots_in_headers: Vec::new(),
         headers: defaults.headers,
         cookies: defaults.cookies,
-        elsewhere: None,
+        http: defaults.http,
         allowed,
     };
     let standard = Standard {
@@ -239,10 +239,12 @@ fn whole(
     let Compiler {
         mut requests,
         flows,
-        steps,
+        mut steps,
         slots,
         ..
     } = flows;
+    servers::leave_out_unused(&mut requests.targets, &mut steps);
+    servers::check(reader, &fields, &requests.targets, defaults.connections);
     check_pipeline(reader, &root, &fields, defaults.pipeline, &steps);
     let mix = mix(reader, &root, &fields, &flows);
     let trust = fields
@@ -296,7 +298,6 @@ fn whole(
         abort: abort.unwrap_or_default(),
         repeat: about.repeat,
         contents: contents.unwrap_or_default(),
-        elsewhere: requests.elsewhere,
     };
     document.check_files(reader, &fields);
     document.take_replay(reader, &root);
@@ -483,19 +484,6 @@ fn mix(reader: &mut Reader, root: &Spot<'_>, fields: &Fields<'_>, flows: &[Flow]
     let weights: Vec<u64> = flows.iter().map(|flow| flow.weight).collect();
     let at = fields.get("flows").unwrap_or_else(|| root.clone());
     reader.right(&at, Mix::new(&weights))
-}
-
-/// Whether a choice of HTTP goes with a target.
-fn http_problem(http: HttpChoice, target: &Target) -> Result<(), String> {
-    match http {
-        HttpChoice::Two if !target.is_tls => {
-            Err("http: 2 is HTTP/2 over TLS; over http:// write h2c".to_owned())
-        }
-        HttpChoice::ClearTwo if target.is_tls => {
-            Err("http: h2c is HTTP/2 without TLS; over https:// write 2 or auto".to_owned())
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

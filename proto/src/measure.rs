@@ -10,6 +10,7 @@ mod environment;
 mod progress;
 mod reasons;
 mod report;
+mod servers;
 mod session_counts;
 mod tls;
 
@@ -24,5 +25,6 @@ pub use environment::Environment;
 pub use progress::{PROGRESS_PARTS_MAX, PartProgress, Progress};
 pub use reasons::{REASON_CHARS_MAX, REASONS_A_KIND_MAX, Reason, ReasonKind, Reasons};
 pub use report::{Connections, Health, LatencyFigures, Outcome, Report};
+pub use servers::ServerReport;
 pub use session_counts::{DataCounts, FlowCounts, SessionCounts, StepCounts};
 pub use tls::{Certificate, TlsReport};

@@ -31,7 +31,7 @@ pub(crate) fn run(requests: u64, pipeline: u32) {
     let share = plan.share(0, 1);
     let shared = Arc::new(Shared::new(1, requests));
     let (give, intervals) = crossbeam_channel::unbounded();
-    let limits = Limits::new(&plan, request_len, pipeline, 1);
+    let limits = Limits::new(&plan, request_len, pipeline, &[1]);
     let parts = (http1, Plain);
     let mut dispatcher =
         Dispatcher::new(&plan, &share, limits, parts, Arc::clone(&shared), give, 0);

@@ -39,7 +39,7 @@ pub(crate) fn with_table(times: u64) {
 fn exchange(times: u64, first: &[u8], fields: &[u8]) {
     let mut http = Http2::new(&[get()], 32).expect("invariant: fit for HTTP/2");
     let mut out = Vec::with_capacity(16 * 1024);
-    let mut state = http.open(&mut out);
+    let mut state = http.open(0, &mut out);
     let mut count = Count(0);
     let settings = http.read(&mut state, SETTINGS, &mut out, &mut count);
     settings.expect("invariant: well formed");

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::cluster::process::binary;
 use crate::cluster::result::if_ended;
-use crate::cluster::{Cluster, assert_whole, int, wait_for};
+use crate::cluster::{Cluster, Process, Rest, assert_whole, int, wait_for};
 
 /// A shop whose 50 accounts log in once each, over all drivers.
 const SHOP: &str = "\
@@ -222,6 +222,47 @@ fn a_condition_of_the_document_ends_the_run_of_all_drivers() {
     );
     let text = bad[0]["text"].as_str().unwrap();
     assert!(text.starts_with("HTTP/1.1 404 "), "{text}");
+}
+
+#[test]
+fn two_drivers_share_a_document_over_two_servers() {
+    let cluster = Cluster::start(2);
+    let listen = ["--listen", "127.0.0.1:0"];
+    let other = Process::start(cluster.folder.path(), "testserver", "other", &listen);
+    let rest = Rest::new(&cluster.rest.orchestrator, &other.address());
+    let document = format!(
+        "defaults: {{connections: 3}}\nload: {{closed: 6, sessions: 101}}\nsteps:\n\
+         - {{name: here, GET: /}}\n\
+         - {{name: there, GET: 'http://{}/ping', repeat: 2}}\n\
+         - {{name: back, GET: /ping}}\n",
+        rest.target
+    );
+    let answer = rest.post_json("/tests?start=1", &document);
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let result = cluster.await_end(answer.json["TestId"].as_str().unwrap());
+    let there: u64 = rest.target_text("/metric").trim().parse().unwrap();
+    assert_eq!((cluster.seen(), there), (202, 202), "{result}");
+    assert_whole(&result, 404, cluster.seen() + there);
+    assert_eq!(int(&result["planned"]), 404, "{result}");
+    let steps = result["steps"].as_array().unwrap();
+    let ok: Vec<u64> = steps.iter().map(|step| int(&step["ok"])).collect();
+    assert_eq!(ok, [101, 202, 101], "{result}");
+    for node in result["nodes"].as_array().unwrap() {
+        let servers = node["servers"].as_array().unwrap();
+        assert_eq!(servers.len(), 2, "{node}");
+        assert_eq!(servers[1]["addresses"][0], rest.target.as_str(), "{node}");
+        assert_eq!(node["connections"]["opened"], 6, "{node}");
+    }
+
+    let elsewhere = "steps: [GET /, GET http://192.0.2.1/x]\nload: {closed: 1, sessions: 1}\n";
+    let answer = rest.post_json("/tests", elsewhere);
+    assert_eq!(answer.status, 400, "{}", answer.text);
+    assert!(answer.text.contains("steps[1]"), "{}", answer.text);
+    assert!(
+        answer.text.contains("--allow-target 192.0.2.1"),
+        "{}",
+        answer.text
+    );
 }
 
 /// Imports a log of so many requests, 2 ms apart, of which every fourth is a HEAD, as a document that

@@ -212,13 +212,13 @@ impl Work {
         let machine = &self.settings.machine;
         let load = Load::prepare_with(&plan, machine, intervals, Setup::Newest, hold);
         let load = load.map_err(|error| error.to_string())?;
-        let Addresses { used, silent, .. } = load.addresses();
-        if used.len() > 1 || !silent.is_empty() {
-            let test_id = &self.config.test_id;
-            log::info(
-                "addresses",
-                json!({"test_id": test_id, "used": used, "silent": silent}),
-            );
+        for server in load.servers() {
+            let Addresses { used, silent, .. } = &server.addresses;
+            if used.len() > 1 || !silent.is_empty() {
+                let test_id = &self.config.test_id;
+                let fields = json!({"test_id": test_id, "server": server.url, "used": used, "silent": silent});
+                log::info("addresses", fields);
+            }
         }
         Ok((plan, load))
     }

@@ -19,9 +19,10 @@ const DISCARD_MIN: u64 = 8 * 1024;
 /// Bytes that nobody asked for are quoted up to this length.
 const QUOTED_MAX: usize = 40;
 
-/// The states of a connection's protocol and transport, and what is to be sent on it: before the
+/// Where a connection leads, the states of its protocol and transport, and what is to be sent on it: before the
 /// transport, and after.
 struct Line<'a, P, T> {
+    endpoint: usize,
     live: &'a mut Live<P, T>,
     plain: &'a mut Vec<u8>,
     raw: &'a mut Vec<u8>,
@@ -72,15 +73,17 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         say: impl FnOnce(&mut P, &mut T, Line<'_, P::State, T::State>, &mut Answers<'_, S>) -> R,
     ) -> (R, bool) {
         let connection = &mut self.connections[slot as usize];
+        let again = &mut self.servers.at_mut(Self::server(connection)).again;
         let mut answers = Answers::new(
             (&mut connection.flights, &mut connection.jobs),
-            (&mut self.source, &mut self.again),
+            (&mut self.source, again),
             &mut self.books,
             &mut self.returned,
             P::IN_ORDER,
             now_ns,
         );
         let line = Line {
+            endpoint: connection.endpoint,
             live: &mut connection.live,
             plain: &mut connection.plain,
             raw: &mut connection.raw,
@@ -145,9 +148,14 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     /// Receives what comes next, but for a long body that nobody looks at.
     #[inline]
     fn receive<N: Network>(&mut self, slot: u32, net: &mut N) {
-        let state = self.connections[slot as usize].live.protocol.as_ref();
-        let length = match state {
-            Some(state) if T::IS_PLAIN => self.protocol.skippable(state),
+        let Live {
+            protocol,
+            transport,
+        } = &self.connections[slot as usize].live;
+        let is_plain = |state| self.transport.is_plain(state);
+        let is_plain = T::IS_PLAIN || transport.as_ref().is_some_and(is_plain);
+        let length = match protocol {
+            Some(state) if is_plain => self.protocol.skippable(state),
             _ => 0,
         };
         if length >= DISCARD_MIN {
@@ -238,7 +246,9 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
             State::Open => {
                 connection.send_failed.get_or_insert(errno);
                 connection.sending = false;
-                self.ready.leave(&mut connection.ticket);
+                let server = Self::server(connection);
+                let ready = &mut self.servers.at_mut(server).ready;
+                ready.leave(&mut connection.ticket);
                 // Nothing is awaited on it: it is of no more use.
                 if connection.flights.count() == 0 {
                     self.lose_for(slot, Loss::Write, &Cause::Errno(errno), now_ns, net);
@@ -326,17 +336,25 @@ fn read<P: Protocol, S: Source>(
 
 fn open_and_read<P: Protocol, T: Transport, S: Source>(
     (protocol, transport): (&mut P, &mut T),
-    Line { live, plain, raw }: Line<'_, P::State, T::State>,
+    line: Line<'_, P::State, T::State>,
     bytes: &mut [u8],
     answers: &mut Answers<'_, S>,
 ) -> Then {
+    let Line {
+        endpoint,
+        live,
+        plain,
+        raw,
+    } = line;
     let Some(sealed) = live.transport.as_mut() else {
         return Then::GoesOn;
     };
     let mut then = Then::GoesOn;
     let progress = transport.open(sealed, bytes, raw, &mut |bytes: &[u8]| {
         // Plain bytes come only once the connection is established.
-        let state = live.protocol.get_or_insert_with(|| protocol.open(plain));
+        let state = live
+            .protocol
+            .get_or_insert_with(|| protocol.open(endpoint, plain));
         then = read(protocol, state, bytes, plain, answers);
         matches!(then, Then::GoesOn)
     });

@@ -336,7 +336,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::transport::Handshakes;
 
     fn flight(count: u32) -> Flight {
         Flight {
@@ -379,7 +378,7 @@ mod tests {
             prop_assert_eq!(books.flying(), 0);
             books
                 .handover()
-                .finish(10, 0, Vec::new(), Handshakes::default());
+                .finish(10, 0, Vec::new(), Vec::new());
             let counters = intervals.recv().unwrap().recorder().counters();
             prop_assert_eq!(counters.check(), Ok(()), "{:#?}", counters);
             prop_assert_eq!(counters.planned, plan);

@@ -17,7 +17,7 @@ const OPENING_MAX: usize = 256;
 /// A connection that lasted less than this without being used says that the target wants none, ns.
 const USELESS_NS: u64 = 1_000_000_000;
 
-/// What a core found when it opened its connections.
+/// What a core found when it opened its connections to a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Readiness {
     /// Connections that are open.
@@ -44,7 +44,8 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     fn open_next<N: Network>(&mut self, now_ns: u64, net: &mut N) {
         while self.opening.begun < self.slots() {
             self.opening.begun += 1;
-            if self.connect(self.opening.begun - 1, now_ns, net) {
+            let slot = self.servers.nth_to_open(self.opening.begun - 1);
+            if self.connect(slot, now_ns, net) {
                 return;
             }
             self.opening.ended += 1;
@@ -65,28 +66,24 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         self.opening.ended >= self.slots()
     }
 
-    /// What came of the first attempts.
+    /// What came of the first attempts, by server.
     #[must_use]
-    pub fn readiness(&self) -> Readiness {
-        Readiness {
-            open: self.open as usize,
-            connect_error: self.connect_error.clone(),
-        }
-    }
-
-    /// Whether the target takes no connection: an attempt has failed while none was open, and none
-    /// has been opened since.
-    pub(super) fn is_away(&self) -> bool {
-        self.away_since_ns.is_some()
+    pub fn readiness(&self) -> Vec<Readiness> {
+        let servers = self.servers.all().map(|server| Readiness {
+            open: server.open as usize,
+            connect_error: server.connect_error.clone(),
+        });
+        servers.collect()
     }
 
     /// Begins an attempt; says whether one is under way.
     pub(super) fn connect<N: Network>(&mut self, slot: u32, now_ns: u64, net: &mut N) -> bool {
         let until_ns = now_ns.saturating_add(self.limits.connect_timeout_ns);
-        self.connections[slot as usize].begin(now_ns, until_ns);
-        let endpoint = slot as usize % self.limits.endpoints;
+        let connection = &mut self.connections[slot as usize];
+        connection.begin(now_ns, until_ns);
+        let endpoint = connection.endpoint;
         if let Err(error) = net.connect(slot, endpoint) {
-            self.note_connect_error(error.raw_os_error(), &error, now_ns);
+            self.note_connect_error(slot, error.raw_os_error(), &error, now_ns);
             self.tried[slot as usize] = true;
             self.put_off(slot, now_ns);
             return false;
@@ -103,7 +100,7 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         self.books
             .connected(now_ns.saturating_sub(connection.since_ns));
         connection.state = State::Greeting { until_ns };
-        let endpoint = slot as usize % self.limits.endpoints;
+        let endpoint = connection.endpoint;
         match self.transport.start(endpoint, now_ns, &mut connection.raw) {
             Ok(state) => connection.live.transport = Some(state),
             Err(broken) => {
@@ -118,13 +115,14 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     /// Goes on with a connection that is not of use yet, as far as it can.
     pub(super) fn greet<N: Network>(&mut self, slot: u32, now_ns: u64, net: &mut N) {
         let connection = &mut self.connections[slot as usize];
+        let endpoint = connection.endpoint;
         let Some(transport) = &connection.live.transport else {
             return;
         };
         if connection.live.protocol.is_none() && self.transport.is_established(transport) {
-            let state = self.protocol.open(&mut connection.plain);
+            let state = self.protocol.open(endpoint, &mut connection.plain);
             connection.live.protocol = Some(state);
-            if !T::IS_PLAIN {
+            if !self.transport.is_plain(transport) {
                 self.books
                     .greeted(now_ns.saturating_sub(connection.since_ns));
             }
@@ -145,11 +143,13 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         connection.state = State::Open;
         self.wheel
             .set(slot, now_ns.saturating_add(self.limits.timeout_ns));
-        self.open += 1;
-        self.shared.opened();
+        let server = Self::server(connection);
+        self.shared.opened(server);
         self.books.opened();
-        self.count_away(now_ns);
-        self.away_since_ns = None;
+        let server = self.servers.at_mut(server);
+        server.open += 1;
+        self.books.away(server.away_ns(now_ns));
+        server.away_since_ns = None;
         self.enqueue(slot);
         self.count_first(slot, now_ns, net);
     }
@@ -163,21 +163,32 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         now_ns: u64,
         net: &mut N,
     ) {
-        self.note_connect_error(errno, reason, now_ns);
+        self.note_connect_error(slot, errno, reason, now_ns);
         net.close(slot, true);
         self.connections[slot as usize].end();
         self.put_off(slot, now_ns);
         self.count_first(slot, now_ns, net);
     }
 
-    fn note_connect_error(&mut self, errno: Option<i32>, reason: &dyn fmt::Display, now_ns: u64) {
+    fn note_connect_error(
+        &mut self,
+        slot: u32,
+        errno: Option<i32>,
+        reason: &dyn fmt::Display,
+        now_ns: u64,
+    ) {
         self.books.connect_failed(errno);
-        self.books
-            .note(ReasonKind::Connect, 1, format_args!("{reason}"));
-        self.connect_error = Some(reason.to_string());
-        if self.open == 0 {
-            self.away_since_ns.get_or_insert(now_ns);
+        let is_one_of_several = self.servers.count() > 1;
+        let server = Self::server(&self.connections[slot as usize]);
+        let server = self.servers.at_mut(server);
+        if is_one_of_several {
+            let named = format_args!("{}: {reason}", server.name);
+            self.books.note(ReasonKind::Connect, 1, named);
+        } else {
+            self.books
+                .note(ReasonKind::Connect, 1, format_args!("{reason}"));
         }
+        server.refuses(reason.to_string(), now_ns);
     }
 
     /// Plans the next attempt after a while.
@@ -199,13 +210,15 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
             let reason = "the target ended the connection before it was of use";
             return self.connect_failed(slot, None, &reason, now_ns, net);
         }
+        let server = Self::server(connection);
         if connection.is_open() {
-            self.open -= 1;
-            self.shared.closed();
+            self.servers.at_mut(server).open -= 1;
+            self.shared.closed(server);
         }
         let lasted_ns = now_ns.saturating_sub(connection.since_ns);
         let useless = connection.end() && lasted_ns < USELESS_NS;
-        self.ready.leave(&mut connection.ticket);
+        let ready = &mut self.servers.at_mut(server).ready;
+        ready.leave(&mut connection.ticket);
         net.close(slot, reset);
         self.wheel.unset(slot);
         if self.progress.is_ending() {
@@ -224,13 +237,14 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         for slot in 0..self.slots() {
             let connection = &mut self.connections[slot as usize];
             if connection.is_open() {
-                self.shared.closed();
+                let server = Self::server(connection);
+                self.shared.closed(server);
+                self.servers.at_mut(server).open -= 1;
             }
             let is_idle = connection.flights.count() == 0;
             connection.end();
             net.close(slot, is_idle);
         }
-        self.open = 0;
     }
 
     /// Looks at a connection whose time has come.

@@ -194,6 +194,9 @@ pub(super) struct Live<P, T> {
 /// A slot for one connection after another.
 #[derive(Debug)]
 pub(super) struct Connection<P, T, J> {
+    /// The server that it goes to, and its address, by their numbers.
+    pub server: u32,
+    pub endpoint: usize,
     pub state: State,
     pub live: Live<P, T>,
     pub flights: Flights,
@@ -230,8 +233,10 @@ pub(super) struct Connection<P, T, J> {
 }
 
 impl<P, T, J> Connection<P, T, J> {
-    pub(super) fn new(depth: u32) -> Self {
+    pub(super) fn new((server, endpoint): (u32, usize), depth: u32) -> Self {
         Self {
+            server,
+            endpoint,
             state: State::New,
             live: Live {
                 protocol: None,
@@ -396,7 +401,7 @@ mod tests {
 
     #[test]
     fn attempts_wait_ever_longer_up_to_a_bound() {
-        let mut connection = Connection::<(), (), ()>::new(1);
+        let mut connection = Connection::<(), (), ()>::new((0, 0), 1);
         let delays: Vec<u64> = (0..40).map(|_| connection.back_off_ns()).collect();
         assert!(
             (BACK_OFF_MIN_NS / 2..=BACK_OFF_MIN_NS).contains(&delays[0]),

@@ -5,6 +5,7 @@ use proto::units::{NS_PER_MS, NS_PER_S};
 
 use super::due::Loop;
 use super::network::Network;
+use super::servers::Server;
 use super::{Dispatcher, Limits};
 use crate::protocol::Protocol;
 use crate::recording::Loss;
@@ -15,8 +16,8 @@ use crate::transport::Transport;
 const STOP_GRACE_NS: u64 = 100 * NS_PER_MS;
 /// How often a load looks whether it still has a connection, ns.
 const CHECK_NS: u64 = NS_PER_S / 4;
-/// A closed loop whose target was away for that long ends, ns.
-const TARGET_LOST_NS: u64 = 5 * NS_PER_S;
+/// A closed loop whose target was away for that long ends, ns; of several targets, when all were.
+pub(super) const TARGET_LOST_NS: u64 = 5 * NS_PER_S;
 /// An open loop without any connection waits that long after its last intended start, ns.
 const END_GRACE_NS: u64 = 5 * NS_PER_S;
 
@@ -124,7 +125,7 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         let progress = &self.progress;
         let end_ns = match progress.phase {
             Phase::Draining { until_ns } => until_ns,
-            Phase::Running => progress.end_ns(&self.limits, self.open > 0),
+            Phase::Running => progress.end_ns(&self.limits, self.servers.at(0).open > 0),
             _ => u64::MAX,
         };
         end_ns.min(progress.next_shed_ns(&self.limits))
@@ -160,8 +161,11 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     fn begin(&mut self, start_ns: u64, cpu_ns: impl Fn() -> u64) {
         self.progress.check_ns = start_ns.saturating_add(CHECK_NS);
         // A target that only closes idle connections is there; one that refuses is not.
-        if self.limits.preflight && self.is_away() && self.shared.live() == 0 {
-            self.fail_without_target("at the start");
+        for number in 0..self.servers.count() {
+            let is_away = self.servers.at(number).is_away();
+            if self.limits.preflight && is_away && self.shared.live(number) == 0 {
+                self.fail_without([self.servers.at(number)], "at the start");
+            }
         }
         if self.limits.warmup_ns == 0 {
             return self.begin_measured(start_ns, cpu_ns());
@@ -237,7 +241,8 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
             return;
         }
         self.progress.check_ns = now_ns.saturating_add(CHECK_NS);
-        if self.shared.live() > 0 {
+        let count = self.servers.count();
+        if (0..count).any(|server| self.shared.live(server) > 0) {
             self.progress.lost_since_ns = None;
             return;
         }
@@ -248,16 +253,23 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
             Loop::Closed { .. } | Loop::Sessions { waits: true }
         );
         if is_lost && waits && !self.progress.is_ending() {
-            self.fail_without_target("for 5 s");
+            self.fail_without(self.servers.all(), "for 5 s");
         }
     }
 
-    fn fail_without_target(&self, when: &str) {
-        let why = self.connect_error.as_deref();
+    fn fail_without<'s>(&'s self, lost: impl IntoIterator<Item = &'s Server<S::Job>>, when: &str)
+    where
+        S::Job: 's,
+    {
+        let lost: Vec<&Server<S::Job>> = lost.into_iter().collect();
+        let names: Vec<&str> = lost.iter().map(|server| &*server.name).collect();
+        let name = names.join(", ");
+        let why = lost
+            .iter()
+            .find_map(|server| server.connect_error.as_deref());
         let why = why.unwrap_or("it closes every connection");
-        let target = &self.target;
         self.shared.fail(format!(
-            "target_lost: no connection to {target} {when} ({why})"
+            "target_lost: no connection to {name} {when} ({why})"
         ));
     }
 

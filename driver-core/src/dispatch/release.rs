@@ -1,18 +1,18 @@
 //! Giving what is due to connections, and handing it over.
 
 use super::Dispatcher;
-use super::connection::Flight;
-use super::due::{Again, Loop};
+use super::connection::{Connection, Flight};
+use super::due::Loop;
 use super::network::Network;
 use super::phase::Phase;
 use crate::protocol::Protocol;
-use crate::source::{Advanced, Source};
+use crate::source::Source;
 use crate::transport::Transport;
 
 /// Sends that are handed over in one call, with one actual start. The kernel takes about 2 µs for
 /// each, so the last one leaves some 0.1 ms after that instant. Half as many cost 1 % of the
 /// throughput.
-const SENDS_A_CALL: usize = 64;
+pub(super) const SENDS_A_CALL: usize = 64;
 /// A socket's buffer takes so many bytes whole, whatever the target reads. A send that stays below it
 /// together with all that is unanswered has ended when the call that submitted it returns, and its
 /// completion says nothing that the answer does not. Beyond it a part may have to wait, and no other
@@ -28,7 +28,7 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     #[must_use]
     pub fn next_send_ns(&self) -> u64 {
         let next_ns = match &self.progress.due {
-            Loop::Open(open) if !self.ready.is_empty() || self.is_away() => open.next_ns,
+            Loop::Open(open) if self.can_release_open() => open.next_ns,
             Loop::Sessions { .. } => self.source.due_ns(),
             _ => u64::MAX,
         };
@@ -38,6 +38,19 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
             Phase::Running => next_ns,
             Phase::Ready | Phase::Draining { .. } | Phase::Over => u64::MAX,
         }
+    }
+
+    /// Whether what falls due in an open loop is sent or refused at once.
+    #[inline]
+    fn can_release_open(&self) -> bool {
+        let server = self.servers.at(0);
+        !server.ready.is_empty() || server.is_away()
+    }
+
+    /// The server of a connection; of requests that are all the same there is one.
+    #[inline]
+    pub(super) fn server(connection: &Connection<P::State, T::State, S::Job>) -> u32 {
+        if S::IS_FIXED { 0 } else { connection.server }
     }
 
     /// Gives what is due to free connections, as much as one call may carry, and hands it over. Says
@@ -63,7 +76,7 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
             return self.begin_draining(now_ns, u64::MAX);
         }
         while self.touched.len() < SENDS_A_CALL {
-            let Some(slot) = self.next_ready() else {
+            let Some(slot) = self.next_ready(0) else {
                 return;
             };
             if let Some(again) = self.returned.take() {
@@ -149,7 +162,7 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     /// sent, what is past its deadline shed.
     fn release_open(&mut self, now_ns: u64) {
         self.offer(now_ns);
-        if self.is_away() {
+        if self.servers.at(0).is_away() {
             self.refuse();
         }
         self.shed(now_ns);
@@ -158,111 +171,14 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
             if !has_returned && !self.has_backlog() {
                 break;
             }
-            let Some(slot) = self.next_ready() else { break };
+            let Some(slot) = self.next_ready(0) else {
+                break;
+            };
             self.take_ready(slot);
             let (intended_ns, returned) = self.take_due();
             self.assign(slot, intended_ns, now_ns, 1, returned);
         }
         self.end_open(now_ns);
-    }
-
-    /// What sessions have made ready finds connections, as far as there are any.
-    fn release_sessions(&mut self, now_ns: u64) {
-        if now_ns >= self.progress.end_ns(&self.limits, true) {
-            return self.begin_draining(now_ns, u64::MAX);
-        }
-        self.admit(now_ns);
-        if self.is_away() {
-            let refused = self.source.refuse(now_ns);
-            self.books.refuse(refused);
-            self.admit(now_ns);
-        }
-        while self.touched.len() < SENDS_A_CALL {
-            if self.again.is_empty() && self.source.waiting() == 0 {
-                break;
-            }
-            let Some(slot) = self.next_ready() else { break };
-            let Some(due) = self.next_job(now_ns) else {
-                break;
-            };
-            self.take_ready(slot);
-            self.assign_job(slot, due, now_ns);
-        }
-        if self.source.is_over() && self.again.is_empty() && self.books.flying() == 0 {
-            let last_ns = self.books.last_send_ns().max(self.progress.origin_ns);
-            self.begin_draining(last_ns, u64::MAX);
-        }
-    }
-
-    /// Takes what sessions have made ready into the books.
-    fn admit(&mut self, now_ns: u64) {
-        let Advanced { offered, shed } = self.source.advance(now_ns);
-        let all = offered + shed;
-        if all > 0 {
-            self.books.plan(all);
-            self.books.take_on(all);
-            self.books.offer(all);
-            self.books.shed(shed);
-        }
-    }
-
-    /// The request of a session that is due next: one that was returned, or the one that has been
-    /// ready for the longest time. What is past its deadline is shed.
-    fn next_job(&mut self, now_ns: u64) -> Option<Again<S::Job>> {
-        loop {
-            let next = self.again.pop_front().or_else(|| {
-                let due = self.source.take(now_ns)?;
-                Some(Again {
-                    intended_ns: due.intended_ns,
-                    returned: 0,
-                    job: due.job,
-                })
-            })?;
-            let deadline_ns = self.limits.deadline_ns.unwrap_or(u64::MAX);
-            if now_ns.saturating_sub(next.intended_ns) <= deadline_ns {
-                return Some(next);
-            }
-            self.books
-                .shed(u64::from(self.source.is_measured(next.job)));
-            self.source.lost(next.job, now_ns);
-            self.admit(now_ns);
-        }
-    }
-
-    /// Renders the request of a session into the connection's own bytes.
-    fn assign_job(&mut self, slot: u32, due: Again<S::Job>, now_ns: u64) {
-        let flight = Flight {
-            intended_ns: due.intended_ns,
-            sent_ns: now_ns,
-            count: 1,
-            returned: due.returned,
-            measured: self.source.is_measured(due.job),
-        };
-        let connection = &mut self.connections[slot as usize];
-        let state = connection.live.protocol.as_mut();
-        let state = state.expect("invariant: only an open connection can take requests");
-        let source = &mut self.source;
-        let request = source.request(due.job);
-        let key = self.protocol.write(
-            state,
-            request,
-            &mut |hole, out| source.fill(due.job, hole, out),
-            &mut connection.plain,
-        );
-        self.books.send(&flight);
-        connection.jobs.push_back((key, due.job));
-        if P::IN_ORDER {
-            connection.assign(flight);
-        } else {
-            connection.assign_keyed(key, flight);
-        }
-        // The wheel looks at a connection when the longest of all timeouts may be over.
-        let timeout_ns = self.source.timeout_ns(due.job);
-        if timeout_ns < self.limits.timeout_ns {
-            self.wheel.set(slot, now_ns.saturating_add(timeout_ns));
-        }
-        self.touch(slot);
-        self.enqueue(slot);
     }
 
     /// Takes out the request that is due next: one that was returned, or the backlog's first.
@@ -336,18 +252,23 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
             && open.backlog() == 0
             && self.returned.is_empty()
             && (P::IN_ORDER || self.books.flying() == 0);
-        let is_late = now_ns >= self.progress.end_ns(&self.limits, self.open > 0);
+        let is_late = now_ns
+            >= self
+                .progress
+                .end_ns(&self.limits, self.servers.at(0).open > 0);
         if self.progress.measured() && (is_done || is_late) {
             self.begin_draining(now_ns, u64::MAX);
         }
     }
 
-    /// The connection whose turn it is. One that cannot take a request leaves the queue; what makes
-    /// it able to puts it back.
-    fn next_ready(&mut self) -> Option<u32> {
+    /// The connection to a server whose turn it is. One that cannot take a request leaves the queue;
+    /// what makes it able to puts it back.
+    #[inline]
+    pub(super) fn next_ready(&mut self, server: u32) -> Option<u32> {
         loop {
             let connections = &self.connections;
-            let slot = self.ready.peek(|slot| connections[slot as usize].ticket)?;
+            let ready = &mut self.servers.at_mut(server).ready;
+            let slot = ready.peek(|slot| connections[slot as usize].ticket)?;
             if self.can_take(slot) {
                 return Some(slot);
             }
@@ -355,8 +276,11 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         }
     }
 
-    fn take_ready(&mut self, slot: u32) {
-        self.ready.take(&mut self.connections[slot as usize].ticket);
+    pub(super) fn take_ready(&mut self, slot: u32) {
+        let connection = &mut self.connections[slot as usize];
+        let server = Self::server(connection);
+        let ready = &mut self.servers.at_mut(server).ready;
+        ready.take(&mut connection.ticket);
     }
 
     /// Puts a connection that can take a request into the queue.
@@ -364,7 +288,9 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     pub(super) fn enqueue(&mut self, slot: u32) {
         if self.connections[slot as usize].ticket == 0 && self.can_take(slot) {
             let connection = &mut self.connections[slot as usize];
-            self.ready.put(slot, &mut connection.ticket);
+            let server = Self::server(connection);
+            let ready = &mut self.servers.at_mut(server).ready;
+            ready.put(slot, &mut connection.ticket);
         }
     }
 

@@ -21,14 +21,12 @@ struct Orders {
     stop: AtomicBool,
 }
 
-/// What cores write: as leases are taken, and as connections open and close.
+/// What cores write as leases are taken, and at their end.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Tallies {
     /// Requests of a closed loop that no core has leased yet.
     remaining: AtomicU64,
-    /// Connections that are open, over all cores.
-    live: AtomicUsize,
     /// Cores that have not begun to drain.
     sending: AtomicUsize,
     cores_left: AtomicUsize,
@@ -40,6 +38,8 @@ pub struct Shared {
     orders: Orders,
     tallies: Tallies,
     cores: u64,
+    /// Connections to each server that are open, over all cores.
+    live: Box<[AtomicUsize]>,
     failed: Mutex<Option<String>>,
 }
 
@@ -55,13 +55,20 @@ impl Shared {
             },
             tallies: Tallies {
                 remaining: AtomicU64::new(requests),
-                live: AtomicUsize::new(0),
                 sending: AtomicUsize::new(cores),
                 cores_left: AtomicUsize::new(cores),
             },
             cores: cores as u64,
+            live: Box::new([AtomicUsize::new(0)]),
             failed: Mutex::new(None),
         }
+    }
+
+    /// The same of a load of so many servers.
+    #[must_use]
+    pub fn with_servers(mut self, servers: usize) -> Self {
+        self.live = (0..servers).map(|_| AtomicUsize::new(0)).collect();
+        self
     }
 
     /// Sets the start instant, ns of the monotonic clock, and how much later than in its schedule
@@ -158,20 +165,20 @@ impl Shared {
         last.then(|| self.tallies.remaining.load(Ordering::Relaxed))
     }
 
-    /// A connection was opened.
-    pub fn opened(&self) {
-        self.tallies.live.fetch_add(1, Ordering::Relaxed);
+    /// A connection to a server was opened.
+    pub fn opened(&self, server: u32) {
+        self.live[server as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A connection was closed.
-    pub fn closed(&self) {
-        self.tallies.live.fetch_sub(1, Ordering::Relaxed);
+    /// A connection to a server was closed.
+    pub fn closed(&self, server: u32) {
+        self.live[server as usize].fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Connections that are open, over all cores.
+    /// Connections to a server that are open, over all cores.
     #[must_use]
-    pub fn live(&self) -> usize {
-        self.tallies.live.load(Ordering::Relaxed)
+    pub fn live(&self, server: u32) -> usize {
+        self.live[server as usize].load(Ordering::Relaxed)
     }
 }
 

@@ -39,7 +39,8 @@ pub(super) struct Step {
     /// Its line in the input.
     pub(super) line: u64,
     pub(super) method: String,
-    /// Path and query, from the first `/`.
+    /// Path and query, from the first `/`; or the whole URL, where it goes to another server than the
+    /// target.
     pub(super) path: String,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Body,

@@ -1,4 +1,5 @@
-//! Where the requests of an input go: a run loads one server, so one is chosen.
+//! Where the requests of an input go. One server is chosen, since pages have much of others who did
+//! not ask for load; more are taken where they are named.
 
 use proto::secret::shown_url;
 use proto::workload::Target;
@@ -8,9 +9,9 @@ use super::secrets::{literal, next_variable};
 /// The server of a document, once it is known.
 #[derive(Debug, Default)]
 pub(super) struct Servers {
-    /// The server of the input whose requests are taken.
-    chosen: Option<String>,
-    /// What takes its place.
+    /// The servers of the input whose requests are taken.
+    chosen: Vec<String>,
+    /// What takes the place of the first.
     target: Option<String>,
 }
 
@@ -21,38 +22,45 @@ pub(super) struct Url {
     pub(super) origin: String,
     /// `user:password`, where it has one.
     pub(super) user: Option<String>,
-    /// Path and query, from the first `/`.
+    /// Path and query, from the first `/`; the whole URL, once it is known to be another server's than
+    /// the document's target.
     pub(super) path: String,
     /// Whether it had a fragment, which is never sent.
     pub(super) had_fragment: bool,
 }
 
 impl Servers {
-    /// `server` is the one of the input, instead of its first; `target` takes its place.
+    /// `servers` are those of the input, instead of its first; `target` takes the place of the first.
     ///
     /// # Errors
     /// In words, when one of them is no URL of a server.
-    pub(super) fn new(server: Option<&str>, target: Option<&str>) -> Result<Self, String> {
-        let origin = |url: &str| Ok(Url::parse(url)?.origin);
-        let server = server.map(origin).transpose();
-        let server = server.map_err(|problem: String| format!("--server: {problem}"))?;
+    pub(super) fn new(servers: &[String], target: Option<&str>) -> Result<Self, String> {
+        let origin = |url: &String| Ok(Url::parse(url)?.origin);
+        let chosen: Result<Vec<String>, String> = servers.iter().map(origin).collect();
+        let chosen = chosen.map_err(|problem| format!("--server: {problem}"))?;
         if let Some(target) = target {
             Target::parse(target).map_err(|problem| format!("--target: {problem}"))?;
         }
         Ok(Self {
-            chosen: server,
+            chosen,
             target: target.map(|target| literal(target).into_owned()),
         })
     }
 
-    /// Whether requests to this server are taken; the first one is chosen.
-    pub(super) fn takes(&mut self, origin: &str) -> bool {
-        self.chosen.get_or_insert_with(|| origin.to_owned()) == origin
+    /// Whether this server is the document's target, where requests to it are taken; without a choice
+    /// the first one is chosen.
+    pub(super) fn take(&mut self, origin: &str) -> Option<bool> {
+        if self.chosen.is_empty() {
+            self.chosen.push(origin.to_owned());
+        }
+        let number = self.chosen.iter().position(|chosen| chosen == origin)?;
+        Some(number == 0)
     }
 
     /// What the document's target is, if any request was taken.
     pub(super) fn target(&self) -> Option<&str> {
-        self.target.as_deref().or(self.chosen.as_deref())
+        let first = self.chosen.first().map(String::as_str);
+        self.target.as_deref().or(first)
     }
 }
 
@@ -184,21 +192,21 @@ mod tests {
 
     #[test]
     fn the_first_server_is_chosen_unless_one_is_named() {
-        let mut first = Servers::new(None, None).unwrap();
-        assert!(first.takes("http://a") && !first.takes("http://b"));
+        let new = |servers: &[&str], target| {
+            let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
+            Servers::new(&servers, target)
+        };
+        let mut first = new(&[], None).unwrap();
+        assert_eq!(
+            [first.take("http://a"), first.take("http://b")],
+            [Some(true), None]
+        );
         assert_eq!(first.target(), Some("http://a"));
-        let mut named = Servers::new(Some("http://B:80/x"), Some("http://c/base")).unwrap();
-        assert!(!named.takes("http://a") && named.takes("http://b"));
+        let mut named = new(&["http://B:80/x", "https://d"], Some("http://c/base")).unwrap();
+        let taken = ["http://a", "http://b", "https://d"].map(|origin| named.take(origin));
+        assert_eq!(taken, [None, Some(true), Some(false)]);
         assert_eq!(named.target(), Some("http://c/base"));
-        assert!(
-            Servers::new(Some("b"), None)
-                .unwrap_err()
-                .contains("--server")
-        );
-        assert!(
-            Servers::new(None, Some("c"))
-                .unwrap_err()
-                .contains("--target")
-        );
+        assert!(new(&["b"], None).unwrap_err().contains("--server"));
+        assert!(new(&[], Some("c")).unwrap_err().contains("--target"));
     }
 }

@@ -393,3 +393,33 @@ fn nothing_at_all_is_said_in_words() {
 
 mod hostile;
 mod recordings;
+
+#[test]
+fn requests_to_servers_that_are_named_keep_their_whole_urls() {
+    let urls = "http://a/1\nhttp://b:81/2?token=t1\nhttp://c/3\n";
+    let named = ["http://b:81", "http://a"].map(str::to_owned);
+    let options = Options {
+        servers: named.to_vec(),
+        ..Options::default()
+    };
+    let imported = of(Kind::Urls, urls, &options).unwrap();
+    let scenario = Document::read(&imported.text, Setting::default());
+    let scenario = scenario.unwrap().scenario;
+    let servers = scenario
+        .targets
+        .iter()
+        .map(|target| target.authority.as_str());
+    assert_eq!(
+        servers.collect::<Vec<_>>(),
+        ["b:81", "a"],
+        "{}",
+        imported.text
+    );
+    assert!(imported.text.contains("http://a/1"), "{}", imported.text);
+    assert!(
+        imported.text.contains("/2?token=$secret("),
+        "{}",
+        imported.text
+    );
+    assert_eq!(imported.notes.left_out_in_all(), 1);
+}

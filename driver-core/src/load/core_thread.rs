@@ -15,7 +15,7 @@ use crate::ring::Features;
 use crate::source::replay::Feed;
 
 /// What a core says once: it is ready, or why not.
-pub(super) type FirstWord = (usize, Result<(Readiness, Features), PrepareError>);
+pub(super) type FirstWord = (usize, Result<(Vec<Readiness>, Features), PrepareError>);
 
 /// What one core's thread does in a load.
 pub(super) struct CoreThread {

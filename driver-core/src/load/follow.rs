@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use proto::measure::{ClockOffset, Environment, Health, Outcome, Report, TlsReport};
+use proto::measure::{Addresses, ClockOffset, Environment, Health, Outcome, Report, ServerReport};
 
 use crate::cpu::{CpuWatch, environment, spin_share};
-use crate::load::{Load, LoadOutcome, link};
+use crate::load::{Load, LoadOutcome, Server, link};
 use crate::recording::{Collector, CoreInterval, CoreLog};
 use crate::source::Cast;
 use crate::source::board::Known;
@@ -85,30 +85,42 @@ pub fn follow(
         let report = following.of_interval(report);
         follower.report(report, &following.collector);
     }
-    let (http, tls) = (load.http(), load.tls_report());
-    let addresses = load.addresses().reported();
+    let servers = load.servers().to_vec();
     let outcome = load.join();
     let how = match (&outcome.failed, outcome.stopped) {
         (Some(_), _) => Outcome::Failed,
         (None, true) => Outcome::Aborted,
         (None, false) => Outcome::Done,
     };
-    let handshakes = following.collector.handshakes();
     let cast = following.options.cast.as_ref();
     let last = Report {
-        addresses,
         sessions: cast.map(|cast| Box::new(cast.counts())),
-        http: Some(http.to_owned()),
-        tls: tls.map(|tls| TlsReport {
-            handshakes: handshakes.full + handshakes.resumed,
-            resumed: handshakes.resumed,
-            ..tls
-        }),
         environment: Some(following.environment.clone()),
         ..following.collector.last(how, outcome.failed.clone())
     };
+    let last = told_of_servers(last, &servers, &following.collector);
     follower.report(following.stamped(last), &following.collector);
     outcome
+}
+
+/// A last report with what the servers came to: where there are several, each for itself, and of all
+/// what they have in common.
+fn told_of_servers(report: Report, servers: &[Server], collector: &Collector) -> Report {
+    let numbered = servers.iter().enumerate();
+    let each = numbered.map(|(number, server)| server.report(collector.handshakes(number)));
+    let each: Vec<ServerReport> = each.collect();
+    let mut addresses = Addresses::default();
+    each.iter()
+        .for_each(|server| addresses.absorb(&server.addresses));
+    let mut report = Report {
+        addresses,
+        ..report
+    };
+    match <[ServerReport; 1]>::try_from(each) {
+        Ok([only]) => (report.http, report.tls) = (only.http, only.tls),
+        Err(several) => report.servers = several,
+    }
+    report
 }
 
 struct Following {

@@ -14,7 +14,9 @@ const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
 /// Checks that there are descriptors and ports for the plan, raising the soft limit where it helps.
 pub(super) fn check(plan: &Plan, cores: usize, route: &Route) -> Result<(), PrepareError> {
-    let wanted = plan.workload().connections;
+    let each = plan.workload().connections;
+    let servers = u32::try_from(plan.targets().len()).unwrap_or(u32::MAX);
+    let wanted = each.saturating_mul(servers);
     let needed = u64::from(wanted) + DESCRIPTORS_PROCESS + DESCRIPTORS_CORE * cores as u64;
     let limit = raise_descriptor_limit();
     if needed > limit {
@@ -26,28 +28,34 @@ pub(super) fn check(plan: &Plan, cores: usize, route: &Route) -> Result<(), Prep
     }
     let range = std::fs::read_to_string(PORT_RANGE).ok();
     let ports = range.and_then(|text| ports(&text));
-    match (pairs(route), ports) {
-        (Some(pairs), Some(ports)) if u64::from(wanted) > u64::from(ports) * pairs => {
-            Err(PrepareError::Ports {
-                wanted,
-                ports,
-                pairs,
-            })
-        }
-        _ => Ok(()),
+    let (Some(fewest), Some(ports)) = (pairs(route), ports) else {
+        return Ok(());
+    };
+    if u64::from(each) <= u64::from(ports) * fewest {
+        return Ok(());
     }
+    Err(PrepareError::Ports {
+        wanted: each,
+        ports,
+        pairs: fewest,
+    })
 }
 
-/// Pairs of own address and address of the target that connections have, each of which has the ports
-/// of the range to itself; `None` where there are no ports.
+/// Pairs of own address and address of a server that connections to it have, each of which has the
+/// ports of the range to itself: those of the server that has the fewest; `None` where there are no
+/// ports.
 fn pairs(route: &Route) -> Option<u64> {
-    if route.endpoints.iter().any(SockAddr::is_unix) {
-        return None;
-    }
-    // Both are taken in turn, by the number of the connection.
-    let (endpoints, sources) = (route.endpoints.len().max(1), route.sources.len().max(1));
-    let turns = (1..=sources).find(|turns| endpoints * turns % sources == 0);
-    turns.map(|turns| (endpoints * turns) as u64)
+    let sources = route.sources.len().max(1);
+    let pairs = |endpoints: &Vec<SockAddr>| {
+        if endpoints.iter().any(SockAddr::is_unix) {
+            return None;
+        }
+        // Both are taken in turn, by the number of the connection.
+        let endpoints = endpoints.len().max(1);
+        let turns = (1..=sources).find(|turns| (endpoints * turns).is_multiple_of(sources));
+        turns.map(|turns| (endpoints * turns) as u64)
+    };
+    route.servers.iter().filter_map(pairs).min()
 }
 
 /// Ports in a range as the kernel writes it.
@@ -84,10 +92,12 @@ mod tests {
 
     #[test]
     fn every_pair_of_addresses_has_ports_of_its_own() {
+        let server = |endpoints: u16| -> Vec<SockAddr> {
+            let at = |port| SockAddr::from(std::net::SocketAddr::from(([127, 0, 0, 1], port)));
+            (1..=endpoints).map(at).collect()
+        };
         let route = |endpoints: u16, sources: u8| Route {
-            endpoints: (1..=endpoints)
-                .map(|port| SockAddr::from(std::net::SocketAddr::from(([127, 0, 0, 1], port))))
-                .collect(),
+            servers: vec![server(13), server(endpoints)],
             sources: (1..=sources).map(|last| [127, 0, 0, last].into()).collect(),
         };
         for (endpoints, sources, expected) in
@@ -96,7 +106,7 @@ mod tests {
             assert_eq!(pairs(&route(endpoints, sources)), Some(expected));
         }
         let unix = Route {
-            endpoints: vec![SockAddr::unix("/run/x").unwrap()],
+            servers: vec![vec![SockAddr::unix("/run/x").unwrap()]],
             sources: Vec::new(),
         };
         assert_eq!(pairs(&unix), None);

@@ -6,18 +6,14 @@ use crate::protocol::{Template, Text};
 
 /// The requests of all steps of a scenario, each at the number of its step.
 #[must_use]
-pub fn templates(scenario: &Scenario, is_https: bool) -> Vec<Template> {
+pub fn templates(scenario: &Scenario) -> Vec<Template> {
     let template = |step: &proto::workload::Step| {
-        template(
-            &step.request,
-            &scenario.targets[step.request.target],
-            is_https,
-        )
+        template(&step.request, &scenario.targets[step.request.target])
     };
     scenario.steps.iter().map(template).collect()
 }
 
-fn template(request: &RequestTemplate, target: &Target, is_https: bool) -> Template {
+fn template(request: &RequestTemplate, target: &Target) -> Template {
     let headers = request.headers.iter().map(|field| {
         let value = text(&field.value);
         let value = if field.is_optional {
@@ -29,7 +25,7 @@ fn template(request: &RequestTemplate, target: &Target, is_https: bool) -> Templ
     });
     Template {
         method: request.method.clone(),
-        is_https,
+        is_https: target.is_tls,
         authority: Text::fixed(target.authority.as_str()),
         path: text(&request.path),
         headers: headers.collect(),

@@ -42,40 +42,50 @@ impl Addresses {
     }
 }
 
-/// Finds the way to a target. Of several addresses, such as `localhost` has, all that take a
-/// connection are loaded.
+/// Finds the ways to all targets. Of several addresses of one, such as `localhost` has, all that take
+/// a connection are loaded.
 pub(super) fn find(
-    target: &Target,
+    targets: &[Target],
     directions: &Directions,
-) -> Result<(Route, Addresses), PrepareError> {
+) -> Result<(Route, Vec<Addresses>), PrepareError> {
     if let Some(path) = &directions.unix_socket {
-        let addresses = Addresses {
-            socket: Some(path.clone()),
-            ..Addresses::default()
-        };
-        return Ok((local(path)?, addresses));
+        return local(path, targets);
     }
-    let found = addresses(target, directions)?;
     let sources = directions.sources.clone();
     check_sources(&sources)?;
-    let addresses = sorted(reachable(found, &sources)?);
-    let route = Route {
-        endpoints: addresses.used.iter().copied().map(SockAddr::from).collect(),
-        sources,
+    let used = |target: &Target| -> Result<Addresses, PrepareError> {
+        let found = addresses(target, directions)?;
+        Ok(sorted(reachable(found, &sources)?))
     };
-    Ok((route, addresses))
+    let all: Vec<Addresses> = targets.iter().map(used).collect::<Result<_, _>>()?;
+    let endpoints = |addresses: &Addresses| {
+        let used = addresses.used.iter().copied();
+        used.map(SockAddr::from).collect()
+    };
+    let servers = all.iter().map(endpoints).collect();
+    Ok((Route { servers, sources }, all))
 }
 
 /// The way to a socket of this machine.
-fn local(path: &Path) -> Result<Route, PrepareError> {
-    let endpoint = SockAddr::unix(path).map_err(|error| PrepareError::Resolve {
+fn local(path: &Path, targets: &[Target]) -> Result<(Route, Vec<Addresses>), PrepareError> {
+    let fail = |reason: String| PrepareError::Resolve {
         host: path.display().to_string(),
-        reason: error.to_string(),
-    })?;
-    Ok(Route {
-        endpoints: vec![endpoint],
+        reason,
+    };
+    if targets.len() > 1 {
+        let several = "it is one server, and the requests go to several".to_owned();
+        return Err(fail(several));
+    }
+    let endpoint = SockAddr::unix(path).map_err(|error| fail(error.to_string()))?;
+    let addresses = Addresses {
+        socket: Some(path.to_owned()),
+        ..Addresses::default()
+    };
+    let route = Route {
+        servers: vec![vec![endpoint]],
         sources: Vec::new(),
-    })
+    };
+    Ok((route, vec![addresses]))
 }
 
 fn addresses(target: &Target, directions: &Directions) -> Result<Vec<SocketAddr>, PrepareError> {
@@ -192,24 +202,27 @@ mod tests {
         let _second = listener("127.0.0.3", port);
         let target = Target::parse(&format!("http://shop.invalid:{port}/")).unwrap();
         let given = format!("shop.invalid:{port}:127.0.0.2,127.0.0.3,127.0.0.4,127.0.0.2");
-        let (route, addresses) = find(&target, &directions(&[given], &[])).unwrap();
+        let targets = [target];
+        let (route, addresses) = find(&targets, &directions(&[given], &[])).unwrap();
+        let addresses = &addresses[0];
         let at = |last: u8| SocketAddr::from(([127, 0, 0, last], port));
         assert_eq!(addresses.used, [at(2), at(3)]);
         assert_eq!(addresses.silent, [at(4)]);
         assert_eq!(
-            route.endpoints,
-            [SockAddr::from(at(2)), SockAddr::from(at(3))]
+            route.servers,
+            [[SockAddr::from(at(2)), SockAddr::from(at(3))]]
         );
         // Where none answers, the load tells why.
         let given = format!("shop.invalid:{port}:127.0.0.4,127.0.0.5");
-        let (_, addresses) = find(&target, &directions(&[given], &[])).unwrap();
+        let (_, addresses) = find(&targets, &directions(&[given], &[])).unwrap();
+        let addresses = &addresses[0];
         assert_eq!(addresses.used, [at(4), at(5)]);
         assert!(addresses.silent.is_empty());
     }
 
     #[test]
     fn own_addresses_are_this_machines_and_of_the_targets_family() {
-        let target = Target::parse("http://127.0.0.1:9/").unwrap();
+        let target = [Target::parse("http://127.0.0.1:9/").unwrap()];
         let good = directions(&[], &["127.0.0.5", "127.0.0.6"]);
         assert_eq!(find(&target, &good).unwrap().0.sources, good.sources);
         for (sources, word) in [
@@ -229,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_name_without_an_address_is_named() {
-        let target = Target::parse("http://nowhere.invalid/").unwrap();
+        let target = [Target::parse("http://nowhere.invalid/").unwrap()];
         let error = find(&target, &Directions::default())
             .unwrap_err()
             .to_string();

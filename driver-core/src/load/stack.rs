@@ -1,5 +1,6 @@
 //! The static types of a load: which protocol its requests speak, over which transport.
 
+use std::iter::repeat_n;
 use std::sync::Arc;
 
 use proto::clock::{Anchor, monotonic_ns, unix_ns};
@@ -8,9 +9,10 @@ use proto::workload::Part;
 
 use super::requests;
 use super::speech::Speech;
-use crate::core_loop::{Common, CoreError, CoreLoop, Payload};
+use crate::core_loop::{Common, CoreError, CoreLoop, Payload, Route};
 use crate::dispatch::Readiness;
 use crate::plan::{Plan, Share};
+use crate::protocol::either::Either as EitherHttp;
 use crate::protocol::http1::Http1;
 use crate::protocol::http2::{Http2, Unfit};
 use crate::protocol::{Protocol, Template};
@@ -18,6 +20,7 @@ use crate::ring::Features;
 use crate::source::replay::Feed;
 use crate::source::{Cast, Sessions};
 use crate::transport::Transport;
+use crate::transport::either::Either as EitherTransport;
 use crate::transport::plain::Plain;
 use crate::transport::tls::{Setup, Tls};
 
@@ -31,7 +34,8 @@ pub(super) struct Stack {
     /// What all connections send slices of, where they do; else only the length of a request.
     payload: Payload,
     http: Http,
-    tls: Option<Arc<Setup>>,
+    /// How each server is spoken to.
+    speeches: Arc<[Speech]>,
     /// The sessions that the requests come from, and the cores that divide them.
     cast: Option<(Cast, usize)>,
 }
@@ -43,18 +47,24 @@ enum Http {
     Two {
         streams_max: u32,
     },
+    /// Each server as it is spoken to, of several.
+    Either {
+        streams_max: u32,
+    },
 }
 
 impl Stack {
-    /// That of a plan on so many cores, whose target is spoken to like that.
+    /// That of a plan on so many cores, whose targets are spoken to like that.
     ///
     /// # Errors
     /// [`Unfit`] when a request cannot be sent over HTTP/2.
-    pub(super) fn new(plan: &Plan, speech: &Speech, cores: usize) -> Result<Self, Unfit> {
+    pub(super) fn new(plan: &Plan, speeches: &[Speech], cores: usize) -> Result<Self, Unfit> {
         let workload = plan.workload();
-        let is_https = speech.tls.is_some();
+        let first = speeches.first();
+        let is_https = first.is_some_and(|speech| speech.tls.is_some());
+        let is_http2 = first.is_some_and(|speech| speech.is_http2);
         let requests: Arc<[Template]> = match plan.cast() {
-            Some(cast) => requests::templates(&cast.scenario, is_https).into(),
+            Some(cast) => requests::templates(&cast.scenario).into(),
             None => [Template::fixed(
                 &workload.request,
                 &workload.target,
@@ -63,8 +73,12 @@ impl Stack {
             .into(),
         };
         let depth = workload.pipeline.max(1);
-        let http = if speech.is_http2 {
-            // Whether it can be compiled; each core does it for itself.
+        // Whether it can be compiled; each core does it for itself.
+        let http = if speeches.len() > 1 {
+            let over_http2 = goes_over_http2(plan.cast(), speeches);
+            EitherHttp::new(&requests, over_http2, depth, Arc::from([]))?;
+            Http::Either { streams_max: depth }
+        } else if is_http2 {
             Http2::new(&requests, depth)?;
             Http::Two { streams_max: depth }
         } else {
@@ -72,16 +86,32 @@ impl Stack {
         };
         let payload = match plan.cast() {
             Some(cast) => Payload::own(requests::longest(&cast.scenario)),
-            None => payload(&requests, depth, speech.is_http2 || is_https),
+            None => payload(&requests, depth, is_http2 || is_https),
         };
-        let tls = speech.tls.clone();
         Ok(Self {
             requests,
             payload,
             http,
-            tls,
+            speeches: speeches.into(),
             cast: plan.cast().map(|cast| (cast.clone(), cores)),
         })
+    }
+
+    /// What speaks to several servers, each in its own way, by the numbers of their addresses.
+    fn either(&self, route: &Route, streams_max: u32) -> (EitherHttp, EitherTransport) {
+        let numbered = route.servers.iter().enumerate();
+        let servers = numbered.flat_map(|(server, endpoints)| repeat_n(server, endpoints.len()));
+        let servers: Arc<[usize]> = servers.collect();
+        let is_http2 = servers.iter().map(|server| self.speeches[*server].is_http2);
+        let cast = self.cast.as_ref().map(|(cast, _)| cast);
+        let over_http2 = goes_over_http2(cast, &self.speeches);
+        let http = EitherHttp::new(&self.requests, over_http2, streams_max, is_http2.collect());
+        let tls = self.speeches.iter().map(|speech| {
+            let setup = speech.tls.as_ref();
+            setup.map(|setup| Tls::new(setup, Anchor::now()))
+        });
+        let transport = EitherTransport::new(Arc::clone(&servers), tls.collect());
+        (http.expect("invariant: it was compiled before"), transport)
     }
 
     /// Runs one core's share to its end.
@@ -89,33 +119,47 @@ impl Stack {
         self,
         common: Common,
         (share, feed): (Share, Option<Feed>),
-        ready: impl FnOnce(Readiness, Features),
+        ready: impl FnOnce(Vec<Readiness>, Features),
     ) -> Result<(), CoreError> {
         let http1 = || Http1::new(&self.requests);
         let http2 = |streams_max| {
             let http2 = Http2::new(&self.requests, streams_max);
             http2.expect("invariant: it was compiled before")
         };
-        let tls = |setup| Tls::new(setup, Anchor::now());
+        let tls = |setup: &Arc<Setup>| Tls::new(setup, Anchor::now());
         let payload = self.payload.clone();
         let source = self
             .cast
             .as_ref()
             .map(|(cast, cores)| sessions(cast, share.core, *cores).with_feed(feed));
+        if let Http::Either { streams_max } = self.http {
+            let stack = self.either(&common.route, streams_max);
+            return run(stack, (common, source), share, payload, ready).await;
+        }
         let common = (common, source);
-        match (self.http, &self.tls) {
+        let only = self.speeches.first();
+        match (self.http, only.and_then(|speech| speech.tls.as_ref())) {
             (Http::One, None) => run((http1(), Plain), common, share, payload, ready).await,
             (Http::One, Some(setup)) => {
                 run((http1(), tls(setup)), common, share, payload, ready).await
             }
-            (Http::Two { streams_max }, None) => {
+            (Http::Two { streams_max } | Http::Either { streams_max }, None) => {
                 run((http2(streams_max), Plain), common, share, payload, ready).await
             }
-            (Http::Two { streams_max }, Some(setup)) => {
+            (Http::Two { streams_max } | Http::Either { streams_max }, Some(setup)) => {
                 let stack = (http2(streams_max), tls(setup));
                 run(stack, common, share, payload, ready).await
             }
         }
+    }
+}
+
+/// Whether the request of a step goes over HTTP/2, by its number.
+fn goes_over_http2(cast: Option<&Cast>, speeches: &[Speech]) -> impl Fn(usize) -> bool {
+    let steps = cast.map_or(&[][..], |cast| &cast.scenario.steps);
+    move |number| {
+        let step = steps.get(number);
+        step.is_some_and(|step| speeches[step.request.target].is_http2)
     }
 }
 
@@ -137,7 +181,7 @@ async fn run<P: Protocol, T: Transport>(
     (common, sessions): (Common, Option<Sessions>),
     share: Share,
     payload: Payload,
-    ready: impl FnOnce(Readiness, Features),
+    ready: impl FnOnce(Vec<Readiness>, Features),
 ) -> Result<(), CoreError> {
     match sessions {
         None => {

@@ -87,9 +87,10 @@ struct InputArgs {
     /// Where the load goes: takes the place of the input's server; a log needs it
     #[arg(long, value_name = "URL")]
     target: Option<String>,
-    /// The server of the input whose requests are taken [default: that of the first]
+    /// A server of the input whose requests are taken; may be repeated, first the document's target
+    /// [default: that of the first request]
     #[arg(long, value_name = "URL")]
-    server: Option<String>,
+    server: Vec<String>,
     /// A file for the document; bodies that are no text go into files beside it
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
@@ -151,7 +152,7 @@ impl KindArgs {
         };
         let mut options = Options {
             target: input.target.clone(),
-            server: input.server.clone(),
+            servers: input.server.clone(),
             has_folder: input.output.is_some(),
             ..Options::default()
         };

@@ -14,7 +14,7 @@ use proto::clock::monotonic_ns;
 use proto::document::Runner;
 use proto::secret::{MASK, is_secret, shown};
 use proto::units::format_ns;
-use proto::workload::{HttpChoice, LoadStage, Mix, Part, Scenario, StageArrivals, Workload};
+use proto::workload::{HttpChoice, LoadStage, Mix, Part, Scenario, StageArrivals, Target, Tls};
 
 use super::document::{self, GivenArgs};
 use super::exit;
@@ -69,16 +69,22 @@ struct Rehearsal {
     scenario: Arc<Scenario>,
     sessions: Sessions,
     http1: Http1,
-    secure: Option<Secure>,
-    connection: Option<(Wire, State)>,
+    /// By server: what is checked of it where it has TLS, and the connection to it.
+    secure: Vec<Option<Secure>>,
+    connections: Vec<Option<(Wire, State)>>,
     voice: Voice,
 }
 
 impl Rehearsal {
     fn new(args: &TryArgs) -> Result<Self, String> {
         let loaded = document::load(&args.file, &args.given, Runner::Trial)?;
-        let secure = secure(&loaded.workload())?;
+        let workload = loaded.workload();
         let mut scenario = loaded.scenario;
+        let targets = scenario.targets.iter();
+        let secure: Result<Vec<_>, String> = targets
+            .map(|target| secure(target, &workload.tls))
+            .collect();
+        let secure = secure?;
         let names = || scenario.flows.iter().map(|flow| flow.name.as_str());
         let chosen = match &args.flow {
             None => 0,
@@ -117,13 +123,13 @@ impl Rehearsal {
             fastrand::u64(..),
         );
         Ok(Self {
-            http1: Http1::new(&templates(&scenario, secure.is_some())),
+            http1: Http1::new(&templates(&scenario)),
             sessions: sessions
                 .with_anchor(monotonic_ns(), unix_ms)
                 .with_feed(feed),
             scenario,
+            connections: secure.iter().map(|_| None).collect(),
             secure,
-            connection: None,
             voice: Voice::new(&loaded.hidden),
         })
     }
@@ -135,7 +141,8 @@ impl Rehearsal {
         while !self.sessions.is_over() {
             let now_ns = monotonic_ns();
             self.sessions.advance(now_ns);
-            if let Some(due) = self.sessions.take(now_ns) {
+            let mut servers = 0..self.scenario.targets.len();
+            if let Some(due) = servers.find_map(|server| self.sessions.take(server, now_ns)) {
                 is_good &= self.exchange(due.job)?;
                 continue;
             }
@@ -173,9 +180,10 @@ impl Rehearsal {
             step.name, scenario.flows[step.flow].name
         ))?;
         let within = Duration::from_nanos(step.timeout_ns);
-        let (mut wire, mut state) = match self.connection.take() {
+        let server = step.request.target;
+        let (mut wire, mut state) = match self.connections[server].take() {
             Some(open) => open,
-            None => self.connect(within)?,
+            None => self.connect(server, within)?,
         };
         wire.wait_at_most(within)?;
         let mut bytes = Vec::new();
@@ -195,7 +203,7 @@ impl Rehearsal {
             return Ok(false);
         }
         if !heard.closes {
-            self.connection = Some((wire, state));
+            self.connections[server] = Some((wire, state));
         }
         heard.say(&self.voice)?;
         for (name, value) in &heard.fields {
@@ -218,14 +226,16 @@ impl Rehearsal {
         Ok(verdict == Verdict::Ok)
     }
 
-    fn connect(&mut self, within: Duration) -> io::Result<(Wire, State)> {
-        let wire = Wire::connect(&self.scenario.targets[0], self.secure.as_ref(), within)?;
+    fn connect(&mut self, server: usize, within: Duration) -> io::Result<(Wire, State)> {
+        let target = &self.scenario.targets[server];
+        let wire = Wire::connect(target, self.secure[server].as_ref(), within);
+        let wire = wire.map_err(|error| of_several(&self.scenario, server, error))?;
         self.voice.say(&format!("* {}", wire.shown()?))?;
         if self.scenario.http != HttpChoice::Auto && self.scenario.http != HttpChoice::One {
             self.voice
                 .say("* a session is tried over HTTP/1.1; the load itself is HTTP/2")?;
         }
-        let state = self.http1.open(&mut Vec::new());
+        let state = self.http1.open(server, &mut Vec::new());
         Ok((wire, state))
     }
 
@@ -284,13 +294,23 @@ fn one_of(replay: &Replay, scenario: &Scenario, flow: usize) -> Result<Feed, Str
     replay.first_of(method, flows.into())
 }
 
-/// What is checked of the target, where it has TLS.
-fn secure(workload: &Workload) -> Result<Option<Secure>, String> {
-    if !workload.target.is_tls {
+/// Why there is no connection, with the name of the server where there are several.
+fn of_several(scenario: &Scenario, server: usize, error: io::Error) -> io::Error {
+    match &scenario.targets[..] {
+        [_] => error,
+        several => {
+            let name = &several[server].authority;
+            io::Error::new(error.kind(), format!("no connection to {name}: {error}"))
+        }
+    }
+}
+
+/// What is checked of a target, where it has TLS.
+fn secure(target: &Target, tls: &Tls) -> Result<Option<Secure>, String> {
+    if !target.is_tls {
         return Ok(None);
     }
-    let tls = &workload.tls;
-    let hosts = [workload.target.host.as_str()];
+    let hosts = [target.host.as_str()];
     let setup = compile(tls, HttpChoice::One, &hosts).map_err(|error| error.to_string())?;
     Ok(Some(Secure {
         setup,

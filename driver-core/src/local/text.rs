@@ -8,8 +8,9 @@ use proto::summary::{LinkUse, LittlesLaw, Statistics, TestResult};
 use proto::units::format_ns;
 use proto::workload::{Arrival, LoadStage};
 
-use crate::load::{Addresses, Load};
+use crate::load::{Addresses, Load, Server};
 use crate::plan::Plan;
+use crate::transport::Handshakes;
 
 /// A wait for the last answers that is worth a word, s.
 const DRAIN_MIN_S: f64 = 0.1;
@@ -31,18 +32,17 @@ pub(super) fn banner(plan: &Plan, load: &Load, cpus: &[usize]) -> String {
     let ring = load
         .ring_features()
         .map_or_else(|| "none".to_owned(), |f| f.to_string());
-    let tls = load.tls_report();
-    let mut protocol = String::new();
-    for line in words::protocol(Some(load.http()), tls.as_ref()) {
-        protocol.push_str("\n  ");
-        protocol.push_str(&line);
-    }
     let streams = match workload.pipeline {
         1 => String::new(),
-        n if load.http() == "2" => format!(" of {n} streams"),
+        n if load.servers().iter().all(|server| server.http() == "2") => {
+            format!(" of {n} streams")
+        }
         n => format!(" of {n} requests in flight"),
     };
-    let target = workload.target.shown();
+    let target = match load.servers() {
+        [_] => workload.target.shown(),
+        several => format!("{} servers", several.len()),
+    };
     let what = if let Some(cast) = plan.cast() {
         let (flows, steps) = (cast.scenario.flows.len(), cast.scenario.steps.len());
         match cast.replayed() {
@@ -53,11 +53,27 @@ pub(super) fn banner(plan: &Plan, load: &Load, cpus: &[usize]) -> String {
         format!("{} {target}: {shape}", workload.request.method)
     };
     format!(
-        "{what}, {} connections{streams}, CPU {}, io_uring {ring}{}{protocol}",
+        "{what}, {} connections{streams}, CPU {}, io_uring {ring}{}",
         load.connections_open(),
         cpus.join(","),
-        addresses(load.addresses())
+        servers(load.servers())
     )
+}
+
+/// Where the connections go and what they speak: of several servers each under its name.
+fn servers(servers: &[Server]) -> String {
+    let mut text = String::new();
+    for server in servers {
+        if servers.len() > 1 {
+            let _ = write!(text, "\n  {}", server.url);
+        }
+        text.push_str(&addresses(&server.addresses));
+        let tls = server.tls_report(Handshakes::default());
+        for line in words::protocol(Some(server.http()), tls.as_ref()) {
+            let _ = write!(text, "\n  {line}");
+        }
+    }
+    text
 }
 
 /// What comes of a log: so many requests, in so many ns. Where the load says how much of it is played,
@@ -191,7 +207,10 @@ fn network(out: &mut String, result: &TestResult) -> std::fmt::Result {
         let never = c.never_served;
         format!("answers a connection: min {min}  median {median}  max {max}  never served {never}")
     });
-    let protocol = node.map(|node| words::protocol(node.http.as_deref(), node.tls.as_ref()));
+    let protocol = node.map(|node| {
+        let (http, tls) = (node.http.as_deref(), node.tls.as_ref());
+        words::protocols(http, tls, &node.servers)
+    });
     let environment = node.and_then(|node| node.environment.as_ref());
     connections
         .into_iter()

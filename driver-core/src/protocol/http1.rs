@@ -79,7 +79,7 @@ impl Protocol for Http1 {
     type Malformed = Malformed;
     const IN_ORDER: bool = true;
 
-    fn open(&mut self, _: &mut Vec<u8>) -> State {
+    fn open(&mut self, _: usize, _: &mut Vec<u8>) -> State {
         State::default()
     }
 

@@ -126,7 +126,7 @@ impl Protocol for Http2 {
     type Malformed = Malformed;
     const IN_ORDER: bool = false;
 
-    fn open(&mut self, out: &mut Vec<u8>) -> State {
+    fn open(&mut self, _: usize, out: &mut Vec<u8>) -> State {
         out.extend_from_slice(&self.greeting);
         State {
             streams: Streams::new(self.streams_max),

@@ -27,8 +27,8 @@ pub struct CoreInterval {
     pub last: bool,
     /// Answers on each connection over the whole run; only in the last interval.
     pub answers: Vec<u64>,
-    /// Handshakes that succeeded over the whole run; only in the last interval.
-    pub handshakes: Handshakes,
+    /// Handshakes with each server that succeeded over the whole run; only in the last interval.
+    pub handshakes: Vec<Handshakes>,
     recorder: Option<Box<Recorder>>,
     home: Sender<Box<Recorder>>,
 }
@@ -66,7 +66,7 @@ impl CoreInterval {
             health: CoreHealth::default(),
             last: false,
             answers: Vec::new(),
-            handshakes: Handshakes::default(),
+            handshakes: Vec::new(),
             recorder: Some(recorder),
             home,
         }

@@ -112,13 +112,13 @@ impl Handover {
     }
 
     /// The load has ended: hands over what is left, with the answers of each connection
-    /// and the handshakes of all.
+    /// and the handshakes with each server.
     pub(crate) fn finish(
         &mut self,
         now_ns: u64,
         cpu_ns: u64,
         answers: Vec<u64>,
-        handshakes: Handshakes,
+        handshakes: Vec<Handshakes>,
     ) {
         let passed = now_ns.saturating_sub(self.origin_ns.unwrap_or(now_ns));
         let mut interval = self.close(passed, cpu_ns, Box::new(Recorder::new()));

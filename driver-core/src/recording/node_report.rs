@@ -27,7 +27,8 @@ pub struct Collector {
     /// When the last core stopped sending, of those that did.
     sending_ns: Option<u64>,
     answers: Vec<u64>,
-    handshakes: Handshakes,
+    /// By server.
+    handshakes: Vec<Handshakes>,
 }
 
 /// How far a core has reported.
@@ -87,7 +88,7 @@ impl Collector {
             first_send_ns: None,
             sending_ns: None,
             answers: Vec::new(),
-            handshakes: Handshakes::default(),
+            handshakes: Vec::new(),
         }
     }
 
@@ -107,8 +108,12 @@ impl Collector {
         };
         self.sending_ns = self.sending_ns.max(interval.sending_ns);
         self.answers.extend(&interval.answers);
-        self.handshakes.full += interval.handshakes.full;
-        self.handshakes.resumed += interval.handshakes.resumed;
+        let servers = self.handshakes.len().max(interval.handshakes.len());
+        self.handshakes.resize(servers, Handshakes::default());
+        for (sum, more) in self.handshakes.iter_mut().zip(&interval.handshakes) {
+            sum.full += more.full;
+            sum.resumed += more.resumed;
+        }
         let progress = Progress {
             seconds: interval.second + 1,
             ended: interval.last,
@@ -124,10 +129,10 @@ impl Collector {
         self.total.health.absorb(health);
     }
 
-    /// Handshakes of TLS that succeeded; known when every core has ended.
+    /// Handshakes of TLS with a server that succeeded; known when every core has ended.
     #[must_use]
-    pub fn handshakes(&self) -> Handshakes {
-        self.handshakes
+    pub fn handshakes(&self, server: usize) -> Handshakes {
+        self.handshakes.get(server).copied().unwrap_or_default()
     }
 
     /// Whether every core has handed over its last interval.

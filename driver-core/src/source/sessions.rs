@@ -8,7 +8,7 @@
 //! After warm-up nothing here allocates: users, their values, cookies and buffers are used again.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::fmt::Display;
 use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -65,7 +65,8 @@ pub struct Sessions {
     users: Users,
     /// Users whose next request has an instant that has not come.
     timers: BinaryHeap<Reverse<(u64, u32, u32)>>,
-    ready: VecDeque<u32>,
+    /// Users whose next request can be sent, by the server that it goes to.
+    ready: Box<[Queue]>,
     /// Measured requests that became ready since the last [`Source::advance`], and whether any did.
     offered: u64,
     has_news: bool,
@@ -99,6 +100,8 @@ struct ClosedStage {
 /// What is known of a step before the load.
 #[derive(Debug)]
 struct StepPlan {
+    /// The server that it goes to.
+    server: usize,
     /// Holes whose value may be missing, or not fit: rows were checked when they were read.
     doubtful: Vec<Hole>,
     has_sequence: bool,
@@ -149,7 +152,7 @@ impl Sessions {
             sequence: 0,
             users,
             timers: BinaryHeap::new(),
-            ready: VecDeque::new(),
+            ready: scenario.targets.iter().map(|_| Queue::default()).collect(),
             offered: 0,
             has_news: false,
             steps: scenario
@@ -270,7 +273,8 @@ impl Sessions {
             return false;
         }
         let user = self.users.take();
-        let is_measured = !self.scenario.load.stages[stage].is_warmup;
+        let stage_of = &self.scenario.load.stages[stage];
+        let (is_measured, waits) = (!stage_of.is_warmup, !stage_of.is_open());
         let first = user as usize * self.users.sets;
         for nth in 0..self.sets[flow].len() {
             let set = self.sets[flow][nth];
@@ -284,6 +288,7 @@ impl Sessions {
         let state = &mut self.users.all[user as usize];
         (state.flow, state.stage, state.position) = (flow, stage, Position::default());
         (state.started_ns, state.is_measured, state.set) = (at_ns, is_measured, 0);
+        state.waits = waits;
         state.jar.clear();
         if let Some(path) = path {
             self.users.slots(user).set(REPLAY_SLOT, path);
@@ -318,12 +323,6 @@ impl Sessions {
             self.timers.push(Reverse((due_ns, user, generation)));
         }
         None
-    }
-
-    fn make_ready(&mut self, user: u32) {
-        self.ready.push_back(user);
-        self.offered += u64::from(self.users.all[user as usize].is_measured);
-        self.has_news = true;
     }
 
     /// Whether every value of a step's request is there and can stand where it has to.
@@ -466,6 +465,7 @@ fn plan(step: &proto::workload::Step, cookies: bool) -> StepPlan {
     let holes = &step.request.holes;
     let is_doubtful = |hole: &&Hole| matches!(hole.fill, Fill::Slot(_));
     StepPlan {
+        server: step.request.target,
         doubtful: holes.iter().filter(is_doubtful).copied().collect(),
         has_sequence: holes.iter().any(|hole| hole.fill == Fill::Seq),
         watches: Watches {
@@ -490,10 +490,12 @@ fn sets_of(scenario: &Scenario, flow: usize) -> Vec<usize> {
     sets
 }
 
+mod queue;
 mod replayed;
 mod turns;
 mod users;
 
+use queue::Queue;
 use users::{User, Users};
 
 #[cfg(test)]

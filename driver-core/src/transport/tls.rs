@@ -254,7 +254,7 @@ impl Transport for Tls {
         }
     }
 
-    fn handshakes(&self) -> Handshakes {
+    fn handshakes(&self, _: usize) -> Handshakes {
         self.handshakes
     }
 }

@@ -131,7 +131,7 @@ impl Load {
     ) -> Result<(), Malformed> {
         let mut socket = connect(port);
         let mut out = Vec::new();
-        let mut state = self.http.open(&mut out);
+        let mut state = self.http.open(0, &mut out);
         let forged = std::mem::take(&mut self.forged);
         // The peer must not hear that settings were acknowledged which it did not send.
         self.http
@@ -182,7 +182,7 @@ impl Load {
 pub(crate) fn first_word(port: u16, patience: Duration) -> Result<u32, Malformed> {
     let mut http = Http2::new(&[get("/")], 10).unwrap();
     let mut out = Vec::new();
-    let mut state = http.open(&mut out);
+    let mut state = http.open(0, &mut out);
     let mut socket = connect(port);
     socket.set_read_timeout(Some(patience)).unwrap();
     socket.write_all(&out).unwrap();

@@ -7,5 +7,6 @@ mod certificates;
 mod client;
 mod first_handshakes;
 mod servers;
+mod several;
 mod streams;
 mod told;

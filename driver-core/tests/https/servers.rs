@@ -103,7 +103,7 @@ fn ask(address: SocketAddr) -> usize {
 }
 
 /// A port that is free now. Programs that choose their own are not asked for one.
-fn free() -> SocketAddr {
+pub(crate) fn free() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     listener.local_addr().unwrap()
 }

@@ -31,21 +31,24 @@ fn text(output: &Output) -> String {
 
 /// Runs an example against a site of its own; its result.
 fn run(name: &str) -> (Value, Site) {
-    let site = Site::start();
+    let (site, other) = (Site::start(), Site::start());
     let mut command = driver("run", &example(name), &site.server.url());
+    let mut of_other = 0;
     if name == "two_servers.json" {
-        let same = format!("STATIC={}", site.server.url().trim_end_matches('/'));
-        command.args(["-e", &same]);
+        let files = format!("STATIC={}", other.server.url().trim_end_matches('/'));
+        command.args(["-e", &files]);
+        of_other = 30;
     }
     let output = command.arg("--json").output().unwrap();
-    let complaints = site.complaints();
+    let complaints = [site.complaints(), other.complaints()].concat();
     assert!(complaints.is_empty(), "{name}: {}", complaints.join("\n\n"));
     let code = output.status.code();
     assert_eq!(code, Some(0), "{name}: {}", text(&output));
     let result: Value = serde_json::from_slice(&output.stdout).unwrap();
     let warmed_up = result["warmup_sent"].as_u64().unwrap_or_default();
     let sent = result["sent"].as_u64().unwrap() + warmed_up;
-    assert_eq!(sent, site.server.requests(), "{name}");
+    assert_eq!(other.server.requests(), of_other, "{name}");
+    assert_eq!(sent, site.server.requests() + of_other, "{name}");
     assert_eq!(result["ok"], result["sent"], "{name}");
     assert_eq!(result["accounting"]["holds"], true, "{name}");
     (result, site)
@@ -208,9 +211,9 @@ fn nothing_of_a_document_or_beside_it_is_ignored() {
         ("repeat: 0", &[][..], "test.yaml:3:9: repeat: "),
         ("drivers: 2", &[], "test.yaml:3:10: drivers: at least 2"),
         (
-            "steps: [GET /, GET http://127.0.0.1:1/]",
+            "defaults: {http: h2c}\nsteps: [GET /, GET https://127.0.0.1:1/]",
             &[],
-            "test.yaml:3:16: steps[1]: ",
+            "test.yaml:4:16: steps[1]: http: h2c is",
         ),
         ("tls: {client: us}", &[], "test.yaml:3:7: tls.client: "),
         ("tls: {cert: us.pem}", &[], "test.yaml:3:13: tls.cert: "),

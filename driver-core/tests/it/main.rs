@@ -15,5 +15,6 @@ mod replays;
 mod reports;
 mod rig;
 mod server;
+mod several;
 mod site;
 mod steering;

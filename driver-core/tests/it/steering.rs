@@ -122,7 +122,7 @@ fn a_stall_of_the_core_shows_in_response_time_and_release_lag() {
     let common = Common {
         plan,
         route: Route {
-            endpoints: vec![server.address.into()],
+            servers: vec![vec![server.address.into()]],
             sources: Vec::new(),
         },
         setup: Setup::Newest,

@@ -128,7 +128,7 @@ impl<P: Protocol, T: Target> World<P, T> {
         let requests = plan.workload().limit.requests.unwrap_or(0);
         let shared = Arc::new(Shared::new(1, requests));
         let (give, intervals) = unbounded();
-        let limits = Limits::new(&plan, request_len, copies, 1);
+        let limits = Limits::new(&plan, request_len, copies, &[1]);
         let mut network = Memory::new(seed, share.connections, request_len, mischief);
         network.counts_from_ns = START_NS + plan.workload().warmup_ns;
         let dispatcher = Dispatcher::new(

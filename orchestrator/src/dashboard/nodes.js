@@ -30,10 +30,17 @@ const PART_COLUMNS = [
 // Of a driver that says nothing for a while it is not known.
 const rate = (part) => (part?.stale ? undefined : part?.rate);
 
-// What was spoken, known when a node has ended: HTTP/2, TLS 1.3, shop.example until 2027-05-01
+// What was spoken, known when a node has ended; of several servers each under its name.
 function protocol(part) {
-  if (!part?.http) return format.NONE;
-  const { http, tls } = part;
+  const several = part?.servers ?? [];
+  if (several.length === 0) return spoken(part);
+  return several.map((server) => `${server.server}: ${spoken(server)}`).join("; ");
+}
+
+// HTTP/2, TLS 1.3, shop.example until 2027-05-01
+function spoken(of) {
+  if (!of?.http) return format.NONE;
+  const { http, tls } = of;
   const words = [`HTTP/${http}`];
   if (tls) words.push(tls.version);
   if (tls?.certificate) {

@@ -2,10 +2,13 @@
 
 import { card, h, keyed, setText } from "./dom.js";
 import * as format from "./format.js";
+import { measuredFrom } from "./run.js";
 
 // Seconds from the start; null before there is one.
-const second = (note, { started_unix_ms: started }) =>
-  started ? (note.at_unix_ms - started) / 1000 : null;
+function second(note, test) {
+  const start = measuredFrom(test);
+  return start ? (note.at_unix_ms - start) / 1000 : null;
+}
 
 // What a chart over the time of the run marks.
 export function marksOf(test) {

@@ -117,3 +117,8 @@ function shape(testType, params) {
   const gap = params.test_message_delay ?? params.seconds;
   return `loads of ${params.burst ?? 1} every ${gap} s, ${limit}`;
 }
+
+// When the first second of the series began, ms since 1970; null as long as that is not known.
+export function measuredFrom({ started_unix_ms: started, config }) {
+  return started ? started + (config.warmup_s ?? 0) * 1000 : null;
+}

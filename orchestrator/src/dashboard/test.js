@@ -228,15 +228,10 @@ function build(testId) {
     nodes.update(result, known, test.participants);
     noted.update(test);
     configuration.update(test);
-    axis.startMs = measuredFrom(test);
+    axis.startMs = run.measuredFrom(test);
     setAttributes(element, rawValues(result));
   };
   return page;
-}
-
-// When the first second of the series began, ms since 1970; null as long as that is not known.
-function measuredFrom({ started_unix_ms: started, config }) {
-  return started ? started + (config.warmup_s ?? 0) * 1000 : null;
 }
 
 function drawCharts([rates, times, curve], result, series) {

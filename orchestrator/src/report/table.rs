@@ -134,7 +134,8 @@ fn write_accounts(out: &mut String, result: &View) -> fmt::Result {
     let errors = is_bad.then(|| words::errors(&tally.errors, tally.connect_errors));
     let reasons = words::reasons(&result.reasons);
     let protocols = result.nodes.iter().map(|node| {
-        let mut lines = words::protocol(node.http.as_deref(), node.tls.as_ref());
+        let (http, tls) = (node.http.as_deref(), node.tls.as_ref());
+        let mut lines = words::protocols(http, tls, &node.servers);
         lines.extend(node.environment.as_ref().and_then(words::environment));
         (node.node_id.as_str(), lines)
     });

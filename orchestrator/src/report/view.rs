@@ -1,7 +1,7 @@
 //! A result as the client reads it from `GET /metrics/{id}`: the part that it shows. Fields that a
 //! later orchestrator leaves out or adds do not stop it.
 
-use proto::measure::{BadAnswers, Environment, ErrorCounters, Reasons, TlsReport};
+use proto::measure::{BadAnswers, Environment, ErrorCounters, Reasons, ServerReport, TlsReport};
 use proto::summary::{
     InNoSecond, Intervals, LinkUse, LittlesLaw, MissingReports, SessionRows, Statistics, Verdict,
 };
@@ -170,6 +170,8 @@ pub struct NodeView {
     pub http: Option<String>,
     /// TLS of its connections.
     pub tls: Option<TlsReport>,
+    /// The servers, where there are several.
+    pub servers: Vec<ServerReport>,
     /// What it ran on.
     pub environment: Option<Environment>,
 }

@@ -113,3 +113,25 @@ fn a_signal_ends_it_well() {
         assert_eq!(orchestrator.end(signal).code(), Some(0), "{signal:?}");
     }
 }
+
+#[test]
+fn every_server_of_a_document_has_to_be_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = ["--listen", "127.0.0.1:0", "--allow-target", "10.0.0.1:81"];
+    let orchestrator = Orchestrator::with(folder.path(), NOBODY, &more);
+    let check = |port: u16| {
+        let steps = format!("[GET /, GET http://10.0.0.1:{port}/x]");
+        let document = format!("target: http://127.0.0.1:1/\nsteps: {steps}\n");
+        orchestrator.call("POST", "/tests/check", &[], &document)
+    };
+    let answer = check(81);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let targets = &answer.json()["targets"];
+    assert_eq!(targets[1], "http://10.0.0.1:81/", "{targets}");
+    let answer = check(82);
+    assert_eq!(answer.status, 400, "{answer:?}");
+    let problem = &answer.json()["errors"][0];
+    assert_eq!(problem["at"], "2:16 steps[1]", "{problem}");
+    let words = problem["error"].as_str().unwrap();
+    assert!(words.contains("--allow-target 10.0.0.1:82"), "{words}");
+}

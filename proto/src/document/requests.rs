@@ -5,9 +5,12 @@ use http::Method;
 use super::check::{BODY_LEN_MAX, HEADERS_MAX};
 use super::reading::{Fields, Reader, Spot};
 use super::scope::{Bit, HoleOf};
+use super::servers::http_problem;
 use super::sets::{Set, file_name};
 use super::text::{Node, Value};
-use crate::workload::{Escape, Field, Fill, Hole, Piece, RequestTemplate, Target, Template};
+use crate::workload::{
+    Escape, Field, Fill, Hole, HttpChoice, Piece, RequestTemplate, Target, Template,
+};
 
 /// Methods that are keys of a step.
 pub const METHODS: [&str; 8] = [
@@ -30,8 +33,8 @@ pub(super) struct Requests<'a> {
     /// Header fields of each request that does not have its own of the name.
     pub(super) headers: Vec<HeaderText>,
     pub(super) cookies: bool,
-    /// The first URL of another server than the test's, and the way to it.
-    pub(super) elsewhere: Option<(Node, String)>,
+    /// Which HTTP all servers are spoken to in.
+    pub(super) http: HttpChoice,
     pub(super) allowed: &'a Allowed<'a>,
 }
 
@@ -130,11 +133,7 @@ impl Requests<'_> {
             let path = first.split_off(end.unwrap_or(first.len()));
             let origin = std::mem::replace(first, path);
             let target = self.target(&origin);
-            let target = reader.right(spot, target)?;
-            if target > 0 && self.elsewhere.is_none() {
-                self.elsewhere = Some((spot.node.clone(), spot.path.clone()));
-            }
-            target
+            reader.right(spot, target)?
         } else {
             let base = self.targets.first()?;
             let prefix = base.path.split('?').next().unwrap_or_default();
@@ -175,16 +174,13 @@ impl Requests<'_> {
     fn target(&mut self, origin: &str) -> Result<usize, String> {
         let target = Target::parse(origin)?;
         (self.allowed)(&target)?;
-        let known = self.targets.iter().position(|other| {
-            // The path of the test's target is no part of where it is.
-            let mut other = other.clone();
-            other.path.clone_from(&target.path);
-            other == target
-        });
-        Ok(known.unwrap_or_else(|| {
-            self.targets.push(target);
-            self.targets.len() - 1
-        }))
+        let mut known = self.targets.iter();
+        if let Some(known) = known.position(|known| known.is_server_of(&target)) {
+            return Ok(known);
+        }
+        http_problem(self.http, &target)?;
+        self.targets.push(target);
+        Ok(self.targets.len() - 1)
     }
 
     fn headers(

@@ -2,7 +2,6 @@
 
 use super::place::Problem;
 use super::{Document, InvalidDocument, Node, Value};
-use crate::workload::Target;
 
 /// Who runs a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,16 +28,6 @@ impl Document {
                 error,
             });
         };
-        if let Some((url, path)) = &self.elsewhere {
-            let targets = self.scenario.targets.iter().map(Target::shown);
-            let targets: Vec<String> = targets.collect();
-            let problem = format!(
-                "{} are several servers, and a run loads one: put the steps of each into a document \
-                 of its own",
-                targets.join(", ")
-            );
-            refuse(url, path, problem);
-        }
         if let Some(at) = self
             .node
             .get("repeat")
@@ -161,11 +150,10 @@ mod tests {
             alone[0].starts_with("3:10: drivers: at least 2"),
             "{alone:?}"
         );
-        assert!(alone[1].starts_with("4:16: steps[1]: "), "{alone:?}");
         let cluster = refused(text, Runner::Cluster);
         assert!(cluster[0].starts_with("2:9: repeat: 3 runs"), "{cluster:?}");
-        assert_eq!((alone.len(), cluster.len()), (2, 2));
-        assert_eq!(refused(text, Runner::Trial).len(), 1);
+        assert_eq!((alone.len(), cluster.len()), (1, 1));
+        assert_eq!(refused(text, Runner::Trial), Vec::<String>::new());
         let one = "target: http://a/\nrepeat: 1\nsteps: [GET http://a/x]\ndrivers: {min: 1}\n";
         assert_eq!(refused(one, Runner::Alone), Vec::<String>::new());
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Addresses, BadAnswers, ClockOffset, Counters, Environment, Progress, Reasons, SecondRow,
-    SessionCounts, TlsReport,
+    ServerReport, SessionCounts, TlsReport,
 };
 use crate::histogram::SparseLatencies;
 use crate::lenient::{self, Number};
@@ -209,10 +209,12 @@ pub struct Report {
     pub bad_answers: BadAnswers,
     /// Addresses of the target that connections went to; in the last report.
     pub addresses: Addresses,
-    /// The version of HTTP that it spoke, `1.1` or `2`; in the last report.
+    /// The version of HTTP that it spoke, `1.1` or `2`; in the last report, of one server.
     pub http: Option<String>,
-    /// TLS of its connections, where the target has it; in the last report.
+    /// TLS of its connections, where the target has it; in the last report, of one server.
     pub tls: Option<TlsReport>,
+    /// The servers, where there are several; in the last report.
+    pub servers: Vec<ServerReport>,
     /// What the node ran on; in the last report.
     pub environment: Option<Environment>,
     /// What became of the sessions of a document; in the last report.
@@ -251,6 +253,9 @@ impl Report {
         self.addresses.absorb(&next.addresses);
         self.http = next.http.clone().or_else(|| self.http.take());
         self.tls = next.tls.clone().or_else(|| self.tls.take());
+        if !next.servers.is_empty() {
+            self.servers.clone_from(&next.servers);
+        }
         self.environment = next.environment.clone().or_else(|| self.environment.take());
         self.sessions = next.sessions.clone().or_else(|| self.sessions.take());
         match (&mut self.progress, &next.progress) {

@@ -6,7 +6,7 @@ use crate::histogram::{LatenciesWire, SparseLatencies};
 use crate::lenient::{self, Signed, Text, Truth, Whole};
 use crate::measure::{
     Addresses, BadAnswers, ClockOffset, Connections, Counters, Environment, Health, LatencyFigures,
-    Outcome, Progress, Reasons, Report, SecondRow, SessionCounts, TlsReport,
+    Outcome, Progress, Reasons, Report, SecondRow, ServerReport, SessionCounts, TlsReport,
 };
 
 /// `metrics`: a node's report on a test, one a second while it runs and one at its end.
@@ -94,6 +94,8 @@ struct Wire {
     http: Option<Text>,
     #[serde(default)]
     tls: Option<TlsReport>,
+    #[serde(default, deserialize_with = "lenient::null_is_default")]
+    servers: Vec<ServerReport>,
     #[serde(default)]
     environment: Option<Environment>,
     #[serde(default)]
@@ -153,6 +155,8 @@ struct WrittenReport<'a> {
     http: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<&'a TlsReport>,
+    #[serde(skip_serializing_if = "<[ServerReport]>::is_empty")]
+    servers: &'a [ServerReport],
     #[serde(skip_serializing_if = "Option::is_none")]
     environment: Option<&'a Environment>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -198,6 +202,7 @@ impl<'a> From<&'a Report> for WrittenReport<'a> {
             addresses: &report.addresses,
             http: report.http.as_deref(),
             tls: report.tls.as_ref(),
+            servers: &report.servers,
             environment: report.environment.as_ref(),
             // They hold histograms, or a row a step, as a line of the log does not.
             sessions: None,
@@ -274,6 +279,7 @@ impl TryFrom<Wire> for Metrics {
                     addresses: wire.addresses,
                     http: wire.http.map(|http| http.0),
                     tls: wire.tls,
+                    servers: wire.servers,
                     environment: wire.environment,
                     sessions: wire.sessions,
                     progress: wire.progress,

@@ -10,7 +10,7 @@ use super::series::{Series, SeriesRow};
 use crate::histogram::SparseLatencies;
 use crate::measure::{
     Addresses, BadAnswers, ClockOffset, Connections, Counters, Environment, Health, LatencyFigures,
-    Outcome, Reasons, Report, SecondRow, SessionCounts, TlsReport,
+    Outcome, Reasons, Report, SecondRow, ServerReport, SessionCounts, TlsReport,
 };
 use crate::message::Metrics;
 
@@ -48,6 +48,8 @@ pub struct Totals {
     pub http: Option<String>,
     /// TLS of its connections; known at the end.
     pub tls: Option<TlsReport>,
+    /// The servers, where there are several; known at the end.
+    pub servers: Vec<ServerReport>,
     /// What it ran on; known at the end.
     pub environment: Option<Environment>,
 }
@@ -64,6 +66,9 @@ impl Totals {
         self.addresses.absorb(&report.addresses);
         self.http = report.http.clone().or_else(|| self.http.take());
         self.tls = report.tls.clone().or_else(|| self.tls.take());
+        if !report.servers.is_empty() {
+            self.servers.clone_from(&report.servers);
+        }
         let environment = report.environment.clone();
         self.environment = environment.or_else(|| self.environment.take());
     }

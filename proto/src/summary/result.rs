@@ -15,6 +15,7 @@ pub use shape::{
 use accounts::Accounts;
 use shape::Span;
 
+use super::fold::Totals;
 use super::plausibility::{Ended, LinkUse, LittlesLaw};
 use super::steadiness;
 use super::thresholds::Measured;
@@ -307,7 +308,7 @@ fn node_result(
         clock: node.clock,
         outcome: node.outcome,
         reason: node.reason.as_deref(),
-        unchecked: totals.tls.as_ref().is_some_and(|tls| tls.insecure),
+        unchecked: is_unchecked(totals),
     };
     let mut tally = Tally::new(counters, Span::of(totals));
     tally.connections.spread = node.connections;
@@ -328,6 +329,7 @@ fn node_result(
         addresses: totals.addresses.clone(),
         http: totals.http.clone(),
         tls: totals.tls.clone(),
+        servers: totals.servers.clone(),
         environment: totals.environment.clone(),
         first_send_ms: node.first_send_ns.map(|ns| ns as f64 / 1e6),
         clock: node.clock,
@@ -338,6 +340,13 @@ fn node_result(
 }
 
 /// Reports in ranges that never came.
+/// Whether the certificate of a server was not checked.
+fn is_unchecked(totals: &Totals) -> bool {
+    let servers = totals.servers.iter().map(|server| &server.tls);
+    let mut tls = servers.chain([&totals.tls]).flatten();
+    tls.any(|tls| tls.insecure)
+}
+
 fn count<'a>(missing: impl IntoIterator<Item = &'a MissingReports>) -> u64 {
     let reports = |gap: &MissingReports| (gap.last - gap.first).saturating_add(1);
     missing

@@ -12,7 +12,7 @@ pub use repeats::{label, repeat, repeats_head, shown, spread};
 pub use sessions::{sessions, worst_step};
 
 use super::QuantileInterval;
-use crate::measure::{BadAnswer, BadAnswers, ErrorCounters, Reasons, TlsReport};
+use crate::measure::{BadAnswer, BadAnswers, ErrorCounters, Reasons, ServerReport, TlsReport};
 use crate::units::format_utc_day;
 
 /// Counts with their names, without the zeros: `timeout 3  stale 1`; `None` when all are zero.
@@ -211,6 +211,27 @@ fn certificate(tls: &TlsReport) -> Option<String> {
     }
 }
 
+/// The same of a node, under the names of its servers where there are several.
+#[must_use]
+pub fn protocols(
+    http: Option<&str>,
+    tls: Option<&TlsReport>,
+    servers: &[ServerReport],
+) -> Vec<String> {
+    let of_one = |server: &ServerReport| {
+        let lines = protocol(server.http.as_deref(), server.tls.as_ref());
+        let lines = if lines.is_empty() {
+            vec!["HTTP/1.1 without TLS".to_owned()]
+        } else {
+            lines
+        };
+        let named = |line| format!("{}: {line}", server.server);
+        lines.into_iter().map(named).collect::<Vec<String>>()
+    };
+    let lines = protocol(http, tls).into_iter();
+    lines.chain(servers.iter().flat_map(of_one)).collect()
+}
+
 /// What each node says of itself, in lines: once where all say the same, else under their names.
 #[must_use]
 pub fn by_node<'a>(nodes: impl IntoIterator<Item = (&'a str, Vec<String>)>) -> Vec<String> {
@@ -290,6 +311,31 @@ mod tests {
                 not_after_unix_s: 1_800_000_000,
             }),
         }
+    }
+
+    #[test]
+    fn each_of_several_servers_is_named() {
+        let server = |server: &str, http: &str, tls| ServerReport {
+            server: server.to_owned(),
+            http: Some(http.to_owned()),
+            tls,
+            ..ServerReport::default()
+        };
+        let servers = [
+            server("http://a", "1.1", None),
+            server("https://b", "2", Some(tls())),
+        ];
+        let said = protocols(None, None, &servers);
+        assert_eq!(said[0], "http://a: HTTP/1.1 without TLS");
+        assert!(
+            said[1].starts_with("https://b: HTTP/2, TLS 1.3, "),
+            "{said:?}"
+        );
+        assert!(
+            said[2].starts_with("https://b: certificate of CN=shop"),
+            "{said:?}"
+        );
+        assert_eq!(protocols(Some("1.1"), None, &[]), Vec::<String>::new());
     }
 
     #[test]

@@ -9,7 +9,8 @@ use super::{
 /// A compiled test of sessions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scenario {
-    /// The servers under load; requests name them by number. The first is the test's target.
+    /// The servers under load; requests name them by number. The test's target is the first, where
+    /// any request goes there.
     pub targets: Vec<Target>,
     /// What sessions do.
     pub flows: Vec<Flow>,
@@ -32,7 +33,7 @@ pub struct Scenario {
     /// The file of the log that is replayed, by its name in the document. Each session then begins
     /// with a path in the slot [`super::REPLAY_SLOT`].
     pub replay: Option<String>,
-    /// Connections of each driver.
+    /// Connections of each driver to each server.
     pub connections: u32,
     /// Requests in flight on one connection, at most.
     pub pipeline: u32,

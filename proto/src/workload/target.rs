@@ -99,6 +99,13 @@ impl Target {
         shown_url(&self.to_string())
     }
 
+    /// Whether another URL leads to the same server: scheme, host and port are the same.
+    #[must_use]
+    pub fn is_server_of(&self, other: &Self) -> bool {
+        let place = |target: &Self| (target.is_tls, target.port);
+        place(self) == place(other) && self.host.eq_ignore_ascii_case(&other.host)
+    }
+
     /// Whether the host is this machine's loopback.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
@@ -164,6 +171,22 @@ mod tests {
             (clear.is_tls, clear.authority.as_str()),
             (false, "shop.example:443")
         );
+    }
+
+    #[test]
+    fn urls_of_one_server_are_known_however_they_are_written() {
+        let is_same = |one: &str, other: &str| {
+            let [one, other] = [one, other].map(|url| Target::parse(url).unwrap());
+            one.is_server_of(&other)
+        };
+        assert!(is_same(
+            "http://Shop.example/a",
+            "http://shop.example:80/b?c"
+        ));
+        assert!(is_same("https://h", "https://h:443/"));
+        for other in ["https://h/", "http://h:81/", "http://g/"] {
+            assert!(!is_same("http://h/", other), "{other}");
+        }
     }
 
     #[test]

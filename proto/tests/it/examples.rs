@@ -214,6 +214,7 @@ fn report() -> Report {
         addresses: Addresses::default(),
         http: None,
         tls: None,
+        servers: Vec::new(),
         environment: None,
         sessions: None,
         progress: Some(Box::new(Progress {
@@ -272,6 +273,7 @@ pub(crate) fn last_metrics() -> Metrics {
         addresses: ["127.0.0.1:8000".to_owned()].into_iter().collect(),
         http: None,
         tls: None,
+        servers: Vec::new(),
         environment: Some(environment()),
         outcome: Some(Outcome::Failed),
         reason: Some("30 s without any connection".into()),

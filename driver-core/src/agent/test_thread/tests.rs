@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::unbounded;
@@ -57,6 +58,18 @@ fn slow_target(pause: Duration) -> TcpListener {
     listener
 }
 
+fn settings(folder: &Path) -> Settings {
+    Settings {
+        machine: Machine::new(&affinity::allowed()[..1]),
+        logs: folder.to_owned(),
+        default_target: String::new(),
+        secrets: Secrets::default(),
+        allow_targets: Vec::new(),
+        bus: BusSettings::new("127.0.0.1:9", "test", &[]).unwrap(),
+        cache: Cache::new(folder, 0),
+    }
+}
+
 fn test_thread(
     target: &TcpListener,
     before: Option<JoinHandle<()>>,
@@ -77,15 +90,7 @@ fn test_thread(
             ..Params::default()
         },
     };
-    let settings = Settings {
-        machine: Machine::new(&affinity::allowed()[..1]),
-        logs: folder.path().to_owned(),
-        default_target: String::new(),
-        secrets: Secrets::default(),
-        allow_targets: Vec::new(),
-        bus: BusSettings::new("127.0.0.1:9", "test", &[]).unwrap(),
-        cache: Cache::new(folder.path(), 0),
-    };
+    let settings = settings(folder.path());
     let (sender, events) = unbounded();
     let test = TestThread::prepare(1, &config, &Arc::new(settings), sender, before);
     (test.unwrap(), events, folder)
@@ -161,4 +166,25 @@ fn the_phases_are_told_when_they_come_and_the_stagger_is_no_skew() {
         (0..400_000_000).contains(&first_ns),
         "missed its place by {first_ns} ns"
     );
+}
+
+#[test]
+fn every_server_of_a_document_has_to_be_allowed_here_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings(folder.path());
+    settings.allow_targets = vec!["10.0.0.1:81".parse().unwrap()];
+    let plan = |port: u16| {
+        let source = Source {
+            bus: &settings.bus,
+            cache: &settings.cache,
+            lacks: &|_| panic!("it needs no file"),
+            is_stopped: &|| false,
+        };
+        let document =
+            format!("target: http://127.0.0.1:1/\nsteps: [GET /, GET http://10.0.0.1:{port}/x]\n");
+        staged::plan(&document, &settings, &source)
+    };
+    assert_eq!(plan(81).unwrap().targets().len(), 2);
+    let words = plan(82).unwrap_err();
+    assert!(words.contains("steps[1]: the target 10.0.0.1 "), "{words}");
 }

@@ -68,7 +68,7 @@ fn written(http: &mut Http1, state: &mut State, request: usize) -> String {
 fn told(methods: &[&str], pieces: &[&str]) -> (Told, Result<After, Malformed>, State) {
     let templates: Vec<_> = methods.iter().map(|method| template(method)).collect();
     let mut http = Http1::new(&templates);
-    let mut state = http.open(&mut Vec::new());
+    let mut state = http.open(0, &mut Vec::new());
     let mut told = Told::default();
     for request in 0..methods.len() {
         written(&mut http, &mut state, request);
@@ -90,7 +90,7 @@ fn holes_are_filled_and_a_body_with_holes_brings_its_length() {
     post.headers = vec![("X-Token".to_owned(), Text::default().then_hole(1))];
     post.body = Text::fixed("[").then_hole(9).then("]");
     let mut http = Http1::new(&[template("GET"), post]);
-    let mut state = http.open(&mut Vec::new());
+    let mut state = http.open(0, &mut Vec::new());
     let get = "GET /items HTTP/1.1\r\nHost: shop:80\r\n\r\n";
     assert_eq!(written(&mut http, &mut state, 0), get);
     assert_eq!(
@@ -200,7 +200,7 @@ fn a_request_that_announces_the_end_is_the_last_on_its_connection() {
             vec![last.clone()]
         };
         let mut http = Http1::new(&templates);
-        let mut state = http.open(&mut Vec::new());
+        let mut state = http.open(0, &mut Vec::new());
         let mut told = Told::default();
         if mixed {
             written(&mut http, &mut state, 1);

@@ -143,7 +143,7 @@ fn templates() -> [Template; 3] {
 fn hear<const WATCH: bool>(settings: &[u8], pieces: &mut dyn Iterator<Item = &[u8]>) -> Heard {
     let mut http = Http2::new(&templates(), 8).expect("invariant: fit for HTTP/2");
     let mut out = Vec::new();
-    let mut state = http.open(&mut out);
+    let mut state = http.open(0, &mut out);
     let mut listener = Listener::<WATCH>::default();
     let mut end = http.read(&mut state, settings, &mut out, &mut listener);
     for request in [0, 1, 0, 1, 0, 2] {

@@ -90,7 +90,7 @@ impl Connection {
     /// Right after its preface.
     fn new(templates: &[Template], streams_max: u32) -> Self {
         let mut http = Http2::new(templates, streams_max).unwrap();
-        let state = http.open(&mut Vec::new());
+        let state = http.open(0, &mut Vec::new());
         Self {
             http,
             state,

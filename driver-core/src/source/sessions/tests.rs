@@ -7,6 +7,7 @@ use super::*;
 use crate::source::{Answer, Source};
 
 mod loops;
+mod servers;
 
 const MS: u64 = 1_000_000;
 
@@ -95,7 +96,7 @@ fn run(
     let mut offered = 0;
     while now_ns <= START_NS + until_ms * MS {
         offered += sessions.advance(now_ns).offered;
-        while let Some(due) = sessions.take(now_ns) {
+        while let Some(due) = sessions.take(0, now_ns) {
             assert!(due.intended_ns <= now_ns);
             let request = sent(sessions, due.job, due.intended_ns);
             let reply = serve(&request);

@@ -100,13 +100,13 @@ impl Source for Sessions {
         Advanced { offered, shed }
     }
 
-    fn waiting(&self) -> usize {
-        self.ready.len()
+    fn waiting(&self, server: usize) -> usize {
+        self.ready[server].len()
     }
 
-    fn take(&mut self, now_ns: u64) -> Option<Due<Job>> {
+    fn take(&mut self, server: usize, now_ns: u64) -> Option<Due<Job>> {
         self.now_ns = self.now_ns.max(now_ns);
-        let user = self.ready.pop_front()?;
+        let user = self.take_user(server)?;
         let state = &mut self.users.all[user as usize];
         let (step, is_measured, intended_ns) = (state.step, state.is_measured, state.due_ns);
         state.is_under_way = true;
@@ -121,10 +121,6 @@ impl Source for Sessions {
 
     fn request(&self, job: Job) -> usize {
         self.state(job).step
-    }
-
-    fn target(&self, job: Job) -> usize {
-        self.scenario.steps[self.state(job).step].request.target
     }
 
     fn timeout_ns(&self, job: Job) -> u64 {
@@ -290,8 +286,10 @@ impl Source for Sessions {
         self.stop_replay();
         self.next_closed = self.closed.len();
         (self.offered, self.has_news) = (0, false);
-        while let Some(user) = self.ready.pop_front() {
-            self.end(user, now_ns, End::Cut);
+        for server in 0..self.ready.len() {
+            while let Some(user) = self.take_user(server) {
+                self.end(user, now_ns, End::Cut);
+            }
         }
         while let Some(Reverse((_, user, generation))) = self.timers.pop() {
             if self.users.all[user as usize].generation == generation {
@@ -300,21 +298,25 @@ impl Source for Sessions {
         }
     }
 
-    fn refuse(&mut self, now_ns: u64) -> u64 {
+    fn refuse(&mut self, server: usize, now_ns: u64, until_ns: Option<u64>) -> u64 {
         let mut refused = 0;
-        for _ in 0..self.ready.len() {
-            let Some(user) = self.ready.pop_front() else {
+        for _ in 0..self.ready[server].to_look_through() {
+            let Some(user) = self.take_user(server) else {
                 break;
             };
-            let state = &mut self.users.all[user as usize];
-            if !self.scenario.load.stages[state.stage].is_open() {
-                self.ready.push_back(user);
-                continue;
+            if self.users.all[user as usize].waits {
+                self.ready[server].put(user, false);
+            } else {
+                refused += self.refuse_one(user, now_ns);
             }
-            state.is_under_way = true;
-            refused += u64::from(state.is_measured);
-            let job = self.job(user);
-            self.lost(job, now_ns);
+        }
+        // Who comes back to the queue is intended now.
+        let is_over = |due_ns| until_ns.is_some_and(|until_ns| due_ns <= until_ns);
+        while let Some(user) = self.ready[server].first()
+            && is_over(self.users.all[user as usize].due_ns)
+        {
+            self.take_user(server);
+            refused += self.refuse_one(user, now_ns);
         }
         refused
     }

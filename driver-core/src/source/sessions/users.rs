@@ -30,6 +30,8 @@ pub(super) struct User {
     pub(super) due_ns: u64,
     pub(super) started_ns: u64,
     pub(super) is_measured: bool,
+    /// Whether its requests wait for a server that takes no connection.
+    pub(super) waits: bool,
     pub(super) is_under_way: bool,
     /// Which slots have a value.
     pub(super) set: u64,

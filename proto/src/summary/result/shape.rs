@@ -8,7 +8,7 @@ use super::rows::SessionRows;
 use crate::digest::Sha256;
 use crate::measure::{
     Addresses, BadAnswers, ClockOffset, Connections, Counters, Environment, ErrorCounters, Health,
-    LatencyFigures, Outcome, Reasons, SecondRow, TlsReport,
+    LatencyFigures, Outcome, Reasons, SecondRow, ServerReport, TlsReport,
 };
 use crate::summary::fold::Totals;
 use crate::summary::series::SeriesRow;
@@ -298,6 +298,9 @@ pub struct NodeResult {
     pub http: Option<String>,
     /// TLS of its connections, where the target has it; known at the end.
     pub tls: Option<TlsReport>,
+    /// The servers, where there are several: each with what `addresses`, `http` and `tls` say of one;
+    /// known at the end.
+    pub servers: Vec<ServerReport>,
     /// What it ran on; known at the end.
     pub environment: Option<Environment>,
     /// Actual first send minus the common start and, where nodes are staggered, minus this node's

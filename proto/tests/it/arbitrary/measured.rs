@@ -8,7 +8,7 @@ use proto::histogram::{self, Latencies, Sparse};
 use proto::measure::{
     BadAnswer, BadAnswers, Certificate, Connections, Counters, DataCounts, Environment,
     ErrorCounters, FlowCounts, Health, LatencyFigures, Outcome, PartProgress, Progress, ReasonKind,
-    Reasons, Report, SecondRow, SessionCounts, StepCounts, TlsReport,
+    Reasons, Report, SecondRow, ServerReport, SessionCounts, StepCounts, TlsReport,
 };
 use proto::message::Metrics;
 
@@ -160,7 +160,7 @@ fn report() -> impl Strategy<Value = Report> {
         vec(text(), 0..3),
         (
             option::of(text()),
-            option::of(tls_report()),
+            (option::of(tls_report()), vec(server_report(), 0..3)),
             (option::of(sessions()), option::of(progress())),
             option::of(environment()),
         ),
@@ -186,7 +186,8 @@ fn report() -> impl Strategy<Value = Report> {
             bad_answers: end.4.1,
             addresses: end.5.into_iter().collect(),
             http: end.6.0,
-            tls: end.6.1,
+            tls: end.6.1.0,
+            servers: end.6.1.1,
             environment: end.6.3,
             sessions: end.6.2.0.map(Box::new),
             progress: end.6.2.1.map(Box::new),
@@ -267,6 +268,17 @@ fn tls_report() -> impl Strategy<Value = TlsReport> {
         resumed: counts.1,
         insecure: counts.2,
         certificate,
+    })
+}
+
+fn server_report() -> impl Strategy<Value = ServerReport> {
+    let addresses = vec(text(), 0..3);
+    let spoken = (option::of(text()), option::of(tls_report()));
+    (text(), addresses, spoken).prop_map(|(server, addresses, (http, tls))| ServerReport {
+        server,
+        addresses: addresses.into_iter().collect(),
+        http,
+        tls,
     })
 }
 

@@ -96,7 +96,7 @@ fn the_first_byte_of_an_answer_is_told_when_its_end_comes_later() {
 #[test]
 fn fields_and_bodies_are_told_to_those_who_watch() {
     let mut http = Http2::new(&[template("GET")], 4).unwrap();
-    let mut state = http.open(&mut Vec::new());
+    let mut state = http.open(0, &mut Vec::new());
     let mut listener = Listener::<true>::default();
     let mut out = Vec::new();
     http.read(&mut state, &settings(&[]), &mut out, &mut listener)

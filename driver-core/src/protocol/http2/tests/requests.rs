@@ -20,7 +20,7 @@ fn fields(block: &[u8]) -> Vec<String> {
 fn a_connection_begins_with_preface_settings_and_its_window() {
     let mut out = Vec::new();
     let mut http = Http2::new(&[template("GET")], 1).unwrap();
-    let state = http.open(&mut out);
+    let state = http.open(0, &mut out);
     let rest = out
         .strip_prefix(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         .unwrap();
