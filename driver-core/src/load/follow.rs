@@ -146,11 +146,13 @@ impl Following {
         let watch = CpuWatch::new(&cpus);
         let cast = options.cast.as_ref();
         let told = cast.map_or_else(Known::default, |cast| cast.board.unknown());
+        let servers = load.servers().iter();
+        let addresses: Vec<_> = servers.flat_map(|it| it.addresses.used.clone()).collect();
         Self {
             options,
             collector,
             watch,
-            environment: link::add(environment(&cpus), &load.addresses().used),
+            environment: link::add(environment(&cpus), &addresses),
             watched: 0,
             spin_shares: vec![0.0; cores],
             logs: Vec::new(),
