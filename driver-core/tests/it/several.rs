@@ -246,13 +246,14 @@ fn errors(result: &Value) -> u64 {
 #[test]
 fn a_closed_session_waits_for_a_server_that_is_away_and_then_goes_on_with_others() {
     let _cores = own_the_cores();
-    let load = "{closed: 4, for: 8s}";
+    // So many that after the wait one of them goes to the other server, however they are mixed.
+    let load = "{closed: 24, for: 8s}";
     let (result, stays, _) = run_while_one_leaves(load, 100);
     assert_eq!(result["state"], "done", "{result}");
     assert_eq!(step(&result, "stays", "ok"), stays.requests());
-    // All four wait in the end, are refused after 5 s, and go on; few get stuck a second time.
+    // All wait in the end, are refused after 5 s, and go on until they wait again.
     let refused = result["refused"].as_u64().unwrap();
-    assert!((1..=12).contains(&refused), "{result}");
+    assert!((1..=48).contains(&refused), "{result}");
     let seconds = result["series"].as_array().unwrap();
     let late = seconds
         .iter()
