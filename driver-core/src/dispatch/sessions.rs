@@ -38,10 +38,21 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     fn refuse_sessions(&mut self, server: u32, since_ns: u64, now_ns: u64) {
         let until_ns = now_ns.saturating_sub(TARGET_LOST_NS);
         let is_lost = self.servers.count() > 1 && since_ns <= until_ns;
+        if is_lost {
+            self.refuse_returned(server, now_ns);
+        }
         let until_ns = is_lost.then_some(until_ns);
         let refused = self.source.refuse(server as usize, now_ns, until_ns);
         self.books.refuse(refused);
         self.admit(now_ns);
+    }
+
+    /// What a server had returned before it was lost is not sent to it again.
+    fn refuse_returned(&mut self, server: u32, now_ns: u64) {
+        while let Some(Again { job, .. }) = self.servers.at_mut(server).again.pop_front() {
+            self.books.refuse(u64::from(self.source.is_measured(job)));
+            self.source.lost(job, now_ns);
+        }
     }
 
     /// What waits for a server finds connections to it.

@@ -217,14 +217,18 @@ fn steps_to_others_go_on_while_one_server_is_away_in_an_open_loop() {
     let _cores = own_the_cores();
     let load = "{open: 400/s, for: 3s}";
     let (result, stays, gone) = run_while_one_leaves(load, 100);
-    assert_eq!(result["planned"], 1200, "{result}");
-    assert_eq!(step(&result, "stays", "ok"), 600, "{result}");
-    assert_eq!(stays.requests(), 600);
+    // What falls due while the core is held up at the very end is of no run any more.
+    let planned = result["planned"].as_u64().unwrap();
+    assert!((1100..=1200).contains(&planned), "{result}");
+    let good = step(&result, "stays", "ok");
+    assert_eq!(good, stays.requests(), "{result}");
+    assert!(good.abs_diff(planned / 2) <= 20, "{result}");
     let refused = result["refused"].as_u64().unwrap();
     assert!((300..=500).contains(&refused), "{result}");
+    let left = step(&result, "leaves", "ok") + refused + errors(&result);
     assert_eq!(
-        step(&result, "leaves", "ok") + refused + errors(&result),
-        600,
+        good + left + result["not_sent"].as_u64().unwrap(),
+        planned,
         "{result}"
     );
     let reasons = result["reasons"].to_string();
@@ -242,13 +246,14 @@ fn errors(result: &Value) -> u64 {
 #[test]
 fn a_closed_session_waits_for_a_server_that_is_away_and_then_goes_on_with_others() {
     let _cores = own_the_cores();
-    let load = "{closed: 4, for: 8s}";
+    // So many that after the wait one of them goes to the other server, however they are mixed.
+    let load = "{closed: 24, for: 8s}";
     let (result, stays, _) = run_while_one_leaves(load, 100);
     assert_eq!(result["state"], "done", "{result}");
     assert_eq!(step(&result, "stays", "ok"), stays.requests());
-    // All four wait in the end, are refused after 5 s, and go on; few get stuck a second time.
+    // All wait in the end, are refused after 5 s, and go on until they wait again.
     let refused = result["refused"].as_u64().unwrap();
-    assert!((1..=12).contains(&refused), "{result}");
+    assert!((1..=48).contains(&refused), "{result}");
     let seconds = result["series"].as_array().unwrap();
     let late = seconds
         .iter()
