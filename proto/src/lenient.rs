@@ -8,6 +8,8 @@ use serde::de::{
     self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor,
 };
 
+use crate::units;
+
 /// Largest magnitude up to which a float is taken for a whole number (2^53).
 const EXACT_FLOAT_MAX: f64 = 9_007_199_254_740_992.0;
 
@@ -22,6 +24,14 @@ pub(crate) struct Signed(pub(crate) i64);
 /// Any finite number, written as a number or as its decimal string.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Number(pub(crate) f64);
+
+/// A time in seconds, written as a number of them or as a duration with its unit, such as `250ms`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Seconds(pub(crate) f64);
+
+/// The same in milliseconds: a number without a unit is one of them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Milliseconds(pub(crate) f64);
 
 /// A truth value, written as a boolean, as 0 or 1, or as `YES`/`NO` and the like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +66,7 @@ impl Integer for Signed {
 
 struct IntegerVisitor<T>(PhantomData<T>);
 struct NumberVisitor;
+struct TimeVisitor;
 struct TruthVisitor;
 struct TextVisitor;
 
@@ -121,6 +132,75 @@ impl Visitor<'_> for NumberVisitor {
             Ok(value) if value.is_finite() => Ok(Number(value)),
             _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
         }
+    }
+}
+
+/// A time as it is written: a number in the unit that its name says, or with a unit of its own.
+enum Time {
+    Plain(f64),
+    Ns(u64),
+}
+
+impl Visitor<'_> for TimeVisitor {
+    type Value = Time;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number, or a duration such as 250ms, 1.5s or 2m")
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Time, E> {
+        Ok(Time::Plain(value as f64))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Time, E> {
+        Ok(Time::Plain(value as f64))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Time, E> {
+        NumberVisitor
+            .visit_f64(value)
+            .map(|Number(value)| Time::Plain(value))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Time, E> {
+        if let Ok(Number(value)) = NumberVisitor.visit_str::<E>(text) {
+            return Ok(Time::Plain(value));
+        }
+        let ns = units::parse_duration_ns(text);
+        ns.map(Time::Ns)
+            .map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+    }
+}
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let time = deserializer.deserialize_any(TimeVisitor)?;
+        Ok(Self(match time {
+            Time::Plain(seconds) => seconds,
+            Time::Ns(ns) => units::ns_to_seconds(ns),
+        }))
+    }
+}
+
+impl<'de> Deserialize<'de> for Milliseconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let time = deserializer.deserialize_any(TimeVisitor)?;
+        Ok(Self(match time {
+            Time::Plain(ms) => ms,
+            Time::Ns(ns) => units::ns_to_ms(ns),
+        }))
+    }
+}
+
+impl From<Seconds> for f64 {
+    fn from(seconds: Seconds) -> Self {
+        seconds.0
+    }
+}
+
+impl From<Milliseconds> for f64 {
+    fn from(ms: Milliseconds) -> Self {
+        ms.0
     }
 }
 

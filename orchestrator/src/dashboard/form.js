@@ -8,13 +8,13 @@ import { card, choice, h, setAttribute, setText } from "./dom.js";
 import { indented } from "./format.js";
 import { remember } from "./memory.js";
 
-// name, label, unit or note, placeholder (the default), and what restricts it
+// name, label, unit or note, placeholder (the default), and how it looks
 const GROUPS = [
   [
     "Load, for each driver",
     [
-      ["seconds", "Gap between loads", "s, from start to start", "2", { only: "TSUNAMI" }],
-      ["burst", "Requests of one load", "sent at once", "100", { only: "TSUNAMI" }],
+      ["seconds", "Gap between loads", "s, from start to start", "2", {}],
+      ["burst", "Requests of one load", "sent at once", "100", {}],
       ["requests", "Requests", "in all", { AVALANCHE: "100000", TSUNAMI: "500" }, {}],
       ["connections", "Connections", "1 to 50000", "64", {}],
       ["duration_s", "Duration", "s; the load ends here if it has not before", "no limit", {}],
@@ -60,8 +60,9 @@ const TRUTHS = [
 ];
 const FIELDS = GROUPS.flatMap(([, fields]) => fields);
 
-// Who wrote a document and looked elsewhere comes back to it.
+// Who wrote a document, or filled in the form, and looked elsewhere comes back to it.
 let wasDocument = false;
+let kept = null;
 
 export function formView(root, _segments, query) {
   const comesBack = wasDocument;
@@ -69,9 +70,27 @@ export function formView(root, _segments, query) {
   root.append(h("h1", {}, "New test"), form.types, form.element, form.editor.element);
   const from = query.get("from");
   if (from) prefill(form, from);
-  else if (comesBack && !form.editor.isEmpty()) form.setType("DOCUMENT");
+  else if (kept !== null) {
+    form.setType(kept.type);
+    form.setValues(kept.values);
+  }
+  if (!from && comesBack && !form.editor.isEmpty()) form.setType("DOCUMENT");
   form.show();
-  return { stop: form.editor.stop };
+  return {
+    stop() {
+      kept = form.isDone ? null : { type: form.kind, values: values(form) };
+      form.editor.stop();
+    },
+  };
+}
+
+// As they were typed.
+function values(form) {
+  const entries = [...form.inputs].map(([name, { input }]) => [
+    name,
+    isTruth(name) ? input.checked : input.value,
+  ]);
+  return Object.fromEntries(entries);
 }
 
 // A test that could not be started is there all the same: its page is the place to try again.
@@ -131,10 +150,12 @@ function build() {
     h("p", { class: "actions" }, start, create),
     command,
   );
-  const form = { element, types, inputs, type: "AVALANCHE", problem, command };
+  const form = { element, types, inputs, type: "AVALANCHE", problem, command, isDone: false };
   form.editor = editor(goTo);
   form.setType = (type) => {
     form.type = type;
+    // The last that was no document.
+    if (type !== "DOCUMENT") form.kind = type;
     wasDocument = type === "DOCUMENT";
     element.hidden = wasDocument;
     form.editor.element.hidden = !wasDocument;
@@ -218,9 +239,11 @@ function asText(value) {
 
 // What belongs to this type, its defaults, and the same test with curl.
 function show(form) {
-  for (const [name, , , placeholder, { only }] of FIELDS) {
+  for (const name of form.inputs.keys()) {
+    form.inputs.get(name).input.closest("[data-field]").hidden = !isOfUse(form, name);
+  }
+  for (const [name, , , placeholder] of FIELDS) {
     const { input } = form.inputs.get(name);
-    input.closest("[data-field]").hidden = Boolean(only) && only !== form.type;
     setAttribute(input, "placeholder", placeholder[form.type] ?? placeholder);
   }
   const { path, body } = request(form);
@@ -228,19 +251,30 @@ function show(form) {
   setText(form.command, `curl -X POST ${location.origin}${path} -d '${quoted}'`);
 }
 
+// Rates and stages are an open loop of their own, without loads; in a closed loop nothing can be
+// shifted.
+function isOfUse(form, name) {
+  const isGiven = (other) => form.inputs.get(other).input.value.trim() !== "";
+  const isRated = isGiven("rate") || isGiven("stages");
+  if (name === "burst" || name === "seconds") return form.type === "TSUNAMI" && !isRated;
+  if (name === "phase") return form.type === "TSUNAMI" || isRated;
+  return true;
+}
+
 // The call that creates what the form says.
 function request(form) {
   const body = {};
-  for (const [name, , , , { only }] of FIELDS) {
+  for (const [name] of FIELDS) {
     const text = form.inputs.get(name).input.value;
-    if (text.trim() !== "" && (!only || only === form.type) && name !== "seconds") {
+    if (text.trim() !== "" && isOfUse(form, name) && name !== "seconds") {
       body[name] = asValue(name, text);
     }
   }
   for (const [name] of TRUTHS) {
-    if (form.inputs.get(name).input.checked) body[name] = true;
+    if (form.inputs.get(name).input.checked && isOfUse(form, name)) body[name] = true;
   }
-  const seconds = form.inputs.get("seconds").input.value.trim() || "2";
+  const gap = isOfUse(form, "seconds") ? form.inputs.get("seconds").input.value.trim() : "";
+  const seconds = gap || "2";
   const path = form.type === "AVALANCHE" ? "/avalanche" : `/tsunami/${encodeURIComponent(seconds)}`;
   return { path, body };
 }
@@ -259,6 +293,7 @@ async function submit(form, start, buttons) {
   try {
     const { path, body } = request(form);
     const { TestId: testId } = await post(path, body);
+    form.isDone = true;
     goTo(testId, start ? await trigger(testId) : null);
   } catch (error) {
     form.fail(error);

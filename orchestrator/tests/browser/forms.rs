@@ -40,6 +40,87 @@ fn a_refused_value_shows_the_servers_words_at_its_field() {
 }
 
 #[test]
+fn the_form_stays_as_it_was_left_and_takes_times_with_their_units() {
+    let Some(stage) = Stage::set(&["one"]) else {
+        return;
+    };
+    let browser = &stage.browser;
+    stage.open("#/new");
+    let field = |name: &str| {
+        let value = "return document.getElementById(arguments[0]).value";
+        browser.run(value, json!([format!("field-{name}")]))
+    };
+    let is_shown = |name: &str| {
+        let hidden = "return document.querySelector(arguments[0]).hidden";
+        browser.run(hidden, json!([format!("[data-field={name}]")])) == false
+    };
+    browser.click("[data-value=TSUNAMI]");
+    assert!(is_shown("burst") && is_shown("phase"));
+    browser.type_into("#field-rate", "50");
+    // A rate has no loads, and so no gap between them.
+    assert!(!is_shown("burst") && !is_shown("seconds") && is_shown("phase"));
+    browser.type_into("#field-duration_s", "400ms");
+    browser.type_into("#field-timeout_ms", "20s");
+    browser.click("[data-view=tests]");
+    browser.wait("the history", SOON, |browser| {
+        browser.text("h1") == "History"
+    });
+    browser.run("history.back()", json!([]));
+    browser.wait("the form", SOON, |browser| browser.text("h1") == "New test");
+    for (name, text) in [
+        ("rate", "50"),
+        ("duration_s", "400ms"),
+        ("timeout_ms", "20s"),
+    ] {
+        assert_eq!(field(name), text);
+    }
+    browser.click("button[value=create]");
+    browser.wait("the test", SOON, |browser| {
+        browser.attribute("#run", "data-test-id").is_some()
+    });
+    let id = browser.attribute("#run", "data-test-id").unwrap();
+    let config = &stage.cluster.get(&format!("tests/{id}")).unwrap()["config"];
+    assert_eq!(
+        (&config["duration_s"], &config["timeout_ms"]),
+        (&json!(0.4), &json!(20_000.0))
+    );
+    // What became a test is not what the next one begins with.
+    stage.browser.run("location.hash = '#/new'", json!([]));
+    browser.wait("an empty form", SOON, |browser| {
+        browser.text("h1") == "New test"
+    });
+    assert_eq!(field("rate"), "");
+    browser.click("[data-value=AVALANCHE]");
+    assert!(!is_shown("phase") && !is_shown("burst"));
+    stage.assert_no_console_errors();
+}
+
+#[test]
+fn a_field_in_error_is_not_under_the_bar() {
+    let Some(stage) = Stage::set(&["one"]) else {
+        return;
+    };
+    let browser = &stage.browser;
+    browser.emulate(1280, 500, "light");
+    stage.open("#/new");
+    browser.type_into("#field-connections", "70000");
+    // In the window, but under the bar.
+    let under = "const field = document.querySelector('#field-connections');
+        field.blur();
+        scrollTo(0, scrollY + field.getBoundingClientRect().top - 5);
+        const create = document.querySelector('button[value=create]');
+        create.form.requestSubmit(create);";
+    browser.run(under, json!([]));
+    browser.wait("words", SOON, |browser| {
+        !browser.text("#error-connections").is_empty()
+    });
+    let gap = "const top = (css) => document.querySelector(css).getBoundingClientRect();
+        return top('#field-connections').top - top('.bar').bottom;";
+    let gap = browser.run(gap, json!([])).as_f64().unwrap();
+    assert!((0.0..500.0).contains(&gap), "{gap}");
+}
+
+#[test]
 fn markup_in_ids_and_headers_is_shown_as_text() {
     let Some(stage) = Stage::set(&[EVIL]) else {
         return;

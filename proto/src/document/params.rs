@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::tls::TlsParams;
-use crate::lenient::{self, Number, Text, Truth, Whole};
+use crate::lenient::{self, Milliseconds, Seconds, Text, Truth, Whole};
 use crate::workload::{RateSpec, Stage};
 
 /// A parameter that is unknown, of the wrong type, or out of its range.
@@ -80,25 +80,25 @@ pub struct Params {
     /// From the actual send to the end of the answer.
     #[serde(
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "lenient::option::<_, Number, _>"
+        deserialize_with = "lenient::option::<_, Milliseconds, _>"
     )]
     pub timeout_ms: Option<f64>,
     /// From the intended send to the actual one; a request past it is shed.
     #[serde(
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "lenient::option::<_, Number, _>"
+        deserialize_with = "lenient::option::<_, Milliseconds, _>"
     )]
     pub deadline_ms: Option<f64>,
     /// Length of the load.
     #[serde(
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "lenient::option::<_, Number, _>"
+        deserialize_with = "lenient::option::<_, Seconds, _>"
     )]
     pub duration_s: Option<f64>,
     /// Load before the measured one.
     #[serde(
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "lenient::option::<_, Number, _>"
+        deserialize_with = "lenient::option::<_, Seconds, _>"
     )]
     pub warmup_s: Option<f64>,
     /// Requests in flight on one connection.
@@ -400,6 +400,21 @@ mod tests {
         let text = from(json!({"requests": "10", "rate": "2.5", "phase": "yes",
             "headers": "A: 1", "threshold": "p99<5ms", "stages": "1:2@3s"}));
         assert_eq!(typed.unwrap(), text.unwrap());
+    }
+
+    #[test]
+    fn times_have_a_unit_of_their_own_or_that_of_their_name() {
+        let read = |values: Value| from(values);
+        let params = read(
+            json!({"duration_s": "2m", "warmup_s": "250ms", "timeout_ms": "1.5s",
+            "deadline_ms": "300"}),
+        )
+        .unwrap();
+        let told = (params.duration_s, params.warmup_s, params.timeout_ms);
+        assert_eq!(told, (Some(120.0), Some(0.25), Some(1500.0)));
+        assert_eq!(params.deadline_ms, Some(300.0));
+        let error = read(json!({"duration_s": "soon"})).unwrap_err().to_string();
+        assert!(error.contains("a duration such as 250ms"), "{error}");
     }
 
     #[test]

@@ -88,7 +88,12 @@ impl Worker {
 /// The seconds of the path.
 fn gap(text: &str) -> Result<f64, Answer> {
     let is_gap = |s: &f64| *s <= GAP_S_MAX && units::seconds_to_ns(*s).is_some_and(|ns| ns > 0);
-    let seconds = text.parse::<f64>().ok().filter(is_gap);
+    let with_unit = || {
+        units::parse_duration_ns(text)
+            .ok()
+            .map(units::ns_to_seconds)
+    };
+    let seconds = text.parse().ok().or_else(with_unit).filter(is_gap);
     seconds.ok_or_else(|| {
         let error = format!("seconds: {text:?} is not a number over 0 and up to {GAP_S_MAX}");
         Answer::error(400, &error, "for example POST /tsunami/2, or /tsunami/0.25")
