@@ -320,17 +320,25 @@ function clear(form) {
   }
 }
 
-// "connections: 0 is not within 1 to 50000" goes to the field connections.
+// "connections: 0 is not within 1 to 50000" goes to the field connections. Of several each goes to
+// its own, and the first gets the focus.
 function fail(form, error) {
-  const name = error.message.split(":")[0].trim();
+  const several = error.told?.errors ?? [];
+  const wrong =
+    several.length > 1
+      ? several.map(({ at, error: words }) => [at, `${at}: ${words}`])
+      : [[error.message.split(":")[0].trim(), inWords(error)]];
+  const elsewhere = wrong.filter(([name, words]) => !tellAt(form, name, words));
+  form.problem.hidden = elsewhere.length === 0;
+  setText(form.problem, elsewhere.map(([, words]) => words).join("\n"));
+  form.element.querySelector("[aria-invalid]")?.focus();
+}
+
+// Whether there is such a field.
+function tellAt(form, name, words) {
   const field = form.inputs.get(name === "ramp" ? "rate" : name);
-  const told = inWords(error);
-  if (!field) {
-    form.problem.hidden = false;
-    setText(form.problem, told);
-    return;
-  }
+  if (!field) return false;
   setAttribute(field.input, "aria-invalid", "true");
-  setText(field.error, told);
-  field.input.focus();
+  setText(field.error, words);
+  return true;
 }

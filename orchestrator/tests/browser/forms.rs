@@ -40,6 +40,41 @@ fn a_refused_value_shows_the_servers_words_at_its_field() {
 }
 
 #[test]
+fn all_that_is_wrong_is_told_at_once_each_at_its_field() {
+    let Some(stage) = Stage::set(&["one"]) else {
+        return;
+    };
+    let browser = &stage.browser;
+    let wrong = json!({"connections": 0, "duration_s": "soon", "pipeline": 0, "nonsense": 1,
+        "requests": 5, "rate": "5:50"});
+    let (status, told) = stage.cluster.post("avalanche", &wrong);
+    assert_eq!(status, 400);
+    let errors = told["errors"].as_array().unwrap().iter();
+    let mut at: Vec<&str> = errors.map(|one| one["at"].as_str().unwrap()).collect();
+    at.sort_unstable();
+    // A ramp lacks its duration only since that was wrong.
+    assert!(
+        at.contains(&"nonsense") && at.contains(&"duration_s"),
+        "{told}"
+    );
+    assert!(!at.contains(&"rate"), "{told}");
+    stage.open("#/new");
+    let fields = ["connections", "duration_s", "pipeline", "timeout_ms"];
+    for field in fields {
+        browser.type_into(&format!("#field-{field}"), "-1");
+    }
+    browser.click("button[value=create]");
+    for field in fields {
+        browser.wait(field, SOON, |browser| {
+            browser.text(&format!("#error-{field}")).starts_with(field)
+        });
+    }
+    let focused = browser.run("return document.activeElement.id", json!([]));
+    assert_eq!(focused, "field-connections");
+    stage.assert_no_console_errors();
+}
+
+#[test]
 fn the_form_stays_as_it_was_left_and_takes_times_with_their_units() {
     let Some(stage) = Stage::set(&["one"]) else {
         return;

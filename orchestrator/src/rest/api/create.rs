@@ -70,18 +70,44 @@ impl Worker {
         mut values: Map<String, Value>,
     ) -> Result<(Workload, bool), Answer> {
         let queue = take_flag(&mut values, "queue")?;
-        let params = Params::from_values(values).map_err(|error| invalid(&error))?;
+        let mut wrong: Vec<InvalidParam> = Vec::new();
+        loop {
+            let error = match self.read(kind, gap_s, values.clone()) {
+                Ok(workload) if wrong.is_empty() => return Ok((workload, queue)),
+                Ok(_) => return Err(invalid(&wrong)),
+                Err(error) => error,
+            };
+            // What is wrong is left out, so that what else is can be told too; but not what is only
+            // wrong since that is missing.
+            let names = |one: &InvalidParam| error.problem.contains(&one.name);
+            let is_known = Params::NAMES.contains(&error.name.as_str());
+            let is_of_another = is_known && wrong.iter().any(names);
+            let is_left_out = values.remove(&error.name).is_some();
+            if !is_of_another {
+                wrong.push(error);
+            }
+            if !is_left_out {
+                return Err(invalid(&wrong));
+            }
+        }
+    }
+
+    fn read(
+        &self,
+        kind: TestType,
+        gap_s: f64,
+        values: Map<String, Value>,
+    ) -> Result<Workload, InvalidParam> {
+        let params = Params::from_values(values)?;
         if let Some(burst) = params.burst.filter(|burst| !BURST.contains(burst)) {
-            let error = format!(
-                "burst: {burst} is not within {} to {}",
-                BURST.start(),
-                BURST.end()
-            );
-            return Err(Answer::error(400, &error, "see /openapi.json"));
+            let (least, most) = (BURST.start(), BURST.end());
+            return Err(InvalidParam {
+                name: "burst".to_owned(),
+                problem: format!("{burst} is not within {least} to {most}"),
+            });
         }
         let defaults = Defaults::of_rest(kind, &self.api.default_target);
-        let workload = Workload::from_params(kind, gap_s, &params, &defaults);
-        Ok((workload.map_err(|error| invalid(&error))?, queue))
+        Workload::from_params(kind, gap_s, &params, &defaults)
     }
 }
 
@@ -100,10 +126,16 @@ fn gap(text: &str) -> Result<f64, Answer> {
     })
 }
 
-fn invalid(error: &InvalidParam) -> Answer {
-    Answer::error(
-        400,
-        &error.to_string(),
-        "the parameters are described in /openapi.json",
-    )
+/// One or more.
+fn invalid(wrong: &[InvalidParam]) -> Answer {
+    let error = match wrong {
+        [first, _, ..] => format!("{} things are wrong; the first: {first}", wrong.len()),
+        all => all.iter().map(ToString::to_string).collect(),
+    };
+    let each = wrong
+        .iter()
+        .map(|one| json!({"at": one.name, "error": one.problem}));
+    let further = json!({"errors": each.collect::<Vec<_>>()});
+    let hint = "the parameters are described in /openapi.json";
+    Answer::error_with(400, &error, hint, further)
 }
