@@ -77,7 +77,7 @@ const PROTO: &[Row] = &[
     // What is secret by its name, and how it is shown.
     ("secret", &[]),
     ("id", &[]),
-    ("lenient", &[]),
+    ("lenient", &["units"]),
     ("topic", &[]),
     ("units", &[]),
 ];

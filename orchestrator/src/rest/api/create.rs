@@ -79,7 +79,9 @@ impl Worker {
             };
             // What is wrong is left out, so that what else is can be told too; but not what is only
             // wrong since that is missing.
-            let is_of_another = wrong.iter().any(|one| error.problem.contains(&one.name));
+            let names = |one: &InvalidParam| error.problem.contains(&one.name);
+            let is_known = Params::NAMES.contains(&error.name.as_str());
+            let is_of_another = is_known && wrong.iter().any(names);
             let is_left_out = values.remove(&error.name).is_some();
             if !is_of_another {
                 wrong.push(error);
