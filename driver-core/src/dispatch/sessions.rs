@@ -13,15 +13,18 @@ use crate::transport::Transport;
 impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     /// What sessions have made ready finds connections, as far as there are any.
     pub(super) fn release_sessions(&mut self, now_ns: u64) {
-        if now_ns >= self.progress.end_ns(&self.limits, true) {
-            return self.begin_draining(now_ns, u64::MAX);
-        }
-        self.admit(now_ns);
+        let end_ns = self.progress.end_ns(&self.limits, true);
+        let is_past_end = now_ns >= end_ns;
+        // A core that was held up at the end still sends what had fallen due before it.
+        self.admit(now_ns.min(end_ns - 1));
         for server in self.servers.in_turn() {
             if let Some(since_ns) = self.servers.at(server).away_since_ns {
                 self.refuse_sessions(server, since_ns, now_ns);
             }
             self.release_to(server, now_ns);
+        }
+        if is_past_end && self.touched.len() < SENDS_A_CALL {
+            return self.begin_draining(now_ns, u64::MAX);
         }
         let has_returned = |server: &Server<_>| !server.again.is_empty();
         if self.source.is_over()
