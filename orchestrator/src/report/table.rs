@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use proto::summary::words::{self, ConnectionCounts};
-use proto::summary::{LittlesLaw, Statistics};
+use proto::summary::{LittlesLaw, RateRow, Statistics};
 
 use super::{NodeView, Tally, View};
 
@@ -75,8 +75,9 @@ fn write_table(out: &mut String, result: &View) -> fmt::Result {
         "\nresponse times in ms, from the intended send; percentiles from merged histograms"
     )?;
     let law = result.littles_law.as_ref().map(LittlesLaw::in_words);
-    words::intervals(&result.intervals.response)
-        .into_iter()
+    let changes = result.rate_changes.iter().map(RateRow::in_words);
+    changes
+        .chain(words::intervals(&result.intervals.response))
         .chain(law)
         .try_for_each(|line| writeln!(out, "{line}"))
 }

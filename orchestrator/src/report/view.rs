@@ -3,7 +3,7 @@
 
 use proto::measure::{BadAnswers, Environment, ErrorCounters, Reasons, TlsReport};
 use proto::summary::{
-    InNoSecond, Intervals, LittlesLaw, MissingReports, SessionRows, Statistics, Verdict,
+    InNoSecond, Intervals, LittlesLaw, MissingReports, RateRow, SessionRows, Statistics, Verdict,
 };
 use serde::Deserialize;
 
@@ -19,6 +19,8 @@ pub struct View {
     pub state: String,
     /// The condition of its document that ended it early.
     pub aborted_by: Option<String>,
+    /// The changes of its rate while it ran.
+    pub rate_changes: Vec<RateRow>,
     /// The counts.
     #[serde(flatten)]
     pub tally: Tally,

@@ -88,6 +88,7 @@ enum Route<'a> {
     Test(&'a str),
     Export(&'a str),
     Stream(&'a str),
+    Rate(&'a str),
     Backup,
     Compare,
     Trend,
@@ -103,7 +104,9 @@ enum Route<'a> {
 impl Route<'_> {
     fn allow(self) -> &'static str {
         match self {
-            Self::Create(..) | Self::Check | Self::Trigger(_) | Self::Stop(_) => "POST",
+            Self::Create(..) | Self::Check | Self::Trigger(_) | Self::Stop(_) | Self::Rate(_) => {
+                "POST"
+            }
             Self::Tests | Self::Searches => "GET, HEAD, POST",
             Self::Search(_) => "GET, HEAD, DELETE",
             // Its head alone is as much work as all of it.
@@ -138,6 +141,7 @@ fn route<'a>(path: &'a str, segments: &'a [String]) -> Option<Route<'a>> {
         ["tests", id] => Route::Test(id),
         ["tests", id, "export"] => Route::Export(id),
         ["tests", id, "stream"] => Route::Stream(id),
+        ["tests", id, "rate"] => Route::Rate(id),
         ["backup"] => Route::Backup,
         ["compare"] => Route::Compare,
         ["trend"] => Route::Trend,
@@ -218,6 +222,7 @@ impl Worker {
             Route::Create(kind, seconds) => self.create(kind, seconds, call),
             Route::Trigger(id) => self.trigger(id, call),
             Route::Stop(id) => self.stop(id),
+            Route::Rate(id) => self.change_rate(id, call),
             Route::Searches if call.method == "POST" => self.seek(call),
             Route::Searches => self.searches(),
             Route::Search(id) if call.method == "DELETE" => self.delete_search(id),

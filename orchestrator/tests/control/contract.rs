@@ -8,7 +8,7 @@ use proto::message::NodeState;
 use serde_json::Value;
 
 use crate::player::{Player, interval, last};
-use crate::process::Orchestrator;
+use crate::process::{Orchestrator, wait_for};
 use crate::runs::{await_state, run};
 use crate::schema::Contract;
 
@@ -179,6 +179,63 @@ fn play_step(orchestrator: &Orchestrator, player: &Player, search: &str) {
     state("done");
 }
 
+/// Changes the rate of a test that two drivers play.
+fn change_rate(
+    orchestrator: &Orchestrator,
+    player: &Player,
+    holds: &mut impl FnMut(&str, &str, &str, &str) -> Value,
+) {
+    let created = orchestrator
+        .post("/tsunami/1?rate=100&duration_s=60")
+        .json();
+    let test_id = created["TestId"].as_str().unwrap();
+    wait_for("the drivers to be ready", || {
+        for node in ["a", "b"] {
+            player.beat(node, NodeState::Ready, Some(test_id));
+        }
+        player.flush();
+        let answer = orchestrator.post(&format!("/trigger/{test_id}"));
+        (answer.status == 200).then_some(())
+    });
+    let (path, call) = ("/tests/{testId}/rate", format!("/tests/{test_id}/rate"));
+    let changed = holds("post", path, &call, r#"{"rate": "12000/m", "by": "me"}"#);
+    assert_eq!(
+        (&changed["rate"], &changed["number"]),
+        (&200.0.into(), &1.into())
+    );
+    assert_eq!(changed["of"], "each driver");
+    for (bad, why) in [
+        (r#"{"rate": "1..5/s"}"#, "one rate at a time"),
+        (r#"{"rate": 0}"#, "0.001/s to 10000000/s"),
+        (r#"{"rate": [5]}"#, "write 50/s"),
+        (r#"{"rat": 5}"#, "rate and by are known"),
+        (r#"{"rate": 5, "by": ""}"#, "1 to 64 bytes"),
+    ] {
+        let refused = holds("post", path, &call, bad);
+        assert!(
+            refused["error"].as_str().unwrap().contains(why),
+            "{refused}"
+        );
+    }
+    let detail = holds("get", "/tests/{testId}", &format!("/tests/{test_id}"), "");
+    assert_eq!(detail["rate_changes"][0]["by"], "me", "{detail}");
+    let result = holds(
+        "get",
+        "/metrics/{testId}",
+        &format!("/metrics/{test_id}"),
+        "",
+    );
+    assert_eq!(result["rate_changes"][0]["rate"], 200.0, "{result}");
+    holds("post", "/stop/{testId}", &format!("/stop/{test_id}"), "");
+    for node in ["a", "b"] {
+        player.say(node, &last(node, test_id, 1));
+    }
+    await_state(orchestrator, test_id, "aborted");
+    for call in [&call, "/tests/nobody/rate"] {
+        holds("post", path, &format!("{call}?rate=5"), "");
+    }
+}
+
 /// Every answer is what the contract says, field by field: it is written by hand, and must not drift.
 fn documented(orchestrator: &Orchestrator, player: &Player, test_id: &str) {
     let contract = Contract(orchestrator.get("/openapi.json").json());
@@ -260,6 +317,7 @@ fn documented(orchestrator: &Orchestrator, player: &Player, test_id: &str) {
         &format!("/tests/{created}"),
         "",
     );
+    change_rate(orchestrator, player, &mut holds);
     // What is refused.
     for (method, path, call) in [
         ("get", "/metrics/{testId}", "/metrics/nobody"),

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Addresses, BadAnswers, ClockOffset, Counters, Environment, Progress, Reasons, SecondRow,
-    SessionCounts, TlsReport,
+    Addresses, BadAnswers, ClockOffset, Counters, Environment, Progress, RatesFollowed, Reasons,
+    SecondRow, SessionCounts, TlsReport,
 };
 use crate::histogram::SparseLatencies;
 use crate::lenient::{self, Number};
@@ -215,6 +215,8 @@ pub struct Report {
     pub tls: Option<TlsReport>,
     /// What the node ran on; in the last report.
     pub environment: Option<Environment>,
+    /// How it followed changes of the rate, all of them so far.
+    pub rates: Option<Box<RatesFollowed>>,
     /// What became of the sessions of a document; in the last report.
     pub sessions: Option<Box<SessionCounts>>,
     /// How far the steps and flows of a document have come; before the last report.
@@ -252,6 +254,7 @@ impl Report {
         self.http = next.http.clone().or_else(|| self.http.take());
         self.tls = next.tls.clone().or_else(|| self.tls.take());
         self.environment = next.environment.clone().or_else(|| self.environment.take());
+        self.rates = next.rates.clone().or_else(|| self.rates.take());
         self.sessions = next.sessions.clone().or_else(|| self.sessions.take());
         match (&mut self.progress, &next.progress) {
             (Some(mine), Some(more)) => mine.absorb(more),
