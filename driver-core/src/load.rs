@@ -11,7 +11,7 @@ use socket2::SockAddr;
 
 use crate::core_loop::{Bells, Common, Route};
 use crate::dispatch::{Readiness, Shared};
-use crate::plan::Plan;
+use crate::plan::{Plan, Switch};
 use crate::recording::CoreInterval;
 use crate::ring::{Features, Setup};
 
@@ -25,6 +25,7 @@ mod follow;
 mod limits;
 mod link;
 mod probe;
+mod rates;
 mod replay;
 mod requests;
 mod route;
@@ -42,6 +43,7 @@ pub use first_handshake::{FirstHandshakeError, first_handshake};
 pub use follow::{FollowOptions, Follower, LOOK_EVERY, follow};
 pub use limits::raise_descriptor_limit;
 pub use probe::probe_machine;
+pub use rates::{Rates, join_ns};
 pub use requests::templates;
 pub use route::Addresses;
 pub use secrets::{Secrets, forms_of, hidden};
@@ -202,6 +204,18 @@ impl Load {
     /// schedule is intended that much later, and all is counted from the common start.
     pub fn start_staggered(&self, start_ns: u64, stagger_ns: u64) {
         self.stopper.shared.start(start_ns, stagger_ns);
+        self.stopper.bells.ring();
+    }
+
+    /// The start instant, ns of the monotonic clock, once it is set.
+    #[must_use]
+    pub fn started_ns(&self) -> Option<u64> {
+        self.stopper.shared.started()
+    }
+
+    /// Changes the rate; changes come in the order of their instants.
+    pub fn switch(&self, switch: Switch) {
+        self.stopper.shared.switch(switch);
         self.stopper.bells.ring();
     }
 

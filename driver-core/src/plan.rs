@@ -2,7 +2,7 @@
 
 use std::slice;
 
-use proto::workload::{Limit, Target, Workload};
+use proto::workload::{Limit, Target, Workload, last_change_ns};
 
 use crate::source::Cast;
 
@@ -10,6 +10,8 @@ mod schedule;
 
 pub(crate) use schedule::first_without;
 pub use schedule::{Schedule, Segment};
+
+pub use crate::source::Switch;
 
 /// What one node does in a test.
 #[derive(Debug, Clone)]
@@ -150,6 +152,12 @@ impl OpenLoop {
         Self::new(schedule, self.segment, self.limit)
     }
 
+    /// The same part with its rate changed on the way, within the same limits.
+    #[must_use]
+    pub fn switched(&self, switch: &Switch) -> Self {
+        Self::new(self.schedule.switched(switch), self.segment, self.limit)
+    }
+
     /// The part of the same shape that warms up, without an end of its own.
     #[must_use]
     pub fn warm_up(&self) -> Self {
@@ -177,6 +185,16 @@ impl OpenLoop {
             return Some(duration_ns);
         }
         self.schedule.intended_ns(self.segment.index(self.count))
+    }
+
+    /// Until when another rate could bring more of it, though nothing is left at this one, ns after a
+    /// warm-up of that length; `None` where its end is not that of its time.
+    #[must_use]
+    pub fn held_ns(&self, warmup_ns: u64) -> Option<u64> {
+        let end_ns = self.limit.duration_ns?.saturating_add(warmup_ns);
+        let most = self.limit.requests.unwrap_or(u64::MAX);
+        let is_timed = self.schedule.has_rate() && self.count < self.segment.share(most);
+        is_timed.then(|| last_change_ns(end_ns).saturating_sub(warmup_ns))
     }
 
     /// Requests of this part; `u64::MAX` for no limit.

@@ -10,6 +10,7 @@
 //! | `judge` | what an answer is looked at for: extracts and checks |
 //! | `json` | a value within a JSON text |
 //! | `jar` | the cookies of a session |
+//! | `switch` | a change of the rate |
 //! | [`board`] | what all cores have counted so far, for whoever watches |
 //! | [`tally`] | what is counted by step, flow, check and data set |
 //!
@@ -23,6 +24,7 @@ mod judge;
 mod program;
 pub mod replay;
 pub mod sessions;
+mod switch;
 pub mod table;
 pub mod tally;
 
@@ -34,6 +36,7 @@ use proto::workload::{Part, Scenario};
 pub use board::Board;
 pub use replay::Replay;
 pub use sessions::Sessions;
+pub use switch::Switch;
 pub use table::Table;
 pub use tally::Tally;
 
@@ -239,6 +242,11 @@ pub trait Source {
 
     /// The load starts at an instant, which may lie a little back.
     fn begin(&mut self, start_ns: u64);
+
+    /// The rate at which sessions arrive changes; before the start, or while they do.
+    fn switch(&mut self, switch: &Switch) {
+        let _ = switch;
+    }
 
     /// Whether it starts sessions only when others end: then a target that is lost for long ends it.
     fn waits(&self) -> bool;

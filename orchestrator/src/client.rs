@@ -42,7 +42,8 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use proto::stdout;
 use proto::units::ns_to_seconds;
-use serde_json::json;
+use proto::workload::Rate;
+use serde_json::{Value, json};
 
 use api::Api;
 use cli::{Cli, Command, ExportOptions, NoteOptions};
@@ -67,6 +68,7 @@ fn perform(cli: &Cli) -> Result<Ending, Problem> {
         Command::List(options) => listing::list(&api, options, cli.json),
         Command::Stop { test_id } => stop(&api, test_id, cli.json),
         Command::Note(options) => note(&api, options, cli.json),
+        Command::Rate { test_id, rate, by } => change_rate(&api, test_id, *rate, by, cli.json),
         Command::Export(options) => export(&api, options),
         Command::Compare(options) => {
             let question = comparison::Question {
@@ -146,6 +148,33 @@ fn stop(api: &Api, test_id: &str, as_json: bool) -> Result<Ending, Problem> {
         if let Some(words) = follow::goes_on(&answer) {
             print(&format!("{words}\n"))?;
         }
+    }
+    Ok(Ending::Ok)
+}
+
+fn change_rate(
+    api: &Api,
+    test_id: &str,
+    rate: Rate,
+    by: &str,
+    as_json: bool,
+) -> Result<Ending, Problem> {
+    let path = format!("tests/{}/rate", api::segment(test_id));
+    let answer = api.post(&path, &json!({"rate": format!("{rate}/s"), "by": by}))?;
+    if as_json {
+        print(&format!("{answer}\n"))?;
+        return Ok(Ending::Ok);
+    }
+    let (second, of) = (&answer["at_s"], answer["of"].as_str().unwrap_or("the test"));
+    let second = second.as_f64().unwrap_or_default();
+    print(&format!(
+        "{test_id}: {rate}/s of {of} from second {second} on\n"
+    ))?;
+    let others = answer["cannot_follow"].as_array().into_iter().flatten();
+    for node_id in others.filter_map(Value::as_str) {
+        print(&format!(
+            "{node_id} cannot follow it, and goes on at its rate\n"
+        ))?;
     }
     Ok(Ending::Ok)
 }

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use proto::comparison::Run;
-use serde_json::{Map, Value};
+use proto::summary::RateRow;
+use serde_json::{Map, Value, json};
 
 /// What is said of a test and asks nothing of the drivers, in a configuration and in a document.
 const SAID: [&str; 7] = [
@@ -55,6 +56,19 @@ impl Asked {
         asked.insert("target".to_owned(), target.into());
         asked.insert("drivers".to_owned(), drivers.into());
         Self(asked)
+    }
+
+    /// The same with the changes of its rate while it ran: another load than the one that was asked.
+    #[must_use]
+    pub fn with_rates(mut self, changes: &[RateRow]) -> Self {
+        let rates = changes
+            .iter()
+            .map(|change| json!([change.at_s, change.rate]));
+        let rates: Vec<Value> = rates.collect();
+        if !rates.is_empty() {
+            self.0.insert("rate_changes".to_owned(), rates.into());
+        }
+        self
     }
 
     /// The names of what is not the same.

@@ -6,7 +6,7 @@
 //! performs the others all the same: running tests go on, new ones are refused.
 //!
 //! Parts ([`registry`], [`run`], runs, searches, queue, list, orphans, outbox) own their fields and know
-//! no rules. Rules (messages, commands, arming, ending, searching, outgoing) use the parts, and own no
+//! no rules. Rules (messages, commands, rates, arming, ending, searching, outgoing) use the parts, and own no
 //! field.
 
 mod arming;
@@ -23,6 +23,7 @@ mod outbox;
 mod outgoing;
 mod pulse;
 mod queue;
+mod rates;
 mod reasons;
 pub mod registry;
 mod retention;

@@ -48,6 +48,7 @@ pub use schema::SCHEMA;
 pub use scope::Given;
 pub use searched::{SEARCHED_NS_MAX, SEARCHED_WARMUP_NS, Searched};
 pub use sets::file_name;
+pub use stages::parse_rate;
 pub use text::{DOCUMENT_LEN_MAX, Key, Node, Scalar, Value};
 pub use tls::TlsParams;
 

@@ -16,6 +16,7 @@ mod fold;
 mod intervals;
 mod plausibility;
 mod ranges;
+mod rates;
 mod repeats;
 mod result;
 mod series;
@@ -35,6 +36,7 @@ pub use capacity::{
 pub use fold::{Absorbed, Figures, NodeSummary, Nodes, Summary, Totals};
 pub use intervals::{Intervals, QuantileInterval};
 pub use plausibility::{LinkUse, LittlesLaw};
+pub use rates::{LateNode, RateRow};
 pub use repeats::{REST_NS, Repeat, Repeats, RepeatsWithResults, RunFigures, Spread};
 pub use result::{
     Accounting, Bytes, ConnectionFigures, Context, Coverage, CurvePoint, InNoSecond,

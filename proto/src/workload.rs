@@ -2,6 +2,7 @@
 //! What people write is [`crate::document`]'s.
 
 mod allowed_target;
+mod change;
 pub mod expectation;
 mod flow;
 mod json_path;
@@ -18,11 +19,13 @@ pub(crate) mod threshold;
 mod tls;
 
 pub use allowed_target::AllowedTarget;
+pub use change::{ORDERED_BY_MAX, RATE_CHANGES_MAX, RateChange, Unchangeable, last_change_ns};
 pub use expectation::{Check, Comparison, Extract, Pattern, StatusSet, Subject};
 pub use flow::{Flow, LOOPS_MAX, OnFail, Op, Step, Think};
 pub use json_path::{JsonPath, Segment};
+pub(crate) use load::POISSON_MAX;
 pub use load::{
-    Arrivals, Load, LoadStage, SESSIONS_MAX, STAGE_NS_MAX, SessionArrival, StageArrivals,
+    Arrivals, Course, Load, LoadStage, SESSIONS_MAX, STAGE_NS_MAX, SessionArrival, StageArrivals,
 };
 pub use mix::{CYCLE_MAX, Mix};
 pub use pace::Pace;

@@ -19,6 +19,7 @@ mod frozen_target;
 mod images;
 mod interoperation;
 mod outsiders;
+mod rates;
 mod readme;
 mod refusals;
 mod rest;

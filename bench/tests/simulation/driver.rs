@@ -1,15 +1,20 @@
 //! A driver: its real state machine and outbox around an engine that only counts.
 
+use std::time::Duration;
+
 use driver_core::control::Outbox;
 use driver_core::control::{Action, Event, Node, Unrun};
+use driver_core::load::join_ns;
 use fastrand::Rng;
 use proto::codec;
 use proto::document::Document;
 use proto::histogram::{Latencies, SparseLatencies};
-use proto::measure::{Counters, LatencyFigures, Outcome, Report, SecondRow};
+use proto::measure::{
+    Counters, LateRate, LatencyFigures, Outcome, RatesFollowed, Report, SecondRow,
+};
 use proto::message::{Control, Metrics, Order, REGISTER_TYPE, Register, TestConfig, Trigger};
 use proto::topic::Topic;
-use proto::workload::Part;
+use proto::workload::{Part, RateChange, Workload};
 
 use crate::bus::Bus;
 use crate::world::{SECOND, UNIX_NS};
@@ -17,7 +22,7 @@ use crate::world::{SECOND, UNIX_NS};
 const HEARTBEAT: u64 = u64::MAX;
 const REGISTER: u64 = u64::MAX - 1;
 /// Requests that the engine sends in a second, all answered in it, where the test is no document.
-const RATE: u64 = 100;
+pub(crate) const RATE: u64 = 100;
 /// Sessions a second, of all drivers together, up to which the target of documents answers in time.
 pub(crate) const CAPACITY: f64 = 700.0;
 
@@ -32,6 +37,9 @@ struct Load {
     start_ns: Option<u64>,
     told_started: bool,
     stopped: bool,
+    /// Changes of the rate: from which second on, and requests a second.
+    rates: Vec<(u64, u64)>,
+    followed: RatesFollowed,
     sequence: u64,
     total: Counters,
     latencies: SparseLatencies,
@@ -141,6 +149,11 @@ impl Driver {
                 Action::Stop { .. } => {
                     self.load.as_mut().expect("stopped what runs").stopped = true;
                 }
+                Action::ChangeRate { test_id, changes } => {
+                    let load = self.load.as_mut().expect("changed what runs");
+                    assert_eq!(load.config.test_id, test_id);
+                    load.follow(&changes, now_ns);
+                }
                 Action::ReportUnrun {
                     test_id,
                     cause,
@@ -211,10 +224,8 @@ impl Driver {
     }
 
     fn unrun(&mut self, test_id: &str, cause: Unrun, reason: String) {
-        let planned = self
-            .node
-            .config(test_id)
-            .map_or(0, |config| config.message_count_per_driver);
+        let config = self.node.config(test_id);
+        let planned = config.map_or(0, |config| planned_of(config).unwrap_or(0));
         let counters = Counters {
             planned,
             not_sent: planned,
@@ -287,6 +298,8 @@ impl Load {
             start_ns: None,
             told_started: false,
             stopped: false,
+            rates: Vec::new(),
+            followed: RatesFollowed::default(),
             sequence: 0,
             total: Counters::default(),
             latencies: SparseLatencies::default(),
@@ -294,14 +307,46 @@ impl Load {
     }
 
     fn is_over(&self) -> bool {
-        self.stopped || self.total.sent >= self.planned()
+        let is_done = match self.seconds() {
+            Some(seconds) => self.sequence >= seconds,
+            None => self.total.sent >= self.planned(),
+        };
+        self.stopped || is_done
+    }
+
+    /// How long it takes, where that is asked for instead of a count.
+    fn seconds(&self) -> Option<u64> {
+        let duration_s = self.config.params.duration_s?;
+        Some(Duration::from_secs_f64(duration_s).as_secs())
     }
 
     fn planned(&self) -> u64 {
         match self.document {
             Some(_) => self.share,
-            None => self.config.message_count_per_driver,
+            None => planned_of(&self.config).unwrap_or(u64::MAX),
         }
+    }
+
+    /// Takes on the changes of the rate that are new.
+    fn follow(&mut self, changes: &[RateChange], now_ns: u64) {
+        let since_ns = now_ns.saturating_sub(self.start_ns.unwrap());
+        for change in changes.iter().skip(self.rates.len()) {
+            let join_ns = join_ns(change.at_ns, since_ns);
+            if join_ns > change.at_ns {
+                let (number, late_ns) = (self.followed.known, join_ns - change.at_ns);
+                self.followed.late.push(LateRate { number, late_ns });
+            }
+            self.followed.known += 1;
+            self.rates
+                .push((join_ns / SECOND, change.rate.milli() / 1000));
+        }
+    }
+
+    /// Requests of the next second, where the test is no document.
+    fn rate(&self) -> u64 {
+        let in_force = |(from, _): &&(u64, u64)| *from <= self.sequence;
+        let changed = self.rates.iter().rev().find(in_force);
+        changed.map_or(RATE, |(_, rate)| *rate)
     }
 
     /// What is sent in a second, and how long answers take, ns.
@@ -311,7 +356,7 @@ impl Load {
             .as_ref()
             .map(|document| document.searched().unwrap());
         match searched {
-            None => (RATE, 1..9_000_000),
+            None => (self.rate(), 1..9_000_000),
             Some(searched) => {
                 let sent = self.share.div_ceil(searched.for_ns.div_ceil(SECOND));
                 let is_late = searched.rate > CAPACITY;
@@ -336,7 +381,12 @@ impl Load {
             latencies.response.saturating_record(ns);
             latencies.service.saturating_record(ns);
         }
-        let first = if self.sequence == 0 { planned } else { 0 };
+        let first = match self.seconds() {
+            // Nobody knows the plan before, so that it is what is offered.
+            Some(_) => sent,
+            None if self.sequence == 0 => planned,
+            None => 0,
+        };
         let counters = Counters {
             planned: first,
             offered: sent,
@@ -361,6 +411,7 @@ impl Load {
             counters,
             seconds: vec![row],
             latencies: SparseLatencies::from(&latencies),
+            rates: Some(Box::new(self.followed.clone())),
             ..Report::default()
         };
         self.sequence += 1;
@@ -370,7 +421,9 @@ impl Load {
     }
 
     fn last(&mut self) -> Report {
-        self.total.planned = self.planned();
+        if self.seconds().is_none() {
+            self.total.planned = self.planned();
+        }
         self.total.not_sent = self.total.planned - self.total.sent;
         let outcome = if self.stopped {
             Outcome::Aborted
@@ -385,9 +438,16 @@ impl Load {
             counters: self.total.clone(),
             latencies: self.latencies.clone(),
             outcome: Some(outcome),
+            rates: Some(Box::new(self.followed.clone())),
             ..Report::default()
         }
     }
+}
+
+/// Requests that a config asks of each driver, where it says so.
+fn planned_of(config: &TestConfig) -> Option<u64> {
+    let workload = Workload::from_config(config, "http://127.0.0.1:8000/").unwrap();
+    workload.planned_per_driver()
 }
 
 fn event(topic: Topic, mut payload: Vec<u8>, now_ns: u64) -> Option<Event> {
@@ -403,6 +463,7 @@ fn event(topic: Topic, mut payload: Vec<u8>, now_ns: u64) -> Option<Event> {
                 received_unix_ns: UNIX_NS + now_ns,
             }),
             Order::Stop { test_id } => Some(Event::Stop { test_id }),
+            Order::Rates { test_id, changes } => Some(Event::Rates { test_id, changes }),
             // Few enough for a trigger.
             Order::Participants { .. } | Order::Fence { .. } | Order::Unknown => None,
         },

@@ -19,6 +19,8 @@ mod driver;
 mod orchestrator;
 mod world;
 
+use std::cell::Cell;
+
 use ::orchestrator::control::SearchState;
 use world::{Faults, World};
 
@@ -43,6 +45,7 @@ fn each_seed(faults: Faults, check: impl Fn(&mut World)) {
         let guard = SeedOnPanic(seed);
         let mut world = World::new(seed, faults);
         world.run();
+        world.assert_rates_are_kept();
         check(&mut world);
         std::mem::forget(guard);
     }
@@ -63,6 +66,17 @@ fn without_faults_every_run_is_done_and_exact() {
         world.assert_exact();
         world.assert_states(&["done", "aborted"]);
     });
+}
+
+#[test]
+fn rates_are_changed_in_most_worlds_and_followed_in_time_without_faults() {
+    let changed = Cell::new(0);
+    each_seed(Faults::default(), |world| {
+        changed.set(changed.get() + world.rates_changed());
+        world.assert_rates_in_time();
+    });
+    let worlds = seeds(SEEDS).len();
+    assert!(worlds < 100 || changed.get() > worlds, "{}", changed.get());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The orchestrator: its real state around a store in memory that survives its death.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use fastrand::Rng;
 use orchestrator::control::registry::NodeRecord;
@@ -14,6 +15,7 @@ use proto::codec;
 use proto::message::Metrics;
 use proto::summary::Summary;
 use proto::topic::Topic;
+use proto::workload::RateChange;
 use serde_json::Value;
 
 use crate::bus::{Bus, Stored};
@@ -177,6 +179,17 @@ impl Orchestrator {
 
     pub(crate) fn participants(&self, test_id: &str) -> &[String] {
         &self.disk.runs[test_id].0.participants
+    }
+
+    /// The changes of a test's rate.
+    pub(crate) fn rates(&self, test_id: &str) -> &[RateChange] {
+        &self.disk.runs[test_id].0.rates
+    }
+
+    /// How long a test is asked to take, s.
+    pub(crate) fn seconds(&self, test_id: &str) -> Option<u64> {
+        let duration_s = self.disk.runs[test_id].0.config.params.duration_s?;
+        Some(Duration::from_secs_f64(duration_s).as_secs())
     }
 
     /// Why a test ended as it did.

@@ -1,14 +1,16 @@
 //! One run of everything from one seed.
 
+use std::time::Duration;
+
 use fastrand::Rng;
 use orchestrator::control::{Command, Reply, Search, SearchState};
 use proto::document::{Defaults, Document, Params, Setting};
 use proto::summary::{Capacity, CapacityBounds};
-use proto::workload::{TestType, Workload};
+use proto::workload::{Rate, RateSpec, TestType, Workload};
 use serde_json::Value;
 
 use crate::bus::Bus;
-use crate::driver::{CAPACITY, Driver};
+use crate::driver::{CAPACITY, Driver, RATE};
 use crate::orchestrator::Orchestrator;
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
@@ -171,6 +173,9 @@ impl World {
         };
         let orchestrator = &self.orchestrator;
         self.wanted.retain(|(id, _)| !done(id, orchestrator));
+        if !calm && self.rng.u32(0..40) == 0 {
+            self.change_rate();
+        }
         if !calm && self.rng.u32(0..500) == 0 {
             let mut ids = self.orchestrator.test_ids();
             ids.extend(self.orchestrator.disk.searches.keys().cloned());
@@ -182,13 +187,9 @@ impl World {
     }
 
     fn create(&mut self) {
-        let kind = TestType::Avalanche;
-        let params = Params {
-            requests: Some(self.rng.u64(1..1200)),
-            ..Params::default()
-        };
+        let (kind, params) = self.asked();
         let defaults = Defaults::of_rest(kind, "http://127.0.0.1:8000/");
-        let workload = Workload::from_params(kind, 0.0, &params, &defaults).unwrap();
+        let workload = Workload::from_params(kind, 1.0, &params, &defaults).unwrap();
         let letters = |rng: &mut Rng| (0..20).map(|_| rng.alphabetic()).collect::<String>();
         let test_id = letters(&mut self.rng);
         let command = Command::Create {
@@ -203,6 +204,49 @@ impl World {
         {
             self.wanted.push((test_id, None));
         }
+    }
+
+    /// A closed loop, or a rate for a while or for so many requests.
+    fn asked(&mut self) -> (TestType, Params) {
+        let requests = Some(self.rng.u64(1..1200));
+        let rate = Some(RateSpec::Constant(RATE.to_string().parse().unwrap()));
+        match self.rng.u8(0..3) {
+            0 => (
+                TestType::Avalanche,
+                Params {
+                    requests,
+                    ..Params::default()
+                },
+            ),
+            1 => (
+                TestType::Tsunami,
+                Params {
+                    requests,
+                    rate,
+                    ..Params::default()
+                },
+            ),
+            _ => (
+                TestType::Tsunami,
+                Params {
+                    duration_s: Some(self.rng.u32(1..15).into()),
+                    rate,
+                    ..Params::default()
+                },
+            ),
+        }
+    }
+
+    /// People want another rate, of whatever there is.
+    fn change_rate(&mut self) {
+        let ids = self.orchestrator.test_ids();
+        if ids.is_empty() {
+            return;
+        }
+        let test_id = ids[self.rng.usize(0..ids.len())].clone();
+        let rate = Rate::from_milli(1000 * self.rng.u64(40..300)).unwrap();
+        let by = None;
+        self.command(Command::ChangeRate { test_id, rate, by });
     }
 
     fn seek(&mut self) {
@@ -330,7 +374,79 @@ impl World {
             let nodes = result["nodes"].as_array().unwrap();
             assert_eq!(nodes.len(), self.orchestrator.participants(test_id).len());
             assert_eq!(result["accounting"]["holds"], true, "{result}");
+            self.assert_rates(test_id, result);
         }
+    }
+
+    /// A run for a time sent what its rates ask for, as far as its nodes say that they followed them.
+    fn assert_rates(&self, test_id: &str, result: &Value) {
+        let none = Vec::new();
+        let rows = result["rate_changes"].as_array().unwrap_or(&none);
+        let ordered = self.orchestrator.rates(test_id);
+        assert_eq!(rows.len(), ordered.len(), "{test_id}");
+        let (Some(seconds), "done") = (
+            self.orchestrator.seconds(test_id),
+            self.orchestrator.phase(test_id),
+        ) else {
+            return;
+        };
+        for node in result["nodes"].as_array().unwrap() {
+            let id = &node["node_id"];
+            let joins: Vec<(u64, u64)> = rows
+                .iter()
+                .zip(ordered)
+                .filter(|(row, _)| !is_in(&row["not_followed"], |other| other == id))
+                .map(|(row, change)| {
+                    let late = row["late"].as_array().into_iter().flatten();
+                    let mut late = late.filter(|late| late["node_id"] == *id);
+                    let late_s = late.next().and_then(|late| late["late_s"].as_f64());
+                    let late = Duration::from_secs_f64(late_s.unwrap_or(0.0)).as_secs();
+                    (change.at_ns / SECOND + late, change.rate.milli() / 1000)
+                })
+                .collect();
+            let in_second = |second: u64| {
+                let in_force = joins.iter().rev().find(|(from, _)| *from <= second);
+                in_force.map_or(RATE, |(_, rate)| *rate)
+            };
+            let expected: u64 = (0..seconds).map(in_second).sum();
+            assert_eq!(int(&node["sent"]), expected, "{test_id} {id}: {rows:?}");
+            assert_eq!(int(&node["planned"]), expected, "{test_id} {id}");
+        }
+    }
+
+    /// What was answered to people who changed a rate is so, whatever was killed then.
+    pub(crate) fn assert_rates_are_kept(&self) {
+        for (_, reply) in &self.orchestrator.replies {
+            let Reply::RateChanged {
+                test_id,
+                change,
+                number,
+                ..
+            } = reply
+            else {
+                continue;
+            };
+            let kept = self.orchestrator.rates(test_id);
+            assert_eq!(kept.get(number - 1), Some(change), "{test_id}");
+            assert!(kept.is_sorted_by(|one, next| one.at_ns < next.at_ns));
+        }
+    }
+
+    /// Every node took every change on at its instant.
+    pub(crate) fn assert_rates_in_time(&self) {
+        for (test_id, result) in &self.orchestrator.disk.results {
+            for row in result["rate_changes"].as_array().into_iter().flatten() {
+                let is_late = row.get("late").or(row.get("not_followed"));
+                assert_eq!(is_late, None, "{test_id}");
+            }
+        }
+    }
+
+    /// How many changes of a rate were answered.
+    pub(crate) fn rates_changed(&self) -> usize {
+        let replies = self.orchestrator.replies.iter();
+        let is_changed = |(_, reply): &&(u64, Reply)| matches!(reply, Reply::RateChanged { .. });
+        replies.filter(is_changed).count()
     }
 
     /// No result claims what did not happen, nor anything twice.
@@ -364,6 +480,10 @@ fn sent_by(driver: &Driver, test_id: &str) -> u64 {
         .filter(|(test, _)| test == test_id)
         .map(|(_, sent)| sent)
         .sum()
+}
+
+fn is_in(list: &Value, is: impl Fn(&Value) -> bool) -> bool {
+    list.as_array().into_iter().flatten().any(is)
 }
 
 fn int(value: &Value) -> u64 {

@@ -203,6 +203,7 @@ impl ControlThread {
                 received_unix_ns,
             }),
             Order::Stop { test_id } => self.apply(Event::Stop { test_id }),
+            Order::Rates { test_id, changes } => self.apply(Event::Rates { test_id, changes }),
             Order::Participants {
                 test_id,
                 first,
@@ -300,6 +301,11 @@ impl ControlThread {
             Action::Stop { .. } => {
                 if let Some(test) = &self.test {
                     test.stop();
+                }
+            }
+            Action::ChangeRate { changes, .. } => {
+                if let Some(test) = &self.test {
+                    test.change_rate(changes);
                 }
             }
             Action::ReportUnrun {

@@ -14,7 +14,7 @@ use proto::clock::{self, Anchor};
 use proto::log;
 use proto::measure::{ClockOffset, Report};
 use proto::message::TestConfig;
-use proto::workload::{AllowedTarget, Target, Workload};
+use proto::workload::{AllowedTarget, RateChange, Target, Workload};
 use serde_json::json;
 
 use super::cache::Cache;
@@ -22,7 +22,8 @@ use super::fetch::Source;
 use super::inbox::{Inbound, TestEvent};
 use super::staged;
 use crate::load::{
-    Addresses, FollowOptions, Follower, Load, Machine, Phase, Secrets, Stopper, follow, hidden,
+    Addresses, FollowOptions, Follower, Load, Machine, Phase, Rates, Secrets, Stopper, follow,
+    hidden,
 };
 use crate::plan::Plan;
 use crate::plan::Schedule;
@@ -65,6 +66,7 @@ pub(super) struct TestThread {
     begin: Sender<Begin>,
     begun: bool,
     stopping: Arc<Stopping>,
+    rates: Arc<Mutex<Vec<RateChange>>>,
     thread: JoinHandle<()>,
 }
 
@@ -79,12 +81,14 @@ impl TestThread {
     ) -> std::io::Result<Self> {
         let (begin, told) = bounded(1);
         let stopping = Arc::new(Stopping::default());
+        let rates = Arc::default();
         let work = Work {
             number,
             config: config.clone(),
             settings: Arc::clone(settings),
             events,
             stopping: Arc::clone(&stopping),
+            rates: Arc::clone(&rates),
         };
         let thread = thread::Builder::new()
             .name("test".to_owned())
@@ -101,6 +105,7 @@ impl TestThread {
             begin,
             begun: false,
             stopping,
+            rates,
             thread,
         })
     }
@@ -116,6 +121,14 @@ impl TestThread {
 
     pub(super) fn stop(&self) {
         self.stopping.ask();
+    }
+
+    /// Changes the rate: these are all changes so far, or some that are known.
+    pub(super) fn change_rate(&self, changes: Vec<RateChange>) {
+        let mut known = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        if changes.len() > known.len() {
+            *known = changes;
+        }
     }
 
     /// Lets go of what was prepared, or is being prepared. The thread ends soon.
@@ -170,6 +183,8 @@ struct Work {
     settings: Arc<Settings>,
     events: Sender<Inbound>,
     stopping: Arc<Stopping>,
+    /// All changes of the rate so far.
+    rates: Arc<Mutex<Vec<RateChange>>>,
 }
 
 impl Work {
@@ -250,9 +265,12 @@ impl Work {
             cast: plan.cast().cloned(),
             hidden: hidden(plan, self.settings.secrets.values()),
         };
+        let place = (begin.index, begin.count);
         let mut reporter = Reporter {
             work: self,
             phase: Phase::Waiting,
+            plan,
+            rates: Rates::new(plan.workload().phase.then_some(place)),
         };
         follow(options, load, intervals, &mut reporter);
         self.tell(TestEvent::Ended);
@@ -269,11 +287,30 @@ impl Work {
 struct Reporter<'a> {
     work: &'a Work,
     phase: Phase,
+    plan: &'a Plan,
+    rates: Rates,
+}
+
+impl Reporter<'_> {
+    /// Takes on what is new of the changes of the rate.
+    fn change_rate(&mut self, load: &Load) {
+        let changes = self.work.rates.lock();
+        let changes = changes.unwrap_or_else(PoisonError::into_inner);
+        let taken = self
+            .rates
+            .take_on(&changes, self.plan, load, clock::monotonic_ns());
+        if let Err(reason) = taken {
+            let test_id = &self.work.config.test_id;
+            let fields = json!({"test_id": test_id, "reason": reason.to_string()});
+            log::warn("rate_not_changed", fields);
+        }
+    }
 }
 
 impl Follower for Reporter<'_> {
     fn report(&mut self, mut report: Report, so_far: &Collector) {
         let counts = report.sessions.take();
+        report.rates = self.rates.reported();
         report.sessions = counts.map(|counts| Box::new(counts.fitted(SESSIONS_LEN_MAX)));
         self.work.tell(TestEvent::Report {
             report: Box::new(report),
@@ -288,6 +325,7 @@ impl Follower for Reporter<'_> {
     }
 
     fn look(&mut self, load: &Load) {
+        self.change_rate(load);
         let phase = load.phase(clock::monotonic_ns());
         if phase == std::mem::replace(&mut self.phase, phase) {
             return;

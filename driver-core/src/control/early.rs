@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use proto::message::Trigger;
+use proto::workload::RateChange;
 
 use super::Place;
 
@@ -18,6 +19,8 @@ pub(super) struct Early {
     starts: VecDeque<(Trigger, u64)>,
     /// Places among more participants than a trigger lists.
     places: VecDeque<(String, Place, u64)>,
+    /// Changes of the rate of tests that have not started here.
+    rates: VecDeque<(String, Vec<RateChange>)>,
 }
 
 impl Early {
@@ -63,6 +66,28 @@ impl Early {
             self.places.pop_front();
         }
         self.places.push_back((test_id.to_owned(), place, now_ns));
+    }
+
+    /// Keeps the changes of a test's rate until it starts: of two lists the longer one, which begins
+    /// with the other.
+    pub(super) fn keep_rates(&mut self, test_id: &str, changes: Vec<RateChange>) {
+        let known = self.take_rates(test_id).unwrap_or_default();
+        let longer = if known.len() > changes.len() {
+            known
+        } else {
+            changes
+        };
+        if self.rates.len() == EARLY_MAX {
+            self.rates.pop_front();
+        }
+        self.rates.push_back((test_id.to_owned(), longer));
+    }
+
+    /// Takes out the changes of a test's rate that were read before its start.
+    pub(super) fn take_rates(&mut self, test_id: &str) -> Option<Vec<RateChange>> {
+        let mut rates = self.rates.iter();
+        let at = rates.position(|(kept, _)| kept == test_id)?;
+        self.rates.remove(at).map(|(_, changes)| changes)
     }
 
     /// A node's place among those that take part, if it is known to be one of them.

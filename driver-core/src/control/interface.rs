@@ -2,6 +2,7 @@
 
 use proto::measure::ClockOffset;
 use proto::message::{ClockProbe, Need, TestConfig, Trigger};
+use proto::workload::RateChange;
 
 /// What happens to a node.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +23,13 @@ pub enum Event {
     Stop {
         /// The test.
         test_id: String,
+    },
+    /// The rate of a test changes.
+    Rates {
+        /// The test.
+        test_id: String,
+        /// All changes so far, by their instants.
+        changes: Vec<RateChange>,
     },
     /// The orchestrator's pulse with a probe, and this node's wall clock when it was read.
     Probe {
@@ -86,6 +94,13 @@ pub enum Action {
     Stop {
         /// The test.
         test_id: String,
+    },
+    /// Change the rate of the load that was started.
+    ChangeRate {
+        /// The test.
+        test_id: String,
+        /// All changes so far, by their instants.
+        changes: Vec<RateChange>,
     },
     /// Report that the test was not run, and why.
     ReportUnrun {

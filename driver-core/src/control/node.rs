@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use proto::message::{
     ClockEcho, ClockProbe, Heartbeat, Need, NodeState, Role, TestConfig, WIRE_VERSION,
 };
+use proto::workload::RateChange;
 
 use super::early::Early;
 use super::{Action, Event, Start, Unrun};
@@ -119,6 +120,7 @@ impl Node {
                 self.ripe(&test_id, now_ns, now_unix_ns).unwrap_or_default()
             }
             Event::Stop { test_id } => self.stopped(&test_id),
+            Event::Rates { test_id, changes } => self.rates_changed(test_id, changes),
             Event::Probe {
                 probe,
                 received_unix_ns,
@@ -262,6 +264,21 @@ impl Node {
                 let mut actions = self.release();
                 actions.push(Action::Heartbeat);
                 actions
+            }
+        }
+    }
+
+    /// The rate of a test changes: at once where it has started here, else when it does.
+    fn rates_changed(&mut self, test_id: String, changes: Vec<RateChange>) -> Vec<Action> {
+        match &self.state {
+            State::Active {
+                test_id: current, ..
+            } if *current == test_id => vec![Action::ChangeRate { test_id, changes }],
+            _ => {
+                if !self.is_over(&test_id) {
+                    self.early.keep_rates(&test_id, changes);
+                }
+                Vec::new()
             }
         }
     }

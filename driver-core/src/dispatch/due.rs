@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::plan::{OpenLoop, first_without};
+use crate::plan::{OpenLoop, Switch, first_without};
 
 /// Times that a request may be returned; after the last it is not sent again.
 const RETURNS_MAX: u8 = 3;
@@ -102,6 +102,9 @@ pub(super) struct Open {
     pub next_ns: u64,
     /// When the last of those offered was intended.
     pub last_ns: u64,
+    /// Until when it waits for another rate, though nothing more is offered at this one; 0 once that
+    /// instant has come.
+    pub held_ns: u64,
 }
 
 impl Open {
@@ -114,12 +117,23 @@ impl Open {
             released: 0,
             next_ns: 0,
             last_ns: 0,
+            held_ns: 0,
         }
     }
 
-    pub(super) fn begin(&mut self, current: OpenLoop, origin_ns: u64) {
+    /// Begins with a part, which is measured after a warm-up of that length, if it was warmed up.
+    pub(super) fn begin(&mut self, current: OpenLoop, origin_ns: u64, warmup_ns: u64) {
         (self.current, self.offered, self.released) = (current, 0, 0);
         (self.next_ns, self.last_ns) = (self.instant_ns(0, origin_ns), origin_ns);
+        let held_ns = self.current.held_ns(warmup_ns);
+        self.held_ns = held_ns.map_or(0, |held_ns| origin_ns.saturating_add(held_ns));
+    }
+
+    /// Changes the rate of the measured load, which goes on: what was offered stays as it was.
+    pub(super) fn switch(&mut self, switch: &Switch, origin_ns: u64) {
+        self.measured = self.measured.switched(switch);
+        self.current = self.measured.clone();
+        self.next_ns = self.instant_ns(self.offered, origin_ns);
     }
 
     pub(super) fn instant_ns(&self, nth: u64, origin_ns: u64) -> u64 {
@@ -186,7 +200,7 @@ mod tests {
         let share = Plan::new(workload).share(0, 1);
         let measured = share.open_loop.unwrap();
         let mut open = Open::new(measured.clone());
-        open.begin(measured, 0);
+        open.begin(measured, 0, 0);
         open
     }
 

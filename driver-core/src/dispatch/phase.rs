@@ -7,6 +7,7 @@ use super::due::Loop;
 use super::network::Network;
 use super::servers::Server;
 use super::{Dispatcher, Limits};
+use crate::plan::Switch;
 use crate::protocol::Protocol;
 use crate::recording::Loss;
 use crate::source::Source;
@@ -52,6 +53,8 @@ pub(super) struct Progress {
     lost_since_ns: Option<u64>,
     /// Whether it was told to stop.
     stopping: bool,
+    /// Changes of the rate that were taken on.
+    switches: usize,
 }
 
 impl Progress {
@@ -64,6 +67,7 @@ impl Progress {
             check_ns: u64::MAX,
             lost_since_ns: None,
             stopping: false,
+            switches: 0,
         }
     }
 
@@ -95,6 +99,7 @@ impl Progress {
                 .map_or(u64::MAX, |ns| self.origin_ns.saturating_add(ns)),
             // The backlog after the last intended start gets as much time as an answer would, if
             // there is anybody to take it.
+            Loop::Open(open) if open.is_exhausted() && open.held_ns > 0 => u64::MAX,
             Loop::Open(open) if open.is_exhausted() => {
                 let grace_ns = if is_connected {
                     limits.timeout_ns
@@ -104,6 +109,14 @@ impl Progress {
                 open.last_ns.saturating_add(grace_ns)
             }
             Loop::Open(_) => u64::MAX,
+        }
+    }
+
+    /// When a load of which nothing is left stops waiting for another rate.
+    fn release_ns(&self) -> u64 {
+        match &self.due {
+            Loop::Open(open) if open.is_exhausted() && open.held_ns > 0 => open.held_ns,
+            _ => u64::MAX,
         }
     }
 
@@ -128,7 +141,10 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
             Phase::Running => progress.end_ns(&self.limits, self.servers.at(0).open > 0),
             _ => u64::MAX,
         };
-        end_ns.min(progress.next_shed_ns(&self.limits))
+        let release_ns = progress.release_ns();
+        end_ns
+            .min(release_ns)
+            .min(progress.next_shed_ns(&self.limits))
     }
 
     /// What the control side and the clock ask for. `cpu_ns` is the CPU time of the core so far.
@@ -156,6 +172,26 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         {
             self.begin_measured(until_ns, cpu_ns());
         }
+        if self.progress.has_begun {
+            while let Some(switch) = self.shared.switched(self.progress.switches) {
+                self.progress.switches += 1;
+                self.switch(switch, now_ns);
+            }
+        }
+    }
+
+    /// Changes the rate, of what was not due up to now.
+    fn switch(&mut self, switch: Switch, now_ns: u64) {
+        let origin_ns = self.progress.origin_ns;
+        let passed_ns = now_ns.saturating_sub(origin_ns);
+        let switch = Switch {
+            join_ns: switch.join_ns.max(passed_ns.saturating_add(1)),
+            ..switch
+        };
+        if let Loop::Open(open) = &mut self.progress.due {
+            open.switch(&switch, origin_ns);
+        }
+        self.source.switch(&switch);
     }
 
     fn begin(&mut self, start_ns: u64, cpu_ns: impl Fn() -> u64) {
@@ -174,7 +210,7 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         self.progress.phase = Phase::WarmUp { until_ns };
         self.progress.origin_ns = start_ns;
         if let Loop::Open(open) = &mut self.progress.due {
-            open.begin(open.measured.warm_up(), start_ns);
+            open.begin(open.measured.warm_up(), start_ns, 0);
         }
     }
 
@@ -184,7 +220,7 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         self.progress.has_begun = true;
         self.books.handover().begin(origin_ns, cpu_ns);
         if let Loop::Open(open) = &mut self.progress.due {
-            open.begin(open.measured.clone(), origin_ns);
+            open.begin(open.measured.clone(), origin_ns, self.limits.warmup_ns);
         }
         self.source.begin(origin_ns);
     }

@@ -245,10 +245,14 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     }
 
     fn end_open(&mut self, now_ns: u64) {
-        let Loop::Open(open) = &self.progress.due else {
+        let Loop::Open(open) = &mut self.progress.due else {
             return;
         };
+        if now_ns >= open.held_ns {
+            open.held_ns = 0;
+        }
         let is_done = open.is_exhausted()
+            && open.held_ns == 0
             && open.backlog() == 0
             && self.returned.is_empty()
             && (P::IN_ORDER || self.books.flying() == 0);

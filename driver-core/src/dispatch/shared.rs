@@ -5,6 +5,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use crate::plan::Switch;
+
 /// Not started yet.
 const NEVER: u64 = u64::MAX;
 /// Most requests that a core takes from the common count at once.
@@ -19,6 +21,8 @@ struct Orders {
     /// How much later than in its schedule this node sends; written before `start_ns`.
     stagger_ns: AtomicU64,
     stop: AtomicBool,
+    /// How many changes of the rate there are; written after they are.
+    switches: AtomicUsize,
 }
 
 /// What cores write as leases are taken, and at their end.
@@ -41,6 +45,7 @@ pub struct Shared {
     /// Connections to each server that are open, over all cores.
     live: Box<[AtomicUsize]>,
     failed: Mutex<Option<String>>,
+    switches: Mutex<Vec<Switch>>,
 }
 
 impl Shared {
@@ -52,6 +57,7 @@ impl Shared {
                 start_ns: AtomicU64::new(NEVER),
                 stagger_ns: AtomicU64::new(0),
                 stop: AtomicBool::new(false),
+                switches: AtomicUsize::new(0),
             },
             tallies: Tallies {
                 remaining: AtomicU64::new(requests),
@@ -61,6 +67,7 @@ impl Shared {
             cores: cores as u64,
             live: Box::new([AtomicUsize::new(0)]),
             failed: Mutex::new(None),
+            switches: Mutex::new(Vec::new()),
         }
     }
 
@@ -96,6 +103,24 @@ impl Shared {
     #[must_use]
     pub fn stagger_ns(&self) -> u64 {
         self.orders.stagger_ns.load(Ordering::Relaxed)
+    }
+
+    /// Changes the rate; changes come in the order of their instants.
+    pub fn switch(&self, switch: Switch) {
+        if let Ok(mut switches) = self.switches.lock() {
+            switches.push(switch);
+            let count = switches.len();
+            self.orders.switches.store(count, Ordering::Release);
+        }
+    }
+
+    /// The change of the rate of this number, from 0, if there is one.
+    #[must_use]
+    pub fn switched(&self, number: usize) -> Option<Switch> {
+        if number >= self.orders.switches.load(Ordering::Acquire) {
+            return None;
+        }
+        self.switches.lock().ok()?.get(number).copied()
     }
 
     /// A core sends nothing more.

@@ -8,9 +8,13 @@
 
 use proto::workload::Arrival;
 
+mod pieces;
 mod ramp;
 
+use pieces::Pieces;
 use ramp::Ramps;
+
+use crate::source::Switch;
 
 /// The plan of one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +35,8 @@ enum Shape {
         milli: u64,
     },
     Ramps(Ramps),
+    /// Others, one after another: the rate was changed.
+    Pieces(Pieces),
 }
 
 /// Thousandths of a request times nanoseconds in one request times one second.
@@ -79,27 +85,31 @@ impl Schedule {
     /// A schedule without an end that warms up for this one: its first rate, or its bursts.
     #[must_use]
     pub fn warm_up(&self) -> Self {
-        let shape = match &self.shape {
-            Shape::Ramps(ramps) => Shape::Rate {
-                milli: ramps.first_milli(),
-            },
-            shape => shape.clone(),
-        };
         Self {
-            shape,
+            shape: self.shape.warm_up(),
             offset_ns: self.offset_ns,
+        }
+    }
+
+    /// The same until the rate is changed, and again after the stage in which that is.
+    #[must_use]
+    pub fn switched(&self, switch: &Switch) -> Self {
+        Self {
+            shape: Shape::Pieces(Pieces::switched(self, switch)),
+            // It is in the pieces.
+            offset_ns: 0,
         }
     }
 
     /// When request `index` is intended, ns after the start; `None` past the last stage.
     #[must_use]
     pub fn intended_ns(&self, index: u64) -> Option<u64> {
-        let instant = match &self.shape {
-            Shape::Bursts { gap_ns, burst } => (index / burst).checked_mul(*gap_ns)?,
-            Shape::Rate { milli } => constant(index, *milli)?,
-            Shape::Ramps(ramps) => ramps.instant_ns(index)?,
-        };
-        instant.checked_add(self.offset_ns)
+        self.shape.instant_ns(index)?.checked_add(self.offset_ns)
+    }
+
+    /// Whether it is a rate, which can be another one.
+    pub(super) fn has_rate(&self) -> bool {
+        !matches!(self.shape, Shape::Bursts { .. })
     }
 
     /// The time between the first two instants, ns.
@@ -107,7 +117,7 @@ impl Schedule {
         match &self.shape {
             Shape::Bursts { gap_ns, .. } => *gap_ns,
             Shape::Rate { milli } => constant(1, *milli).unwrap_or(0),
-            Shape::Ramps(ramps) => ramps.instant_ns(1).unwrap_or(0),
+            Shape::Ramps(_) | Shape::Pieces(_) => self.shape.instant_ns(1).unwrap_or(0),
         }
     }
 
@@ -118,6 +128,27 @@ impl Schedule {
             self.intended_ns(index)
                 .is_some_and(|instant| instant < duration_ns)
         })
+    }
+}
+
+impl Shape {
+    fn instant_ns(&self, index: u64) -> Option<u64> {
+        match self {
+            Self::Bursts { gap_ns, burst } => (index / burst).checked_mul(*gap_ns),
+            Self::Rate { milli } => constant(index, *milli),
+            Self::Ramps(ramps) => ramps.instant_ns(index),
+            Self::Pieces(pieces) => pieces.instant_ns(index),
+        }
+    }
+
+    fn warm_up(&self) -> Self {
+        match self {
+            Self::Ramps(ramps) => Self::Rate {
+                milli: ramps.first_milli(),
+            },
+            Self::Pieces(pieces) => pieces.warm_up(),
+            shape => shape.clone(),
+        }
     }
 }
 

@@ -14,9 +14,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use fastrand::Rng;
-use proto::workload::{
-    Arrivals, Fill, Hole, Op, Part, REPLAY_SLOT, Scenario, SessionArrival, mixed,
-};
+use proto::workload::{Course, Fill, Hole, Op, Part, REPLAY_SLOT, Scenario, SessionArrival, mixed};
 
 use super::board::{Board, Known};
 use super::judge::{Seen, Slots};
@@ -51,8 +49,10 @@ pub struct Sessions {
     anchor: (u64, u64),
     now_ns: u64,
     random: Rng,
-    arrivals: Arrivals,
+    arrivals: Course,
     next_arrival: Option<SessionArrival>,
+    /// Until when another rate could bring more of them, ns of the monotonic clock.
+    held_ns: u64,
     /// What comes of a log that is replayed, and when to look at it.
     feed: Option<Feed>,
     feed_due_ns: u64,
@@ -142,8 +142,9 @@ impl Sessions {
             anchor: (0, 0),
             now_ns: 0,
             random: random(entropy, part),
-            arrivals: Arrivals::new(&scenario.load, part),
+            arrivals: Course::new(&scenario.load, part),
             next_arrival: None,
+            held_ns: 0,
             feed: None,
             feed_due_ns: u64::MAX,
             closed: Vec::new(),
@@ -194,7 +195,7 @@ impl Sessions {
             .iter()
             .for_each(|table| table.belongs_to(driver));
         self.random = random(self.entropy, self.part);
-        self.arrivals = Arrivals::new(&self.scenario.load, self.part);
+        self.arrivals = Course::new(&self.scenario.load, self.part);
         self.at_once_max = at_once_max(&self.scenario, self.part);
     }
 

@@ -14,12 +14,13 @@
 mod http1;
 mod http2;
 mod network;
+mod rates;
 
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, unbounded};
 use driver_core::dispatch::{Dispatcher, Limits, Shared};
-use driver_core::plan::Plan;
+use driver_core::plan::{Plan, Switch};
 use driver_core::protocol::http1::Http1;
 use driver_core::protocol::http2::Http2;
 use driver_core::protocol::{Protocol, Template};
@@ -74,6 +75,8 @@ struct World<P: Protocol, T: Target> {
     /// How likely a turn is held up.
     stalls: f64,
     stop_ns: Option<u64>,
+    /// Changes of the rate, and when each is read.
+    switches: Vec<(u64, Switch)>,
 }
 
 /// What came of it.
@@ -148,6 +151,7 @@ impl<P: Protocol, T: Target> World<P, T> {
             plan,
             stalls: 0.0,
             stop_ns: None,
+            switches: Vec::new(),
         }
     }
 
@@ -168,6 +172,10 @@ impl<P: Protocol, T: Target> World<P, T> {
             }
             if self.stop_ns.is_some_and(|stop_ns| now_ns >= stop_ns) {
                 self.shared.stop();
+            }
+            while let Some((_, switch)) = self.switches.first().filter(|(at, _)| now_ns >= *at) {
+                self.shared.switch(*switch);
+                self.switches.remove(0);
             }
             self.dispatcher.obey(now_ns, || now_ns / 2);
             if now_ns >= self.dispatcher.next_upkeep_ns() {
@@ -197,6 +205,7 @@ impl<P: Protocol, T: Target> World<P, T> {
                 self.dispatcher.next_upkeep_ns(),
                 self.dispatcher.next_chore_ns(),
                 self.stop_ns.filter(|ns| *ns > now_ns).unwrap_or(u64::MAX),
+                self.switches.first().map_or(u64::MAX, |(at_ns, _)| *at_ns),
                 now_ns + 1_000_000_000,
             ];
             next_ns = next_ns.max(until_ns.into_iter().min().unwrap());

@@ -6,8 +6,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint, value_parser};
 use clap_complete::Shell;
 use proto::bus;
 use proto::ci::ReportArgs;
-use proto::document::{REPEATS_MAX, named_value};
+use proto::document::{REPEATS_MAX, named_value, parse_rate};
 use proto::units::parse_duration_ns;
+use proto::workload::Rate;
 
 use super::api::Trust;
 use super::document;
@@ -55,6 +56,7 @@ Examples:
   client run shop.yaml --repeat 5                five runs of it, and their spread
   client capacity shop.yaml --from 500           the highest rate at which its thresholds hold
   client list; client watch <id>; client stop <id>
+  client rate <id> 500/s                         while it runs, from some seconds ahead on
   client export <id> --format hlog --output run.hlog
   client compare <a>,<b>,<c>,<d>,<e> <v>,<w>,<x>,<y>,<z>
   client gate <v>,<w>,<x>,<y>,<z> --baseline 'shop checkout'
@@ -90,6 +92,17 @@ pub enum Command {
     },
     /// Write on a test what happened at an instant, such as a deployment: charts and reports mark it
     Note(NoteOptions),
+    /// Change the rate of a test that runs: of a document that of all drivers together, else of each
+    Rate {
+        /// The test
+        test_id: String,
+        /// The rate from some seconds ahead on: 500/s, 3000/m, or a number a second
+        #[arg(value_name = "RATE", value_parser = parse_rate)]
+        rate: Rate,
+        /// Who orders it, as the result and the page show it
+        #[arg(long, value_name = "WHO", default_value = "client")]
+        by: String,
+    },
     /// Get a stored result as a file
     Export(ExportOptions),
     /// Hold two sets of runs against each other, five a side or more
@@ -366,6 +379,9 @@ mod tests {
             &["client", "run", "avalanche", "--duration", "soon"],
             &["client", "export", "id", "--format", "xml"],
             &["client", "watch"],
+            &["client", "rate", "id"],
+            &["client", "rate", "id", "0"],
+            &["client", "rate", "id", "5..9/s"],
         ] {
             assert!(Cli::try_parse_from(line).is_err(), "{line:?}");
         }

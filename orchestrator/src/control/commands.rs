@@ -60,6 +60,10 @@ impl Control {
             } => self
                 .note(&test_id, text, after_start_ns, now, actions)
                 .map(Some),
+            Command::ChangeRate { test_id, rate, by } => {
+                let changed = self.change_rate(&test_id, rate, by, now, actions);
+                changed.map(Some)
+            }
             Command::Stop { test_id } if self.searches.get(&test_id).is_some() => {
                 self.stop_search(&test_id, now, actions).map(Some)
             }
@@ -378,7 +382,7 @@ impl Control {
 
     /// Participants of other implementations, or of another version of the wire, that have not
     /// finished: they do not read what we say to ours.
-    fn foreign_at_work(&self, test_id: &str) -> Vec<String> {
+    pub(super) fn foreign_at_work(&self, test_id: &str) -> Vec<String> {
         let Some(open) = self.runs.get(test_id).filter(|open| open.is_active()) else {
             return Vec::new();
         };

@@ -10,7 +10,7 @@ use proto::log::Level;
 use proto::message::{self, Heartbeat, Metrics, Need, Register, TestConfig, Trigger};
 use proto::summary::{CapacityBounds, Summary};
 use proto::topic::Topic;
-use proto::workload::Workload;
+use proto::workload::{Rate, RateChange, Workload};
 use serde_json::Value;
 
 use super::registry::NodeRecord;
@@ -181,6 +181,15 @@ pub enum Command {
         /// When, after the start of the run, ns; now where nothing is said.
         after_start_ns: Option<u64>,
     },
+    /// Change the rate of a test that runs.
+    ChangeRate {
+        /// Which.
+        test_id: String,
+        /// The rate from some seconds ahead on.
+        rate: Rate,
+        /// Who orders it, as they say.
+        by: Option<String>,
+    },
     /// Stop a test.
     Stop {
         /// Which.
@@ -227,6 +236,21 @@ pub enum Reply {
         /// Participants of other implementations: they know no stop, and go on to their end.
         cannot_be_stopped: Vec<String>,
     },
+    /// The test's rate changes.
+    RateChanged {
+        /// Which.
+        test_id: String,
+        /// The change.
+        change: RateChange,
+        /// Which of the test's changes it is, from 1.
+        number: usize,
+        /// The common start, ns since 1970.
+        start_at_unix_ns: u64,
+        /// Whom the rate counts for, in words.
+        of: &'static str,
+        /// Participants that do not follow it: of other implementations or versions.
+        cannot_follow: Vec<String>,
+    },
     /// The test is gone.
     Deleted {
         /// Which.
@@ -249,6 +273,20 @@ pub enum Refusal {
         test_id: String,
         /// Its phase.
         state: &'static str,
+    },
+    /// The test does not run, so that it has no rate to change.
+    NotRunning {
+        /// Which.
+        test_id: String,
+        /// Its phase.
+        state: &'static str,
+    },
+    /// The test's rate cannot be changed, and why.
+    RateStays {
+        /// Which.
+        test_id: String,
+        /// In words.
+        why: String,
     },
     /// The test has not ended.
     StillOpen {

@@ -149,6 +149,9 @@ impl Control {
                 let test_id = test_id.clone();
                 self.adopt_stop(&test_id, Line::Control(message), now, actions);
             }
+            Order::Rates { test_id, changes } => {
+                self.adopt_rates(test_id, changes, actions);
+            }
             Order::Participants {
                 test_id,
                 first,

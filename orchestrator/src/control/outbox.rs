@@ -35,8 +35,8 @@ struct Entry {
     due_mono_ns: Option<u64>,
 }
 
-/// The messages whose delivery is not known. Bounded by what may be asked for: a config and two
-/// triggers for each open run.
+/// The messages whose delivery is not known. Bounded by what may be asked for: of each open run a
+/// config, its start and stop, and so many changes of its rate.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     entries: BTreeMap<u64, Entry>,

@@ -102,6 +102,23 @@ impl Control {
         actions.push(Action::Log(Line::Control(message)));
     }
 
+    /// Tells our drivers every change of a test's rate so far.
+    pub(super) fn send_rates(&mut self, test_id: &str, actions: &mut Actions) {
+        let Some(open) = self.runs.get(test_id) else {
+            return;
+        };
+        let message = message::Control {
+            node_id: self.settings.node_id.clone(),
+            order: Order::Rates {
+                test_id: test_id.to_owned(),
+                changes: open.run.rates.clone(),
+            },
+        };
+        let payload = proto::codec::encode(&message);
+        self.send(Topic::Control, test_id, payload, actions);
+        actions.push(Action::Log(Line::Control(message)));
+    }
+
     /// Keeps a message until the broker has it.
     fn send(&mut self, topic: Topic, key: &str, payload: Vec<u8>, actions: &mut Actions) {
         let message = self.outbox.add(topic, key, payload);

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use proto::measure::ClockOffset;
 use proto::message::TestConfig;
+use proto::workload::RateChange;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -189,6 +190,9 @@ pub struct Run {
     /// The condition of its document that asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aborted_by: Option<String>,
+    /// The changes of its rate, by their instants.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<RateChange>,
     /// Its place in the queue of those that start when the drivers are free.
     pub queued: Option<u64>,
     /// Whether a trigger queues it when the drivers are busy.
@@ -218,6 +222,7 @@ impl Run {
             lost: BTreeMap::new(),
             stop_requested: false,
             aborted_by: None,
+            rates: Vec::new(),
             queued: None,
             queue_when_busy: false,
             reason: None,

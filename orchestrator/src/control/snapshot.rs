@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use proto::message::{NodeState, TestConfig};
+use proto::summary::RateRow;
 use serde::Serialize;
 
 use super::list::Rows;
@@ -80,6 +81,8 @@ pub struct TestDetail {
     pub transitions: Vec<Transition>,
     /// The common start, ns since 1970.
     pub start_at_unix_ns: Option<u64>,
+    /// The changes of its rate, by their instants.
+    pub rate_changes: Vec<RateRow>,
 }
 
 impl TestDetail {
@@ -94,6 +97,7 @@ impl TestDetail {
             lost: run.lost,
             transitions: run.transitions,
             start_at_unix_ns: run.start_at_unix_ns,
+            rate_changes: run.rates.iter().map(RateRow::from).collect(),
         }
     }
 }

@@ -7,6 +7,7 @@ mod lifecycle;
 mod orders;
 mod processes;
 mod queue;
+mod rates;
 mod retention;
 mod searches;
 mod secrets;
@@ -360,12 +361,12 @@ impl World {
     pub(super) fn stops(&self) -> Vec<String> {
         let of = self.published.iter();
         of.filter(|message| message.topic == Topic::Control && message.token != PULSE_TOKEN)
-            .map(|message| {
+            .filter_map(|message| {
                 let mut payload = message.payload.clone();
                 let control: message::Control = proto::codec::decode(&mut payload).unwrap();
                 match control.order {
-                    Order::Stop { test_id } => test_id,
-                    other => panic!("{other:?}"),
+                    Order::Stop { test_id } => Some(test_id),
+                    _ => None,
                 }
             })
             .collect()

@@ -32,6 +32,7 @@ export class Chart {
     this.columns = {};
     this.interval = [];
     this.marked = [];
+    this.changes = [];
     this.cursor = null;
     this.width = 600;
     this.#build();
@@ -41,11 +42,12 @@ export class Chart {
   }
 
   // xs rise; columns[key][i] belongs to xs[i], null where there is none; between the two xs of span
-  // lies what is searched.
-  update(xs, columns, span = []) {
+  // lies what is searched; at the x of each of changes, [x, words], the load became another.
+  update(xs, columns, span = [], changes = []) {
     this.xs = xs;
     this.columns = columns;
     this.interval = span;
+    this.changes = changes;
     this.#schedule();
   }
 
@@ -385,7 +387,13 @@ export class Chart {
     const columns = this.#columnTicks(right).map(({ x, text, anchor }) =>
       svg("text", { x, y: bottom + 17, class: anchor }, text),
     );
-    this.grid.replaceChildren(...rows, ...columns);
+    const [first, last] = [this.xs[0], this.xs.at(-1)];
+    const changes = this.changes.filter(([x]) => x >= first && x <= last).map(([at, words]) => {
+      const x = this.#left(at);
+      const title = svg("title", {}, words);
+      return svg("line", { class: "change", x1: x, x2: x, y1: MARGIN.top, y2: bottom }, title);
+    });
+    this.grid.replaceChildren(...rows, ...columns, ...changes);
   }
 
   // Only those whose labels do not touch each other.

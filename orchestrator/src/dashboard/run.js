@@ -39,7 +39,7 @@ export function progress(result, params) {
   const decided = sent - returned + shed + refused;
   if (hasEnded(result.state)) return planned > 0 ? decided / planned : 1;
   const byCount = planned > 0 && !timed(params) ? (decided + notSent) / planned : 0;
-  const expected = expectedSeconds(params, result.test_type);
+  const expected = expectedOf(result, params);
   const byTime = expected && timed(params) ? elapsed / expected : 0;
   return Math.min(1, Math.max(byCount, byTime));
 }
@@ -47,7 +47,7 @@ export function progress(result, params) {
 // Seconds still to go, or null where nothing is known yet.
 export function remainingSeconds(result, params) {
   if (!isLoading(result.state)) return null;
-  const expected = expectedSeconds(params, result.test_type);
+  const expected = expectedOf(result, params);
   if (expected !== null) return Math.max(0, expected - result.elapsed_s);
   const share = progress(result, params);
   return share > 0 ? (result.elapsed_s / share) * (1 - share) : null;
@@ -65,14 +65,17 @@ export function outcomeOf({ state, outcome }) {
 
 const timed = (params) => Boolean(params.duration_s || params.stages);
 
+const expectedOf = (result, params) =>
+  expectedSeconds(params, result.test_type, Boolean(result.rate_changes?.length));
+
 // How long the schedule is; null for a closed loop that is limited by its count.
-function expectedSeconds(params, testType) {
+function expectedSeconds(params, testType, isChanged) {
   const limits = [];
   if (params.duration_s) limits.push(Number(params.duration_s));
   if (params.stages) limits.push(stagesSeconds(params.stages));
   const requests = params.message_count_per_driver ?? params.requests;
   const perSecond = Number(params.rate);
-  if (requests && perSecond > 0) limits.push(requests / perSecond);
+  if (requests && perSecond > 0 && !isChanged) limits.push(requests / perSecond);
   else if (requests && testType === "TSUNAMI" && params.burst && !timed(params)) {
     const gap = params.test_message_delay ?? 0;
     limits.push((Math.ceil(requests / params.burst) - 1) * gap);
@@ -92,6 +95,14 @@ function durationSeconds(text) {
   const match = /^\s*([\d.]+)\s*([a-z]*)\s*$/.exec(text);
   return match ? Number(match[1]) * (UNIT_SECONDS[match[2] || "s"] ?? NaN) : NaN;
 }
+
+// Whether it may have a rate to change; what a document does now the orchestrator knows.
+export const hasRate = ({ test_type: type, config }) =>
+  config.document ? type === "TSUNAMI" : Boolean(config.rate || config.stages);
+
+// A change of the rate while it ran, in a line.
+export const changeInWords = ({ at_s: at, rate, by }) =>
+  `From second ${at} on at ${rate}/s${by ? ` (${by})` : ""}.`;
 
 // What kind of load it is, in a line.
 export function loadInWords(test) {

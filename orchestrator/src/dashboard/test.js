@@ -219,6 +219,10 @@ function build(testId) {
   header.actions.forEach((button) =>
     button.addEventListener("click", () => page.onCommand(button.dataset.command)),
   );
+  header.rate.addEventListener("submit", (event) => {
+    event.preventDefault();
+    page.onCommand(`rate ${header.rate.elements.rate.value}`);
+  });
   page.update = (test, result, known) => {
     page.latest = { test, result };
     header.update(test, result);
@@ -237,8 +241,9 @@ function build(testId) {
 function drawCharts([rates, times, curve], result, series) {
   const xs = series.seconds();
   const columns = (names) => Object.fromEntries(names.map((name) => [name, series.column(name)]));
-  rates.update(xs, columns(["offered", "sent", "completed", "errors"]));
-  times.update(xs, columns(["p50", "p99", "p99_9", "max"]));
+  const changes = (result.rate_changes ?? []).map((change) => [change.at_s, run.changeInWords(change)]);
+  rates.update(xs, columns(["offered", "sent", "completed", "errors"]), [], changes);
+  times.update(xs, columns(["p50", "p99", "p99_9", "max"]), [], changes);
   const points = curvePoints(result);
   curve.update(
     points.map((point) => point.quantile),
@@ -341,6 +346,12 @@ function head(testId) {
     h("button", { type: "button", class: style, "data-command": name }, text);
   const trigger = command("trigger", "Trigger", "primary");
   const stop = command("stop", "Stop", "danger");
+  const rate = h(
+    "form",
+    { class: "rate", hidden: true },
+    h("input", { name: "rate", required: true, size: 8, placeholder: "500/s", "aria-label": "Rate" }),
+    h("button", {}, "Change rate"),
+  );
   const exports = EXPORTS.map((name) => command(`export ${name}`, name));
   const report = command("report", "report");
   const downloads = h(
@@ -356,6 +367,7 @@ function head(testId) {
     { class: "actions", "data-live": true },
     trigger,
     stop,
+    rate,
     again,
     compare,
     trend,
@@ -376,12 +388,15 @@ function head(testId) {
     setText(name, test.name ?? "");
     trend.hidden = !test.name;
     setAttribute(trend, "href", trendLink(test.name ?? ""));
-    setText(note, `${words}${reason}\n` + `${run.loadInWords(test)}; target ${target}; ${since}`);
+    const changes = test.rate_changes.map((change) => `\n${run.changeInWords(change)}`);
+    const load = `${run.loadInWords(test)}; target ${target}; ${since}`;
+    setText(note, `${words}${reason}\n${load}${changes.join("")}`);
+    rate.hidden = result.state !== "running" || !run.hasRate(test);
     trigger.hidden = queued || run.hasEnded(result.state) || run.isLoading(result.state);
     stop.hidden = run.hasEnded(result.state);
     document.title = `${result.state} · ${testId} · dlts`;
   }
-  return { element, update, actions: [trigger, stop, ...exports, report], problem };
+  return { element, update, actions: [trigger, stop, ...exports, report], rate, problem };
 }
 
 async function perform(page, command, testId) {
@@ -391,7 +406,10 @@ async function perform(page, command, testId) {
   try {
     if (command === "trigger" || command === "stop") await post(`/${command}/${id}`);
     else if (command === "trigger queue") await post(`/trigger/${id}?queue=1`);
-    else if (command === "report") await saveReport(page, testId);
+    else if (command.startsWith("rate ")) {
+      await post(`/tests/${id}/rate`, { rate: command.slice(5), by: "page" });
+      page.header.rate.reset();
+    } else if (command === "report") await saveReport(page, testId);
     else await saveExport(id, testId, command.split(" ")[1]);
   } catch (error) {
     problem.hidden = false;

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use proto::summary::words::{self, ConnectionCounts};
-use proto::summary::{LinkUse, LittlesLaw, Statistics};
+use proto::summary::{LinkUse, LittlesLaw, RateRow, Statistics};
 
 use super::{NodeView, Tally, View};
 
@@ -76,8 +76,9 @@ fn write_table(out: &mut String, result: &View) -> fmt::Result {
     )?;
     let law = result.littles_law.as_ref().map(LittlesLaw::in_words);
     let link = LinkUse::fullest(&result.links).map(LinkUse::in_words);
-    words::intervals(&result.intervals.response)
-        .into_iter()
+    let changes = result.rate_changes.iter().map(RateRow::in_words);
+    changes
+        .chain(words::intervals(&result.intervals.response))
         .chain(law)
         .chain(link)
         .try_for_each(|line| writeln!(out, "{line}"))

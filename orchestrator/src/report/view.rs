@@ -3,7 +3,8 @@
 
 use proto::measure::{BadAnswers, Environment, ErrorCounters, Reasons, ServerReport, TlsReport};
 use proto::summary::{
-    InNoSecond, Intervals, LinkUse, LittlesLaw, MissingReports, SessionRows, Statistics, Verdict,
+    InNoSecond, Intervals, LinkUse, LittlesLaw, MissingReports, RateRow, SessionRows, Statistics,
+    Verdict,
 };
 use serde::Deserialize;
 
@@ -19,6 +20,8 @@ pub struct View {
     pub state: String,
     /// The condition of its document that ended it early.
     pub aborted_by: Option<String>,
+    /// The changes of its rate while it ran.
+    pub rate_changes: Vec<RateRow>,
     /// The counts.
     #[serde(flatten)]
     pub tally: Tally,

@@ -89,6 +89,7 @@ enum Route<'a> {
     Notes(&'a str),
     Export(&'a str),
     Stream(&'a str),
+    Rate(&'a str),
     Backup,
     Compare,
     Trend,
@@ -104,9 +105,12 @@ enum Route<'a> {
 impl Route<'_> {
     fn allow(self) -> &'static str {
         match self {
-            Self::Create(..) | Self::Check | Self::Trigger(_) | Self::Stop(_) | Self::Notes(_) => {
-                "POST"
-            }
+            Self::Create(..)
+            | Self::Check
+            | Self::Trigger(_)
+            | Self::Stop(_)
+            | Self::Notes(_)
+            | Self::Rate(_) => "POST",
             Self::Tests | Self::Searches => "GET, HEAD, POST",
             Self::Search(_) => "GET, HEAD, DELETE",
             // Its head alone is as much work as all of it.
@@ -142,6 +146,7 @@ fn route<'a>(path: &'a str, segments: &'a [String]) -> Option<Route<'a>> {
         ["tests", id, "notes"] => Route::Notes(id),
         ["tests", id, "export"] => Route::Export(id),
         ["tests", id, "stream"] => Route::Stream(id),
+        ["tests", id, "rate"] => Route::Rate(id),
         ["backup"] => Route::Backup,
         ["compare"] => Route::Compare,
         ["trend"] => Route::Trend,
@@ -222,6 +227,7 @@ impl Worker {
             Route::Create(kind, seconds) => self.create(kind, seconds, call),
             Route::Trigger(id) => self.trigger(id, call),
             Route::Stop(id) => self.stop(id),
+            Route::Rate(id) => self.change_rate(id, call),
             Route::Searches if call.method == "POST" => self.seek(call),
             Route::Searches => self.searches(),
             Route::Search(id) if call.method == "DELETE" => self.delete_search(id),

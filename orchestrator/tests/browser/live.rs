@@ -74,6 +74,41 @@ fn an_avalanche_started_in_the_page_moves_each_second_and_agrees_with_the_api() 
 }
 
 #[test]
+fn a_rate_is_changed_in_the_page_and_its_charts_show_when() {
+    let Some(stage) = Stage::set(&["one", "two"]) else {
+        return;
+    };
+    let browser = &stage.browser;
+    let load = json!({"rate": 20, "duration_s": 60});
+    let id = stage.cluster.run("avalanche", &load);
+    stage.open(&format!("#/test/{id}"));
+    stage.wait_for_state("running");
+    browser.type_into("form.rate input", "90/s");
+    browser.click("form.rate button");
+    browser.wait("the change", SOON, |browser| {
+        browser
+            .text("header.head .note")
+            .contains("at 90/s (page).")
+    });
+    browser.wait("its line in the charts", PATIENCE, |browser| {
+        let lines = "return document.querySelectorAll('svg.chart .change').length";
+        browser.run(lines, json!([])) == 2
+    });
+    let detail = stage.cluster.get(&format!("tests/{id}")).unwrap();
+    assert_eq!(detail["rate_changes"][0]["rate"], 90.0, "{detail}");
+    browser.type_into("form.rate input", "0");
+    browser.click("form.rate button");
+    browser.wait("the refusal", SOON, |browser| {
+        browser
+            .text("header.head .problem")
+            .contains("as good as a pause")
+    });
+    browser.click("[data-command=stop]");
+    stage.wait_for_state("aborted");
+    assert!(!browser.text("header.head").contains("Change rate"));
+}
+
+#[test]
 fn stop_ends_a_run_and_the_page_says_so() {
     let Some(stage) = Stage::set(&["one"]) else {
         return;

@@ -8,7 +8,7 @@ use proto::message::NodeState;
 use serde_json::Value;
 
 use crate::player::{Player, interval, last};
-use crate::process::Orchestrator;
+use crate::process::{Orchestrator, wait_for};
 use crate::runs::{await_state, run};
 use crate::schema::Contract;
 
@@ -179,6 +179,87 @@ fn play_step(orchestrator: &Orchestrator, player: &Player, search: &str) {
     state("done");
 }
 
+/// A search and its first step.
+fn search(
+    orchestrator: &Orchestrator,
+    player: &Player,
+    holds: &mut impl FnMut(&str, &str, &str, &str) -> Value,
+) {
+    let searched = r#"{"target": "http://127.0.0.1:8000", "thresholds": ["p99 < 1s"],
+        "load": {"open": "100/s", "for": "1s"}}"#;
+    let search = holds("post", "/capacity", "/capacity?from=300&to=5000", searched);
+    let search = search["TestId"].as_str().unwrap();
+    let of_search = format!("/capacity/{search}");
+    holds("get", "/capacity/{testId}", &of_search, "");
+    holds("delete", "/capacity/{testId}", &of_search, "");
+    play_step(orchestrator, player, search);
+    holds("get", "/capacity/{testId}", &of_search, "");
+    holds("post", "/stop/{testId}", &format!("/stop/{search}"), "");
+    holds("get", "/capacity", "/capacity", "");
+    holds("delete", "/capacity/{testId}", &of_search, "");
+    holds("get", "/capacity/{testId}", &of_search, "");
+    for (call, body) in [("/capacity", ""), ("/capacity?to=1", searched)] {
+        holds("post", "/capacity", call, body);
+    }
+}
+
+/// Changes the rate of a test that two drivers play.
+fn change_rate(
+    orchestrator: &Orchestrator,
+    player: &Player,
+    holds: &mut impl FnMut(&str, &str, &str, &str) -> Value,
+) {
+    let created = orchestrator
+        .post("/tsunami/1?rate=100&duration_s=60")
+        .json();
+    let test_id = created["TestId"].as_str().unwrap();
+    wait_for("the drivers to be ready", || {
+        for node in ["a", "b"] {
+            player.beat(node, NodeState::Ready, Some(test_id));
+        }
+        player.flush();
+        let answer = orchestrator.post(&format!("/trigger/{test_id}"));
+        (answer.status == 200).then_some(())
+    });
+    let (path, call) = ("/tests/{testId}/rate", format!("/tests/{test_id}/rate"));
+    let changed = holds("post", path, &call, r#"{"rate": "12000/m", "by": "me"}"#);
+    assert_eq!(
+        (&changed["rate"], &changed["number"]),
+        (&200.0.into(), &1.into())
+    );
+    assert_eq!(changed["of"], "each driver");
+    for (bad, why) in [
+        (r#"{"rate": "1..5/s"}"#, "one rate at a time"),
+        (r#"{"rate": 0}"#, "0.001/s to 10000000/s"),
+        (r#"{"rate": [5]}"#, "write 50/s"),
+        (r#"{"rat": 5}"#, "rate and by are known"),
+        (r#"{"rate": 5, "by": ""}"#, "1 to 64 bytes"),
+    ] {
+        let refused = holds("post", path, &call, bad);
+        assert!(
+            refused["error"].as_str().unwrap().contains(why),
+            "{refused}"
+        );
+    }
+    let detail = holds("get", "/tests/{testId}", &format!("/tests/{test_id}"), "");
+    assert_eq!(detail["rate_changes"][0]["by"], "me", "{detail}");
+    let result = holds(
+        "get",
+        "/metrics/{testId}",
+        &format!("/metrics/{test_id}"),
+        "",
+    );
+    assert_eq!(result["rate_changes"][0]["rate"], 200.0, "{result}");
+    holds("post", "/stop/{testId}", &format!("/stop/{test_id}"), "");
+    for node in ["a", "b"] {
+        player.say(node, &last(node, test_id, 1));
+    }
+    await_state(orchestrator, test_id, "aborted");
+    for call in [&call, "/tests/nobody/rate"] {
+        holds("post", path, &format!("{call}?rate=5"), "");
+    }
+}
+
 /// Every answer is what the contract says, field by field: it is written by hand, and must not drift.
 /// Notes on a test: two that say something, and what is refused.
 const NOTES: [&str; 5] = [
@@ -243,22 +324,7 @@ fn documented(orchestrator: &Orchestrator, player: &Player, test_id: &str) {
     );
     holds("get", "/tests/{testId}", &format!("/tests/{composed}"), "");
     holds("post", "/stop/{testId}", &format!("/stop/{composed}"), "");
-    let searched = r#"{"target": "http://127.0.0.1:8000", "thresholds": ["p99 < 1s"],
-        "load": {"open": "100/s", "for": "1s"}}"#;
-    let search = holds("post", "/capacity", "/capacity?from=300&to=5000", searched);
-    let search = search["TestId"].as_str().unwrap();
-    let of_search = format!("/capacity/{search}");
-    holds("get", "/capacity/{testId}", &of_search, "");
-    holds("delete", "/capacity/{testId}", &of_search, "");
-    play_step(orchestrator, player, search);
-    holds("get", "/capacity/{testId}", &of_search, "");
-    holds("post", "/stop/{testId}", &format!("/stop/{search}"), "");
-    holds("get", "/capacity", "/capacity", "");
-    holds("delete", "/capacity/{testId}", &of_search, "");
-    holds("get", "/capacity/{testId}", &of_search, "");
-    for (call, body) in [("/capacity", ""), ("/capacity?to=1", searched)] {
-        holds("post", "/capacity", call, body);
-    }
+    search(orchestrator, player, &mut holds);
     holds("post", "/tsunami/{seconds}", "/tsunami/0.5", "");
     let created = holds("post", "/avalanche", "/avalanche", "");
     let created = created["TestId"].as_str().unwrap();
@@ -275,6 +341,7 @@ fn documented(orchestrator: &Orchestrator, player: &Player, test_id: &str) {
         &format!("/tests/{created}"),
         "",
     );
+    change_rate(orchestrator, player, &mut holds);
     // What is refused.
     for (method, path, call) in [
         ("get", "/metrics/{testId}", "/metrics/nobody"),

@@ -1,10 +1,9 @@
 //! A document whose rate is searched: what of its load stays in every step, and the document of one.
 
 use super::place::{Place, Problem};
-use super::stages::POISSON_MAX;
 use super::{Document, InvalidDocument, Node, Setting};
 use crate::units::{self, NS_PER_S};
-use crate::workload::{LoadStage, StageArrivals};
+use crate::workload::{LoadStage, POISSON_MAX, StageArrivals};
 
 /// How long a step warms up where the document does not say it, ns.
 pub const SEARCHED_WARMUP_NS: u64 = NS_PER_S;

@@ -4,7 +4,9 @@
 use super::reading::{Fields, Reader, Spot, duration};
 use super::sets::file_name;
 use crate::units;
-use crate::workload::{Load, LoadStage, Pace, Rate, SESSIONS_MAX, STAGE_NS_MAX, StageArrivals};
+use crate::workload::{
+    Load, LoadStage, POISSON_MAX, Pace, Rate, SESSIONS_MAX, STAGE_NS_MAX, StageArrivals,
+};
 
 pub(super) const STAGE_KEYS: [&str; 10] = [
     "open", "burst", "closed", "replay", "pace", "every", "for", "sessions", "arrival", "warmup",
@@ -17,8 +19,6 @@ const LOAD_NS_MAX: u64 = 604_800 * units::NS_PER_S;
 const CLOSED_MAX: u64 = 10_000_000;
 /// Most sessions of one burst.
 const BURST_MAX: u64 = 10_000_000;
-/// Most sessions of Poisson stages, since each driver draws the arrivals of all.
-pub(super) const POISSON_MAX: u64 = 50_000_000;
 /// How long a load lasts that is not said.
 const STANDARD_NS: u64 = 10 * units::NS_PER_S;
 
@@ -234,6 +234,24 @@ pub(super) fn rates(text: &str) -> Result<(Rate, Rate), String> {
     Ok((rate(from)?, rate(to)?))
 }
 
+/// Reads a rate that a test takes on while it runs: `50/s`, `3000/m`, or a plain number a second.
+///
+/// # Errors
+/// In words, with the range and what else may be meant.
+pub fn parse_rate(text: &str) -> Result<Rate, String> {
+    let (from, to) = rates(text).map_err(|problem| {
+        let is_zero = text.trim_start().starts_with('0') && problem.contains("not within");
+        let pause = "; 0.001/s is as good as a pause, and a stop ends the test";
+        format!("{problem}{}", if is_zero { pause } else { "" })
+    })?;
+    if from != to {
+        return Err(format!(
+            "{text:?} is a ramp; a running test takes one rate at a time, such as 500/s"
+        ));
+    }
+    Ok(from)
+}
+
 fn unit_seconds(unit: &str) -> Option<f64> {
     match unit {
         "s" | "sec" => Some(1.0),
@@ -287,6 +305,29 @@ mod tests {
         ] {
             assert!(rates(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_running_test_takes_one_rate_that_is_none_of_zero() {
+        assert_eq!(parse_rate("500/s").map(Rate::milli), Ok(500_000));
+        assert_eq!(parse_rate("30/m").map(Rate::milli), Ok(500));
+        assert_eq!(parse_rate("7").map(Rate::milli), Ok(7_000));
+        assert!(
+            parse_rate("5..9/s")
+                .unwrap_err()
+                .contains("one rate at a time")
+        );
+        assert!(
+            parse_rate("0/s")
+                .unwrap_err()
+                .contains("as good as a pause")
+        );
+        assert!(
+            parse_rate("20000000/s")
+                .unwrap_err()
+                .contains("0.001/s to 10000000/s")
+        );
+        assert!(parse_rate("-1/s").is_err() && parse_rate("fast").is_err());
     }
 
     #[test]

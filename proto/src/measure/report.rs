@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Addresses, BadAnswers, ClockOffset, Counters, Environment, Progress, Reasons, SecondRow,
-    ServerReport, SessionCounts, TlsReport,
+    Addresses, BadAnswers, ClockOffset, Counters, Environment, Progress, RatesFollowed, Reasons,
+    SecondRow, ServerReport, SessionCounts, TlsReport,
 };
 use crate::histogram::SparseLatencies;
 use crate::lenient::{self, Number};
@@ -217,6 +217,8 @@ pub struct Report {
     pub servers: Vec<ServerReport>,
     /// What the node ran on; in the last report.
     pub environment: Option<Environment>,
+    /// How it followed changes of the rate, all of them so far.
+    pub rates: Option<Box<RatesFollowed>>,
     /// What became of the sessions of a document; in the last report.
     pub sessions: Option<Box<SessionCounts>>,
     /// How far the steps and flows of a document have come; before the last report.
@@ -257,6 +259,7 @@ impl Report {
             self.servers.clone_from(&next.servers);
         }
         self.environment = next.environment.clone().or_else(|| self.environment.take());
+        self.rates = next.rates.clone().or_else(|| self.rates.take());
         self.sessions = next.sessions.clone().or_else(|| self.sessions.take());
         match (&mut self.progress, &next.progress) {
             (Some(mine), Some(more)) => mine.absorb(more),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::ClockProbe;
 use crate::lenient::{self, Text, Whole};
 use crate::measure::ClockOffset;
+use crate::workload::RateChange;
 
 /// `control`: an order to some or all drivers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +38,15 @@ pub enum Order {
         /// The test.
         #[serde(deserialize_with = "lenient::one::<_, Text, _>")]
         test_id: String,
+    },
+    /// Change the rate of a test that runs, as often as is listed: with each order come the ones
+    /// before it, so that orders may come twice, or in any order.
+    Rates {
+        /// The test.
+        #[serde(deserialize_with = "lenient::one::<_, Text, _>")]
+        test_id: String,
+        /// All changes so far, by their instants.
+        changes: Vec<RateChange>,
     },
     /// More of those that take part in a test than fit into its trigger.
     Participants {
@@ -79,6 +89,7 @@ pub enum Order {
 mod tests {
     use super::*;
     use crate::codec;
+    use crate::workload::Rate;
 
     fn read(text: &str) -> Control {
         codec::decode(&mut text.as_bytes().to_vec()).unwrap()
@@ -99,6 +110,14 @@ mod tests {
         let stop = said(Order::Stop {
             test_id: "t".into(),
         });
+        let rates = said(Order::Rates {
+            test_id: "t".into(),
+            changes: vec![RateChange {
+                at_ns: 5_000_000_000,
+                rate: Rate::from_milli(1_500).unwrap(),
+                by: None,
+            }],
+        });
         let fence = said(Order::Fence {
             of_node_id: "d".into(),
             incarnation: 3,
@@ -110,6 +129,10 @@ mod tests {
                 r#"{"node_id":"o","order":"pulse","probe":{"probe_id":7,"sent_unix_ns":9}}"#,
             ),
             (stop, r#"{"node_id":"o","order":"stop","test_id":"t"}"#),
+            (
+                rates,
+                r#"{"node_id":"o","order":"rates","test_id":"t","changes":[{"at_ns":5000000000,"rate_milli":1500}]}"#,
+            ),
             (
                 fence,
                 r#"{"node_id":"o","order":"fence","of_node_id":"d","incarnation":3,"address":"h:1"}"#,

@@ -6,7 +6,8 @@ use crate::histogram::{LatenciesWire, SparseLatencies};
 use crate::lenient::{self, Signed, Text, Truth, Whole};
 use crate::measure::{
     Addresses, BadAnswers, ClockOffset, Connections, Counters, Environment, Health, LatencyFigures,
-    Outcome, Progress, Reasons, Report, SecondRow, ServerReport, SessionCounts, TlsReport,
+    Outcome, Progress, RatesFollowed, Reasons, Report, SecondRow, ServerReport, SessionCounts,
+    TlsReport,
 };
 
 /// `metrics`: a node's report on a test, one a second while it runs and one at its end.
@@ -99,6 +100,8 @@ struct Wire {
     #[serde(default)]
     environment: Option<Environment>,
     #[serde(default)]
+    rates: Option<Box<RatesFollowed>>,
+    #[serde(default)]
     sessions: Option<Box<SessionCounts>>,
     #[serde(default)]
     progress: Option<Box<Progress>>,
@@ -160,6 +163,8 @@ struct WrittenReport<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     environment: Option<&'a Environment>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    rates: Option<&'a RatesFollowed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     sessions: Option<&'a SessionCounts>,
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<&'a Progress>,
@@ -204,6 +209,7 @@ impl<'a> From<&'a Report> for WrittenReport<'a> {
             tls: report.tls.as_ref(),
             servers: &report.servers,
             environment: report.environment.as_ref(),
+            rates: report.rates.as_deref(),
             // They hold histograms, or a row a step, as a line of the log does not.
             sessions: None,
             progress: None,
@@ -281,6 +287,7 @@ impl TryFrom<Wire> for Metrics {
                     tls: wire.tls,
                     servers: wire.servers,
                     environment: wire.environment,
+                    rates: wire.rates,
                     sessions: wire.sessions,
                     progress: wire.progress,
                     latencies: SparseLatencies::try_from(&wire.latencies)

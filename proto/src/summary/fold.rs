@@ -10,7 +10,7 @@ use super::series::{Series, SeriesRow};
 use crate::histogram::SparseLatencies;
 use crate::measure::{
     Addresses, BadAnswers, ClockOffset, Connections, Counters, Environment, Health, LatencyFigures,
-    Outcome, Reasons, Report, SecondRow, ServerReport, SessionCounts, TlsReport,
+    Outcome, RatesFollowed, Reasons, Report, SecondRow, ServerReport, SessionCounts, TlsReport,
 };
 use crate::message::Metrics;
 
@@ -131,6 +131,8 @@ pub struct NodeSummary {
     pub first_send_ns: Option<i64>,
     /// The clock offset that the node was told.
     pub clock: Option<ClockOffset>,
+    /// How it followed changes of the rate, as far as it said.
+    pub rates: Option<Box<RatesFollowed>>,
     /// What became of its sessions: counts of steps and flows while it goes on, all at the end.
     pub sessions: Option<Box<SessionCounts>>,
     /// Spread over the connections.
@@ -194,6 +196,14 @@ impl NodeSummary {
         }
         self.first_send_ns = self.first_send_ns.or(report.first_send_ns);
         self.clock = report.clock.or(self.clock);
+        if let Some(rates) = &report.rates
+            && self
+                .rates
+                .as_ref()
+                .is_none_or(|known| known.known < rates.known)
+        {
+            self.rates = Some(rates.clone());
+        }
         self.reason = report.reason.clone().or_else(|| self.reason.take());
         let newest = report.seconds.iter().max_by_key(|row| row.second).copied();
         if newest.map(|row| row.second) > self.latest.map(|row| row.second) {

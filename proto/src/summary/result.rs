@@ -67,6 +67,7 @@ impl Summary {
             command: Vec::new(),
             document_sha256: None,
             aborted_by: context.aborted_by.map(str::to_owned),
+            rate_changes: self.rate_rows(context),
             verdict: {
                 let mut verdict = self.verdict(context, &coverage, &accounting, &accounts, &nodes);
                 let full = links.iter().filter_map(LinkUse::doubt);
@@ -310,6 +311,16 @@ fn node_result(
         reason: node.reason.as_deref(),
         unchecked: is_unchecked(totals),
     };
+    let mut verdict = validity::of_node(&evidence);
+    for (number, change) in context.rates.iter().enumerate() {
+        let at_s = units::ns_to_seconds(change.at_ns);
+        let late_ns = node.rate_late_ns(number);
+        if late_ns > 0 {
+            verdict.note(&Doubt::LateRate { at_s, late_ns });
+        } else if node.ignored_rate(number, change) {
+            verdict.note(&Doubt::RateIgnored { at_s });
+        }
+    }
     let mut tally = Tally::new(counters, Span::of(totals));
     tally.connections.spread = node.connections;
     NodeResult {
@@ -335,7 +346,7 @@ fn node_result(
         clock: node.clock,
         health: totals.health,
         foreign: node.foreign,
-        verdict: validity::of_node(&evidence),
+        verdict,
     }
 }
 

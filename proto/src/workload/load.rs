@@ -7,10 +7,17 @@
 use super::share::{Part, next_random};
 use super::{Pace, Rate};
 
+mod course;
+
+pub use course::Course;
+
 /// Longest stage, ns: a day. With the fastest rate, all products below fit 127 bits.
 pub const STAGE_NS_MAX: u64 = 86_400 * 1_000_000_000;
 /// Most sessions that a stage can name.
 pub const SESSIONS_MAX: u64 = 1_000_000_000_000;
+
+/// Most sessions of Poisson stages, since each driver draws the arrivals of all.
+pub(crate) const POISSON_MAX: u64 = 50_000_000;
 
 /// Units of area under a rate in one session: a rate of thousandths a second over nanoseconds,
 /// twice, so that the area under a slope is whole too.

@@ -146,6 +146,7 @@ fn reasons() -> Reasons {
 
 fn report() -> Report {
     Report {
+        rates: None,
         sequence_first: 2,
         sequence: 3,
         last: false,

@@ -170,7 +170,12 @@ impl Node {
             test_id: start.test_id.clone(),
             phase: NodeState::Armed,
         };
-        vec![Action::Start(start), Action::Heartbeat]
+        let test_id = start.test_id.clone();
+        let mut actions = vec![Action::Start(start), Action::Heartbeat];
+        if let Some(changes) = self.early.take_rates(&test_id) {
+            actions.push(Action::ChangeRate { test_id, changes });
+        }
+        actions
     }
 
     /// Ends a test that this node did not run, with a report so that nobody waits for it.

@@ -8,6 +8,7 @@ use proto::workload::TestType;
 
 use super::*;
 
+mod rates;
 mod starts;
 
 const SECOND: u64 = 1_000_000_000;
@@ -394,7 +395,7 @@ fn old_configs_are_forgotten() {
 
 fn any_event() -> impl Strategy<Value = Event> {
     let test = prop::sample::select(vec!["a", "b", "c"]);
-    (test, 0_u8..10).prop_map(|(test, kind)| match kind {
+    (test, 0_u8..11).prop_map(|(test, kind)| match kind {
         0 => Event::Config(config(test)),
         1 => start(test),
         2 => stop(test),
@@ -407,6 +408,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         6 => Event::Draining { test_id: id(test) },
         7 => Event::Ended { test_id: id(test) },
         8 => Event::Leave,
+        9 => rates::rates(test, &[1]),
         _ => Event::Tick,
     })
 }
@@ -471,6 +473,9 @@ impl Engine {
                 prop_assert!(self.prepared && self.held.as_ref() == Some(&start.test_id));
                 prop_assert!(!self.started.contains(&start.test_id), "started twice");
                 self.started.push(start.test_id);
+            }
+            Action::ChangeRate { test_id, changes } => {
+                prop_assert!(self.started.contains(&test_id) && !changes.is_empty());
             }
             Action::Stop { test_id } => prop_assert!(self.started.contains(&test_id)),
             Action::ReportUnrun { .. } | Action::Heartbeat => {}

@@ -178,3 +178,82 @@ proptest! {
         prop_assert!(instant * milli >= exact && instant * milli < exact + milli);
     }
 }
+
+fn switch(at_ns: u64, join_ns: u64, end_ns: Option<u64>, per_second: u64) -> Switch {
+    Switch {
+        at_ns,
+        join_ns,
+        end_ns,
+        rate: rate(per_second * 1000),
+    }
+}
+
+fn instants(schedule: &Schedule, within_ns: u64) -> Vec<u64> {
+    let count = schedule.count_within(within_ns);
+    (0..count)
+        .map(|index| schedule.intended_ns(index).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_changed_rate_has_a_grid_of_its_own_and_ends_with_its_stage() {
+    let changed = stages(&[(2_000, 2_000, 4 * S), (1_000, 1_000, 2 * S)]);
+    let changed = changed.switched(&switch(2 * S, 2 * S, Some(4 * S), 4));
+    let old = (0..4).map(|n| n * S / 2);
+    let new = (0..8).map(|n| 2 * S + n * S / 4);
+    let later = [4 * S, 5 * S];
+    let expected: Vec<u64> = old.chain(new).chain(later).collect();
+    assert_eq!(instants(&changed, u64::MAX), expected);
+    assert_eq!(changed.intended_ns(14), None);
+    // A node that reads it late goes on as before, and then follows the same grid.
+    let late = stages(&[(2_000, 2_000, 4 * S)]);
+    let late = late.switched(&switch(2 * S, 3 * S, Some(4 * S), 4));
+    let old = (0..6).map(|n| n * S / 2);
+    let new = (0..4).map(|n| 3 * S + n * S / 4);
+    assert_eq!(
+        instants(&late, u64::MAX),
+        old.chain(new).collect::<Vec<_>>()
+    );
+    // One without an end goes on.
+    let endless = constant_rate(1_000).switched(&switch(3 * S, 3 * S, None, 10));
+    assert_eq!(endless.intended_ns(3 + 1_000), Some(103 * S));
+    assert_eq!(endless.warm_up(), constant_rate(1_000));
+}
+
+proptest! {
+    /// Whatever is changed how often: before the first change the plan is as it was, then every part has
+    /// its own rate, instants rise, and the cores' parts are the whole.
+    #[test]
+    fn changed_schedules_are_exact_and_whole(
+        base in 1..400_u64,
+        changes in prop::collection::btree_map(1..9_u64, 1..400_u64, 0..4),
+        cores in 1..5_usize,
+    ) {
+        let plan = constant_rate(base * 1000);
+        let mut changed = plan.clone();
+        for (at, per_second) in &changes {
+            changed = changed.switched(&switch(at * S, at * S, Some(10 * S), *per_second));
+        }
+        let whole = instants(&changed, 10 * S);
+        prop_assert!(whole.is_sorted());
+        let mut rates = vec![(0, base)];
+        rates.extend(changes);
+        for (nth, (at, per_second)) in rates.iter().enumerate() {
+            let end = rates.get(nth + 1).map_or(10, |(next, _)| *next);
+            let expected: Vec<u64> = (0..(end - at) * per_second)
+                .map(|n| at * S + (n * S).div_ceil(*per_second))
+                .collect();
+            let inside = whole.iter().copied().filter(|ns| (at * S..end * S).contains(ns));
+            prop_assert_eq!(inside.collect::<Vec<_>>(), expected);
+        }
+        let mut together: Vec<u64> = (0..cores)
+            .flat_map(|core| {
+                let segment = Segment::of(core, cores);
+                let mine = (0..segment.share(whole.len() as u64)).map(move |nth| segment.index(nth));
+                mine.map(|index| changed.intended_ns(index).unwrap()).collect::<Vec<_>>()
+            })
+            .collect();
+        together.sort_unstable();
+        prop_assert_eq!(together, whole);
+    }
+}

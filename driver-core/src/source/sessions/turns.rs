@@ -3,10 +3,10 @@
 use std::cmp::Reverse;
 use std::sync::{Arc, PoisonError};
 
-use proto::workload::{Fill, Hole, OnFail, Piece, StageArrivals};
+use proto::workload::{Fill, Hole, OnFail, Piece, SessionArrival, StageArrivals};
 
 use super::super::judge::judge;
-use super::super::{Advanced, Answer, Due, Outcome, Source, Verdict, Watches};
+use super::super::{Advanced, Answer, Due, Outcome, Source, Switch, Verdict, Watches};
 use super::{ClosedStage, End, Job, Sessions, append};
 
 impl Source for Sessions {
@@ -20,6 +20,7 @@ impl Source for Sessions {
         self.begin_replay();
         let load = &self.scenario.load;
         self.next_arrival = self.arrivals.next(load);
+        self.held_ns = start_ns.saturating_add(load.held_ns());
         self.closed.clear();
         for (number, stage) in load.stages.iter().enumerate() {
             let StageArrivals::Closed { sessions } = stage.arrivals else {
@@ -41,6 +42,21 @@ impl Source for Sessions {
                 at_once: part.share(sessions),
                 left,
             });
+        }
+    }
+
+    fn switch(&mut self, switch: &Switch) {
+        let load = &self.scenario.load;
+        let changed = self
+            .arrivals
+            .change(load, switch.at_ns, switch.join_ns, switch.rate);
+        // Who ordered it has looked whether it can be.
+        if changed.is_err() || self.is_stopped {
+            return;
+        }
+        let is_void = |arrival: SessionArrival| arrival.at_ns >= switch.join_ns;
+        if self.next_arrival.is_none_or(is_void) {
+            self.next_arrival = self.arrivals.next(load);
         }
     }
 
@@ -338,6 +354,7 @@ impl Source for Sessions {
 
     fn is_over(&self) -> bool {
         self.next_arrival.is_none()
+            && (self.is_stopped || self.now_ns >= self.held_ns)
             && self.feed.is_none()
             && self.next_closed == self.closed.len()
             && self.users.active == 0

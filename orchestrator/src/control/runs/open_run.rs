@@ -6,7 +6,7 @@ use proto::digest::Sha256;
 use proto::document::{Document, InvalidParam};
 use proto::message::{Metrics, NodeState};
 use proto::summary::{Absorbed, Context, NodeSummary, Summary, TestResult};
-use proto::workload::{Threshold, Workload};
+use proto::workload::{Rate, Threshold, Unchangeable, Workload};
 
 use super::super::labels::Labels;
 use super::super::list::{Outcome, TestRow};
@@ -33,11 +33,14 @@ impl Frame {
                 .workload
                 .in_flight()
                 .filter(|_| self.document.is_none()),
-            level_load: self.document.is_none() && self.workload.arrival.is_level(),
+            level_load: self.document.is_none()
+                && self.workload.arrival.is_level()
+                && run.rates.is_empty(),
             ended: run.phase.has_ended(),
             plan: self.workload.planned_per_driver().into(),
             expected: &run.participants,
             document: self.document.as_ref(),
+            rates: &run.rates,
             aborted_by: run.aborted_by.as_deref(),
             thresholds: &self.workload.thresholds,
             series_from: u64::MAX,
@@ -247,6 +250,30 @@ impl OpenRun {
         let each = self.frame.workload.planned_per_driver()?;
         let nodes = self.run.participants.len() as u64;
         (nodes > 0).then(|| each.saturating_mul(nodes))
+    }
+
+    /// Whether its rate can be changed at an instant, ns after the common start; to this rate, where
+    /// that matters.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(in crate::control) fn changeable(
+        &self,
+        at_ns: u64,
+        rate: Rate,
+    ) -> Result<(), Unchangeable> {
+        match &self.frame.document {
+            Some(document) => document.scenario.load.changed(at_ns, rate).map(drop),
+            None => self.frame.workload.changeable(at_ns).map(drop),
+        }
+    }
+
+    /// Whom a rate of it counts for.
+    pub(in crate::control) fn rate_unit(&self) -> &'static str {
+        match self.frame.document {
+            Some(_) => "all drivers together",
+            None => "each driver",
+        }
     }
 
     /// The line in the list of tests.

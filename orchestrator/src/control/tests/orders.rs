@@ -14,6 +14,7 @@ enum Step {
     Create(usize),
     Trigger(usize, bool),
     Stop(usize),
+    Rate(usize),
     ReadTrigger(usize, bool),
     Restart,
     Outage,
@@ -48,6 +49,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => test.clone().prop_map(Step::Create),
         2 => (test.clone(), any::<bool>()).prop_map(|(t, q)| Step::Trigger(t, q)),
         1 => test.clone().prop_map(Step::Stop),
+        1 => test.clone().prop_map(Step::Rate),
         1 => (test, any::<bool>()).prop_map(|(t, stop)| Step::ReadTrigger(t, stop)),
         1 => Just(Step::Restart),
         1 => Just(Step::Outage),
@@ -78,6 +80,13 @@ fn take(world: &mut World, step: &Step, current: &str) {
             });
         }
         Step::Stop(test) => drop(world.stop(TESTS[*test])),
+        Step::Rate(test) => {
+            world.command(Command::ChangeRate {
+                test_id: TESTS[*test].into(),
+                rate: "5".parse().unwrap(),
+                by: None,
+            });
+        }
         Step::ReadTrigger(test, is_stop) => {
             let mut trigger = start(TESTS[*test], &NODES);
             if *is_stop {

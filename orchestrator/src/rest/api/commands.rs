@@ -1,9 +1,11 @@
 //! `POST /trigger/{id}` and `POST /stop/{id}`, `DELETE` and `PATCH /tests/{id}`, `POST
-//! /tests/{id}/notes`.
+//! /tests/{id}/notes` and `POST /tests/{id}/rate`.
 
+use proto::document::parse_rate;
 use proto::units::parse_duration_ns;
+use proto::workload::{ORDERED_BY_MAX, Rate};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Answer, Call, Worker, call, reply};
 use crate::control::Command;
@@ -45,6 +47,21 @@ impl Worker {
     pub(super) fn stop(&mut self, test_id: &str) -> Answer {
         let test_id = test_id.to_owned();
         self.command(Command::Stop { test_id })
+    }
+
+    pub(super) fn change_rate(&mut self, test_id: &str, call: &Call) -> Answer {
+        let example = r#"such as {"rate": "500/s"}"#;
+        let asked = call
+            .values()
+            .and_then(|values| asked_rate(&values, example));
+        match asked {
+            Ok((rate, by)) => self.command(Command::ChangeRate {
+                test_id: test_id.to_owned(),
+                rate,
+                by,
+            }),
+            Err(answer) => answer,
+        }
     }
 
     pub(super) fn delete(&mut self, test_id: &str) -> Answer {
@@ -95,4 +112,36 @@ impl Worker {
             |reply| reply::answer(reply, &self.api.bootstrap),
         )
     }
+}
+
+/// The rate that a test is to take on, and who orders it.
+fn asked_rate(
+    values: &Map<String, Value>,
+    example: &str,
+) -> Result<(Rate, Option<String>), Answer> {
+    let wrong = |error: &str| Answer::error(400, error, &format!("send an object {example}"));
+    if let Some(name) = values
+        .keys()
+        .find(|name| !["rate", "by"].contains(&name.as_str()))
+    {
+        return Err(wrong(&format!(
+            "{name:?} is unknown here: rate and by are known"
+        )));
+    }
+    let rate = match values.get("rate") {
+        Some(Value::String(text)) => parse_rate(text),
+        Some(Value::Number(number)) => parse_rate(&number.to_string()),
+        Some(other) => Err(format!("{other} is no rate: write 50/s or 3000/m")),
+        None => Err("it is missing".to_owned()),
+    };
+    let rate = rate.map_err(|error| wrong(&format!("rate: {error}")))?;
+    let by = match values.get("by") {
+        None => None,
+        Some(Value::String(by)) if (1..=ORDERED_BY_MAX).contains(&by.len()) => Some(by.clone()),
+        Some(_) => {
+            let error = format!("by: who orders it, a text of 1 to {ORDERED_BY_MAX} bytes");
+            return Err(wrong(&error));
+        }
+    };
+    Ok((rate, by))
 }

@@ -172,7 +172,8 @@ impl Worker {
 
 fn asked(detail: &TestDetail) -> Asked {
     let drivers = detail.participants.len();
-    Asked::new(&json!(detail.config), &detail.row.target, drivers)
+    let asked = Asked::new(&json!(detail.config), &detail.row.target, drivers);
+    asked.with_rates(&detail.rate_changes)
 }
 
 /// Whether it may stand for what was good: done, believed, and within its thresholds.

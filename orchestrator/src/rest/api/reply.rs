@@ -1,5 +1,6 @@
 //! The answers to commands, and to ids that nobody knows.
 
+use proto::units;
 use serde_json::json;
 
 use super::Answer;
@@ -43,6 +44,28 @@ pub(super) fn answer(reply: Reply, bootstrap: &str) -> Answer {
             }
             Answer::json(&answer)
         }
+        Reply::RateChanged {
+            test_id,
+            change,
+            number,
+            start_at_unix_ns,
+            of,
+            cannot_follow,
+        } => {
+            let mut answer = json!({
+                "test_id": test_id,
+                "number": number,
+                "rate": change.rate.per_second(),
+                "of": of,
+                "at_s": units::ns_to_seconds(change.at_ns),
+                "at_unix_ns": start_at_unix_ns.saturating_add(change.at_ns),
+                "by": change.by,
+            });
+            if !cannot_follow.is_empty() {
+                answer["cannot_follow"] = json!(cannot_follow);
+            }
+            Answer::json(&answer)
+        }
         Reply::Deleted { test_id } => Answer::json(&json!({"test_id": test_id, "deleted": true})),
         Reply::Labeled(row) => Answer::json(&row),
         Reply::Refused(refusal) => refuse(refusal, bootstrap),
@@ -61,6 +84,17 @@ fn refuse(refusal: Refusal, bootstrap: &str) -> Answer {
                 hint,
                 json!({"test_id": test_id, "state": state}),
             )
+        }
+        Refusal::NotRunning { test_id, state } => {
+            let error = format!("test {test_id} is {state}");
+            let hint = "only a test that runs has a rate to change";
+            let more = json!({"test_id": test_id, "state": state});
+            Answer::error_with(409, &error, hint, more)
+        }
+        Refusal::RateStays { test_id, why } => {
+            let error = format!("the rate of test {test_id} cannot be changed: {why}");
+            let hint = "open stages with a rate and a length change: load: {open: 100/s, for: 5m}";
+            Answer::error_with(409, &error, hint, json!({"test_id": test_id}))
         }
         Refusal::StillOpen { test_id, state } => {
             let error = format!("test {test_id} is {state}");

@@ -72,6 +72,7 @@ fn context(expected: &[String]) -> Context<'_> {
         plan: Plan::Unknown,
         expected,
         document: None,
+        rates: &[],
         aborted_by: None,
         thresholds: &[],
         series_from: 0,

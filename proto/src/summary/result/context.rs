@@ -1,7 +1,7 @@
 //! What a result needs beside the reports: what was asked, of whom, and how far the run is.
 
 use crate::document::Document;
-use crate::workload::Threshold;
+use crate::workload::{RateChange, Threshold};
 
 /// What the reports themselves do not say.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub struct Context<'a> {
     pub expected: &'a [String],
     /// The document that it is, where it is one: names of its steps and flows, and conditions on them.
     pub document: Option<&'a Document>,
+    /// The changes of its rate, by their instants.
+    pub rates: &'a [RateChange],
     /// The condition of the document that ended it early.
     pub aborted_by: Option<&'a str>,
     /// The conditions on the result.

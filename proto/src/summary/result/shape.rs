@@ -12,7 +12,9 @@ use crate::measure::{
 };
 use crate::summary::fold::Totals;
 use crate::summary::series::SeriesRow;
-use crate::summary::{Intervals, LinkUse, LittlesLaw, Statistics, ThresholdResult, Verdict};
+use crate::summary::{
+    Intervals, LinkUse, LittlesLaw, RateRow, Statistics, ThresholdResult, Verdict,
+};
 use crate::units;
 
 /// Bytes on the connections.
@@ -335,6 +337,9 @@ pub struct TestResult {
     /// The condition of its document that ended it early.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aborted_by: Option<String>,
+    /// The changes of its rate while it ran, by their instants.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rate_changes: Vec<RateRow>,
     /// The counts over all nodes.
     #[serde(flatten)]
     pub tally: Tally,

@@ -46,6 +46,10 @@ pub(in crate::summary) enum Doubt<'a> {
     VagueClock { uncertainty_ns: u64 },
     /// Requests left later than they were intended to.
     LateRelease { lag_ms: f64 },
+    /// The node read a change of the rate too late for its instant.
+    LateRate { at_s: f64, late_ns: u64 },
+    /// The node sent beyond a change of the rate without taking it on.
+    RateIgnored { at_s: f64 },
     /// Requests were given up at their deadline.
     Shed { share: f64 },
     /// The engine's own back-off took load away.
@@ -125,6 +129,8 @@ impl Doubt<'_> {
             | Self::Stalled { .. }
             | Self::VagueClock { .. }
             | Self::LateRelease { .. }
+            | Self::LateRate { .. }
+            | Self::RateIgnored { .. }
             | Self::Shed { .. }
             | Self::NoHistograms
             | Self::LinkFull { .. }
@@ -244,6 +250,17 @@ impl fmt::Display for Doubt<'_> {
                 f,
                 "requests left late (release lag p99 {lag_ms:.1} ms): all connections were busy or \
                  the core was; response times say so, but use more connections or drivers"
+            ),
+            Self::LateRate { at_s, late_ns } => write!(
+                f,
+                "it read the change of the rate at second {at_s} too late, and went on at the rate \
+                 before it for another {} ms",
+                late_ns / 1_000_000
+            ),
+            Self::RateIgnored { at_s } => write!(
+                f,
+                "it did not follow the change of the rate at second {at_s}; use the same version \
+                 everywhere, and look at the broker"
             ),
             Self::Shed { share } => write!(
                 f,

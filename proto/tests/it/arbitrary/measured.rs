@@ -7,8 +7,9 @@ use proptest::sample::select;
 use proto::histogram::{self, Latencies, Sparse};
 use proto::measure::{
     BadAnswer, BadAnswers, Certificate, Connections, Counters, DataCounts, Environment,
-    ErrorCounters, FlowCounts, Health, LatencyFigures, Outcome, PartProgress, Progress, ReasonKind,
-    Reasons, Report, SecondRow, ServerReport, SessionCounts, StepCounts, TlsReport,
+    ErrorCounters, FlowCounts, Health, LateRate, LatencyFigures, Outcome, PartProgress, Progress,
+    RatesFollowed, ReasonKind, Reasons, Report, SecondRow, ServerReport, SessionCounts, StepCounts,
+    TlsReport,
 };
 use proto::message::Metrics;
 
@@ -161,7 +162,11 @@ fn report() -> impl Strategy<Value = Report> {
         (
             option::of(text()),
             (option::of(tls_report()), vec(server_report(), 0..3)),
-            (option::of(sessions()), option::of(progress())),
+            (
+                option::of(sessions()),
+                option::of(progress()),
+                option::of(rates()),
+            ),
             option::of(environment()),
         ),
     );
@@ -189,11 +194,17 @@ fn report() -> impl Strategy<Value = Report> {
             tls: end.6.1.0,
             servers: end.6.1.1,
             environment: end.6.3,
+            rates: end.6.2.2.map(Box::new),
             sessions: end.6.2.0.map(Box::new),
             progress: end.6.2.1.map(Box::new),
             latencies: (&latencies).into(),
         }
     })
+}
+
+fn rates() -> impl Strategy<Value = RatesFollowed> {
+    let late = (count(), count()).prop_map(|(number, late_ns)| LateRate { number, late_ns });
+    (count(), vec(late, 0..3)).prop_map(|(known, late)| RatesFollowed { known, late })
 }
 
 fn times() -> impl Strategy<Value = Sparse> {

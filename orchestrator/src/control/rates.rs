@@ -1,0 +1,117 @@
+//! Changes of the rate of a run: ordered by clients, stored with the run, told to the drivers, and
+//! adopted from a log that the store does not know.
+
+use proto::log::Level;
+use proto::units::NS_PER_S;
+use proto::workload::{RATE_CHANGES_MAX, Rate, RateChange};
+use serde_json::json;
+
+use super::run::Phase;
+use super::{Actions, Control, Now, OpenRun, Refusal, Reply, log};
+
+/// How far ahead a change is, at least, so that every driver has read of it, ns.
+const AHEAD_NS: u64 = 2 * NS_PER_S;
+
+impl Control {
+    /// Changes the rate of a run from a whole second ahead on.
+    pub(super) fn change_rate(
+        &mut self,
+        test_id: &str,
+        rate: Rate,
+        by: Option<String>,
+        now: Now,
+        actions: &mut Actions,
+    ) -> Result<Reply, Refusal> {
+        let (start_at_unix_ns, at_ns) = self.rate_change_at(test_id, now)?;
+        let of_search = self.searches.of_run(test_id);
+        let stays = |why: String| {
+            let test_id = test_id.to_owned();
+            Refusal::RateStays { test_id, why }
+        };
+        if let Some(search) = of_search {
+            let why = format!(
+                "it is a run of the search {}, which sets it",
+                search.test_id
+            );
+            return Err(stays(why));
+        }
+        self.check_broker(now)?;
+        self.store.clone().map_err(Refusal::StoreAway)?;
+        let cannot_follow = self.foreign_at_work(test_id);
+        let open = self.runs.get_mut(test_id);
+        let open = open.ok_or_else(|| Refusal::UnknownTest(test_id.to_owned()))?;
+        if open.run.rates.len() >= RATE_CHANGES_MAX {
+            let why = format!("it was changed {RATE_CHANGES_MAX} times, and that is the most");
+            return Err(stays(why));
+        }
+        let changeable = open.changeable(at_ns, rate);
+        changeable.map_err(|why| {
+            let second = at_ns / NS_PER_S;
+            stays(format!("the change would come at second {second}: {why}"))
+        })?;
+        let change = RateChange { at_ns, rate, by };
+        open.run.rates.push(change.clone());
+        let (number, of) = (open.run.rates.len(), open.rate_unit());
+        self.save_run(test_id, actions);
+        self.send_rates(test_id, actions);
+        let fields = json!({"test_id": test_id, "change": change});
+        log(actions, Level::Info, "test_rate", fields);
+        Ok(Reply::RateChanged {
+            test_id: test_id.to_owned(),
+            change,
+            number,
+            start_at_unix_ns,
+            of,
+            cannot_follow,
+        })
+    }
+
+    /// The common start of a run, and the instant of the next change of its rate, ns after it: a whole
+    /// second, and another one than that of the change before.
+    fn rate_change_at(&self, test_id: &str, now: Now) -> Result<(u64, u64), Refusal> {
+        if let Some(search) = self.searches.get(test_id) {
+            return Err(Refusal::RateStays {
+                test_id: search.test_id.clone(),
+                why: "it is a search for a capacity, which sets it".to_owned(),
+            });
+        }
+        let runs = |open: &&OpenRun| {
+            let is_sending = matches!(open.run.phase, Phase::Armed | Phase::Running);
+            is_sending && !open.run.stop_requested
+        };
+        let running = self.runs.get(test_id).filter(runs);
+        let start = running.and_then(|open| Some((open, open.run.start_at_unix_ns?)));
+        let Some((open, start_at_unix_ns)) = start else {
+            let row = self.list.get(test_id);
+            let row = row.ok_or_else(|| Refusal::UnknownTest(test_id.to_owned()))?;
+            return Err(Refusal::NotRunning {
+                test_id: test_id.to_owned(),
+                state: row.state.name(),
+            });
+        };
+        let ahead_ns = now.wall_ns.saturating_add(AHEAD_NS);
+        let soonest_ns = ahead_ns.saturating_sub(start_at_unix_ns).max(1);
+        let last = open.run.rates.last();
+        let after_last_ns = last.map_or(0, |last| last.at_ns.saturating_add(NS_PER_S));
+        let at_ns = soonest_ns.max(after_last_ns).div_ceil(NS_PER_S);
+        Ok((start_at_unix_ns, at_ns.saturating_mul(NS_PER_S)))
+    }
+
+    /// Changes of the rate that came back: those of a log that our store does not know are adopted.
+    pub(super) fn adopt_rates(
+        &mut self,
+        test_id: &str,
+        changes: &[RateChange],
+        actions: &mut Actions,
+    ) {
+        let Some(open) = self.runs.get_mut(test_id) else {
+            return;
+        };
+        // Each order begins with all that were given before it.
+        if open.run.phase.has_ended() || changes.len() <= open.run.rates.len() {
+            return;
+        }
+        open.run.rates = changes.to_vec();
+        self.save_run(test_id, actions);
+    }
+}
