@@ -11,6 +11,8 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)
 NO_BROKER := --skip capacity --skip deployment --skip frozen_target --skip images --skip outsiders --skip readme --skip refusals
 # Of the build that `check` and `test` are about: FEATURES=kafka-tls has TLS and SASL to the broker.
 FEATURES ?=
+# What `make up` starts; a Kafka of its own is the bench's to run.
+PACKAGES := driver-core orchestrator proto testserver $(if $(filter kafka,$(BROKER)),bench)
 
 # A shell command that ends the target with one line unless all of these programs are there.
 need = for program in $(1); do command -v $$program >/dev/null || \
@@ -79,7 +81,8 @@ check: deny ## Formatting, lints, links in the docs, and the rules of the code b
 fmt: ## Format the code
 	$(CARGO) fmt --all
 
-up: build ## Start broker, test server, orchestrator and drivers
+up: ## Start broker, test server, orchestrator and drivers
+	$(CARGO) build --release --locked $(PACKAGES:%=--package %) --bins
 	@$(BIN)/appliance up
 
 down: ## End what `make up` started
