@@ -387,7 +387,7 @@ export class Chart {
     const columns = this.#columnTicks(right).map(({ x, text, anchor }) =>
       svg("text", { x, y: bottom + 17, class: anchor }, text),
     );
-    const [first, last] = [this.xs[0], this.xs.at(-1)];
+    const [first, last] = this.options.axis.window ?? [this.xs[0], this.xs.at(-1)];
     const changes = this.changes.filter(([x]) => x >= first && x <= last).map(([at, words]) => {
       const x = this.#left(at);
       const title = svg("title", {}, words);
