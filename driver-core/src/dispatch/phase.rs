@@ -91,6 +91,14 @@ impl Progress {
         matches!(self.due, Loop::Closed { counted: true, .. }) && !self.stopping
     }
 
+    /// Whether it is a closed loop: what is to be sent waits for the target.
+    pub(super) fn waits(&self) -> bool {
+        matches!(
+            self.due,
+            Loop::Closed { .. } | Loop::Sessions { waits: true }
+        )
+    }
+
     /// When a load that sends has to stop, whatever is left.
     pub(super) fn end_ns(&self, limits: &Limits, is_connected: bool) -> u64 {
         match &self.due {
@@ -284,11 +292,7 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         }
         let since_ns = *self.progress.lost_since_ns.get_or_insert(now_ns);
         let is_lost = now_ns.saturating_sub(since_ns) >= TARGET_LOST_NS;
-        let waits = matches!(
-            self.progress.due,
-            Loop::Closed { .. } | Loop::Sessions { waits: true }
-        );
-        if is_lost && waits && !self.progress.is_ending() {
+        if is_lost && self.progress.waits() && !self.progress.is_ending() {
             self.fail_without(self.servers.all(), "for 5 s");
         }
     }

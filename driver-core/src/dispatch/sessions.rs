@@ -13,17 +13,16 @@ use crate::transport::Transport;
 impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     /// What sessions have made ready finds connections, as far as there are any.
     pub(super) fn release_sessions(&mut self, now_ns: u64) {
-        let end_ns = self.progress.end_ns(&self.limits, true);
-        let is_past_end = now_ns >= end_ns;
-        // A core that was held up at the end still sends what had fallen due before it.
-        self.admit(now_ns.min(end_ns - 1));
+        // A core that was held up at the end still takes on what had fallen due before it, and sends
+        // what one call may carry of that.
+        self.admit(now_ns);
         for server in self.servers.in_turn() {
             if let Some(since_ns) = self.servers.at(server).away_since_ns {
                 self.refuse_sessions(server, since_ns, now_ns);
             }
             self.release_to(server, now_ns);
         }
-        if is_past_end && self.touched.len() < SENDS_A_CALL {
+        if now_ns >= self.progress.end_ns(&self.limits, true) {
             return self.begin_draining(now_ns, u64::MAX);
         }
         let has_returned = |server: &Server<_>| !server.again.is_empty();
@@ -40,9 +39,13 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     /// refused, too, where there are other servers, when the load would end if it were the only one.
     fn refuse_sessions(&mut self, server: u32, since_ns: u64, now_ns: u64) {
         let until_ns = now_ns.saturating_sub(TARGET_LOST_NS);
-        let is_lost = self.servers.count() > 1 && since_ns <= until_ns;
+        // Of a closed load of one server the whole load ends then.
+        let ends_all = self.servers.count() == 1 && self.progress.waits();
+        let is_lost = !ends_all && since_ns <= until_ns;
         if is_lost {
             self.refuse_returned(server, now_ns);
+            // What those sessions go on with is in the books before it is refused, too.
+            self.admit(now_ns);
         }
         let until_ns = is_lost.then_some(until_ns);
         let refused = self.source.refuse(server as usize, now_ns, until_ns);
@@ -76,9 +79,12 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         }
     }
 
-    /// Takes what sessions have made ready into the books.
+    /// Takes what sessions have made ready into the books; nothing that falls due at the end of the
+    /// load or after it.
     fn admit(&mut self, now_ns: u64) {
-        let Advanced { offered, shed } = self.source.advance(now_ns);
+        let end_ns = self.progress.end_ns(&self.limits, true);
+        let until_ns = now_ns.min(end_ns.saturating_sub(1));
+        let Advanced { offered, shed } = self.source.advance(until_ns);
         let all = offered + shed;
         if all > 0 {
             self.books.plan(all);

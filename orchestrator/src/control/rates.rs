@@ -111,7 +111,23 @@ impl Control {
         if open.run.phase.has_ended() || changes.len() <= open.run.rates.len() {
             return;
         }
+        if changes.len() > RATE_CHANGES_MAX || !are_in_order(changes) {
+            log(
+                actions,
+                Level::Warn,
+                "rates_not_adopted",
+                json!({"test_id": test_id, "changes": changes.len()}),
+            );
+            return;
+        }
         open.run.rates = changes.to_vec();
         self.save_run(test_id, actions);
     }
+}
+
+/// Whether each comes after the one before, and none after all time.
+fn are_in_order(changes: &[RateChange]) -> bool {
+    let instants = changes.iter().map(|change| change.at_ns);
+    instants.clone().is_sorted_by(|a, b| a < b)
+        && instants.max().is_none_or(|last| last < u64::MAX / 2)
 }

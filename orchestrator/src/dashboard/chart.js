@@ -233,7 +233,8 @@ export class Chart {
   }
 
   #key(event) {
-    if (this.xs.length === 0) return;
+    const isBrowsers = event.ctrlKey || event.metaKey || event.altKey;
+    if (this.xs.length === 0 || isBrowsers) return;
     const last = this.xs.length - 1;
     const factor = ZOOMS[event.key];
     if (factor !== undefined && this.options.axis.zoom) {

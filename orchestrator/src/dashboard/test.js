@@ -152,7 +152,7 @@ function draw(state) {
   state.state = result.state;
   state.news.mark(result, result.state === "running", performance.now());
   page.update(test, result, nodes);
-  if (state.fresh) drawCharts(page.charts, result, state.series);
+  if (state.fresh) drawCharts(page.charts, result, state.series, test.config.warmup_s ?? 0);
   page.charts.slice(0, 2).forEach((chart) => chart.mark(marksOf(test)));
   state.fresh = false;
 }
@@ -238,10 +238,14 @@ function build(testId) {
   return page;
 }
 
-function drawCharts([rates, times, curve], result, series) {
+// Changes are told from the common start, the series from the end of the warm-up.
+function drawCharts([rates, times, curve], result, series, warmUp) {
   const xs = series.seconds();
   const columns = (names) => Object.fromEntries(names.map((name) => [name, series.column(name)]));
-  const changes = (result.rate_changes ?? []).map((change) => [change.at_s, run.changeInWords(change)]);
+  const changes = (result.rate_changes ?? []).map((change) => [
+    change.at_s - warmUp,
+    run.changeInWords(change),
+  ]);
   rates.update(xs, columns(["offered", "sent", "completed", "errors"]), [], changes);
   times.update(xs, columns(["p50", "p99", "p99_9", "max"]), [], changes);
   const points = curvePoints(result);

@@ -8,6 +8,7 @@ use super::scope::{Bit, HoleOf};
 use super::servers::http_problem;
 use super::sets::{Set, file_name};
 use super::text::{Node, Value};
+use crate::secret::is_secret;
 use crate::workload::{
     Escape, Field, Fill, Hole, HttpChoice, Piece, RequestTemplate, Target, Template,
 };
@@ -71,7 +72,8 @@ impl Requests<'_> {
         let place = self.url(reader, &mut draft, url);
         let own = fields.and_then(|fields| fields.get("headers"));
         let own = own.map(|at| header_texts(reader, &at)).unwrap_or_default();
-        let mut headers = self.headers(reader, &mut draft, url.0, own);
+        let is_elsewhere = place.as_ref().is_some_and(|(target, _)| *target > 0);
+        let mut headers = self.headers(reader, &mut draft, (url.0, is_elsewhere), own);
         let (body, content_type) = self.body(reader, &mut draft, fields)?;
         if let Some(kind) = content_type {
             let is_given = |field: &Field| field.name.eq_ignore_ascii_case("content-type");
@@ -187,7 +189,7 @@ impl Requests<'_> {
         &mut self,
         reader: &mut Reader,
         draft: &mut Draft,
-        spot: &Spot<'_>,
+        (spot, is_elsewhere): (&Spot<'_>, bool),
         own: Vec<HeaderText>,
     ) -> Vec<Field> {
         let is_own = |standard: &&HeaderText| {
@@ -195,6 +197,16 @@ impl Requests<'_> {
                 .any(|field| field.name.eq_ignore_ascii_case(&standard.name))
         };
         let standard: Vec<HeaderText> = self.headers.iter().filter(is_own).cloned().collect();
+        let secret = standard.iter().find(|field| is_secret(&field.name));
+        if let Some(HeaderText { name, .. }) = secret.filter(|_| is_elsewhere) {
+            reader.wrong(
+                spot,
+                format!(
+                    "another server than the target's, which would get {name} of defaults too: write \
+                     {name} at the step, with a value of its own or null"
+                ),
+            );
+        }
         let mut fields = Vec::new();
         for HeaderText { name, value } in standard.into_iter().chain(own) {
             let Some((node, path)) = value else {

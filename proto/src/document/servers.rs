@@ -128,6 +128,27 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_of_the_standards_goes_to_the_target_alone() {
+        let text = |step: &str| {
+            format!(
+                "target: http://a/\ndefaults: {{headers: {{Authorization: Bearer x, Accept: y}}}}\n\
+                 steps: [GET /, {step}]"
+            )
+        };
+        let found = refused(&text("GET http://b/"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].contains("another server") && found[0].contains("write Authorization"),
+            "{found:?}"
+        );
+        for own in ["null", "Bearer z"] {
+            let step = format!("{{GET: http://b/, headers: {{authorization: {own}}}}}");
+            assert_eq!(refused(&text(&step)), Vec::<String>::new(), "{own}");
+        }
+        assert_eq!(refused(&text("GET http://a/x")), Vec::<String>::new());
+    }
+
+    #[test]
     fn servers_are_bounded() {
         let steps: Vec<String> = (1..=65)
             .map(|port| format!("GET http://h:{port}/"))
