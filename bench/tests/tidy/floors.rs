@@ -42,7 +42,7 @@ const PROTO: &[Row] = &[
         ],
     ),
     // What CI pages show of an answer; never how it came about.
-    ("ci", &["comparison", "document", "summary"]),
+    ("ci", &["comparison", "document", "stdout", "summary"]),
     // Two sets of runs against each other; never how their figures came about.
     ("comparison", &["histogram", "units"]),
     // Envelopes, without any mathematics.
@@ -76,6 +76,7 @@ const PROTO: &[Row] = &[
     ("histogram", &["lenient"]),
     // What is secret by its name, and how it is shown.
     ("secret", &[]),
+    ("stdout", &[]),
     ("id", &[]),
     ("lenient", &["units"]),
     ("topic", &[]),

@@ -5,8 +5,12 @@ use std::collections::BTreeMap;
 use proto::digest::Sha256;
 use proto::document::Document;
 use proto::secret::COMMAND_LEN_MAX;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Number;
 
+/// Largest whole number that every reader of JSON takes for itself: 2^53 - 1.
+const WHOLE_MAX: u64 = 9_007_199_254_740_991;
 /// Most tags.
 const TAGS_MAX: usize = 32;
 /// Longest name, name of a tag, and value of a tag, in characters.
@@ -23,6 +27,7 @@ const NOTE_AT_LEN_MAX: usize = 300;
 #[serde(deny_unknown_fields)]
 pub struct Note {
     /// When, by the orchestrator's clock, ms since 1970.
+    #[serde(deserialize_with = "whole")]
     pub at_unix_ms: u64,
     /// What.
     pub text: String,
@@ -76,6 +81,18 @@ pub struct LabelsPatch {
     /// The command line.
     #[serde(deserialize_with = "given")]
     pub command: Option<Option<Vec<String>>>,
+}
+
+/// A whole number, also where it is written as 12.0, which is one to JSON.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = Number::deserialize(deserializer)?;
+    let whole = number.as_f64().filter(|it| it.fract() == 0.0);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    // what is out of range ends at a bound
+    let whole = whole.filter(|it| *it >= 0.0).map(|it| it as u64);
+    let whole = number.as_u64().or(whole).filter(|it| *it <= WHOLE_MAX);
+    whole
+        .ok_or_else(|| D::Error::custom(format!("{number} is no whole number of 0 to {WHOLE_MAX}")))
 }
 
 /// What is there, be it null.
