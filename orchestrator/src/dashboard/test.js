@@ -392,7 +392,7 @@ function head(testId) {
     setText(name, test.name ?? "");
     trend.hidden = !test.name;
     setAttribute(trend, "href", trendLink(test.name ?? ""));
-    const changes = test.rate_changes.map((change) => `\n${run.changeInWords(change)}`);
+    const changes = (test.rate_changes ?? []).map((change) => `\n${run.changeInWords(change)}`);
     const load = `${run.loadInWords(test)}; target ${target}; ${since}`;
     setText(note, `${words}${reason}\n${load}${changes.join("")}`);
     rate.hidden = result.state !== "running" || !run.hasRate(test);
