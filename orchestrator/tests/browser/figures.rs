@@ -55,15 +55,7 @@ fn an_hour_of_eight_nodes_is_drawn_smoothly() {
     let Some(stage) = Stage::set(&["one"]) else {
         return;
     };
-    let script = include_str!("hour.js");
-    stage.browser.devtools(
-        "Page.addScriptToEvaluateOnNewDocument",
-        &json!({"source": script}),
-    );
-    stage.open("#/test/hour");
-    stage.browser.wait("the run", SOON, |browser| {
-        browser.number(RUN, "data-elapsed-s") > 3000.0
-    });
+    stage.open_an_hour();
     let measured = stage
         .browser
         .run_later("window.measure(10_000).then(arguments[0])");

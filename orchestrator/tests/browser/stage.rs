@@ -4,6 +4,8 @@ use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::cluster::Cluster;
 use crate::webdriver::Browser;
 
@@ -45,6 +47,20 @@ impl Stage {
 
     pub(crate) fn open(&self, fragment: &str) {
         self.browser.open(&self.cluster.url(fragment));
+    }
+
+    /// Opens the page of a run of an hour on eight nodes, which goes on: what stands in for the
+    /// orchestrator makes it up.
+    pub(crate) fn open_an_hour(&self) {
+        let script = include_str!("hour.js");
+        self.browser.devtools(
+            "Page.addScriptToEvaluateOnNewDocument",
+            &json!({"source": script}),
+        );
+        self.open("#/test/hour");
+        self.browser.wait("the run", SOON, |browser| {
+            browser.number(RUN, "data-elapsed-s") > 3000.0
+        });
     }
 
     pub(crate) fn state(&self) -> String {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::stage::{RUN, SOON, Stage};
+use crate::stage::{SOON, Stage};
 
 const RATES: &str = "svg.chart[aria-label^='Requests']";
 /// The time of the first and the last tick below each chart over time.
@@ -17,15 +17,7 @@ const BACK: &str =
     "return [...document.querySelectorAll('.times > button')].map((button) => !button.hidden)";
 
 fn an_hour(stage: &Stage) {
-    let script = include_str!("hour.js");
-    stage.browser.devtools(
-        "Page.addScriptToEvaluateOnNewDocument",
-        &json!({"source": script}),
-    );
-    stage.open("#/test/hour");
-    stage.browser.wait("the run", SOON, |browser| {
-        browser.number(RUN, "data-elapsed-s") > 3000.0
-    });
+    stage.open_an_hour();
     wait_for_ticks(stage, |ticks| ticks.starts_with("0:00 "));
 }
 

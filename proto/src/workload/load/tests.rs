@@ -6,13 +6,13 @@ use super::*;
 
 mod poisson;
 
-const S: u64 = 1_000_000_000;
+pub(super) const S: u64 = 1_000_000_000;
 
-fn rate(per_second: u64) -> Rate {
+pub(super) fn rate(per_second: u64) -> Rate {
     Rate::from_milli(per_second * 1000).unwrap()
 }
 
-fn open(from: u64, to: u64, seconds: u64, is_poisson: bool) -> LoadStage {
+pub(super) fn open(from: u64, to: u64, seconds: u64, is_poisson: bool) -> LoadStage {
     LoadStage {
         arrivals: StageArrivals::Open {
             from: rate(from),
@@ -25,7 +25,7 @@ fn open(from: u64, to: u64, seconds: u64, is_poisson: bool) -> LoadStage {
     }
 }
 
-fn load(stages: Vec<LoadStage>) -> Load {
+pub(super) fn load(stages: Vec<LoadStage>) -> Load {
     Load {
         stages,
         sessions_max: None,

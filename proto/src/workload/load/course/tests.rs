@@ -3,34 +3,8 @@
 use proptest::prelude::*;
 
 use super::super::super::share::share;
+use super::super::tests::{S, load, open, rate};
 use super::*;
-
-const S: u64 = 1_000_000_000;
-
-fn rate(per_second: u64) -> Rate {
-    Rate::from_milli(per_second * 1000).unwrap()
-}
-
-fn open(from: u64, to: u64, seconds: u64, is_poisson: bool) -> LoadStage {
-    LoadStage {
-        arrivals: StageArrivals::Open {
-            from: rate(from),
-            to: rate(to),
-            is_poisson,
-        },
-        for_ns: Some(seconds * S),
-        sessions: None,
-        is_warmup: false,
-    }
-}
-
-fn load(stages: Vec<LoadStage>) -> Load {
-    Load {
-        stages,
-        sessions_max: None,
-        seed: 7,
-    }
-}
 
 /// A change at a second, and the one from which the party follows it.
 type Told = (u64, u64, u64);
