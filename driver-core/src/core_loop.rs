@@ -248,6 +248,7 @@ impl<P: Protocol, T: Transport, S: Source> CoreLoop<P, T, S> {
             self.dispatcher
                 .upkeep(now_ns, thread_cpu_ns, &mut self.sockets);
             now_ns = monotonic_ns();
+            self.dispatcher.keep_seconds(now_ns, thread_cpu_ns);
         }
         // What is sent at once has one actual start. The kernel sends one after the other, so many
         // go in parts, lest the last ones' wait for their turn be taken for the target's.

@@ -200,8 +200,10 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
             return;
         }
         let (measured, origin_ns) = (self.progress.measured(), self.progress.origin_ns);
-        let Loop::Open(open) = &mut self.progress.due else {
-            return;
+        let open = match &mut self.progress.due {
+            Loop::Open(open) => open,
+            Loop::Sessions { .. } => return self.admit(until_ns),
+            Loop::Closed { .. } => return,
         };
         let offered = open.offer(until_ns, origin_ns);
         if measured && offered > 0 {

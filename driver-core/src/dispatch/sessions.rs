@@ -81,7 +81,7 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
 
     /// Takes what sessions have made ready into the books; nothing that falls due at the end of the
     /// load or after it.
-    fn admit(&mut self, now_ns: u64) {
+    pub(super) fn admit(&mut self, now_ns: u64) {
         let end_ns = self.progress.end_ns(&self.limits, true);
         let until_ns = now_ns.min(end_ns.saturating_sub(1));
         let Advanced { offered, shed } = self.source.advance(until_ns);

@@ -1,9 +1,14 @@
 //! Open loops: the schedule holds whatever the answers do, and latency counts from it.
 
+use std::fs;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 use crate::rig::{Rig, own_the_cores};
 use crate::server::{OK, Server};
@@ -275,4 +280,41 @@ fn what_waits_for_a_connection_is_offered_in_its_own_second() {
     let done = rig.run();
     let offered: Vec<u64> = done.seconds.iter().take(3).map(|row| row.offered).collect();
     assert_eq!(offered, [100, 100, 0]);
+}
+
+#[test]
+fn a_request_is_offered_in_its_own_second_though_the_process_is_held_up() {
+    let _cores = own_the_cores();
+    let server = Server::answering(OK);
+    let url = server.url();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("test.yaml");
+    let load = "load: {open: 400/s, for: 4s}";
+    let document = format!("target: {url}\nsteps: [GET /]\n{load}\n");
+    fs::write(&file, document).unwrap();
+    let plain = [url.as_str(), "--rate", "400", "--duration", "4s"];
+    for arguments in [&[file.to_str().unwrap()][..], &plain] {
+        let before = server.requests();
+        let mut driver = Command::new(env!("CARGO_BIN_EXE_driver"));
+        driver.arg("run").args(arguments).arg("--json");
+        let driver = driver.stdout(Stdio::piped()).spawn().unwrap();
+        let begin = Instant::now();
+        while server.requests() < before + 40 {
+            assert!(begin.elapsed() < Duration::from_secs(20), "no load came");
+            thread::sleep(Duration::from_millis(1));
+        }
+        let pid = Pid::from_child(&driver);
+        kill_process(pid, Signal::STOP).unwrap();
+        // Over the ends of two seconds.
+        thread::sleep(Duration::from_millis(2_300));
+        kill_process(pid, Signal::CONT).unwrap();
+        let output = driver.wait_with_output().unwrap();
+        let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let rows = result["series"].as_array().unwrap();
+        let offered: Vec<u64> = rows
+            .iter()
+            .map(|row| row["offered"].as_u64().unwrap())
+            .collect();
+        assert_eq!(offered, [400; 4], "{}", arguments[0]);
+    }
 }

@@ -206,6 +206,13 @@ impl CapacitySearch {
         }
     }
 
+    /// The highest rate that held was in doubt and does not hold after all; the one that did before
+    /// it takes its place.
+    fn withdraw(&mut self, rate: f64, before: Option<f64>) {
+        self.low = before;
+        self.high = Some((rate, Judged::Breached));
+    }
+
     fn is_narrow(&self) -> bool {
         let (Some(low), Some((high, _))) = (self.low, self.high) else {
             return false;

@@ -1,6 +1,9 @@
 //! The course of a search: how often a rate is run until it is judged, and the look back at the answer
 //! after the overload, since some targets do not come back from one.
 //!
+//! The answer of a search is offered once more at its end. If a rate breaks its bounds there that was
+//! in doubt when it held, it was too much, and the search goes on below it.
+//!
 //! A rate that holds is judged by one run, unless the interval of a quantile reaches over its bound: by
 //! its own samples it could be either. Whatever is in doubt so, and every breach, is run again, and
 //! two of three decide: a machine that stalls once is not the target's limit. A run in which something
@@ -124,12 +127,28 @@ impl CapacityCourse {
         decided.runs = self.trial.len();
         decided.tests = self.trial.drain(..).flat_map(|run| run.tests).collect();
         if wanted.again {
-            self.collapsed = Some(decided.judged == Judged::Breached);
+            self.look_back(wanted.rate, decided.judged);
         } else {
             self.search.record(wanted.rate, decided.judged);
         }
         self.steps.push(decided);
         self.steps.last()
+    }
+
+    /// The answer was offered once more. A target that breaks there what it had kept without doubt has
+    /// not recovered; of a rate that was in doubt before, this says that it was too much.
+    fn look_back(&mut self, rate: f64, judged: Judged) {
+        let held = self.steps.iter();
+        let held = held.filter(|step| step.judged == Judged::Holds && !step.again);
+        let mut held: Vec<_> = held.filter(|step| step.rate <= rate).collect();
+        held.sort_unstable_by(|one, other| one.rate.total_cmp(&other.rate));
+        let is_clear = held.pop().is_some_and(|answer| answer.clear);
+        if judged != Judged::Breached || is_clear {
+            self.collapsed = Some(judged == Judged::Breached);
+            return;
+        }
+        let lower = held.last().map(|step| step.rate);
+        self.search.withdraw(rate, lower);
     }
 
     /// The rates that were judged, in the order in which they were offered.
