@@ -58,6 +58,8 @@ pub enum Command {
     Handshakes(loads::Options),
     /// Compare HTTP/2 over TLS, 1 and 32 streams, at nginx and nghttpd
     H2(loads::Options),
+    /// Compare what documents say: pages by weight, rows of a file, sessions
+    Documents(loads::Options),
     /// Show what bursts do to service times, beside the target's own stamps
     Burst(burst::Options),
     /// Count the instructions of the hot paths with callgrind
@@ -152,6 +154,7 @@ pub fn run(options: &Options) -> Result<Outcome, Box<dyn std::error::Error>> {
         Some(Command::Tls(options)) => Ok(loads::run(Kinds::Tls, options)?),
         Some(Command::Handshakes(options)) => Ok(loads::run(Kinds::Handshakes, options)?),
         Some(Command::H2(options)) => Ok(loads::run(Kinds::H2, options)?),
+        Some(Command::Documents(options)) => Ok(loads::run(Kinds::Documents, options)?),
         Some(Command::Burst(options)) => Ok(publish(
             &burst::run(options)?,
             &burst::VIEW,

@@ -2,11 +2,14 @@
 //! how they are installed where they are missing.
 
 mod commands;
+mod scripted;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::results::Missing;
+
+pub use scripted::Script;
 
 /// What is spoken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,9 +38,11 @@ pub struct Load {
     pub requests_per_connection: Option<u32>,
     /// At this rate, all connections together; as fast as possible otherwise.
     pub rate: Option<u32>,
+    /// What is sent; one and the same request to `url` otherwise.
+    pub script: Option<Script>,
     /// The core, for those that pin themselves.
     pub core: usize,
-    /// A folder for scripts that a tool needs.
+    /// A folder for files that a tool needs.
     pub scratch: PathBuf,
 }
 
@@ -76,6 +81,14 @@ pub const TOOLS: &[Tool] = &[
         registry: false,
         version: &["--version"],
         arguments: commands::dlts,
+    },
+    Tool {
+        name: "dlts-one",
+        program: "driver",
+        install: "cargo build --release --locked",
+        registry: false,
+        version: &["--version"],
+        arguments: commands::scripts_only,
     },
     Tool {
         name: "floor",
@@ -134,6 +147,14 @@ pub const TOOLS: &[Tool] = &[
         arguments: commands::k6,
     },
     Tool {
+        name: "locust",
+        program: "locust",
+        install: "pip install locust",
+        registry: true,
+        version: &["--version"],
+        arguments: commands::scripts_only,
+    },
+    Tool {
         name: "vegeta",
         program: "vegeta",
         install: "go install github.com/tsenart/vegeta/v12@latest",
@@ -182,7 +203,10 @@ impl Found {
     #[must_use]
     pub fn command(&self, load: &Load) -> Option<Vec<String>> {
         let mut command = vec![self.path.to_string_lossy().into_owned()];
-        command.extend((self.tool.arguments)(load)?);
+        command.extend(match load.script {
+            Some(script) => script.arguments(self.tool.name, load)?,
+            None => (self.tool.arguments)(load)?,
+        });
         Some(command)
     }
 }
@@ -299,6 +323,8 @@ fn version_line(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn load(pipeline: u32, rate: Option<u32>, scratch: &Path) -> Load {
@@ -326,7 +352,8 @@ mod tests {
     #[test]
     fn every_tool_can_do_the_plain_load_and_names_the_url() {
         let scratch = tempfile::tempdir().unwrap();
-        for tool in TOOLS.iter().filter(|tool| tool.name != "floor") {
+        let others = ["dlts-one", "floor", "locust"];
+        for tool in TOOLS.iter().filter(|tool| !others.contains(&tool.name)) {
             let arguments = (tool.arguments)(&load(1, None, scratch.path()))
                 .unwrap()
                 .join(" ");
@@ -375,6 +402,36 @@ mod tests {
             ..load(32, None, scratch.path())
         };
         assert_eq!(able_to(&streams), ["dlts", "h2load", "oha"]);
+    }
+
+    #[test]
+    fn a_script_is_told_to_each_in_its_language_and_refused_where_it_would_not_be_alike() {
+        let scratch = tempfile::tempdir().unwrap();
+        let able = |load: &Load| {
+            let script = load.script.unwrap();
+            let able = |tool: &&Tool| script.arguments(tool.name, load).is_some();
+            let able = TOOLS.iter().filter(able).map(|tool| tool.name);
+            able.collect::<Vec<_>>()
+        };
+        let scripted = |script| Load {
+            script: Some(script),
+            ..load(1, None, scratch.path())
+        };
+        let all = ["dlts", "dlts-one", "wrk", "k6", "locust"];
+        assert_eq!(able(&scripted(Script::Mix)), all);
+        let files = ["dlts", "wrk", "k6", "locust"];
+        assert_eq!(able(&scripted(Script::Rows)), files);
+        assert_eq!(able(&scripted(Script::Login)), ["dlts", "k6", "locust"]);
+        for file in fs::read_dir(scratch.path()).unwrap() {
+            let path = file.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap();
+            for word in ["ROOT", "CONNECTIONS", "SECONDS", "SCRATCH"] {
+                assert!(!text.contains(word), "{}: {text}", path.display());
+            }
+        }
+        let mut other = scripted(Script::Mix);
+        other.rate = Some(100);
+        assert!(able(&other).is_empty());
     }
 
     #[test]

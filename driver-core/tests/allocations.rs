@@ -21,9 +21,10 @@ use driver_core::plan::Plan;
 use driver_core::protocol::http2::Http2;
 use driver_core::protocol::{Answered, Dropped, Key, Protocol, Sink, Template, Text};
 use driver_core::recording::Collector;
+use driver_core::source::{Cast, Table};
 use proto::clock::monotonic_ns;
-use proto::document::{Defaults, Params};
-use proto::workload::{TestType, Workload};
+use proto::document::{Defaults, Document, Params, Setting};
+use proto::workload::{Part, TestType, Workload};
 
 /// At most so many of glommio in two seconds.
 const EXECUTOR_ALLOCATIONS: u64 = 100;
@@ -104,6 +105,34 @@ fn requests_allocate_nothing() {
     }
 }
 
+#[test]
+fn sessions_of_fixed_pages_and_of_rows_allocate_nothing() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let pages = "flows:\n- {name: a, weight: 2, steps: [GET /a]}\n- {name: b, steps: [GET /b]}";
+    let rows = "data: {users: {inline: [{id: 1, name: a}, {id: 22, name: bb}], pick: next}}\n\
+                steps: [{GET: /users/$users.id, headers: {X-User: $users.name}}]";
+    for steps in [pages, rows] {
+        let address = serve();
+        let text = format!(
+            "target: http://{address}\ndefaults: {{cookies: false, connections: 8}}\n{steps}\n\
+             load: {{closed: 8, for: 3500ms}}\n"
+        );
+        let document = Document::read(&text, Setting::default()).unwrap();
+        let scenario = document.scenario.clone();
+        let tables = scenario.data.iter();
+        let tables = tables.map(|set| Table::load(set, None, Part::WHOLE).unwrap());
+        let cast = Cast::new(scenario.clone(), tables.collect(), Part::WHOLE);
+        let plan = Plan::of_sessions(document.workload(None), cast);
+        let (allocations, requests) = measure_plan(&plan);
+        assert!(requests > 5_000, "{requests} requests");
+        println!("{allocations} allocations in 2 s, of 3.5 s with {requests} requests");
+        assert!(
+            allocations <= EXECUTOR_ALLOCATIONS,
+            "{allocations} in {requests} requests of {text}"
+        );
+    }
+}
+
 /// Allocations of the core's thread from second 1.2 to second 3.2 of a load, with two changes of the
 /// recorder within, and the requests of the whole.
 fn measure(params: Params) -> (u64, u64) {
@@ -115,9 +144,14 @@ fn measure(params: Params) -> (u64, u64) {
     };
     let defaults = Defaults::of_rest(TestType::Avalanche, &format!("http://{address}/"));
     let workload = Workload::from_params(TestType::Avalanche, 0.0, &params, &defaults).unwrap();
+    measure_plan(&Plan::new(workload))
+}
+
+/// The same of a plan of 3.5 s.
+fn measure_plan(plan: &Plan) -> (u64, u64) {
     let (give, intervals) = bounded(8);
     let cpus = &affinity::allowed()[..1];
-    let load = Load::prepare(&Plan::new(workload), &Machine::new(cpus), &give).unwrap();
+    let load = Load::prepare(plan, &Machine::new(cpus), &give).unwrap();
     WATCHED.store(thread_id("load-0"), Ordering::SeqCst);
     load.start(monotonic_ns());
     let watch = thread::spawn(|| {

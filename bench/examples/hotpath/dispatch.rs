@@ -10,12 +10,14 @@ use std::io;
 use std::sync::Arc;
 
 use driver_core::dispatch::{Dispatcher, Event, Limits, Network, Piece, Shared};
+use driver_core::load::templates;
 use driver_core::plan::Plan;
 use driver_core::protocol::Template;
 use driver_core::protocol::http1::Http1;
+use driver_core::source::{Cast, Sessions, Source, Table};
 use driver_core::transport::plain::Plain;
-use proto::document::{Defaults, Params};
-use proto::workload::{TestType, Workload};
+use proto::document::{Defaults, Document, Params, Setting};
+use proto::workload::{Part, TestType, Workload};
 
 use crate::ANSWER;
 
@@ -33,14 +35,87 @@ pub(crate) fn run(requests: u64, pipeline: u32) {
     let (give, intervals) = crossbeam_channel::unbounded();
     let limits = Limits::new(&plan, request_len, pipeline, &[1]);
     let parts = (http1, Plain);
-    let mut dispatcher =
-        Dispatcher::new(&plan, &share, limits, parts, Arc::clone(&shared), give, 0);
-    let mut network = Echo {
-        request_len,
-        answers: ANSWER.repeat(pipeline as usize),
-        events: VecDeque::new(),
-        answered: 0,
-    };
+    let dispatcher = Dispatcher::new(&plan, &share, limits, parts, Arc::clone(&shared), give, 0);
+    let network = Echo::new(Some(request_len), pipeline);
+    drive(dispatcher, network, &shared, requests);
+    drop(intervals);
+}
+
+/// Sends so many requests of a document over 64 connections: what its sessions cost beside.
+pub(crate) fn sessions(requests: u64, document: Sent) {
+    let text = format!(
+        "target: http://127.0.0.1:8000\ndefaults: {{cookies: false, connections: 64}}\n{}\n\
+         load: {{closed: 64, sessions: {requests}}}\n",
+        document.steps()
+    );
+    let document = Document::read(&text, Setting::default()).expect("invariant: well formed");
+    let scenario = document.scenario.clone();
+    let templates = templates(&scenario);
+    let tables = scenario
+        .data
+        .iter()
+        .map(|set| Table::load(set, None, Part::WHOLE).expect("invariant: rows in the document"));
+    let cast = Cast::new(scenario.clone(), tables.collect(), Part::WHOLE);
+    let source = Sessions::new(
+        Arc::clone(&cast.scenario),
+        Arc::clone(&cast.tables),
+        Part::WHOLE,
+        (0, 1),
+        1,
+    );
+    let plan = Plan::of_sessions(document.workload(None), cast);
+    let share = plan.share(0, 1);
+    let shared = Arc::new(Shared::new(1, requests));
+    let (give, intervals) = crossbeam_channel::unbounded();
+    let limits = Limits::new(&plan, 0, 1, &[1]);
+    let parts = (Http1::new(&templates), Plain, source);
+    let dispatcher =
+        Dispatcher::with_source((&plan, &share), limits, parts, Arc::clone(&shared), give, 0);
+    drive(dispatcher, Echo::new(None, 1), &shared, requests);
+    drop(intervals);
+}
+
+/// What the sessions of a document send.
+#[derive(Clone, Copy)]
+pub(crate) enum Sent {
+    /// One page.
+    Page,
+    /// Ten pages by weight.
+    Mix,
+    /// A path and a header out of rows.
+    Rows,
+}
+
+impl Sent {
+    fn steps(self) -> String {
+        match self {
+            Self::Page => "steps: [GET /p/1]".to_owned(),
+            Self::Mix => {
+                let flows = (1..=10).map(|page| {
+                    let weight = 11 - page;
+                    format!("- {{name: p{page}, weight: {weight}, steps: [GET /p/{page}]}}\n")
+                });
+                format!("flows:\n{}", flows.collect::<String>())
+            }
+            Self::Rows => {
+                let rows = (0..1000).map(|row| format!("{{id: {row}, name: user-{row}}}"));
+                let rows = rows.collect::<Vec<_>>().join(", ");
+                format!(
+                    "data: {{users: {{inline: [{rows}], pick: next}}}}\nsteps:\n\
+                     - {{GET: /users/$users.id, headers: {{X-User: $users.name}}}}"
+                )
+            }
+        }
+    }
+}
+
+/// Goes round until the load is over.
+fn drive<S: Source>(
+    mut dispatcher: Dispatcher<Http1, Plain, S>,
+    mut network: Echo,
+    shared: &Shared,
+    requests: u64,
+) {
     let mut now_ns = 0;
     dispatcher.open_connections(now_ns, &mut network);
     shared.start(now_ns, 0);
@@ -60,7 +135,6 @@ pub(crate) fn run(requests: u64, pipeline: u32) {
         dispatcher.release(now_ns, &mut network);
     }
     dispatcher.finish(now_ns, now_ns / 2, &mut network);
-    drop(intervals);
     assert_eq!(network.answered, requests, "invariant: each was sent once");
 }
 
@@ -78,7 +152,8 @@ fn workload(requests: u64, pipeline: u32) -> Workload {
 
 /// A network on which each request is answered by the next turn.
 struct Echo {
-    request_len: usize,
+    /// Where all are equally long; else each send is one.
+    request_len: Option<usize>,
     /// As many answers as there can be requests in one send.
     answers: Vec<u8>,
     events: VecDeque<(u32, Event)>,
@@ -86,8 +161,17 @@ struct Echo {
 }
 
 impl Echo {
+    fn new(request_len: Option<usize>, pipeline: u32) -> Self {
+        Self {
+            request_len,
+            answers: ANSWER.repeat(pipeline as usize),
+            events: VecDeque::new(),
+            answered: 0,
+        }
+    }
+
     fn answer(&mut self, slot: u32, length: usize, notify: bool) {
-        let requests = length / self.request_len;
+        let requests = self.request_len.map_or(1, |one| length / one);
         self.answered += requests as u64;
         if notify {
             self.events.push_back((slot, Event::Sent));

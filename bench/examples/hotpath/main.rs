@@ -11,6 +11,7 @@ mod http2;
 
 use std::hint::black_box;
 
+use dispatch::Sent;
 use driver_core::protocol::http1::{Asked, HeadMemo, Reader};
 use driver_core::recording::{Instants, Recorder};
 
@@ -43,10 +44,13 @@ fn main() {
         "record" => record(times),
         "dispatch-64" => dispatch::run(times, 1),
         "dispatch-64x16" => dispatch::run(times, 16),
+        "sessions-page" => dispatch::sessions(times, Sent::Page),
+        "sessions-mix" => dispatch::sessions(times, Sent::Mix),
+        "sessions-rows" => dispatch::sessions(times, Sent::Rows),
         _ => {
             eprintln!(
                 "usage: hotpath parse|parse-new-head|parse-unique|http2|http2-table|record|\
-                 dispatch-64|dispatch-64x16 TIMES"
+                 dispatch-64|dispatch-64x16|sessions-page|sessions-mix|sessions-rows TIMES"
             );
             std::process::exit(2);
         }

@@ -29,6 +29,9 @@ const PATHS: &[&str] = &[
     "record",
     "dispatch-64",
     "dispatch-64x16",
+    "sessions-page",
+    "sessions-mix",
+    "sessions-rows",
 ];
 /// Both are multiples of what 64 connections of 16 have in flight, so that all turns are full.
 const FEW: u64 = 4 * 1024;

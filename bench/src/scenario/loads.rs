@@ -11,6 +11,7 @@
 //! | `tls` | nginx | wrk | https, HTTP/1.1, connections that stay |
 //! | `handshakes` | nginx | wrk | https, a connection for each request; full, then resumed where the tool resumes |
 //! | `h2` | nginx, nghttpd | h2load | 1 and 32 streams a connection, over TLS |
+//! | `documents` | stamping, test server | wrk, k6 | ten pages by weight; paths and headers out of rows; login, extract, use, check |
 //!
 //! nghttpd keeps no count: what each generator says itself is taken there.
 
@@ -19,9 +20,10 @@ use crate::output::{self, View};
 use crate::rig::{Error, Kind};
 use crate::table::Column;
 use crate::throughput::{self, Budget, Common, Group, Plan, WRK};
-use crate::tools::Protocol;
+use crate::tools::{Protocol, Script};
 
 const H2LOAD: &str = "h2load";
+const K6: &str = "k6";
 const KIB: u32 = 1024;
 
 /// Options of each of these scenarios.
@@ -59,6 +61,8 @@ pub enum Kinds {
     Handshakes,
     /// HTTP/2 over TLS.
     H2,
+    /// More than one request.
+    Documents,
 }
 
 /// Measures and publishes; doubtful when any of the documents is.
@@ -130,6 +134,25 @@ fn plans(kind: Kinds, connections: &[u32]) -> Vec<Plan> {
                 at("h2-nghttpd", Kind::Nghttpd),
             ]
         }
+        Kinds::Documents => {
+            let of = |name: &str, script| {
+                let scripted = |group: &Group| {
+                    vec![Group {
+                        script: Some(script),
+                        ..group.clone()
+                    }]
+                };
+                plan(name, stamping, groups(&scripted))
+            };
+            // What it logs in at answers with JSON.
+            let login = Plan {
+                target: Kind::Testserver,
+                reference: K6,
+                ..of("documents-login", Script::Login)
+            };
+            let mix = of("documents-mix", Script::Mix);
+            vec![mix, of("documents-rows", Script::Rows), login]
+        }
     }
 }
 
@@ -161,7 +184,6 @@ fn streams(group: &Group) -> Vec<Group> {
 }
 
 fn view(plan: &Plan) -> View {
-    let by_h2load = plan.reference == H2LOAD;
     let has_bodies = plan.groups.iter().any(|group| !group.others.is_empty());
     View {
         title: title(&plan.scenario),
@@ -170,10 +192,10 @@ fn view(plan: &Plan) -> View {
         } else {
             throughput::PARAMETERS
         },
-        columns: if by_h2load {
-            COLUMNS_H2
-        } else {
-            throughput::COLUMNS
+        columns: match plan.reference {
+            H2LOAD => COLUMNS_H2,
+            K6 => COLUMNS_K6,
+            _ => throughput::COLUMNS,
         },
         plots: throughput::PLOTS,
     }
@@ -188,6 +210,9 @@ fn title(scenario: &str) -> &'static str {
         "tls" => "HTTP/1.1 over TLS from one core",
         "handshakes-full" => "A full TLS handshake for each request from one core",
         "handshakes-resumed" => "A TLS handshake for each request, resumption allowed",
+        "documents-mix" => "Ten pages by weight from one core, and one page of a document",
+        "documents-rows" => "A path and a header out of each row of a file, from one core",
+        "documents-login" => "Login, extraction, use and check from one core",
         "h2-nginx" => "HTTP/2 over TLS at nginx from one core",
         _ => "HTTP/2 over TLS at nghttpd from one core, by the generators' own counts",
     }
@@ -206,11 +231,24 @@ const COLUMNS_H2: &[Column] = &[
     Column::plain("others %", "foreign_share", 100.0, 1),
 ];
 
+const COLUMNS_K6: &[Column] = &[
+    Column::spread("k req/CPU-s", "requests_per_cpu_second", 1e-3, 1),
+    Column::plain("× k6", "requests_per_cpu_second_vs_k6", 1.0, 2),
+    Column::spread("k req/s", "requests_per_second", 1e-3, 1),
+    Column::plain("× k6", "requests_per_second_vs_k6", 1.0, 2),
+    Column::plain("instr./req", "instructions_per_request", 1.0, 0),
+    Column::plain("gen. busy %", "generator_busy_share", 100.0, 0),
+    Column::plain("target busy %", "target_busy_share", 100.0, 0),
+    Column::plain("RSS MiB", "rss_mib", 1.0, 1),
+    Column::plain("steal %", "steal_share", 100.0, 1),
+    Column::plain("others %", "foreign_share", 100.0, 1),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ALL: [Kinds; 7] = [
+    const ALL: [Kinds; 8] = [
         Kinds::Connections,
         Kinds::Large,
         Kinds::UniqueHeads,
@@ -218,6 +256,7 @@ mod tests {
         Kinds::Tls,
         Kinds::Handshakes,
         Kinds::H2,
+        Kinds::Documents,
     ];
 
     #[test]

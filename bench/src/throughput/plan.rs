@@ -2,7 +2,7 @@
 
 use crate::results::Cell;
 use crate::rig::{Kind, Rig, Server};
-use crate::tools::{Load, Protocol};
+use crate::tools::{Load, Protocol, Script};
 
 /// A comparison of generators at one target.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct Group {
     pub(crate) pipeline: u32,
     pub(crate) protocol: Protocol,
     pub(crate) requests_per_connection: Option<u32>,
+    /// What is sent where that is more than one request.
+    pub(crate) script: Option<Script>,
     /// What follows the target's `/`.
     pub(crate) query: &'static str,
     /// Parameters of the cells beside connections and pipeline.
@@ -39,6 +41,7 @@ impl Group {
             pipeline: 1,
             protocol: Protocol::Http1,
             requests_per_connection: None,
+            script: None,
             query: "",
             others: Vec::new(),
         }
@@ -54,6 +57,7 @@ impl Group {
             protocol: self.protocol,
             requests_per_connection: self.requests_per_connection,
             rate: None,
+            script: self.script,
             core: rig.host.generator_core,
             scratch: rig.scratch().to_owned(),
         }

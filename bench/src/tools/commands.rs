@@ -38,6 +38,12 @@ pub(super) fn dlts(load: &Load) -> Option<Vec<String>> {
     Some(command)
 }
 
+/// For those that are here for what a script says: a document of dlts with one request, which a mix
+/// is held against, and Locust.
+pub(super) fn scripts_only(_: &Load) -> Option<Vec<String>> {
+    None
+}
+
 /// The bare ring of driver-core's example: 64 connections from core 0, nothing else.
 pub(super) fn floor(load: &Load) -> Option<Vec<String>> {
     plain(load)?;
@@ -261,16 +267,16 @@ fn unpaced(load: &Load) -> Option<()> {
     load.rate.is_none().then_some(())
 }
 
-fn option(command: &mut Vec<String>, name: &str, value: impl std::fmt::Display) {
+pub(super) fn option(command: &mut Vec<String>, name: &str, value: impl std::fmt::Display) {
     command.extend([name.to_owned(), value.to_string()]);
 }
 
-fn words(words: &[&str]) -> Vec<String> {
+pub(super) fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 
 /// Writes a file that a tool reads; `None` when the scratch folder does not take it.
-fn script(scratch: &Path, name: &str, text: &str) -> Option<String> {
+pub(super) fn script(scratch: &Path, name: &str, text: &str) -> Option<String> {
     let path = scratch.join(name);
     fs::write(&path, text).ok()?;
     Some(path.to_string_lossy().into_owned())

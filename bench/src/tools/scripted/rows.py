@@ -1,0 +1,13 @@
+from csv import DictReader
+from itertools import cycle
+from locust import FastHttpUser, task
+
+with open("SCRATCH/rows.csv") as file:
+    turn = cycle(list(DictReader(file)))
+
+
+class User(FastHttpUser):
+    @task
+    def row(self):
+        row = next(turn)
+        self.client.get(f"/users/{row['id']}", headers={"X-User": row["name"]})
