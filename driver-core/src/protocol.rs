@@ -66,19 +66,47 @@ pub trait Sink {
     /// A request will get no answer, and the connection goes on.
     fn dropped(&mut self, key: Key, dropped: Dropped);
 
-    /// A piece of an answer's header section, as `name: value`; called only where
-    /// [`Sink::WATCHES`] is true.
+    /// What of this answer is looked at; asked only where [`Sink::WATCHES`] is true.
+    fn watches(&self, key: Key) -> Watches {
+        let _ = key;
+        Watches::default()
+    }
+
+    /// A piece of an answer's header section, as `name: value`; called only for what
+    /// [`Sink::watches`] names.
     fn field(&mut self, key: Key, name: &[u8], value: &[u8]) {
         let _ = (key, name, value);
     }
 
-    /// A piece of an answer's body; called only where [`Sink::WATCHES`] is true.
+    /// A piece of an answer's body; called only where [`Sink::watches`] says so.
     fn body(&mut self, key: Key, bytes: &[u8]) {
         let _ = (key, bytes);
     }
 
     /// Whether fields and bodies are looked at.
     const WATCHES: bool = false;
+}
+
+/// What of an answer is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Watches {
+    /// Its header fields.
+    pub fields: Fields,
+    /// Its body.
+    pub body: bool,
+}
+
+/// Which header fields of an answer are looked at: most answers set no cookie, which is known at a
+/// glance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fields {
+    /// None.
+    #[default]
+    None,
+    /// `Set-Cookie`; others may be handed on, too.
+    Cookies,
+    /// All of them.
+    All,
 }
 
 /// What comes after the bytes that were read.

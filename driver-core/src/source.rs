@@ -40,6 +40,8 @@ pub use switch::Switch;
 pub use table::Table;
 pub use tally::Tally;
 
+pub use crate::protocol::Watches;
+
 /// A request that is to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due<J> {
@@ -172,15 +174,6 @@ impl Source for Same {
     fn is_over(&self) -> bool {
         true
     }
-}
-
-/// What of an answer has to be handed on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Watches {
-    /// Its header fields.
-    pub fields: bool,
-    /// Its body.
-    pub body: bool,
 }
 
 /// A whole answer.

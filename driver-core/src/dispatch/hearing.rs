@@ -7,7 +7,7 @@ use proto::measure::{BadAnswer, ReasonKind};
 use super::books::{Books, Fault};
 use super::connection::{Flight, Flights, take_job};
 use super::due::{Again, Returned, ReturnedQueue};
-use crate::protocol::{Answered, Dropped, Key, Sink};
+use crate::protocol::{Answered, Dropped, Key, Sink, Watches};
 use crate::recording::Loss;
 use crate::source::{Answer, Outcome, Source, Verdict};
 
@@ -136,18 +136,20 @@ impl<S: Source> Sink for Answers<'_, S> {
         }
     }
 
+    #[inline]
+    fn watches(&self, key: Key) -> Watches {
+        let watches = |job| self.source.watches(job);
+        self.job(key).map_or_else(Watches::default, watches)
+    }
+
     fn field(&mut self, key: Key, name: &[u8], value: &[u8]) {
-        if let Some(job) = self.job(key)
-            && self.source.watches(job).fields
-        {
+        if let Some(job) = self.job(key) {
             self.source.field(job, name, value);
         }
     }
 
     fn body(&mut self, key: Key, bytes: &[u8]) {
-        if let Some(job) = self.job(key)
-            && self.source.watches(job).body
-        {
+        if let Some(job) = self.job(key) {
             self.source.body(job, bytes);
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::http1::{self, Http1};
 use super::http2::{self, Http2, Unfit};
-use super::{After, Answered, Dropped, Key, Protocol, Sink, Template};
+use super::{After, Answered, Dropped, Key, Protocol, Sink, Template, Watches};
 
 /// Either of both.
 #[derive(Debug)]
@@ -223,6 +223,11 @@ impl<S: Sink> Sink for Oldest<'_, S> {
         let key = self.0.oldest;
         self.0.oldest += 1;
         self.1.dropped(key, dropped);
+    }
+
+    #[inline]
+    fn watches(&self, _: Key) -> Watches {
+        self.1.watches(self.0.oldest)
     }
 
     fn field(&mut self, _: Key, name: &[u8], value: &[u8]) {

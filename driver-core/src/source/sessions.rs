@@ -21,6 +21,7 @@ use super::judge::{Seen, Slots};
 use super::program::Position;
 use super::replay::Feed;
 use super::{Table, Tally, Watches};
+use crate::protocol::Fields;
 
 /// Sessions of a core at once where the document sets no bound.
 const SESSIONS_MAX: usize = 1_000_000;
@@ -465,12 +466,17 @@ enum End {
 fn plan(step: &proto::workload::Step, cookies: bool) -> StepPlan {
     let holes = &step.request.holes;
     let is_doubtful = |hole: &&Hole| matches!(hole.fill, Fill::Slot(_));
+    let fields = match cookies {
+        _ if step.reads_fields() => Fields::All,
+        true => Fields::Cookies,
+        false => Fields::None,
+    };
     StepPlan {
         server: step.request.target,
         doubtful: holes.iter().filter(is_doubtful).copied().collect(),
         has_sequence: holes.iter().any(|hole| hole.fill == Fill::Seq),
         watches: Watches {
-            fields: cookies || step.reads_fields(),
+            fields,
             body: step.reads_body(),
         },
     }

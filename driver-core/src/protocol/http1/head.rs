@@ -91,6 +91,19 @@ pub(super) fn each_field(head: &[u8], mut each: impl FnMut(&[u8], &[u8])) {
     }
 }
 
+/// Whether a line of a head begins as a cookie does; one of an interim head, or a fold, may also be
+/// taken for one.
+pub(super) fn sets_cookie(head: &[u8]) -> bool {
+    const NAME: &[u8] = b"set-cookie";
+    memchr::memchr_iter(b'\n', head).any(|end| {
+        let line = &head[end + 1..];
+        matches!(line.first(), Some(b's' | b'S'))
+            && line
+                .get(..NAME.len())
+                .is_some_and(|name| name.eq_ignore_ascii_case(NAME))
+    })
+}
+
 fn parser() -> ParserConfig {
     let mut parser = ParserConfig::default();
     // Folded lines are obsolete, but a user agent has to read them (RFC 9112, 5.2). The fold stays

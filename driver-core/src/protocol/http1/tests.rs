@@ -1,7 +1,7 @@
 //! HTTP/1.1 behind the trait that the engine speaks: what it writes, and what it tells of answers.
 
 use super::*;
-use crate::protocol::Text;
+use crate::protocol::{Fields, Text, Watches};
 
 /// What a connection was told, in order.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -11,6 +11,8 @@ struct Told {
     statuses: Vec<u16>,
     fields: Vec<String>,
     body: Vec<u8>,
+    /// What is looked at instead of everything.
+    watches: Option<Watches>,
 }
 
 impl Sink for Told {
@@ -25,6 +27,13 @@ impl Sink for Told {
     fn answered(&mut self, answered: Answered) {
         self.awaited -= 1;
         self.statuses.push(answered.status);
+    }
+
+    fn watches(&self, _: Key) -> Watches {
+        self.watches.unwrap_or(Watches {
+            fields: Fields::All,
+            body: true,
+        })
     }
 
     fn field(&mut self, _: Key, name: &[u8], value: &[u8]) {
@@ -186,6 +195,42 @@ fn fields_and_bodies_are_told_of_answers_and_not_of_interim_ones() {
         let fields = ["Set-Cookie=a=b", "X=c", "Transfer-Encoding=chunked"];
         assert_eq!(found.fields, fields);
         assert_eq!((found.statuses, &found.body[..]), (vec![200], &b"ok!"[..]));
+    }
+}
+
+#[test]
+fn nothing_is_told_of_an_answer_that_nobody_looks_at() {
+    let plain = "HTTP/1.1 200 OK\r\nServer: s\r\nContent-Length: 2\r\n\r\nok";
+    let cookie = "HTTP/1.1 200 OK\r\nServer: s\r\nset-cookIE: a=b\r\nContent-Length: 2\r\n\r\nok";
+    let text = [plain, cookie].concat();
+    for (fields, told) in [
+        (Fields::None, &[][..]),
+        (
+            Fields::Cookies,
+            &["Server=s", "set-cookIE=a=b", "Content-Length=2"],
+        ),
+    ] {
+        let bytes: Vec<&str> = (0..text.len()).map(|at| &text[at..=at]).collect();
+        for pieces in [vec![&text[..]], bytes] {
+            let mut http = Http1::new(&[template("GET")]);
+            let mut state = http.open(0, &mut Vec::new());
+            let watches = Watches {
+                fields,
+                body: false,
+            };
+            let mut found = Told {
+                awaited: 2,
+                watches: Some(watches),
+                ..Told::default()
+            };
+            for piece in pieces {
+                let read = http.read(&mut state, piece.as_bytes(), &mut Vec::new(), &mut found);
+                assert_eq!(read, Ok(After::GoesOn));
+            }
+            assert_eq!(found.fields, told);
+            assert!(found.body.is_empty());
+            assert_eq!(found.statuses, [200, 200]);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::frame::{self, Code, Head, flag, kind};
 use super::hpack::Fault;
 use super::texts::{Pool, Text};
 use super::{Http2, Malformed, State};
-use crate::protocol::{Answered, Dropped, Sink};
+use crate::protocol::{Answered, Dropped, Fields, Sink};
 
 /// How much of an answer is taken before the peer's window is enlarged by it, in bytes: half of the
 /// window, so that it is never the limit.
@@ -36,16 +36,24 @@ impl Http2 {
     ) -> Result<(), Malformed> {
         let mut text = self.text_of(state, id, block, sink);
         let is_kept = text.is_some();
-        let is_open = S::WATCHES && state.streams.get(id).is_some();
+        let fields = match state.streams.get(id) {
+            Some(_) if S::WATCHES => sink.watches(id).fields,
+            _ => Fields::None,
+        };
         let mut watch = |name: &[u8], value: &[u8]| {
             if let Some(text) = &mut text {
                 text.field(name, value);
             }
-            if is_open {
+            let is_looked_at = match fields {
+                Fields::None => false,
+                Fields::Cookies => name == b"set-cookie",
+                Fields::All => true,
+            };
+            if is_looked_at {
                 sink.field(id, name, value);
             }
         };
-        let fields = if S::WATCHES || is_kept {
+        let read = if fields != Fields::None || is_kept {
             state
                 .decoder
                 .read::<true>(block, &mut self.scratches, &mut watch)
@@ -54,7 +62,7 @@ impl Http2 {
                 .decoder
                 .read::<false>(block, &mut self.scratches, &mut watch)
         };
-        let fields = fields.map_err(|fault| match fault {
+        let fields = read.map_err(|fault| match fault {
             Fault::Compression => Malformed::Compression,
             Fault::TooLong => Malformed::BlockTooLong,
         })?;
@@ -186,7 +194,11 @@ impl State {
         }
         let (body, rest) = bytes.split_at(bytes.len().min(data.left as usize));
         data.left -= length(body);
-        if S::WATCHES && !body.is_empty() && self.streams.get(data.id).is_some() {
+        if S::WATCHES
+            && !body.is_empty()
+            && self.streams.get(data.id).is_some()
+            && sink.watches(data.id).body
+        {
             sink.body(data.id, body);
         }
         if !self.texts.is_empty()

@@ -136,7 +136,11 @@ fn answer(sessions: &mut Sessions, job: Job, sent_ns: u64, end_ns: u64, reply: O
         return;
     };
     let watches = sessions.watches(job);
-    for (name, value) in reply.fields.iter().filter(|_| watches.fields) {
+    for (name, value) in reply
+        .fields
+        .iter()
+        .filter(|_| watches.fields != Fields::None)
+    {
         sessions.field(job, name.as_bytes(), value.as_bytes());
     }
     if watches.body {
