@@ -74,15 +74,13 @@ impl Script {
             ("dlts", Self::Login) => ("login.yaml", include_str!("scripted/login.yaml")),
             ("wrk", Self::Mix) => ("mix.lua", include_str!("scripted/mix.lua")),
             ("wrk", Self::Rows) => ("rows.lua", include_str!("scripted/rows.lua")),
-            // Its `request` does not know whose answer came last: there is no session.
-            ("wrk", Self::Login) => return None,
             ("k6", Self::Mix) => ("mix.js", include_str!("scripted/mix.js")),
             ("k6", Self::Rows) => ("rows.js", include_str!("scripted/rows.js")),
             ("k6", Self::Login) => ("login.js", include_str!("scripted/login.js")),
             ("locust", Self::Mix) => ("mix.py", include_str!("scripted/mix.py")),
             ("locust", Self::Rows) => ("rows.py", include_str!("scripted/rows.py")),
             ("locust", Self::Login) => ("login.py", include_str!("scripted/login.py")),
-            // Also wrk where a session is asked for: its `request` does not know whose answer came.
+            // Also wrk where there is a session: its `request` does not know whose answer came.
             _ => return None,
         })
     }
