@@ -264,6 +264,7 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     /// Closes all connections and the books of this core, and hands over its last interval.
     pub fn finish<N: Network>(&mut self, now_ns: u64, cpu_ns: u64, net: &mut N) {
         self.count_away(now_ns);
+        self.end_returned(now_ns);
         self.source.finish();
         self.close_connections(net);
         self.settle_accounts();

@@ -370,6 +370,7 @@ impl Reports<'_> {
             plan: workload.planned_per_driver().into(),
             expected: &[NODE.to_owned()],
             document,
+            warmup_ns: workload.warmup_ns,
             rates: &[],
             aborted_by: self.aborted.as_deref(),
             thresholds: &workload.thresholds,

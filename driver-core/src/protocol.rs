@@ -69,7 +69,10 @@ pub trait Sink {
     /// What of this answer is looked at; asked only where [`Sink::WATCHES`] is true.
     fn watches(&self, key: Key) -> Watches {
         let _ = key;
-        Watches::default()
+        Watches {
+            fields: Fields::All,
+            body: true,
+        }
     }
 
     /// A piece of an answer's header section, as `name: value`; called only for what

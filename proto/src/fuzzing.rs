@@ -80,6 +80,7 @@ fn check_fold(metrics: &Metrics) {
         plan: Plan::Unknown,
         expected: std::slice::from_ref(&metrics.node_id),
         document: None,
+        warmup_ns: 0,
         rates: &[],
         aborted_by: None,
         thresholds: &[],

@@ -53,6 +53,15 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
         self.admit(now_ns);
     }
 
+    /// The load is over: the sessions of what servers had returned and was not sent again end.
+    pub(super) fn end_returned(&mut self, now_ns: u64) {
+        for server in 0..self.servers.count() {
+            while let Some(Again { job, .. }) = self.servers.at_mut(server).again.pop_front() {
+                self.source.lost(job, now_ns);
+            }
+        }
+    }
+
     /// What a server had returned before it was lost is not sent to it again.
     fn refuse_returned(&mut self, server: u32, now_ns: u64) {
         while let Some(Again { job, .. }) = self.servers.at_mut(server).again.pop_front() {

@@ -209,6 +209,11 @@ fn run_while_one_leaves(load: &str, after: u64) -> (Value, Server, String) {
     assert_eq!(of("sent"), ended, "{result}");
     let unsent = of("shed") + of("refused") + of("not_sent");
     assert_eq!(of("planned"), of("sent") + unsent, "{result}");
+    for flow in result["flows"].as_array().unwrap() {
+        let of = |name: &str| flow[name].as_u64().unwrap();
+        let ended = of("completed") + of("failed") + of("cut");
+        assert_eq!(of("started"), ended, "{flow}");
+    }
     (result, stays, address.to_string())
 }
 

@@ -287,6 +287,8 @@ pub enum Refusal {
         test_id: String,
         /// In words.
         why: String,
+        /// What to do instead.
+        hint: &'static str,
     },
     /// The test has not ended.
     StillOpen {

@@ -137,6 +137,11 @@ impl Control {
         now: Now,
         actions: &mut Actions,
     ) {
+        if let Some(test_id) = message.order.test_id()
+            && self.awaits_config(test_id)
+        {
+            return self.keep_orphan(Event::Control(message), now);
+        }
         match &message.order {
             Order::Pulse { probe } if message.node_id == self.settings.node_id => {
                 let sent_ms = probe.sent_unix_ns / 1_000_000;
@@ -284,10 +289,9 @@ impl Control {
         let test_id = message.test_id.clone();
         let event = Event::Metrics(message, payload);
         let Some(row) = self.list.get(&test_id) else {
-            if self.is_of_deleted(&test_id) {
-                return;
+            if self.awaits_config(&test_id) {
+                self.keep_orphan(event, now);
             }
-            self.counts.orphans_dropped += self.orphans.keep(event, now);
             return;
         };
         if row.is_complete || !row.state.has_ended() {
@@ -364,6 +368,15 @@ impl Control {
         }
     }
 
+    /// Whether a test is one whose config another topic may still bring.
+    fn awaits_config(&mut self, test_id: &str) -> bool {
+        self.list.get(test_id).is_none() && !self.is_of_deleted(test_id)
+    }
+
+    fn keep_orphan(&mut self, event: Event, now: Now) {
+        self.counts.orphans_dropped += self.orphans.keep(event, now);
+    }
+
     fn adopt_orphans(&mut self, test_id: &str, actions: &mut Actions) {
         for (event, now) in self.orphans.take(test_id) {
             self.dispatch(event, now, actions);
@@ -373,10 +386,8 @@ impl Control {
     /// A trigger comes back, or is read from a log that our store does not know.
     pub(super) fn trigger_read(&mut self, trigger: Trigger, now: Now, actions: &mut Actions) {
         let Some(open) = self.runs.get_mut(&trigger.test_id) else {
-            let is_known = self.list.get(&trigger.test_id).is_some();
-            if !is_known && !self.is_of_deleted(&trigger.test_id) {
-                let event = Event::Trigger(trigger);
-                self.counts.orphans_dropped += self.orphans.keep(event, now);
+            if self.awaits_config(&trigger.test_id) {
+                self.keep_orphan(Event::Trigger(trigger), now);
             }
             return;
         };

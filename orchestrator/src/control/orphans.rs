@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 
+use proto::message::Order;
+use proto::workload::RateChange;
+
 use super::{Event, Now};
 
 /// Most bytes that wait.
@@ -19,7 +22,7 @@ struct Orphan {
     bytes: usize,
 }
 
-/// Reports and triggers that wait, oldest first, in bounded memory and for a bounded time.
+/// Reports, triggers and orders that wait, oldest first, in bounded memory and for a bounded time.
 #[derive(Debug, Default)]
 pub(super) struct Orphans {
     waiting: VecDeque<Orphan>,
@@ -82,6 +85,7 @@ fn is_of(event: &Event, test_id: &str) -> bool {
     match event {
         Event::Metrics(message, _) => message.test_id == test_id,
         Event::Trigger(trigger) => trigger.test_id == test_id,
+        Event::Control(message) => message.order.test_id() == Some(test_id),
         _ => false,
     }
 }
@@ -94,6 +98,11 @@ fn payload_len(event: &Event) -> usize {
             let ids = trigger.participants.iter().flatten();
             ids.map(String::len).sum()
         }
+        Event::Control(message) => match &message.order {
+            Order::Participants { participants, .. } => participants.iter().map(String::len).sum(),
+            Order::Rates { changes, .. } => changes.len() * size_of::<RateChange>(),
+            _ => 0,
+        },
         _ => 0,
     }
 }

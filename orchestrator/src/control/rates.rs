@@ -12,6 +12,9 @@ use super::{Actions, Control, Now, OpenRun, Refusal, Reply, log};
 /// How far ahead a change is, at least, so that every driver has read of it, ns.
 const AHEAD_NS: u64 = 2 * NS_PER_S;
 
+/// What to do where a search sets the rate.
+const END_SEARCH: &str = "end the search with DELETE /capacity/{id}, and run the test by itself";
+
 impl Control {
     /// Changes the rate of a run from a whole second ahead on.
     pub(super) fn change_rate(
@@ -24,16 +27,16 @@ impl Control {
     ) -> Result<Reply, Refusal> {
         let (start_at_unix_ns, at_ns) = self.rate_change_at(test_id, now)?;
         let of_search = self.searches.of_run(test_id);
-        let stays = |why: String| {
+        let stays = |why: String, hint: &'static str| {
             let test_id = test_id.to_owned();
-            Refusal::RateStays { test_id, why }
+            Refusal::RateStays { test_id, why, hint }
         };
         if let Some(search) = of_search {
             let why = format!(
                 "it is a run of the search {}, which sets it",
                 search.test_id
             );
-            return Err(stays(why));
+            return Err(stays(why, END_SEARCH));
         }
         self.check_broker(now)?;
         self.store.clone().map_err(Refusal::StoreAway)?;
@@ -42,12 +45,17 @@ impl Control {
         let open = open.ok_or_else(|| Refusal::UnknownTest(test_id.to_owned()))?;
         if open.run.rates.len() >= RATE_CHANGES_MAX {
             let why = format!("it was changed {RATE_CHANGES_MAX} times, and that is the most");
-            return Err(stays(why));
+            let hint = "stop it, and start a test whose stages change the rate as often as wanted";
+            return Err(stays(why, hint));
         }
         let changeable = open.changeable(at_ns, rate);
         changeable.map_err(|why| {
             let second = at_ns / NS_PER_S;
-            stays(format!("the change would come at second {second}: {why}"))
+            let hint = "open stages with a rate and a length change: load: {open: 100/s, for: 5m}";
+            stays(
+                format!("the change would come at second {second}: {why}"),
+                hint,
+            )
         })?;
         let change = RateChange { at_ns, rate, by };
         open.run.rates.push(change.clone());
@@ -73,6 +81,7 @@ impl Control {
             return Err(Refusal::RateStays {
                 test_id: search.test_id.clone(),
                 why: "it is a search for a capacity, which sets it".to_owned(),
+                hint: END_SEARCH,
             });
         }
         let runs = |open: &&OpenRun| {

@@ -85,6 +85,19 @@ pub enum Order {
     Unknown,
 }
 
+impl Order {
+    /// The test that it is about; `None` for one of the drivers themselves.
+    #[must_use]
+    pub fn test_id(&self) -> Option<&str> {
+        match self {
+            Self::Stop { test_id }
+            | Self::Rates { test_id, .. }
+            | Self::Participants { test_id, .. } => Some(test_id),
+            Self::Pulse { .. } | Self::Fence { .. } | Self::Unknown => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -207,6 +207,7 @@ mod tests {
             plan: Plan::Each(5),
             expected: &["a".to_owned()],
             document: None,
+            warmup_ns: 0,
             rates: &[],
             aborted_by: Some("error_rate > 5% for 1s"),
             thresholds: &["p99<1ms".parse().unwrap()],

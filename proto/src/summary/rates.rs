@@ -64,10 +64,11 @@ impl NodeSummary {
         of_it.map(|late| late.late_ns).max().unwrap_or(0)
     }
 
-    /// Whether the node sent beyond a change without taking it on.
-    pub(super) fn ignored_rate(&self, number: usize, change: &RateChange) -> bool {
+    /// Whether the node sent beyond a change of this number without taking it on.
+    pub(super) fn ignored_rate(&self, number: usize, context: &Context<'_>) -> bool {
         let known = self.rates.as_ref().map_or(0, |rates| rates.known);
-        self.has_ended() && known <= number as u64 && self.totals().window_ns() > change.at_ns
+        let sent_ns = self.totals().window_ns().saturating_add(context.warmup_ns);
+        self.has_ended() && known <= number as u64 && sent_ns > context.rates[number].at_ns
     }
 }
 
@@ -76,7 +77,7 @@ impl Summary {
     pub(super) fn rate_rows(&self, context: &Context<'_>) -> Vec<RateRow> {
         let row = |(number, change): (usize, &RateChange)| RateRow {
             late: self.late(number),
-            not_followed: self.ignored(number, change),
+            not_followed: self.ignored(number, context),
             ..RateRow::from(change)
         };
         context.rates.iter().enumerate().map(row).collect()
@@ -93,11 +94,71 @@ impl Summary {
         self.nodes().iter().filter_map(late).collect()
     }
 
-    fn ignored(&self, number: usize, change: &RateChange) -> Vec<String> {
+    fn ignored(&self, number: usize, context: &Context<'_>) -> Vec<String> {
         let ignored = self
             .nodes()
             .iter()
-            .filter(|(_, node)| node.ignored_rate(number, change));
+            .filter(|(_, node)| node.ignored_rate(number, context));
         ignored.map(|(node_id, _)| node_id.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::result::Plan;
+    use super::*;
+    use crate::measure::{LatencyFigures, Outcome, Report};
+    use crate::message::Metrics;
+    use crate::units::NS_PER_S;
+    use crate::workload::Rate;
+
+    /// Who is said not to have followed a change at second 6 after so long a warm-up, of nodes that
+    /// sent for so long after it.
+    fn not_followed(warmup_s: u64, sent_s: u64) -> Vec<String> {
+        let mut summary = Summary::default();
+        let report = Report {
+            last: true,
+            outcome: Some(Outcome::Done),
+            sending_ns: Some(sent_s * NS_PER_S),
+            ..Report::default()
+        };
+        summary.absorb(&Metrics {
+            node_id: "n".into(),
+            test_id: "t".into(),
+            report_id: None,
+            metrics: LatencyFigures::default(),
+            report: Some(report),
+        });
+        let changes = [RateChange {
+            at_ns: 6 * NS_PER_S,
+            rate: Rate::from_milli(1_000).unwrap(),
+            by: None,
+        }];
+        let rows = summary.rate_rows(&Context {
+            test_id: "t",
+            test_type: "TSUNAMI",
+            state: "done",
+            closed_loop: false,
+            in_flight: None,
+            level_load: false,
+            ended: true,
+            plan: Plan::Unknown,
+            expected: &[],
+            document: None,
+            warmup_ns: warmup_s * NS_PER_S,
+            rates: &changes,
+            aborted_by: None,
+            thresholds: &[],
+            series_from: 0,
+        });
+        rows[0].not_followed.clone()
+    }
+
+    #[test]
+    fn who_sent_beyond_a_change_without_it_is_named_whatever_the_warm_up_was() {
+        assert_eq!(not_followed(0, 8), ["n"]);
+        assert!(not_followed(0, 5).is_empty());
+        assert_eq!(not_followed(4, 5), ["n"]);
+        assert!(not_followed(4, 2).is_empty());
     }
 }

@@ -317,7 +317,7 @@ fn node_result(
         let late_ns = node.rate_late_ns(number);
         if late_ns > 0 {
             verdict.note(&Doubt::LateRate { at_s, late_ns });
-        } else if node.ignored_rate(number, change) {
+        } else if node.ignored_rate(number, context) {
             verdict.note(&Doubt::RateIgnored { at_s });
         }
     }

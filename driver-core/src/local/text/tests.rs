@@ -34,6 +34,7 @@ fn text_of(report: Report) -> String {
         plan: Plan::Each(planned),
         expected: &["local".to_owned()],
         document: None,
+        warmup_ns: 0,
         rates: &[],
         aborted_by: None,
         thresholds: &[],

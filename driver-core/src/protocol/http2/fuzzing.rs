@@ -2,9 +2,7 @@
 //! test that replays its corpus.
 
 use super::{Code, Http2, Malformed, State};
-use crate::protocol::{
-    After, Answered, Dropped, Fields, Key, Protocol, Sink, Template, Text, Watches,
-};
+use crate::protocol::{After, Answered, Dropped, Key, Protocol, Sink, Template, Text};
 
 /// What a connection says, but for when an answer begins, which depends on the split.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,13 +70,6 @@ impl<const WATCH: bool> Sink for Listener<WATCH> {
     fn dropped(&mut self, key: Key, dropped: Dropped) {
         self.close(key);
         self.heard.events.push(Event::Dropped(key, dropped));
-    }
-
-    fn watches(&self, _: Key) -> Watches {
-        Watches {
-            fields: Fields::All,
-            body: true,
-        }
     }
 
     fn field(&mut self, key: Key, name: &[u8], value: &[u8]) {

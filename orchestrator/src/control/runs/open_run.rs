@@ -40,6 +40,7 @@ impl Frame {
             plan: self.workload.planned_per_driver().into(),
             expected: &run.participants,
             document: self.document.as_ref(),
+            warmup_ns: self.workload.warmup_ns,
             rates: &run.rates,
             aborted_by: run.aborted_by.as_deref(),
             thresholds: &self.workload.thresholds,

@@ -204,6 +204,36 @@ fn the_result_says_who_read_it_late_and_who_never() {
 }
 
 #[test]
+fn orders_that_are_read_before_their_config_are_followed_when_it_comes() {
+    let mut world = World::with(&["a"]);
+    let order = |order: Order| {
+        Event::Control(message::Control {
+            node_id: "orchestrator".into(),
+            order,
+        })
+    };
+    let change = RateChange {
+        at_ns: 5 * S,
+        rate: Rate::from_milli(9_000).unwrap(),
+        by: None,
+    };
+    world.event(order(Order::Rates {
+        test_id: "t".into(),
+        changes: vec![change.clone()],
+    }));
+    world.event(order(Order::Stop {
+        test_id: "t".into(),
+    }));
+    world.event(Event::Trigger(start("t", &["a"])));
+    assert_eq!(world.state.orphans_len(), 3);
+    world.event(Event::Config(Box::new(config("t"))));
+    assert_eq!(world.state.orphans_len(), 0);
+    let run = &world.runs["t"].0;
+    assert_eq!((&run.rates[..], run.stop_requested), (&[change][..], true));
+    assert_eq!(run.participants, ["a"]);
+}
+
+#[test]
 fn changes_of_a_log_that_the_store_does_not_know_are_adopted_and_old_ones_not() {
     let mut world = World::with(&["a", "b"]);
     run(&mut world, "{open: 50/s, for: 30s}");

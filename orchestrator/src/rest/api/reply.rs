@@ -91,9 +91,8 @@ fn refuse(refusal: Refusal, bootstrap: &str) -> Answer {
             let more = json!({"test_id": test_id, "state": state});
             Answer::error_with(409, &error, hint, more)
         }
-        Refusal::RateStays { test_id, why } => {
+        Refusal::RateStays { test_id, why, hint } => {
             let error = format!("the rate of test {test_id} cannot be changed: {why}");
-            let hint = "open stages with a rate and a length change: load: {open: 100/s, for: 5m}";
             Answer::error_with(409, &error, hint, json!({"test_id": test_id}))
         }
         Refusal::StillOpen { test_id, state } => {
@@ -104,7 +103,7 @@ fn refuse(refusal: Refusal, bootstrap: &str) -> Answer {
         }
         Refusal::Search(refusal) => refuse_search(refusal),
         Refusal::WrongLabel(why) => {
-            let hint = "write less, or take some away first with PATCH /tests/{id}";
+            let hint = "labels are short texts; PATCH /tests/{id} changes them and takes them away";
             Answer::error(400, &why, hint)
         }
         Refusal::NotStarted(test_id) => {

@@ -72,6 +72,7 @@ fn context(expected: &[String]) -> Context<'_> {
         plan: Plan::Unknown,
         expected,
         document: None,
+        warmup_ns: 0,
         rates: &[],
         aborted_by: None,
         thresholds: &[],

@@ -28,6 +28,8 @@ pub struct Context<'a> {
     pub expected: &'a [String],
     /// The document that it is, where it is one: names of its steps and flows, and conditions on them.
     pub document: Option<&'a Document>,
+    /// Before what is measured, from the common start on, ns.
+    pub warmup_ns: u64,
     /// The changes of its rate, by their instants.
     pub rates: &'a [RateChange],
     /// The condition of the document that ended it early.
