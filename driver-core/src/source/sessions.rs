@@ -412,14 +412,6 @@ impl Sessions {
         &self.users.all[job.user as usize]
     }
 
-    fn seen_mut(&mut self, user: u32) -> &mut Seen {
-        let spare = &mut self.seen;
-        let state = &mut self.users.all[user as usize];
-        state
-            .seen
-            .get_or_insert_with(|| spare.pop().unwrap_or_default())
-    }
-
     fn uuid(&mut self, out: &mut Vec<u8>) {
         // RFC 9562, 5.4: version 4, variant 10.
         let random = self.random.u128(..);

@@ -1,13 +1,14 @@
 //! Sessions as the dispatcher sees them: what is due, what is sent, and what came of it.
 
 use std::cmp::Reverse;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use proto::workload::{Fill, Hole, OnFail, Piece, SessionArrival, StageArrivals};
 
 use super::super::judge::judge;
 use super::super::{Advanced, Answer, Due, Outcome, Source, Switch, Verdict, Watches};
 use super::{ClosedStage, End, Job, Sessions, append};
+use crate::protocol::Fields;
 
 impl Source for Sessions {
     type Job = Job;
@@ -202,20 +203,20 @@ impl Source for Sessions {
         if !self.is_current(job) {
             return;
         }
-        let scenario = Arc::clone(&self.scenario);
         let state = &mut self.users.all[job.user as usize];
-        let step = &scenario.steps[state.step];
-        if scenario.cookies && name.eq_ignore_ascii_case(b"set-cookie") {
+        let step = &self.scenario.steps[state.step];
+        if self.scenario.cookies && name.eq_ignore_ascii_case(b"set-cookie") {
             state.jar.set(step.request.target, value);
         }
-        if step.reads_fields() {
-            self.seen_mut(job.user).field(step, name, value);
+        if self.steps[state.step].watches.fields == Fields::All {
+            state.seen_or(&mut self.seen).field(step, name, value);
         }
     }
 
     fn body(&mut self, job: Job, bytes: &[u8]) {
         if self.is_current(job) {
-            self.seen_mut(job.user).body(bytes);
+            let state = &mut self.users.all[job.user as usize];
+            state.seen_or(&mut self.seen).body(bytes);
         }
     }
 
@@ -229,11 +230,11 @@ impl Source for Sessions {
             };
         }
         self.now_ns = self.now_ns.max(answer.end_ns);
-        let scenario = Arc::clone(&self.scenario);
         let state = &mut self.users.all[job.user as usize];
         state.is_under_way = false;
         let (number, is_measured, due_ns) = (state.step, state.is_measured, state.due_ns);
-        let step = &scenario.steps[number];
+        // Not a count of its references: all cores would write to it with each answer.
+        let step = &self.scenario.steps[number];
         let mut seen = state
             .seen
             .take()

@@ -40,6 +40,14 @@ pub(super) struct User {
     pub(super) seen: Option<Seen>,
 }
 
+impl User {
+    /// What is kept of the answer that comes, in memory of earlier ones if there is some to spare.
+    pub(super) fn seen_or(&mut self, spare: &mut Vec<Seen>) -> &mut Seen {
+        self.seen
+            .get_or_insert_with(|| spare.pop().unwrap_or_default())
+    }
+}
+
 /// The slots of one user.
 pub(super) struct UserSlots<'u> {
     pub(super) set: &'u mut u64,
