@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `bench` | requests a second, and for a second of the generator's CPU, of every generator found |
 //! | `bench floor` | dlts beside a bare ring that only sends and receives, and wrk |
-//! | `bench connections`, `large`, `unique-heads`, `connection-per-request`, `tls`, `handshakes`, `h2` | the same under other loads, see [`scenario::loads`] |
+//! | `bench connections`, `large`, `unique-heads`, `connection-per-request`, `tls`, `handshakes`, `h2`, `documents` | the same under other loads, see [`scenario::loads`] |
 //! | `bench burst` | what bursts do to service times, beside the target's own stamps |
 //! | `bench pacing` | how evenly requests arrive that were to be sent evenly |
 //! | `bench stall` | what each generator reports when the target freezes |
@@ -31,7 +31,7 @@
 //! - **All of the process.** CPU time is user and system time of the whole generator process from
 //!   its start to its end, so its start-up counts. Longer runs (`--seconds`) make that small.
 //! - **Interleaved.** Tools alternate within each repetition, in another order each time. wrk (h2load
-//!   for HTTP/2) runs before and after each of them, and ratios are to the mean of those two
+//!   for HTTP/2, k6 for logins) runs before and after each of them, and ratios are to the mean of those two
 //!   neighbours. What is shown are medians, and ± the distance of the quartiles.
 //! - **Often enough.** Each load is repeated until the ratio of dlts is certain (see [`verdict`]) or
 //!   its share of `--budget` is over, which is 20 minutes for all loads together unless told.

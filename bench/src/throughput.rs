@@ -16,7 +16,7 @@ use crate::results::{Cell, Document, Missing, SCHEMA, Sample, Settings};
 use crate::rig::{Error, Kind, Observed, Rig, Server};
 use crate::scenario::reported;
 use crate::table::Column;
-use crate::tools::{self, Found};
+use crate::tools::{self, Found, TOOLS, Tool};
 use crate::verdict;
 
 pub(crate) use plan::{Group, Plan};
@@ -156,8 +156,22 @@ pub fn floor(budget: Budget, common: &Common) -> Result<Document, Error> {
 /// Measures a plan. A load that this machine cannot carry is left out, and said so as a doubt.
 pub(crate) fn compare(plan: &Plan, budget: Budget, common: &Common) -> Result<Document, Error> {
     let rig = Rig::new(common.cores)?;
-    let (found, missing) = look(&common.tools)?;
+    let (found, mut missing) = look(&common.tools)?;
     let server = rig.start(plan.target)?;
+    let can = |tool: &Tool| {
+        let mut loads = plan.groups.iter().map(|group| group.load(&rig, &server, 1));
+        loads.any(|load| tool.arguments(&load).is_some())
+    };
+    if !found.iter().any(|found| can(found.tool)) {
+        let names = found.iter().map(|found| found.tool.name);
+        let names = names.collect::<Vec<_>>().join(", ");
+        return Err(Error::Nothing(format!(
+            "of the generators asked for and found ({names}) none can make this load; see --tools"
+        )));
+    }
+    let could = TOOLS.iter().filter(|tool| can(tool));
+    let could: Vec<&str> = could.map(|tool| tool.name).collect();
+    missing.retain(|missing| could.contains(&missing.tool.as_str()));
     let (mut cells, mut obstacles) = (Vec::new(), Vec::new());
     let begin = Instant::now();
     let count = u32::try_from(plan.groups.len()).unwrap_or(u32::MAX);

@@ -83,14 +83,6 @@ pub const TOOLS: &[Tool] = &[
         arguments: commands::dlts,
     },
     Tool {
-        name: "dlts-one",
-        program: "driver",
-        install: "cargo build --release --locked",
-        registry: false,
-        version: &["--version"],
-        arguments: commands::scripts_only,
-    },
-    Tool {
         name: "floor",
         program: "examples/floor",
         install: "cargo build --release --locked -p driver-core --example floor",
@@ -198,15 +190,23 @@ impl Load {
     }
 }
 
+impl Tool {
+    /// The arguments for a load; `None` when the tool cannot do it.
+    #[must_use]
+    pub fn arguments(&self, load: &Load) -> Option<Vec<String>> {
+        match load.script {
+            Some(script) => script.arguments(self.name, load),
+            None => (self.arguments)(load),
+        }
+    }
+}
+
 impl Found {
     /// The command for a load; `None` when the tool cannot do it.
     #[must_use]
     pub fn command(&self, load: &Load) -> Option<Vec<String>> {
         let mut command = vec![self.path.to_string_lossy().into_owned()];
-        command.extend(match load.script {
-            Some(script) => script.arguments(self.tool.name, load)?,
-            None => (self.tool.arguments)(load)?,
-        });
+        command.extend(self.tool.arguments(load)?);
         Some(command)
     }
 }
@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn every_tool_can_do_the_plain_load_and_names_the_url() {
         let scratch = tempfile::tempdir().unwrap();
-        let others = ["dlts-one", "floor", "locust"];
+        let others = ["floor", "locust"];
         for tool in TOOLS.iter().filter(|tool| !others.contains(&tool.name)) {
             let arguments = (tool.arguments)(&load(1, None, scratch.path()))
                 .unwrap()
@@ -408,8 +408,7 @@ mod tests {
     fn a_script_is_told_to_each_in_its_language_and_refused_where_it_would_not_be_alike() {
         let scratch = tempfile::tempdir().unwrap();
         let able = |load: &Load| {
-            let script = load.script.unwrap();
-            let able = |tool: &&Tool| script.arguments(tool.name, load).is_some();
+            let able = |tool: &&Tool| tool.arguments(load).is_some();
             let able = TOOLS.iter().filter(able).map(|tool| tool.name);
             able.collect::<Vec<_>>()
         };
@@ -417,10 +416,10 @@ mod tests {
             script: Some(script),
             ..load(1, None, scratch.path())
         };
-        let all = ["dlts", "dlts-one", "wrk", "k6", "locust"];
-        assert_eq!(able(&scripted(Script::Mix)), all);
-        let files = ["dlts", "wrk", "k6", "locust"];
-        assert_eq!(able(&scripted(Script::Rows)), files);
+        for script in [Script::One, Script::Mix, Script::Rows] {
+            assert_eq!(able(&scripted(script)), ["dlts", "wrk", "k6", "locust"]);
+        }
+        assert_eq!(able(&scripted(Script::Prepared)), ["dlts", "wrk"]);
         assert_eq!(able(&scripted(Script::Login)), ["dlts", "k6", "locust"]);
         for file in fs::read_dir(scratch.path()).unwrap() {
             let path = file.unwrap().path();

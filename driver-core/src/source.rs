@@ -169,6 +169,7 @@ impl Source for Same {
     fn refuse(&mut self, _: usize, _: u64, _: Option<u64>) -> u64 {
         0
     }
+    fn cut(&mut self, (): (), _: u64) {}
     fn stop(&mut self, _: u64) {}
     fn finish(&mut self) {}
     fn is_over(&self) -> bool {
@@ -295,6 +296,9 @@ pub trait Source {
 
     /// It has no answer and gets none: it failed, or was never sent. Says what session ended by it.
     fn lost(&mut self, job: Self::Job, now_ns: u64) -> Option<(usize, u64)>;
+
+    /// It was returned unprocessed, and the load is over: it was never sent, and its session ends here.
+    fn cut(&mut self, job: Self::Job, now_ns: u64);
 
     /// A server takes no connection: what is ready for it and would not have waited is lost, and what
     /// waits is where it was intended at `until_ns` or before. Says how many of them are measured.

@@ -1,5 +1,5 @@
 //! Comparisons under other loads than the canonical one: many connections, large answers, answers
-//! that are never alike, short connections, TLS, handshakes, HTTP/2. Each is a plan for
+//! that are never alike, short connections, TLS, handshakes, HTTP/2, documents. Each is a plan for
 //! [`crate::throughput`], which measures it like the canonical comparison.
 //!
 //! | scenario | target | reference | load |
@@ -11,7 +11,8 @@
 //! | `tls` | nginx | wrk | https, HTTP/1.1, connections that stay |
 //! | `handshakes` | nginx | wrk | https, a connection for each request; full, then resumed where the tool resumes |
 //! | `h2` | nginx, nghttpd | h2load | 1 and 32 streams a connection, over TLS |
-//! | `documents` | stamping, test server | wrk, k6 | ten pages by weight; paths and headers out of rows; login, extract, use, check |
+//! | `documents` | stamping | wrk | one page and ten by weight; a path and a header out of each row of a file |
+//! | | test server | k6 | login, extract, use, check |
 //!
 //! nghttpd keeps no count: what each generator says itself is taken there.
 
@@ -135,23 +136,36 @@ fn plans(kind: Kinds, connections: &[u32]) -> Vec<Plan> {
             ]
         }
         Kinds::Documents => {
-            let of = |name: &str, script| {
-                let scripted = |group: &Group| {
-                    vec![Group {
-                        script: Some(script),
-                        ..group.clone()
-                    }]
-                };
-                plan(name, stamping, groups(&scripted))
+            let scripted = |group: &Group, script, pages| Group {
+                script: Some(script),
+                others: vec![("pages", pages)],
+                ..group.clone()
             };
+            let of = |name: &str, script| {
+                plan(
+                    name,
+                    stamping,
+                    groups(&|group| vec![scripted(group, script, 1.0)]),
+                )
+            };
+            let mix = groups(&|group| {
+                vec![
+                    scripted(group, Script::One, 1.0),
+                    scripted(group, Script::Mix, 10.0),
+                ]
+            });
             // What it logs in at answers with JSON.
             let login = Plan {
                 target: Kind::Testserver,
                 reference: K6,
                 ..of("documents-login", Script::Login)
             };
-            let mix = of("documents-mix", Script::Mix);
-            vec![mix, of("documents-rows", Script::Rows), login]
+            vec![
+                plan("documents-mix", stamping, mix),
+                of("documents-rows", Script::Rows),
+                of("documents-prepared", Script::Prepared),
+                login,
+            ]
         }
     }
 }
@@ -184,13 +198,13 @@ fn streams(group: &Group) -> Vec<Group> {
 }
 
 fn view(plan: &Plan) -> View {
-    let has_bodies = plan.groups.iter().any(|group| !group.others.is_empty());
+    let other = plan.groups.iter().flat_map(|group| &group.others).next();
     View {
         title: title(&plan.scenario),
-        parameters: if has_bodies {
-            &["connections", "body_bytes"]
-        } else {
-            throughput::PARAMETERS
+        parameters: match other {
+            Some(("body_bytes", _)) => &["connections", "body_bytes"],
+            Some(("pages", _)) => &["connections", "pages"],
+            _ => throughput::PARAMETERS,
         },
         columns: match plan.reference {
             H2LOAD => COLUMNS_H2,
@@ -210,9 +224,10 @@ fn title(scenario: &str) -> &'static str {
         "tls" => "HTTP/1.1 over TLS from one core",
         "handshakes-full" => "A full TLS handshake for each request from one core",
         "handshakes-resumed" => "A TLS handshake for each request, resumption allowed",
-        "documents-mix" => "Ten pages by weight from one core, and one page of a document",
+        "documents-mix" => "One page, and ten by weight, from one core",
+        "documents-prepared" => "Rows of a file, at wrk with all requests ready before the load",
         "documents-rows" => "A path and a header out of each row of a file, from one core",
-        "documents-login" => "Login, extraction, use and check from one core",
+        "documents-login" => "Login, extraction, use and check from one core, start included",
         "h2-nginx" => "HTTP/2 over TLS at nginx from one core",
         _ => "HTTP/2 over TLS at nghttpd from one core, by the generators' own counts",
     }

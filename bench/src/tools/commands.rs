@@ -38,8 +38,7 @@ pub(super) fn dlts(load: &Load) -> Option<Vec<String>> {
     Some(command)
 }
 
-/// For those that are here for what a script says: a document of dlts with one request, which a mix
-/// is held against, and Locust.
+/// For Locust, which is here for what a script says.
 pub(super) fn scripts_only(_: &Load) -> Option<Vec<String>> {
     None
 }

@@ -57,7 +57,7 @@ impl<P: Protocol, T: Transport, S: Source> Dispatcher<P, T, S> {
     pub(super) fn end_returned(&mut self, now_ns: u64) {
         for server in 0..self.servers.count() {
             while let Some(Again { job, .. }) = self.servers.at_mut(server).again.pop_front() {
-                self.source.lost(job, now_ns);
+                self.source.cut(job, now_ns);
             }
         }
     }

@@ -288,7 +288,7 @@ pub enum Refusal {
         /// In words.
         why: String,
         /// What to do instead.
-        hint: &'static str,
+        hint: String,
     },
     /// The test has not ended.
     StillOpen {

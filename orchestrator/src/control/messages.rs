@@ -291,6 +291,8 @@ impl Control {
         let Some(row) = self.list.get(&test_id) else {
             if self.awaits_config(&test_id) {
                 self.keep_orphan(event, now);
+            } else {
+                self.counts.of_deleted += 1;
             }
             return;
         };
@@ -369,8 +371,8 @@ impl Control {
     }
 
     /// Whether a test is one whose config another topic may still bring.
-    fn awaits_config(&mut self, test_id: &str) -> bool {
-        self.list.get(test_id).is_none() && !self.is_of_deleted(test_id)
+    fn awaits_config(&self, test_id: &str) -> bool {
+        self.list.get(test_id).is_none() && !self.tombstones.holds(test_id)
     }
 
     fn keep_orphan(&mut self, event: Event, now: Now) {
@@ -388,6 +390,8 @@ impl Control {
         let Some(open) = self.runs.get_mut(&trigger.test_id) else {
             if self.awaits_config(&trigger.test_id) {
                 self.keep_orphan(Event::Trigger(trigger), now);
+            } else if self.list.get(&trigger.test_id).is_none() {
+                self.counts.of_deleted += 1;
             }
             return;
         };

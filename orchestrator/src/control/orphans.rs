@@ -100,7 +100,11 @@ fn payload_len(event: &Event) -> usize {
         }
         Event::Control(message) => match &message.order {
             Order::Participants { participants, .. } => participants.iter().map(String::len).sum(),
-            Order::Rates { changes, .. } => changes.len() * size_of::<RateChange>(),
+            Order::Rates { changes, .. } => {
+                let by = |change: &RateChange| change.by.as_ref().map_or(0, String::len);
+                let each = |change| size_of::<RateChange>() + by(change);
+                changes.iter().map(each).sum()
+            }
             _ => 0,
         },
         _ => 0,

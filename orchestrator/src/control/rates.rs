@@ -12,9 +12,6 @@ use super::{Actions, Control, Now, OpenRun, Refusal, Reply, log};
 /// How far ahead a change is, at least, so that every driver has read of it, ns.
 const AHEAD_NS: u64 = 2 * NS_PER_S;
 
-/// What to do where a search sets the rate.
-const END_SEARCH: &str = "end the search with DELETE /capacity/{id}, and run the test by itself";
-
 impl Control {
     /// Changes the rate of a run from a whole second ahead on.
     pub(super) fn change_rate(
@@ -27,8 +24,8 @@ impl Control {
     ) -> Result<Reply, Refusal> {
         let (start_at_unix_ns, at_ns) = self.rate_change_at(test_id, now)?;
         let of_search = self.searches.of_run(test_id);
-        let stays = |why: String, hint: &'static str| {
-            let test_id = test_id.to_owned();
+        let stays = |why: String, hint: &str| {
+            let (test_id, hint) = (test_id.to_owned(), hint.to_owned());
             Refusal::RateStays { test_id, why, hint }
         };
         if let Some(search) = of_search {
@@ -36,7 +33,7 @@ impl Control {
                 "it is a run of the search {}, which sets it",
                 search.test_id
             );
-            return Err(stays(why, END_SEARCH));
+            return Err(stays(why, &by_itself(&search.test_id)));
         }
         self.check_broker(now)?;
         self.store.clone().map_err(Refusal::StoreAway)?;
@@ -81,7 +78,7 @@ impl Control {
             return Err(Refusal::RateStays {
                 test_id: search.test_id.clone(),
                 why: "it is a search for a capacity, which sets it".to_owned(),
-                hint: END_SEARCH,
+                hint: by_itself(&search.test_id),
             });
         }
         let runs = |open: &&OpenRun| {
@@ -132,6 +129,11 @@ impl Control {
         open.run.rates = changes.to_vec();
         self.save_run(test_id, actions);
     }
+}
+
+/// What to do where a search sets the rate.
+fn by_itself(search_id: &str) -> String {
+    format!("run the test by itself; a search that goes on is stopped with POST /stop/{search_id}")
 }
 
 /// Whether each comes after the one before, and none after all time.

@@ -164,12 +164,15 @@ function remark({ run, reason, target, participants, created_unix_ms: created, u
 }
 
 // By rate; what was offered once more stands in the table alone.
-export function byRate(steps) {
-  return steps.filter((step) => !step.again).sort((one, other) => one.rate - other.rate);
+export function byRate(steps, below) {
+  // What held in doubt and broke in the end counts as it went last.
+  const counts = (step) => !step.again || (step.judged === "breached" && step.rate === below);
+  const last = new Map(steps.filter(counts).map((step) => [step.rate, step]));
+  return [...last.values()].sort((one, other) => one.rate - other.rate);
 }
 
 function drawCharts(times, rates, { steps, capacity }) {
-  const points = byRate(steps);
+  const points = byRate(steps, capacity.below);
   const xs = points.map((step) => step.rate);
   const span = [capacity.at_least, capacity.below];
   const column = (value) => points.map(value);

@@ -1,4 +1,5 @@
 import http from 'k6/http';
+import exec from 'k6/execution';
 
 export const options = {
   discardResponseBodies: true,
@@ -9,8 +10,7 @@ const pages = [];
 for (let page = 1; page <= 10; page++) {
   for (let weight = page; weight <= 10; weight++) pages.push(`ROOT/p/${page}`);
 }
-let at = 0;
 
 export default function () {
-  http.get(pages[at++ % pages.length]);
+  http.get(pages[exec.scenario.iterationInTest % pages.length]);
 }

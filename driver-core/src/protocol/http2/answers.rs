@@ -46,7 +46,7 @@ impl Http2 {
             }
             let is_looked_at = match fields {
                 Fields::None => false,
-                Fields::Cookies => name == b"set-cookie",
+                Fields::Cookies => name.eq_ignore_ascii_case(b"set-cookie"),
                 Fields::All => true,
             };
             if is_looked_at {

@@ -2,7 +2,9 @@
 //! test that replays its corpus.
 
 use super::{Code, Http2, Malformed, State};
-use crate::protocol::{After, Answered, Dropped, Key, Protocol, Sink, Template, Text};
+use crate::protocol::{
+    After, Answered, Dropped, Fields, Key, Protocol, Sink, Template, Text, Watches,
+};
 
 /// What a connection says, but for when an answer begins, which depends on the split.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub(super) struct Listener<const WATCH: bool> {
     pub(super) heard: Heard,
     pub(super) open: Vec<Key>,
     pub(super) begun: Vec<Key>,
+    /// What is looked at instead of everything.
+    pub(super) watches: Option<Watches>,
 }
 
 impl<const WATCH: bool> Listener<WATCH> {
@@ -70,6 +74,13 @@ impl<const WATCH: bool> Sink for Listener<WATCH> {
     fn dropped(&mut self, key: Key, dropped: Dropped) {
         self.close(key);
         self.heard.events.push(Event::Dropped(key, dropped));
+    }
+
+    fn watches(&self, _: Key) -> Watches {
+        self.watches.unwrap_or(Watches {
+            fields: Fields::All,
+            body: true,
+        })
     }
 
     fn field(&mut self, key: Key, name: &[u8], value: &[u8]) {

@@ -502,3 +502,24 @@ fn a_log_is_replayed_at_its_instants_in_the_flows_of_its_methods() {
     let mut stopped = replaying(text, &log, Part::WHOLE);
     assert_eq!(run(&mut stopped, 100, ok).len(), 3);
 }
+
+#[test]
+fn what_was_returned_when_the_load_ended_is_cut_and_no_failure() {
+    let text = "target: http://h/\nsteps: [{name: a, GET: /, on_fail: stop}]\nload: {closed: 2, sessions: 2}";
+    let mut sessions = sessions(text, Part::WHOLE, (0, 1));
+    sessions.begin(START_NS);
+    sessions.advance(START_NS);
+    let jobs = [(); 2].map(|()| sessions.take(0, START_NS).unwrap().job);
+    sessions.stop(START_NS + MS);
+    sessions.cut(jobs[0], START_NS + 2 * MS);
+    // It is known by now.
+    sessions.cut(jobs[0], START_NS + 2 * MS);
+    sessions.lost(jobs[1], START_NS + 2 * MS);
+    let (step, flow) = {
+        let tally = sessions.counted();
+        (&tally.steps[0], &tally.flows[0])
+    };
+    assert_eq!((step.taken, step.lost), (1, 1));
+    assert_eq!((flow.started, flow.cut, flow.failed), (2, 1, 1));
+    assert_eq!(sessions.active(), 0);
+}

@@ -214,6 +214,7 @@ impl Source for Sessions {
     }
 
     fn body(&mut self, job: Job, bytes: &[u8]) {
+        debug_assert!(self.watches(job).body, "nobody reads it");
         if self.is_current(job) {
             let state = &mut self.users.all[job.user as usize];
             state.seen_or(&mut self.seen).body(bytes);
@@ -294,6 +295,17 @@ impl Source for Sessions {
             return Some(self.end(job.user, now_ns, End::Failed));
         }
         self.go_on(job.user, now_ns)
+    }
+
+    fn cut(&mut self, job: Job, now_ns: u64) {
+        if !self.is_current(job) {
+            return;
+        }
+        let state = &mut self.users.all[job.user as usize];
+        state.is_under_way = false;
+        let (step, is_measured) = (state.step, state.is_measured);
+        self.tally(is_measured).steps[step].taken -= 1;
+        self.end(job.user, now_ns, End::Cut);
     }
 
     fn stop(&mut self, now_ns: u64) {

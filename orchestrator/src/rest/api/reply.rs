@@ -93,7 +93,7 @@ fn refuse(refusal: Refusal, bootstrap: &str) -> Answer {
         }
         Refusal::RateStays { test_id, why, hint } => {
             let error = format!("the rate of test {test_id} cannot be changed: {why}");
-            Answer::error_with(409, &error, hint, json!({"test_id": test_id}))
+            Answer::error_with(409, &error, &hint, json!({"test_id": test_id}))
         }
         Refusal::StillOpen { test_id, state } => {
             let error = format!("test {test_id} is {state}");

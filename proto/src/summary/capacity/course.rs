@@ -35,7 +35,8 @@ pub struct CapacityStep {
     /// The tests that these are; none on one machine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tests: Vec<String>,
-    /// Whether its samples leave no doubt on which side of their bounds the quantiles lie.
+    /// Whether there was no doubt: all runs that count said the same, and their samples leave none on
+    /// which side of their bounds the quantiles lie.
     #[serde(default)]
     pub clear: bool,
     /// What of ours was in the way.
@@ -124,6 +125,12 @@ impl CapacityCourse {
             ..run
         });
         let mut decided = decided(&self.trial)?.clone();
+        // What took two of three was in doubt, whatever the last of them says.
+        let mut counted = self
+            .trial
+            .iter()
+            .filter(|run| run.judged != Judged::Limited);
+        decided.clear &= counted.all(|run| run.clear && run.judged == decided.judged);
         decided.runs = self.trial.len();
         decided.tests = self.trial.drain(..).flat_map(|run| run.tests).collect();
         if wanted.again {

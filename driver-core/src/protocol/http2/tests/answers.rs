@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::protocol::{Fields, Watches};
 
 const HEADERS: u8 = kind::HEADERS;
 const DATA: u8 = kind::DATA;
@@ -121,6 +122,46 @@ fn fields_and_bodies_are_told_to_those_who_watch() {
     let fields = "\0\0\0\x01:status: 200\n\0\0\0\x01x-token: 127\n\0\0\0\x01t: v\n";
     assert_eq!(String::from_utf8(listener.heard.fields).unwrap(), fields);
     assert_eq!(listener.heard.bodies, b"hello");
+}
+
+#[test]
+fn only_what_is_looked_at_is_told() {
+    for (fields, told) in [
+        (Fields::None, ""),
+        (Fields::Cookies, "\0\0\0\x01set-cookie: a=b\n"),
+        (
+            Fields::All,
+            "\0\0\0\x01:status: 200\n\0\0\0\x01set-cookie: a=b\n\0\0\0\x01t: v\n",
+        ),
+    ] {
+        let mut http = Http2::new(&[template("GET")], 4).unwrap();
+        let mut state = http.open(0, &mut Vec::new());
+        let watches = Watches {
+            fields,
+            body: false,
+        };
+        let mut listener = Listener::<true> {
+            watches: Some(watches),
+            ..Listener::default()
+        };
+        let mut out = Vec::new();
+        http.read(&mut state, &settings(&[]), &mut out, &mut listener)
+            .unwrap();
+        listener
+            .open
+            .push(http.write(&mut state, 0, &mut |_, _| {}, &mut out));
+        let bytes = [
+            frame(kind::SETTINGS, flag::ACK, 0, b""),
+            frame(HEADERS, END_HEADERS, 1, b"\x88\x0f\x28\x03a=b\0\x01t\x01v"),
+            frame(DATA, END_STREAM, 1, b"hello"),
+        ];
+        http.read(&mut state, &bytes.concat(), &mut out, &mut listener)
+            .unwrap();
+        let heard = listener.heard;
+        assert_eq!(String::from_utf8(heard.fields).unwrap(), told);
+        assert!(heard.bodies.is_empty());
+        assert_eq!(heard.events, [answered(1)]);
+    }
 }
 
 #[test]
