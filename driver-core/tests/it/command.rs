@@ -330,7 +330,9 @@ fn the_last_used_connection_is_used_again_where_that_is_asked_for() {
             connections["answers_max"].as_u64().unwrap(),
         )
     };
-    assert_eq!(used(&[]), (10, 10));
+    // In turn; where the machine stands still for a moment, answers come in another order.
+    let (least, most) = used(&[]);
+    assert!(least >= 7 && most <= 13, "{least} to {most}");
     let (least, most) = used(&["--reuse", "last"]);
     // Each core has connections of its own.
     assert!(least < 10 && most > 15, "{least} to {most}");

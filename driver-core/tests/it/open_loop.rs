@@ -311,10 +311,11 @@ fn a_request_is_offered_in_its_own_second_though_the_process_is_held_up() {
         let output = driver.wait_with_output().unwrap();
         let result: Value = serde_json::from_slice(&output.stdout).unwrap();
         let rows = result["series"].as_array().unwrap();
-        let offered: Vec<u64> = rows
-            .iter()
-            .map(|row| row["offered"].as_u64().unwrap())
-            .collect();
+        let offered = rows.iter().map(|row| row["offered"].as_u64().unwrap());
+        let mut offered: Vec<u64> = offered.collect();
+        // The last answers may come in a second of their own.
+        let after = offered.split_off(4);
+        assert!(after.iter().all(|count| *count == 0), "{after:?}");
         assert_eq!(offered, [400; 4], "{}", arguments[0]);
     }
 }
