@@ -153,8 +153,8 @@ const DRIVER: &[Row] = &[
     ("recording", &["transport"]),
     // Pure: when each request is intended.
     ("plan", &["source"]),
-    // Pure: which request comes next, and what its answer leads to.
-    ("source", &[]),
+    // Pure: which request comes next, what its answer leads to, and what of that it looks at.
+    ("source", &["protocol"]),
     // Pure: requests and answers as bytes.
     ("protocol", &[]),
     // Pure: plain bytes and those of the socket.
