@@ -50,7 +50,7 @@ macro_rules! files {
 }
 
 const PAGE: &str = include_str!("dashboard/index.html");
-const FILES: [File; 26] = files![
+const FILES: [File; 27] = files![
     "api.js",
     "app.js",
     "axis.js",
@@ -61,6 +61,7 @@ const FILES: [File; 26] = files![
     "editor.js",
     "form.js",
     "format.js",
+    "heat.js",
     "history.js",
     "icon.svg",
     "memory.js",

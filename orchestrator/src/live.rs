@@ -5,6 +5,7 @@
 
 mod channel;
 mod event;
+mod heat;
 mod pace;
 mod queues;
 mod results;
@@ -17,8 +18,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use proto::summary::HeatGrid;
 
 pub use event::Place;
+use heat::Heat;
 pub use queues::{LISTENERS_MAX, Queues, Taken};
 pub use results::Made;
 use results::Results;
@@ -34,6 +37,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 pub struct Live {
     snapshot: ArcSwap<Snapshot>,
     results: Results,
+    heat: Heat,
     streams: Streams,
     queues: Arc<Queues>,
     bell: Sender<()>,
@@ -48,6 +52,7 @@ impl Live {
         Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             results: Results::default(),
+            heat: Heat::default(),
             streams: Streams::new(store_path),
             queues: Arc::default(),
             bell,
@@ -75,6 +80,25 @@ impl Live {
     #[must_use]
     pub fn result(&self, seen: &SeenRun) -> Arc<Made> {
         self.results.of(seen)
+    }
+
+    /// The samples of a run by time and band: of one that goes on up to a second old.
+    #[must_use]
+    pub fn heat(&self, seen: &SeenRun) -> Arc<HeatGrid> {
+        self.heat.of(seen)
+    }
+
+    /// The same of a run that is not in memory, which `read` finds in the store if nobody did
+    /// lately.
+    ///
+    /// # Errors
+    /// What `read` says.
+    pub fn heat_of_stored<E>(
+        &self,
+        test_id: &str,
+        read: impl FnOnce() -> Result<HeatGrid, E>,
+    ) -> Result<Arc<HeatGrid>, E> {
+        self.heat.of_stored(test_id, read)
     }
 
     /// Begins to listen to a run in memory.

@@ -13,6 +13,7 @@ mod aborting;
 mod brief;
 mod capacity;
 mod fold;
+mod heatmap;
 mod intervals;
 mod plausibility;
 mod ranges;
@@ -34,6 +35,7 @@ pub use capacity::{
     CapacityStep, Judged, Next, Wanted,
 };
 pub use fold::{Absorbed, Figures, NodeSummary, Nodes, Summary, Totals};
+pub use heatmap::{HEAT_BANDS_MAX, HEAT_COLUMNS_MAX, HeatColumn, HeatGrid, HeatMap, HeatOf};
 pub use intervals::{Intervals, QuantileInterval};
 pub use plausibility::{LinkUse, LittlesLaw};
 pub use rates::{LateNode, RateRow};

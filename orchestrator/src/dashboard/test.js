@@ -5,6 +5,7 @@ import { TimeAxis, quantileAxis } from "./axis.js";
 import { Chart } from "./chart.js";
 import { download, h, setAttribute, setAttributes, setText } from "./dom.js";
 import * as format from "./format.js";
+import { heatMap } from "./heat.js";
 import { forget, recall } from "./memory.js";
 import { getNodes, testNodes } from "./nodes.js";
 import { marksOf, notes } from "./notes.js";
@@ -79,6 +80,7 @@ export function testView(root, [testId]) {
       clearTimeout(state.drawing);
       state.stream?.abort();
       page.charts.forEach((chart) => chart.stop());
+      page.heat.stop();
     },
   };
 }
@@ -152,8 +154,8 @@ function draw(state) {
   state.state = result.state;
   state.news.mark(result, result.state === "running", performance.now());
   page.update(test, result, nodes);
-  if (state.fresh) drawCharts(page.charts, result, state.series, test.config.warmup_s ?? 0);
-  page.charts.slice(0, 2).forEach((chart) => chart.mark(marksOf(test)));
+  if (state.fresh) drawCharts(page, result, state.series, test.config.warmup_s ?? 0);
+  for (const chart of [...page.charts.slice(0, 2), page.heat.chart]) chart.mark(marksOf(test));
   state.fresh = false;
 }
 
@@ -180,6 +182,7 @@ function build(testId) {
   const rates = new Chart(ratesOptions(axis, linked));
   const times = new Chart(timesOptions(axis, linked));
   const curve = new Chart(curveOptions());
+  const heat = heatMap(testId, axis, linked);
   const nodes = testNodes();
   const configuration = parts.configuration();
   const noted = notes((text) => page.onNote(text));
@@ -208,6 +211,7 @@ function build(testId) {
     live.progress.element,
     live.tiles.element,
     grid,
+    heat.element,
     noted.element,
     live.sessions.element,
     nodes.element,
@@ -215,7 +219,7 @@ function build(testId) {
     live.accounting.element,
     configuration.element,
   );
-  const page = { element, header, charts: [rates, times, curve], onCommand: null, latest: null };
+  const page = { element, header, charts: [rates, times, curve], heat, onCommand: null, latest: null };
   header.actions.forEach((button) =>
     button.addEventListener("click", () => page.onCommand(button.dataset.command)),
   );
@@ -239,7 +243,7 @@ function build(testId) {
 }
 
 // Changes are told from the common start, the series from the end of the warm-up.
-function drawCharts([rates, times, curve], result, series, warmUp) {
+function drawCharts({ charts: [rates, times, curve], heat }, result, series, warmUp) {
   const xs = series.seconds();
   const columns = (names) => Object.fromEntries(names.map((name) => [name, series.column(name)]));
   const changes = (result.rate_changes ?? []).map((change) => [
@@ -248,6 +252,7 @@ function drawCharts([rates, times, curve], result, series, warmUp) {
   ]);
   rates.update(xs, columns(["offered", "sent", "completed", "errors"]), [], changes);
   times.update(xs, columns(["p50", "p99", "p99_9", "max"]), [], changes);
+  heat.tell(run.hasEnded(result.state), changes);
   const points = curvePoints(result);
   curve.update(
     points.map((point) => point.quantile),
@@ -456,7 +461,8 @@ async function saveExport(id, testId, name) {
 
 async function saveReport(page, testId) {
   if (page.latest === null) return;
-  page.charts.forEach((chart) => chart.draw());
+  await page.heat.load();
+  [...page.charts, page.heat.chart].forEach((chart) => chart.draw());
   // The page holds only the newest seconds of the raw series.
   const result = await get(`/metrics/${encodeURIComponent(testId)}?points=${REPORT_POINTS}`);
   const text = await standalone(page.element, { test: page.latest.test, result });

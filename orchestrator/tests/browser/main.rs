@@ -13,6 +13,7 @@ mod cluster;
 mod editor;
 mod figures;
 mod forms;
+mod heat;
 mod live;
 mod looks;
 mod modules;

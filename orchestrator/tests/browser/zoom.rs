@@ -7,14 +7,13 @@ use crate::stage::{SOON, Stage};
 const RATES: &str = "svg.chart[aria-label^='Requests']";
 /// The time of the first and the last tick below each chart over time.
 const TICKS: &str = r"
-    const charts = document.querySelectorAll('svg.chart:not([aria-label^=Percentiles])');
+    const charts = document.querySelectorAll('div.grid svg.chart:not([aria-label^=Percentiles])');
     return [...charts].map((chart) => {
         const ticks = [...chart.querySelectorAll('.grid text:not(.end)')].map((tick) => tick.textContent);
         return [ticks[0], ticks[ticks.length - 1]].join(' ');
     }).join(', ');";
 /// Whether there is a way back, on each of them.
-const BACK: &str =
-    "return [...document.querySelectorAll('.times > button')].map((button) => !button.hidden)";
+const BACK: &str = "return [...document.querySelectorAll('div.grid .times > button')].map((button) => !button.hidden)";
 
 fn an_hour(stage: &Stage) {
     stage.open_an_hour();

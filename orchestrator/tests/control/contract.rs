@@ -148,6 +148,7 @@ fn exports_and_comparison(orchestrator: &Orchestrator, test_id: &str) {
     assert!(reason.starts_with("too small: 4 more"), "{compared}");
     let median = &compared["quantiles"][0];
     assert!(median["base_interval_ms"][0].is_f64(), "{compared}");
+    heat_map(orchestrator, test_id);
     let part = orchestrator
         .get(&format!("/metrics/{test_id}?series_from=1&points=1"))
         .json();
@@ -156,6 +157,35 @@ fn exports_and_comparison(orchestrator: &Orchestrator, test_id: &str) {
         part["series"][0]["sent"], 400,
         "two seconds of two drivers, joined"
     );
+}
+
+/// Three seconds of two drivers, a hundred samples each, from 10 µs to 1 ms.
+fn heat_map(orchestrator: &Orchestrator, test_id: &str) {
+    let map = |query: &str| {
+        let answer = orchestrator.get(&format!("/tests/{test_id}/heatmap{query}"));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    };
+    let whole = map("");
+    assert_eq!(whole["samples"], 600, "{whole}");
+    let columns = whole["columns"].as_array().unwrap();
+    let of_column = |column: &Value| -> u64 {
+        let counts = column.as_array().unwrap().iter().skip(2);
+        counts.map(|count| count.as_u64().unwrap()).sum()
+    };
+    let told: Vec<u64> = columns.iter().map(of_column).collect();
+    assert_eq!(told, [200; 3], "{whole}");
+    let edges = whole["edges_ms"].as_array().unwrap();
+    assert_eq!(
+        (&edges[0], edges.last()),
+        (&0.01.into(), Some(&1.25.into()))
+    );
+    let joined = map("?histogram=service&points=2");
+    assert_eq!(
+        (&joined["span_s"], &joined["samples"]),
+        (&2.into(), &600.into())
+    );
+    assert_eq!(joined["columns"].as_array().map(Vec::len), Some(2));
 }
 
 /// Plays the first run of a search, so that it has a step.
@@ -283,6 +313,16 @@ fn documented(orchestrator: &Orchestrator, player: &Player, test_id: &str) {
     holds("get", "/tests/{testId}", &of_test("/tests"), "");
     let export = format!("/tests/{test_id}/export");
     holds("get", "/tests/{testId}/export", &export, "");
+    let heat_map = format!("/tests/{test_id}/heatmap");
+    for query in [
+        "",
+        "?histogram=service&points=1",
+        "?points=301",
+        "?histogram=error",
+    ] {
+        let call = format!("{heat_map}{query}");
+        holds("get", "/tests/{testId}/heatmap", &call, "");
+    }
     let compare = format!("/compare?base={test_id}&test={test_id}");
     holds("get", "/compare", &compare, "");
     let label = r#"{"name": "n", "tags": {"a": "b"}, "note": "c", "command": ["client", "run"]}"#;
@@ -345,6 +385,7 @@ fn documented(orchestrator: &Orchestrator, player: &Player, test_id: &str) {
     // What is refused.
     for (method, path, call) in [
         ("get", "/metrics/{testId}", "/metrics/nobody"),
+        ("get", "/tests/{testId}/heatmap", "/tests/nobody/heatmap"),
         ("get", "/tests", "/tests?limit=x"),
         ("get", "/trend", "/trend"),
         ("get", "/trend", "/trend?name=n&runs=0"),

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use rpds::RedBlackTreeMapSync;
 
 use super::Statistics;
+use super::heatmap::HeatGrid;
 use super::ranges::Ranges;
 use super::series::{Series, SeriesRow};
 use crate::histogram::SparseLatencies;
@@ -299,6 +300,12 @@ impl Summary {
             rows.iter_mut().for_each(|row| row.mark(sending_ns));
         }
         rows
+    }
+
+    /// The samples of the seconds before one, by time and band.
+    #[must_use]
+    pub fn heat(&self, before: u64) -> HeatGrid {
+        self.series.heat(before)
     }
 
     /// What of these totals no second of the series has: the requests of interval reports that never
