@@ -50,7 +50,7 @@ macro_rules! files {
 }
 
 const PAGE: &str = include_str!("dashboard/index.html");
-const FILES: [File; 27] = files![
+const FILES: [File; 28] = files![
     "api.js",
     "app.js",
     "axis.js",
@@ -64,6 +64,7 @@ const FILES: [File; 27] = files![
     "heat.js",
     "history.js",
     "icon.svg",
+    "lines.js",
     "memory.js",
     "nodes.js",
     "notes.js",

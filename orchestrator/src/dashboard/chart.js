@@ -25,7 +25,7 @@ const KEYS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -1
 // filled; join: whether lines cross missing values; linked: charts that share a cursor.
 // A chart of something else than lines has a layer, which draws below the cursor what belongs to the
 // xs, and tells it: { element, scale(), draw(part, places), head(at, axis), rows(at) }; and a legend
-// of its own.
+// of its own. choice and note are put beside the legend and below the plot.
 export class Chart {
   constructor(options) {
     this.options = options;
@@ -71,9 +71,9 @@ export class Chart {
     this.grid = svg("g", { class: "grid" });
     this.band = svg("path", { class: "band" });
     this.span = svg("rect", { class: "span" });
-    this.paths = new Map(
-      lines.map(({ key, style }) => [key, svg("path", { class: `line ${style}` })]),
-    );
+    this.lines = svg("g");
+    this.legend = h("span", { class: "legend", role: "group", "aria-label": "Lines" });
+    this.#fill(lines);
     this.dragged = svg("rect", { class: "span", visibility: "hidden" });
     this.marks = svg("g", { class: "marks" });
     this.rule = svg("line", { class: "cursor" });
@@ -86,7 +86,7 @@ export class Chart {
         this.span,
         this.options.layer?.element,
         this.band,
-        ...this.paths.values(),
+        this.lines,
         this.marks,
         this.dragged,
         this.rule,
@@ -101,7 +101,8 @@ export class Chart {
       "div",
       { class: "chart-head" },
       h("h2", {}, title),
-      this.options.legend ?? this.#legend(),
+      this.options.legend ?? this.legend,
+      this.options.choice,
       this.#scale(),
       this.#times(),
     );
@@ -111,10 +112,22 @@ export class Chart {
       head,
       this.plot,
       this.spoken,
+      this.options.note,
     );
   }
 
-  #legend() {
+  // Other lines than before, all of them shown, which the next update has the points of.
+  relabel(lines) {
+    this.options.lines = lines;
+    this.hidden.clear();
+    this.update([], {});
+    this.#fill(lines);
+  }
+
+  #fill(lines) {
+    const path = ({ key, style }) => [key, svg("path", { class: `line ${style}` })];
+    this.paths = new Map(lines.map(path));
+    this.lines.replaceChildren(...this.paths.values());
     const button = ({ key, label, style }) => {
       const toggle = (event) => {
         if (!this.hidden.delete(key)) this.hidden.add(key);
@@ -125,11 +138,7 @@ export class Chart {
       const attributes = { type: "button", "aria-pressed": "true", on: { click: toggle } };
       return h("button", attributes, swatch, label);
     };
-    return h(
-      "span",
-      { class: "legend", role: "group", "aria-label": "Lines" },
-      this.options.lines.map(button),
-    );
+    this.legend.replaceChildren(...lines.map(button));
   }
 
   #scale() {

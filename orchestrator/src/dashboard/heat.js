@@ -24,6 +24,18 @@ export function shades(most) {
   return Array.from({ length: SHADES }, (_, at) => Math.ceil(ratio ** at - 1e-9));
 }
 
+// Loads what is wanted of a run unless that is there and the run is over, and says after how many ms
+// it may be loaded again. `load` resolves to the bytes that came; 0 where something else is wanted by
+// now.
+export async function pace(state, wanted, load) {
+  if (document.hidden) return HIDDEN_MS;
+  const { isOver } = state;
+  if (isOver && state.loaded === wanted) return HIDDEN_MS;
+  const bytes = await load();
+  state.loaded = bytes > 0 && isOver ? wanted : null;
+  return bytes > 0 ? Math.max(EVERY_MS, bytes / BYTES_A_MS) : 0;
+}
+
 // How an answer of the orchestrator is drawn and told: the layer of a chart (see chart.js).
 export class HeatLayer {
   #map = { span_s: 1, samples: 0, edges_ms: [], columns: [] };
@@ -149,15 +161,7 @@ export function heatMap(testId, axis, linked) {
     return JSON.stringify(map).length;
   }
 
-  async function step() {
-    if (document.hidden) return HIDDEN_MS;
-    const wanted = `${state.of} ${state.isOver}`;
-    // What is over does not change.
-    if (state.isOver && state.loaded === wanted) return HIDDEN_MS;
-    const bytes = await load();
-    state.loaded = bytes > 0 ? wanted : null;
-    return bytes > 0 ? Math.max(EVERY_MS, bytes / BYTES_A_MS) : 0;
-  }
+  const step = () => pace(state, state.of, load);
 
   const stop = () => {
     state.loop?.stop();

@@ -76,6 +76,13 @@ export class Series {
     return this.told > POINTS;
   }
 
+  // The second after the last that the sending filled; where it filled none, the end of all.
+  end() {
+    const isFilled = (row) => !row.partial && !row.draining;
+    const last = this.rows.findLast(isFilled) ?? this.rows[this.rows.length - 1];
+    return last ? last.second + last.span : 0;
+  }
+
   seconds() {
     return this.rows.map((row) => row.second);
   }

@@ -6,6 +6,7 @@ import { Chart } from "./chart.js";
 import { download, h, setAttribute, setAttributes, setText } from "./dom.js";
 import * as format from "./format.js";
 import { heatMap } from "./heat.js";
+import { byNode, linesOf } from "./lines.js";
 import { forget, recall } from "./memory.js";
 import { getNodes, testNodes } from "./nodes.js";
 import { marksOf, notes } from "./notes.js";
@@ -61,6 +62,10 @@ export function testView(root, [testId]) {
   };
   document.addEventListener("visibilitychange", hide);
   const clock = setInterval(() => noticeSilence(state), STALE_LOOK_MS);
+  page.redraw = () => {
+    state.fresh = true;
+    draw(state);
+  };
   page.onCommand = async (command) => {
     await perform(page, command, testId);
     loop.now();
@@ -81,6 +86,7 @@ export function testView(root, [testId]) {
       state.stream?.abort();
       page.charts.forEach((chart) => chart.stop());
       page.heat.stop();
+      page.by.stop();
     },
   };
 }
@@ -179,7 +185,8 @@ function build(testId) {
   const header = head(testId);
   const linked = new Set();
   const axis = new TimeAxis();
-  const rates = new Chart(ratesOptions(axis, linked));
+  const by = byNode(testId, () => page.redraw());
+  const rates = new Chart({ ...ratesOptions(axis, linked), choice: by.element, note: by.note });
   const times = new Chart(timesOptions(axis, linked));
   const curve = new Chart(curveOptions());
   const heat = heatMap(testId, axis, linked);
@@ -219,7 +226,7 @@ function build(testId) {
     live.accounting.element,
     configuration.element,
   );
-  const page = { element, header, charts: [rates, times, curve], heat, onCommand: null, latest: null };
+  const page = { element, header, charts: [rates, times, curve], heat, by, onCommand: null, latest: null };
   header.actions.forEach((button) =>
     button.addEventListener("click", () => page.onCommand(button.dataset.command)),
   );
@@ -243,16 +250,22 @@ function build(testId) {
 }
 
 // Changes are told from the common start, the series from the end of the warm-up.
-function drawCharts({ charts: [rates, times, curve], heat }, result, series, warmUp) {
+function drawCharts({ charts: [rates, times, curve], heat, by }, result, series, warmUp) {
   const xs = series.seconds();
   const columns = (names) => Object.fromEntries(names.map((name) => [name, series.column(name)]));
   const changes = (result.rate_changes ?? []).map((change) => [
     change.at_s - warmUp,
     run.changeInWords(change),
   ]);
-  rates.update(xs, columns(["offered", "sent", "completed", "errors"]), [], changes);
+  const nodes = by.answer() && linesOf(by.answer(), series.end());
+  const shown = nodes ?? { lines: RATES, xs, columns: columns(RATES.map(({ key }) => key)) };
+  const isSame = ({ key }, at) => key === rates.options.lines[at]?.key;
+  const { length } = rates.options.lines;
+  if (shown.lines.length !== length || !shown.lines.every(isSame)) rates.relabel(shown.lines);
+  rates.update(shown.xs, shown.columns, [], changes);
   times.update(xs, columns(["p50", "p99", "p99_9", "max"]), [], changes);
   heat.tell(run.hasEnded(result.state), changes);
+  by.tell(run.hasEnded(result.state));
   const points = curvePoints(result);
   curve.update(
     points.map((point) => point.quantile),
@@ -270,17 +283,19 @@ export function curvePoints(result) {
   return points.filter(({ quantile }) => quantile >= 1 || 1 - quantile >= 0.5 / samples);
 }
 
+const RATES = [
+  { key: "offered", label: "offered", style: "c-grey" },
+  { key: "sent", label: "sent", style: "c-blue" },
+  { key: "completed", label: "completed", style: "c-green" },
+  { key: "errors", label: "errors", style: "c-red" },
+];
+
 const ratesOptions = (axis, linked) => ({
   title: "Requests per second",
   axis,
   format: format.compact,
   linked,
-  lines: [
-    { key: "offered", label: "offered", style: "c-grey" },
-    { key: "sent", label: "sent", style: "c-blue" },
-    { key: "completed", label: "completed", style: "c-green" },
-    { key: "errors", label: "errors", style: "c-red" },
-  ],
+  lines: RATES,
 });
 
 const timesOptions = (axis, linked) => ({

@@ -16,6 +16,7 @@ mod documents;
 mod export;
 mod health;
 mod heatmap;
+mod lines;
 mod nodes;
 mod prometheus;
 mod query;
@@ -90,6 +91,7 @@ enum Route<'a> {
     Notes(&'a str),
     Export(&'a str),
     HeatMap(&'a str),
+    Lines(&'a str),
     Stream(&'a str),
     Rate(&'a str),
     Backup,
@@ -148,6 +150,7 @@ fn route<'a>(path: &'a str, segments: &'a [String]) -> Option<Route<'a>> {
         ["tests", id, "notes"] => Route::Notes(id),
         ["tests", id, "export"] => Route::Export(id),
         ["tests", id, "heatmap"] => Route::HeatMap(id),
+        ["tests", id, "lines"] => Route::Lines(id),
         ["tests", id, "stream"] => Route::Stream(id),
         ["tests", id, "rate"] => Route::Rate(id),
         ["backup"] => Route::Backup,
@@ -246,6 +249,7 @@ impl Worker {
             Route::Notes(id) => self.note(id, call),
             Route::Export(id) => self.export(id, call),
             Route::HeatMap(id) => self.heat_map(id, call),
+            Route::Lines(id) => self.lines(id, call),
             Route::Stream(id) => self.stream(id, call),
             Route::Backup => self.backup(),
             Route::Compare => self.compare(call),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proto::histogram::SparseLatencies;
 use proto::message::TestConfig;
-use proto::summary::{HeatGrid, HeatOf};
+use proto::summary::{HeatGrid, HeatOf, NodeCourses};
 use proto::topic::Topic;
 use tempfile::TempDir;
 
@@ -373,6 +373,11 @@ fn a_compact_run_is_exported_as_it_was_and_takes_less_room() {
         "in memory and in the store"
     );
     assert!(before.1.map(HeatOf::Service, 300).samples > 0);
+    let mut courses = NodeCourses::default();
+    for (node_id, row) in &before.2 {
+        courses.add(node_id, &row.counts);
+    }
+    assert_eq!(summary.courses(), courses, "in memory and in the store");
     let bytes_before = store.used_bytes().unwrap();
     let mut keeper = store.keeper().unwrap();
     assert!(keeper.compact(FINISHED, || true).unwrap());

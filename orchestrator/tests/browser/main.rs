@@ -14,6 +14,7 @@ mod editor;
 mod figures;
 mod forms;
 mod heat;
+mod lines;
 mod live;
 mod looks;
 mod modules;

@@ -149,6 +149,10 @@ fn exports_and_comparison(orchestrator: &Orchestrator, test_id: &str) {
     let median = &compared["quantiles"][0];
     assert!(median["base_interval_ms"][0].is_f64(), "{compared}");
     heat_map(orchestrator, test_id);
+    let lines = orchestrator.get(&format!("/tests/{test_id}/lines")).json();
+    let a = &lines["lines"][0];
+    assert_eq!((&a["node_id"], &a["total"]), (&"a".into(), &300.into()));
+    assert_eq!(a["counts"], serde_json::json!([100, 100, 100]), "{lines}");
     let part = orchestrator
         .get(&format!("/metrics/{test_id}?series_from=1&points=1"))
         .json();
@@ -300,6 +304,18 @@ const NOTES: [&str; 5] = [
     r#"{"words": "x"}"#,
 ];
 
+/// What charts are drawn of, and what is refused.
+const CHARTS: [&str; 8] = [
+    "heatmap",
+    "heatmap?histogram=service&points=1",
+    "heatmap?points=301",
+    "heatmap?histogram=error",
+    "lines",
+    "lines?of=sent&points=1",
+    "lines?points=0",
+    "lines?of=bytes",
+];
+
 fn documented(orchestrator: &Orchestrator, player: &Player, test_id: &str) {
     let contract = Contract(orchestrator.get("/openapi.json").json());
     let mut wrong = Vec::new();
@@ -313,15 +329,9 @@ fn documented(orchestrator: &Orchestrator, player: &Player, test_id: &str) {
     holds("get", "/tests/{testId}", &of_test("/tests"), "");
     let export = format!("/tests/{test_id}/export");
     holds("get", "/tests/{testId}/export", &export, "");
-    let heat_map = format!("/tests/{test_id}/heatmap");
-    for query in [
-        "",
-        "?histogram=service&points=1",
-        "?points=301",
-        "?histogram=error",
-    ] {
-        let call = format!("{heat_map}{query}");
-        holds("get", "/tests/{testId}/heatmap", &call, "");
+    for call in CHARTS {
+        let path = format!("/tests/{{testId}}/{}", call.split('?').next().unwrap());
+        holds("get", &path, &format!("/tests/{test_id}/{call}"), "");
     }
     let compare = format!("/compare?base={test_id}&test={test_id}");
     holds("get", "/compare", &compare, "");
@@ -386,6 +396,7 @@ fn documented(orchestrator: &Orchestrator, player: &Player, test_id: &str) {
     for (method, path, call) in [
         ("get", "/metrics/{testId}", "/metrics/nobody"),
         ("get", "/tests/{testId}/heatmap", "/tests/nobody/heatmap"),
+        ("get", "/tests/{testId}/lines", "/tests/nobody/lines"),
         ("get", "/tests", "/tests?limit=x"),
         ("get", "/trend", "/trend"),
         ("get", "/trend", "/trend?name=n&runs=0"),

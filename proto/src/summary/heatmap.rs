@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use rpds::RedBlackTreeMapSync;
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
+use super::columns::{Columns, Sum, span_for};
 use crate::histogram::{HIGHEST_NS, Sparse};
 use crate::units::ns_to_ms;
 
@@ -57,6 +57,21 @@ struct Column {
     service: Bands,
 }
 
+impl Sum for Column {
+    fn sum(&mut self, more: &Self) {
+        self.response.sum(&more.response);
+        self.service.sum(&more.service);
+    }
+}
+
+impl Sum for Bands {
+    fn sum(&mut self, more: &Self) {
+        for (band, count) in more {
+            self.entry(*band).or_default().sum(count);
+        }
+    }
+}
+
 impl Column {
     fn of(&self, which: HeatOf) -> &Bands {
         match which {
@@ -68,21 +83,9 @@ impl Column {
 
 /// The samples of a run by time and band, of which a [`HeatMap`] is made. A clone costs next to
 /// nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeatGrid {
-    /// Seconds of a column.
-    span_s: u64,
-    /// By their first second, divided by the span.
-    columns: RedBlackTreeMapSync<u64, Column>,
-}
-
-impl Default for HeatGrid {
-    fn default() -> Self {
-        Self {
-            span_s: 1,
-            columns: RedBlackTreeMapSync::default(),
-        }
-    }
+    columns: Columns<Column, COLUMNS_MAX>,
 }
 
 impl HeatGrid {
@@ -91,49 +94,20 @@ impl HeatGrid {
         let mut more = Column::default();
         add_samples(&mut more.response, response);
         add_samples(&mut more.service, service);
-        self.add_column(second / self.span_s, &more);
-        while self.columns.size() > COLUMNS_MAX {
-            self.join_pairs();
-        }
-    }
-
-    fn add_column(&mut self, at: u64, more: &Column) {
-        if !self.columns.contains_key(&at) {
-            self.columns.insert_mut(at, Column::default());
-        }
-        let column = self.columns.get_mut(&at);
-        let column = column.expect("invariant: it was put there");
-        add(&mut column.response, &more.response);
-        add(&mut column.service, &more.service);
-    }
-
-    fn join_pairs(&mut self) {
-        let fine = std::mem::take(self);
-        self.span_s = fine.span_s.saturating_mul(2);
-        for (at, column) in &fine.columns {
-            self.add_column(at / 2, column);
-        }
+        self.columns.add(second, &more);
     }
 
     /// A map of at most `columns` columns (of 1 to [`HEAT_COLUMNS_MAX`]; what is beyond is taken for
     /// the nearest) and [`HEAT_BANDS_MAX`] bands, from the first band that has samples to the last.
     #[must_use]
     pub fn map(&self, which: HeatOf, columns: usize) -> HeatMap {
-        let most = columns.clamp(1, HEAT_COLUMNS_MAX) as u64;
-        let len = self
-            .columns
-            .last()
-            .map_or(0, |(at, _)| at.saturating_add(1));
-        let joined = len.div_ceil(most).max(1);
-        let mut by_column: BTreeMap<u64, Bands> = BTreeMap::new();
-        for (at, column) in &self.columns {
-            add(by_column.entry(at / joined).or_default(), column.of(which));
-        }
+        let most = columns.clamp(1, HEAT_COLUMNS_MAX);
+        let span_s = span_for(self.columns.span_s(), self.columns.end_s(), most);
+        let mut by_column = self.columns.joined(span_s, |column| column.of(which));
         by_column.retain(|_, bands| !bands.is_empty());
         let used = by_column.values().flat_map(BTreeMap::keys);
         let used = used.map(|band| usize::from(*band));
         let division = Division::of(used);
-        let span_s = self.span_s.saturating_mul(joined);
         let column = |(at, bands): (&u64, &Bands)| division.column(at * span_s, bands);
         let samples = by_column.values().flat_map(BTreeMap::values);
         HeatMap {
@@ -142,13 +116,6 @@ impl HeatGrid {
             edges_ms: division.edges_ms(),
             columns: by_column.iter().map(column).collect(),
         }
-    }
-}
-
-fn add(mine: &mut Bands, more: &Bands) {
-    for (band, count) in more {
-        let mine = mine.entry(*band).or_default();
-        *mine = mine.saturating_add(*count);
     }
 }
 
@@ -316,7 +283,7 @@ mod tests {
         for second in 0..WEEK {
             grid.add(second, &one, &none);
         }
-        assert!(grid.columns.size() <= COLUMNS_MAX);
+        assert!(grid.columns.len() <= COLUMNS_MAX);
         let map = grid.map(HeatOf::Response, 300);
         assert!((150..=300).contains(&map.columns.len()));
         assert_eq!(map.samples, WEEK);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use proto::histogram::SparseLatencies;
-use proto::summary::{HeatGrid, NodeSummary, SeriesRow, Summary, TestResult};
+use proto::summary::{HeatGrid, NodeCourses, NodeSummary, SeriesRow, Summary, TestResult};
 
 use super::open_run::{Frame, OpenRun};
 use crate::control::run::Run;
@@ -56,6 +56,12 @@ impl SeenRun {
     #[must_use]
     pub fn heat(&self) -> HeatGrid {
         self.summary.heat(self.settled())
+    }
+
+    /// What each node counted by time.
+    #[must_use]
+    pub fn courses(&self) -> NodeCourses {
+        self.summary.courses()
     }
 
     /// The merged samples.
