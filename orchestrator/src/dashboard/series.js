@@ -10,7 +10,7 @@ const WHOLE_EVERY_MS = 60_000;
 // Longest run of silent seconds that is filled with zeros.
 const FILL_MAX = 4000;
 
-const COUNTS = ["offered", "sent", "completed", "ok", "errors", "shed"];
+const COUNTS = ["offered", "sent", "completed", "ok", "errors", "shed", "bytes_sent", "bytes_received"];
 
 export class Series {
   constructor() {
@@ -85,6 +85,11 @@ export class Series {
 
   seconds() {
     return this.rows.map((row) => row.second);
+  }
+
+  // Whether any driver says it.
+  has(name) {
+    return this.rows.some((row) => row[name] !== undefined);
   }
 
   // Counts as rates, figures as they are.

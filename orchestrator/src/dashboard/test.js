@@ -161,7 +161,7 @@ function draw(state) {
   state.news.mark(result, result.state === "running", performance.now());
   page.update(test, result, nodes);
   if (state.fresh) drawCharts(page, result, state.series, test.config.warmup_s ?? 0);
-  for (const chart of [...page.charts.slice(0, 2), page.heat.chart]) chart.mark(marksOf(test));
+  for (const chart of [...page.charts.slice(0, 4), page.heat.chart]) chart.mark(marksOf(test));
   state.fresh = false;
 }
 
@@ -188,6 +188,7 @@ function build(testId) {
   const by = byNode(testId, () => page.redraw());
   const rates = new Chart({ ...ratesOptions(axis, linked), choice: by.element, note: by.note });
   const times = new Chart(timesOptions(axis, linked));
+  const [flight, bytes] = MORE.map((options) => new Chart({ axis, linked, ...options }));
   const curve = new Chart(curveOptions());
   const heat = heatMap(testId, axis, linked);
   const nodes = testNodes();
@@ -207,6 +208,8 @@ function build(testId) {
     { class: "grid" },
     rates.element,
     times.element,
+    flight.element,
+    bytes.element,
     curve.element,
     live.outcomes.element,
   );
@@ -226,7 +229,7 @@ function build(testId) {
     live.accounting.element,
     configuration.element,
   );
-  const page = { element, header, charts: [rates, times, curve], heat, by, onCommand: null, latest: null };
+  const page = { element, header, charts: [rates, times, flight, bytes, curve], heat, by, onCommand: null, latest: null };
   header.actions.forEach((button) =>
     button.addEventListener("click", () => page.onCommand(button.dataset.command)),
   );
@@ -250,7 +253,7 @@ function build(testId) {
 }
 
 // Changes are told from the common start, the series from the end of the warm-up.
-function drawCharts({ charts: [rates, times, curve], heat, by }, result, series, warmUp) {
+function drawCharts({ charts: [rates, times, flight, bytes, curve], heat, by }, result, series, warmUp) {
   const xs = series.seconds();
   const columns = (names) => Object.fromEntries(names.map((name) => [name, series.column(name)]));
   const changes = (result.rate_changes ?? []).map((change) => [
@@ -263,7 +266,11 @@ function drawCharts({ charts: [rates, times, curve], heat, by }, result, series,
   const { length } = rates.options.lines;
   if (shown.lines.length !== length || !shown.lines.every(isSame)) rates.relabel(shown.lines);
   rates.update(shown.xs, shown.columns, [], changes);
-  times.update(xs, columns(["p50", "p99", "p99_9", "max"]), [], changes);
+  for (const chart of [times, flight, bytes]) {
+    const names = chart.options.lines.map(({ key }) => key);
+    chart.update(xs, columns(names), [], changes);
+    chart.element.hidden = chart !== times && !series.has(names[0]);
+  }
   heat.tell(run.hasEnded(result.state), changes);
   by.tell(run.hasEnded(result.state));
   const points = curvePoints(result);
@@ -311,6 +318,23 @@ const timesOptions = (axis, linked) => ({
     { key: "max", label: "max", style: "c-orange" },
   ],
 });
+
+// Of drivers of earlier editions neither is known.
+const MORE = [
+  {
+    title: "In flight at the end of each second",
+    format: format.compact,
+    lines: [{ key: "in_flight", label: "in flight", style: "c-blue" }],
+  },
+  {
+    title: "Bytes per second",
+    format: format.bytes,
+    lines: [
+      { key: "bytes_sent", label: "sent", style: "c-blue" },
+      { key: "bytes_received", label: "received", style: "c-green" },
+    ],
+  },
+];
 
 const curveOptions = () => ({
   title: "Percentiles: response and service time",

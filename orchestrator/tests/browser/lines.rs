@@ -52,3 +52,40 @@ fn the_rates_are_shown_by_node_and_together_again() {
     assert!(offered.is_some_and(|d| d.starts_with('M')), "{RATES}");
     stage.assert_no_console_errors();
 }
+
+#[test]
+fn what_is_in_flight_and_the_bytes_of_each_second_are_drawn() {
+    let Some(stage) = Stage::set(&["one"]) else {
+        return;
+    };
+    let browser = &stage.browser;
+    // Three connections of which each always has a request in flight.
+    let target = stage.cluster.target_url("?delay=50ms");
+    let body = json!({"connections": 3, "duration_s": 4, "target": target});
+    let id = stage.cluster.run_to_end("avalanche", &body);
+    let result = stage.cluster.get(&format!("metrics/{id}")).unwrap();
+    let seconds = result["series"].as_array().unwrap();
+    let sum = |name: &str| -> u64 { seconds.iter().filter_map(|row| row[name].as_u64()).sum() };
+    assert_eq!(sum("bytes_sent"), result["bytes"]["sent"], "{result}");
+    assert_eq!(
+        sum("bytes_received"),
+        result["bytes"]["received"],
+        "{result}"
+    );
+    for second in &seconds[..3] {
+        assert_eq!(second["in_flight"], 3, "{result}");
+    }
+    stage.open(&format!("#/test/{id}"));
+    stage.wait_for_state("done");
+    for (title, words) in [
+        ("In flight", "at 0:00: in flight 3"),
+        ("Bytes", "at 0:00: sent "),
+    ] {
+        let chart = format!("svg.chart[aria-label^='{title}']");
+        browser.type_into(&chart, "\u{e011}"); // home
+        let spoken = "return document.querySelector(arguments[0]).closest('.card').querySelector('.spoken').textContent";
+        let spoken = browser.run(spoken, json!([chart]));
+        assert!(spoken.as_str().unwrap().starts_with(words), "{spoken}");
+    }
+    stage.assert_no_console_errors();
+}

@@ -201,7 +201,9 @@ pub fn downsample(rows: &[SeriesRow], points: usize) -> Vec<SeriesRow> {
 }
 
 fn join(mut one: SeriesRow, other: SeriesRow) -> SeriesRow {
+    let in_flight = one.counts.in_flight.max(other.counts.in_flight);
     one.counts.add(&other.counts);
+    one.counts.in_flight = in_flight;
     one.partial |= other.partial || one.draining != other.draining;
     one.draining &= other.draining;
     for (mine, theirs) in [
@@ -307,6 +309,31 @@ mod tests {
         assert!(joined[0].partial && !joined[0].draining && joined[1].draining);
         let json = serde_json::to_value(joined[1]).unwrap();
         assert_eq!(json.get("partial"), None, "said only where it is so");
+    }
+
+    #[test]
+    fn what_is_in_flight_adds_over_nodes_and_not_over_time() {
+        let mut series = Series::default();
+        for (second, in_flight) in [
+            (0, Some(3)),
+            (0, Some(4)),
+            (1, None),
+            (1, Some(5)),
+            (2, None),
+        ] {
+            let mut report = report(second, 1_000);
+            report.seconds[0].in_flight = in_flight;
+            report.seconds[0].bytes_sent = in_flight.map(|count| 10 * count);
+            series.add(&report);
+        }
+        let rows = series.rows(0);
+        let told = |rows: &[SeriesRow]| -> Vec<_> {
+            let counts = rows.iter().map(|row| row.counts);
+            counts.map(|row| (row.in_flight, row.bytes_sent)).collect()
+        };
+        let each = [(Some(7), Some(70)), (Some(5), Some(50)), (None, None)];
+        assert_eq!(told(&rows), each);
+        assert_eq!(told(&downsample(&rows, 1)), [(Some(7), Some(120))]);
     }
 
     #[test]
