@@ -50,7 +50,7 @@ macro_rules! files {
 }
 
 const PAGE: &str = include_str!("dashboard/index.html");
-const FILES: [File; 26] = files![
+const FILES: [File; 28] = files![
     "api.js",
     "app.js",
     "axis.js",
@@ -61,8 +61,10 @@ const FILES: [File; 26] = files![
     "editor.js",
     "form.js",
     "format.js",
+    "heat.js",
     "history.js",
     "icon.svg",
+    "lines.js",
     "memory.js",
     "nodes.js",
     "notes.js",

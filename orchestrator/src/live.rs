@@ -5,6 +5,7 @@
 
 mod channel;
 mod event;
+mod kept;
 mod pace;
 mod queues;
 mod results;
@@ -17,8 +18,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use proto::summary::{HeatGrid, NodeCourses};
 
 pub use event::Place;
+use kept::Kept;
 pub use queues::{LISTENERS_MAX, Queues, Taken};
 pub use results::Made;
 use results::Results;
@@ -34,6 +37,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 pub struct Live {
     snapshot: ArcSwap<Snapshot>,
     results: Results,
+    heat: Kept<HeatGrid>,
+    courses: Kept<NodeCourses>,
     streams: Streams,
     queues: Arc<Queues>,
     bell: Sender<()>,
@@ -48,6 +53,8 @@ impl Live {
         Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             results: Results::default(),
+            heat: Kept::default(),
+            courses: Kept::default(),
             streams: Streams::new(store_path),
             queues: Arc::default(),
             bell,
@@ -75,6 +82,43 @@ impl Live {
     #[must_use]
     pub fn result(&self, seen: &SeenRun) -> Arc<Made> {
         self.results.of(seen)
+    }
+
+    /// The samples of a run by time and band: of one that goes on up to a second old.
+    #[must_use]
+    pub fn heat(&self, seen: &SeenRun) -> Arc<HeatGrid> {
+        self.heat.of(seen, SeenRun::heat)
+    }
+
+    /// The same of a run that is not in memory, which `read` finds in the store if nobody did
+    /// lately.
+    ///
+    /// # Errors
+    /// What `read` says.
+    pub fn heat_of_stored<E>(
+        &self,
+        test_id: &str,
+        read: impl FnOnce() -> Result<HeatGrid, E>,
+    ) -> Result<Arc<HeatGrid>, E> {
+        self.heat.of_stored(test_id, read)
+    }
+
+    /// What each node of a run counted by time: of one that goes on up to a second old.
+    #[must_use]
+    pub fn courses(&self, seen: &SeenRun) -> Arc<NodeCourses> {
+        self.courses.of(seen, SeenRun::courses)
+    }
+
+    /// The same of a run that is not in memory, as [`Self::heat_of_stored`].
+    ///
+    /// # Errors
+    /// What `read` says.
+    pub fn courses_of_stored<E>(
+        &self,
+        test_id: &str,
+        read: impl FnOnce() -> Result<NodeCourses, E>,
+    ) -> Result<Arc<NodeCourses>, E> {
+        self.courses.of_stored(test_id, read)
     }
 
     /// Begins to listen to a run in memory.

@@ -12,8 +12,11 @@
 mod aborting;
 mod brief;
 mod capacity;
+mod columns;
 mod fold;
+mod heatmap;
 mod intervals;
+mod lines;
 mod plausibility;
 mod ranges;
 mod rates;
@@ -34,7 +37,11 @@ pub use capacity::{
     CapacityStep, Judged, Next, Wanted,
 };
 pub use fold::{Absorbed, Figures, NodeSummary, Nodes, Summary, Totals};
+pub use heatmap::{HEAT_BANDS_MAX, HEAT_COLUMNS_MAX, HeatColumn, HeatGrid, HeatMap, HeatOf};
 pub use intervals::{Intervals, QuantileInterval};
+pub use lines::{
+    LINE_POINTS_MAX, LINES_MAX, Line, LinesOf, NodeCourse, NodeCourses, NodeLines, Others,
+};
 pub use plausibility::{LinkUse, LittlesLaw};
 pub use rates::{LateNode, RateRow};
 pub use repeats::{REST_NS, Repeat, Repeats, RepeatsWithResults, RunFigures, Spread};

@@ -39,6 +39,8 @@ struct Progress {
     ended: bool,
     /// Whether it sends nothing more.
     has_stopped: bool,
+    /// Sent and not over when it handed over last.
+    in_flight: u64,
 }
 
 /// What is summed up, over an interval or the whole run.
@@ -101,7 +103,6 @@ impl Collector {
     pub fn absorb(&mut self, interval: &CoreInterval) -> Option<Report> {
         self.pending.add(interval);
         self.total.add(interval);
-        self.row(interval);
         self.first_send_ns = match (self.first_send_ns, interval.first_send_ns) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
@@ -118,8 +119,10 @@ impl Collector {
             seconds: interval.second + 1,
             ended: interval.last,
             has_stopped: interval.last || interval.sending_ns.is_some(),
+            in_flight: in_flight(self.cores[interval.core].in_flight, interval),
         };
         self.cores[interval.core] = progress;
+        self.row(interval, progress.in_flight);
         self.is_due(progress).then(|| self.report())
     }
 
@@ -178,7 +181,7 @@ impl Collector {
         }
     }
 
-    fn row(&mut self, interval: &CoreInterval) {
+    fn row(&mut self, interval: &CoreInterval, in_flight: u64) {
         let counts = &interval.recorder().counts;
         let row = SecondRow {
             second: interval.second,
@@ -189,6 +192,9 @@ impl Collector {
             errors: counts.errors.total(),
             shed: counts.shed,
             refused: counts.refused,
+            in_flight: Some(in_flight),
+            bytes_sent: Some(counts.bytes_sent),
+            bytes_received: Some(counts.bytes_received),
         };
         let empty = SecondRow {
             second: row.second,
@@ -233,6 +239,14 @@ impl Collector {
             ..Report::default()
         }
     }
+}
+
+/// What a core has in flight at the end of an interval: nothing is counted for it while it sends, it
+/// follows from what was counted anyway.
+fn in_flight(before: u64, interval: &CoreInterval) -> u64 {
+    let counts = &interval.recorder().counts;
+    let over = counts.ok + counts.errors.total() + counts.aborted + counts.returned;
+    (before + counts.sent).saturating_sub(over)
 }
 
 /// A shorter interval says little about how busy a core was, ns.
@@ -313,6 +327,45 @@ mod tests {
             (3, 17, Ok(()))
         );
         assert_eq!(last.connections.unwrap().never_served, 2);
+    }
+
+    #[test]
+    fn what_is_in_flight_at_the_end_of_a_second_follows_from_what_was_sent_and_what_is_over() {
+        let mut collector = Collector::new(2);
+        let of = |core, second, sent, answers, last| {
+            let mut interval = interval(core, second, answers, last);
+            let (home, _) = crossbeam_channel::bounded(1);
+            let mut recorder = Box::new(interval.recorder().clone());
+            recorder.counts.sent = sent;
+            recorder.counts.bytes_sent = 40 * sent;
+            recorder.counts.bytes_received = 100 * u64::from(answers);
+            let mut other = CoreInterval::new(core, recorder, home);
+            (other.second, other.last) = (second, last);
+            std::mem::swap(&mut interval.answers, &mut other.answers);
+            other
+        };
+        let mut told = Vec::new();
+        for (core, second, sent, answers) in
+            [(0, 0, 9, 5), (1, 0, 3, 3), (0, 1, 1, 2), (1, 1, 4, 0)]
+        {
+            let report = collector.absorb(&of(core, second, sent, answers, false));
+            told.extend(report.into_iter().flat_map(|report| report.seconds));
+        }
+        let told: Vec<_> = told
+            .iter()
+            .map(|row| (row.in_flight, row.bytes_sent, row.bytes_received))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (Some(4), Some(480), Some(800)),
+                (Some(7), Some(200), Some(200))
+            ]
+        );
+        // One ends with nothing in flight; what the other has is still there.
+        assert!(collector.absorb(&of(0, 2, 0, 3, true)).is_none());
+        let last = collector.absorb(&of(1, 2, 0, 1, false)).unwrap();
+        assert_eq!(last.seconds[0].in_flight, Some(3));
     }
 
     #[test]

@@ -23,6 +23,9 @@ const KEYS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -1
 // title; axis (see axis.js); format(value); log, if the scale can be chosen; lines:
 // [{ key, label, style, points }], where style names classes and points makes marks of a line; band: two keys between which the area is
 // filled; join: whether lines cross missing values; linked: charts that share a cursor.
+// A chart of something else than lines has a layer, which draws below the cursor what belongs to the
+// xs, and tells it: { element, scale(), draw(part, places), head(at, axis), rows(at) }; and a legend
+// of its own. choice and note are put beside the legend and below the plot.
 export class Chart {
   constructor(options) {
     this.options = options;
@@ -68,9 +71,9 @@ export class Chart {
     this.grid = svg("g", { class: "grid" });
     this.band = svg("path", { class: "band" });
     this.span = svg("rect", { class: "span" });
-    this.paths = new Map(
-      lines.map(({ key, style }) => [key, svg("path", { class: `line ${style}` })]),
-    );
+    this.lines = svg("g");
+    this.legend = h("span", { class: "legend", role: "group", "aria-label": "Lines" });
+    this.#fill(lines);
     this.dragged = svg("rect", { class: "span", visibility: "hidden" });
     this.marks = svg("g", { class: "marks" });
     this.rule = svg("line", { class: "cursor" });
@@ -81,8 +84,9 @@ export class Chart {
       [
         this.grid,
         this.span,
+        this.options.layer?.element,
         this.band,
-        ...this.paths.values(),
+        this.lines,
         this.marks,
         this.dragged,
         this.rule,
@@ -97,7 +101,8 @@ export class Chart {
       "div",
       { class: "chart-head" },
       h("h2", {}, title),
-      this.#legend(),
+      this.options.legend ?? this.legend,
+      this.options.choice,
       this.#scale(),
       this.#times(),
     );
@@ -107,10 +112,22 @@ export class Chart {
       head,
       this.plot,
       this.spoken,
+      this.options.note,
     );
   }
 
-  #legend() {
+  // Other lines than before, all of them shown, which the next update has the points of.
+  relabel(lines) {
+    this.options.lines = lines;
+    this.hidden.clear();
+    this.update([], {});
+    this.#fill(lines);
+  }
+
+  #fill(lines) {
+    const path = ({ key, style }) => [key, svg("path", { class: `line ${style}` })];
+    this.paths = new Map(lines.map(path));
+    this.lines.replaceChildren(...this.paths.values());
     const button = ({ key, label, style }) => {
       const toggle = (event) => {
         if (!this.hidden.delete(key)) this.hidden.add(key);
@@ -121,11 +138,7 @@ export class Chart {
       const attributes = { type: "button", "aria-pressed": "true", on: { click: toggle } };
       return h("button", attributes, swatch, label);
     };
-    return h(
-      "span",
-      { class: "legend", role: "group", "aria-label": "Lines" },
-      this.options.lines.map(button),
-    );
+    this.legend.replaceChildren(...lines.map(button));
   }
 
   #scale() {
@@ -280,10 +293,17 @@ export class Chart {
   }
 
   #words(at) {
-    const { axis, format, lines } = this.options;
-    const values = lines.map(({ key, label }) => `${label} ${format(this.columns[key][at])}`);
+    const { format, layer, lines } = this.options;
+    const values = layer
+      ? layer.rows(at).map((row) => row.join(" "))
+      : lines.map(({ key, label }) => `${label} ${format(this.columns[key][at])}`);
     const marks = this.#marksAt(at).map((label) => `; ${label}`);
-    return `${axis.value(this.xs[at])}: ${values.join(", ")}${marks.join("")}`;
+    return `${this.#head(at)}: ${values.join(", ")}${marks.join("")}`;
+  }
+
+  #head(at) {
+    const { axis, layer } = this.options;
+    return layer ? layer.head(at, axis) : axis.value(this.xs[at]);
   }
 
   // What is marked nearer to this point than to any other.
@@ -341,10 +361,16 @@ export class Chart {
         setAttribute(button, "aria-pressed", String((button.dataset.value === "day") === isOfDay));
       }
     }
-    this.y = (this.log ? logarithmic : linear)(extremes(values), 4);
+    const { layer } = this.options;
+    this.y = layer ? layer.scale() : (this.log ? logarithmic : linear)(extremes(values), 4);
     setAttributes(this.svg, { width: this.width, viewBox: `0 0 ${this.width} ${HEIGHT}` });
     setAttribute(this.svg, "aria-label", this.#summary());
     this.#drawGrid();
+    layer?.draw(this.part, {
+      left: (x) => Math.max(MARGIN.left, this.#left(x)),
+      top: (value) => this.#top(value),
+      right: this.width - MARGIN.right,
+    });
     for (const { key, points } of this.options.lines) {
       const visible = this.columns[key] && !this.hidden.has(key);
       const line = () => (points ? this.#marks(this.columns[key]) : this.#line(this.columns[key]));
@@ -503,7 +529,7 @@ export class Chart {
   }
 
   #drawTip(at, x) {
-    const { axis, format } = this.options;
+    const { format, layer } = this.options;
     const row = ({ key, label, style }) =>
       h(
         "div",
@@ -513,8 +539,9 @@ export class Chart {
         h("b", {}, format(this.columns[key][at])),
       );
     const marks = this.#marksAt(at).map((label) => h("p", {}, label));
-    const head = h("p", {}, axis.value(this.xs[at]));
-    this.tip.replaceChildren(head, ...this.#shown().map(row), ...marks);
+    const told = ([label, value]) => h("div", {}, h("span", {}, label), h("b", {}, value));
+    const rows = layer ? layer.rows(at).map(told) : this.#shown().map(row);
+    this.tip.replaceChildren(h("p", {}, this.#head(at)), ...rows, ...marks);
     const width = this.tip.offsetWidth;
     const left = x + 14 + width > this.width ? x - 14 - width : x + 14;
     this.tip.style.left = `${Math.max(0, left)}px`;

@@ -10,7 +10,7 @@ const WHOLE_EVERY_MS = 60_000;
 // Longest run of silent seconds that is filled with zeros.
 const FILL_MAX = 4000;
 
-const COUNTS = ["offered", "sent", "completed", "ok", "errors", "shed"];
+const COUNTS = ["offered", "sent", "completed", "ok", "errors", "shed", "bytes_sent", "bytes_received"];
 
 export class Series {
   constructor() {
@@ -76,8 +76,20 @@ export class Series {
     return this.told > POINTS;
   }
 
+  // The second after the last that the sending filled; where it filled none, the end of all.
+  end() {
+    const isFilled = (row) => !row.partial && !row.draining;
+    const last = this.rows.findLast(isFilled) ?? this.rows[this.rows.length - 1];
+    return last ? last.second + last.span : 0;
+  }
+
   seconds() {
     return this.rows.map((row) => row.second);
+  }
+
+  // Whether any driver says it.
+  has(name) {
+    return this.rows.some((row) => row[name] !== undefined);
   }
 
   // Counts as rates, figures as they are.

@@ -5,6 +5,8 @@ import { TimeAxis, quantileAxis } from "./axis.js";
 import { Chart } from "./chart.js";
 import { download, h, setAttribute, setAttributes, setText } from "./dom.js";
 import * as format from "./format.js";
+import { heatMap } from "./heat.js";
+import { byNode, linesOf } from "./lines.js";
 import { forget, recall } from "./memory.js";
 import { getNodes, testNodes } from "./nodes.js";
 import { marksOf, notes } from "./notes.js";
@@ -60,6 +62,10 @@ export function testView(root, [testId]) {
   };
   document.addEventListener("visibilitychange", hide);
   const clock = setInterval(() => noticeSilence(state), STALE_LOOK_MS);
+  page.redraw = () => {
+    state.fresh = true;
+    draw(state);
+  };
   page.onCommand = async (command) => {
     await perform(page, command, testId);
     loop.now();
@@ -79,6 +85,8 @@ export function testView(root, [testId]) {
       clearTimeout(state.drawing);
       state.stream?.abort();
       page.charts.forEach((chart) => chart.stop());
+      page.heat.stop();
+      page.by.stop();
     },
   };
 }
@@ -152,8 +160,8 @@ function draw(state) {
   state.state = result.state;
   state.news.mark(result, result.state === "running", performance.now());
   page.update(test, result, nodes);
-  if (state.fresh) drawCharts(page.charts, result, state.series, test.config.warmup_s ?? 0);
-  page.charts.slice(0, 2).forEach((chart) => chart.mark(marksOf(test)));
+  if (state.fresh) drawCharts(page, result, state.series, test.config.warmup_s ?? 0);
+  for (const chart of [...page.charts.slice(0, 4), page.heat.chart]) chart.mark(marksOf(test));
   state.fresh = false;
 }
 
@@ -177,9 +185,12 @@ function build(testId) {
   const header = head(testId);
   const linked = new Set();
   const axis = new TimeAxis();
-  const rates = new Chart(ratesOptions(axis, linked));
+  const by = byNode(testId, () => page.redraw());
+  const rates = new Chart({ ...ratesOptions(axis, linked), choice: by.element, note: by.note });
   const times = new Chart(timesOptions(axis, linked));
+  const [flight, bytes] = MORE.map((options) => new Chart({ axis, linked, ...options }));
   const curve = new Chart(curveOptions());
+  const heat = heatMap(testId, axis, linked);
   const nodes = testNodes();
   const configuration = parts.configuration();
   const noted = notes((text) => page.onNote(text));
@@ -197,6 +208,8 @@ function build(testId) {
     { class: "grid" },
     rates.element,
     times.element,
+    flight.element,
+    bytes.element,
     curve.element,
     live.outcomes.element,
   );
@@ -208,6 +221,7 @@ function build(testId) {
     live.progress.element,
     live.tiles.element,
     grid,
+    heat.element,
     noted.element,
     live.sessions.element,
     nodes.element,
@@ -215,7 +229,7 @@ function build(testId) {
     live.accounting.element,
     configuration.element,
   );
-  const page = { element, header, charts: [rates, times, curve], onCommand: null, latest: null };
+  const page = { element, header, charts: [rates, times, flight, bytes, curve], heat, by, onCommand: null, latest: null };
   header.actions.forEach((button) =>
     button.addEventListener("click", () => page.onCommand(button.dataset.command)),
   );
@@ -239,15 +253,26 @@ function build(testId) {
 }
 
 // Changes are told from the common start, the series from the end of the warm-up.
-function drawCharts([rates, times, curve], result, series, warmUp) {
+function drawCharts({ charts: [rates, times, flight, bytes, curve], heat, by }, result, series, warmUp) {
   const xs = series.seconds();
   const columns = (names) => Object.fromEntries(names.map((name) => [name, series.column(name)]));
   const changes = (result.rate_changes ?? []).map((change) => [
     change.at_s - warmUp,
     run.changeInWords(change),
   ]);
-  rates.update(xs, columns(["offered", "sent", "completed", "errors"]), [], changes);
-  times.update(xs, columns(["p50", "p99", "p99_9", "max"]), [], changes);
+  const nodes = by.answer() && linesOf(by.answer(), series.end());
+  const shown = nodes ?? { lines: RATES, xs, columns: columns(RATES.map(({ key }) => key)) };
+  const isSame = ({ key }, at) => key === rates.options.lines[at]?.key;
+  const { length } = rates.options.lines;
+  if (shown.lines.length !== length || !shown.lines.every(isSame)) rates.relabel(shown.lines);
+  rates.update(shown.xs, shown.columns, [], changes);
+  for (const chart of [times, flight, bytes]) {
+    const names = chart.options.lines.map(({ key }) => key);
+    chart.update(xs, columns(names), [], changes);
+    chart.element.hidden = chart !== times && !series.has(names[0]);
+  }
+  heat.tell(run.hasEnded(result.state), changes);
+  by.tell(run.hasEnded(result.state));
   const points = curvePoints(result);
   curve.update(
     points.map((point) => point.quantile),
@@ -265,17 +290,19 @@ export function curvePoints(result) {
   return points.filter(({ quantile }) => quantile >= 1 || 1 - quantile >= 0.5 / samples);
 }
 
+const RATES = [
+  { key: "offered", label: "offered", style: "c-grey" },
+  { key: "sent", label: "sent", style: "c-blue" },
+  { key: "completed", label: "completed", style: "c-green" },
+  { key: "errors", label: "errors", style: "c-red" },
+];
+
 const ratesOptions = (axis, linked) => ({
   title: "Requests per second",
   axis,
   format: format.compact,
   linked,
-  lines: [
-    { key: "offered", label: "offered", style: "c-grey" },
-    { key: "sent", label: "sent", style: "c-blue" },
-    { key: "completed", label: "completed", style: "c-green" },
-    { key: "errors", label: "errors", style: "c-red" },
-  ],
+  lines: RATES,
 });
 
 const timesOptions = (axis, linked) => ({
@@ -291,6 +318,23 @@ const timesOptions = (axis, linked) => ({
     { key: "max", label: "max", style: "c-orange" },
   ],
 });
+
+// Of drivers of earlier editions neither is known.
+const MORE = [
+  {
+    title: "In flight at the end of each second",
+    format: format.compact,
+    lines: [{ key: "in_flight", label: "in flight", style: "c-blue" }],
+  },
+  {
+    title: "Bytes per second",
+    format: format.bytes,
+    lines: [
+      { key: "bytes_sent", label: "sent", style: "c-blue" },
+      { key: "bytes_received", label: "received", style: "c-green" },
+    ],
+  },
+];
 
 const curveOptions = () => ({
   title: "Percentiles: response and service time",
@@ -456,7 +500,8 @@ async function saveExport(id, testId, name) {
 
 async function saveReport(page, testId) {
   if (page.latest === null) return;
-  page.charts.forEach((chart) => chart.draw());
+  await page.heat.load();
+  [...page.charts, page.heat.chart].forEach((chart) => chart.draw());
   // The page holds only the newest seconds of the raw series.
   const result = await get(`/metrics/${encodeURIComponent(testId)}?points=${REPORT_POINTS}`);
   const text = await standalone(page.element, { test: page.latest.test, result });

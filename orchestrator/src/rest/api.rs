@@ -15,6 +15,8 @@ mod data;
 mod documents;
 mod export;
 mod health;
+mod heatmap;
+mod lines;
 mod nodes;
 mod prometheus;
 mod query;
@@ -88,6 +90,8 @@ enum Route<'a> {
     Test(&'a str),
     Notes(&'a str),
     Export(&'a str),
+    HeatMap(&'a str),
+    Lines(&'a str),
     Stream(&'a str),
     Rate(&'a str),
     Backup,
@@ -145,6 +149,8 @@ fn route<'a>(path: &'a str, segments: &'a [String]) -> Option<Route<'a>> {
         ["tests", id] => Route::Test(id),
         ["tests", id, "notes"] => Route::Notes(id),
         ["tests", id, "export"] => Route::Export(id),
+        ["tests", id, "heatmap"] => Route::HeatMap(id),
+        ["tests", id, "lines"] => Route::Lines(id),
         ["tests", id, "stream"] => Route::Stream(id),
         ["tests", id, "rate"] => Route::Rate(id),
         ["backup"] => Route::Backup,
@@ -242,6 +248,8 @@ impl Worker {
             },
             Route::Notes(id) => self.note(id, call),
             Route::Export(id) => self.export(id, call),
+            Route::HeatMap(id) => self.heat_map(id, call),
+            Route::Lines(id) => self.lines(id, call),
             Route::Stream(id) => self.stream(id, call),
             Route::Backup => self.backup(),
             Route::Compare => self.compare(call),

@@ -303,6 +303,9 @@ mod tests {
             row.offered = rng.u64(40_000..60_000);
             row.completed = rng.u64(40_000..60_000);
             row.ok = rng.u64(40_000..60_000);
+            row.in_flight = Some(rng.u64(0..256));
+            row.bytes_sent = Some(row.ok * 160);
+            row.bytes_received = Some(row.ok * 1200);
             compactor.add("a", &report, &mut pieces);
         }
         pieces.extend(compactor.finish());

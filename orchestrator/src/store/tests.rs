@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use proto::histogram::SparseLatencies;
 use proto::message::TestConfig;
+use proto::summary::{HeatGrid, HeatOf, NodeCourses};
 use proto::topic::Topic;
 use tempfile::TempDir;
 
@@ -296,6 +297,16 @@ fn interval_log(reader: &Reader, test_id: &str) -> Vec<(u64, SparseLatencies)> {
     seconds.into_iter().collect()
 }
 
+/// What the heat map of a run in the store is made of.
+fn heat(reader: &Reader, test_id: &str) -> HeatGrid {
+    let mut grid = HeatGrid::default();
+    let add = |second, samples: &SparseLatencies| {
+        grid.add(second, &samples.response, &samples.service);
+    };
+    reader.each_second(test_id, add).unwrap();
+    grid
+}
+
 fn node_seconds(reader: &Reader, test_id: &str) -> Vec<(String, NodeSecond)> {
     let mut rows = Vec::new();
     let add = |node_id: &str, row| rows.push((node_id.to_owned(), row));
@@ -347,9 +358,26 @@ fn a_compact_run_is_exported_as_it_was_and_takes_less_room() {
     let seen = |reader: &Reader| {
         let log = interval_log(reader, FINISHED);
         let texts = reader.result_texts(FINISHED).unwrap();
-        (log, node_seconds(reader, FINISHED), texts)
+        (
+            log,
+            heat(reader, FINISHED),
+            node_seconds(reader, FINISHED),
+            texts,
+        )
     };
     let before = seen(&reader);
+    let (_, summary) = store.run_and_reports(FINISHED).unwrap().unwrap();
+    assert_eq!(
+        summary.heat(u64::MAX),
+        before.1,
+        "in memory and in the store"
+    );
+    assert!(before.1.map(HeatOf::Service, 300).samples > 0);
+    let mut courses = NodeCourses::default();
+    for (node_id, row) in &before.2 {
+        courses.add(node_id, &row.counts);
+    }
+    assert_eq!(summary.courses(), courses, "in memory and in the store");
     let bytes_before = store.used_bytes().unwrap();
     let mut keeper = store.keeper().unwrap();
     assert!(keeper.compact(FINISHED, || true).unwrap());

@@ -30,6 +30,9 @@
       ok: sent - 5,
       errors: 5,
       shed: 0,
+      in_flight: Math.round(80 * wave),
+      bytes_sent: 160 * sent,
+      bytes_received: 1200 * sent,
       p50: wave,
       p99: 5 * wave,
       p99_9: 12 * wave,
@@ -87,7 +90,7 @@
     return rows
       .slice(0, last)
       .filter((_, at) => at % span === 0)
-      .map((one) => ({ ...one, sent: one.sent * span }));
+      .map((one) => ({ ...one, sent: one.sent * span, bytes_sent: one.bytes_sent * span }));
   };
   const series = (query) => {
     const last = Math.min(3600, elapsed());

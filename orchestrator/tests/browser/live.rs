@@ -92,7 +92,7 @@ fn a_rate_is_changed_in_the_page_and_its_charts_show_when() {
     });
     browser.wait("its line in the charts", PATIENCE, |browser| {
         let lines = "return document.querySelectorAll('svg.chart .change').length";
-        browser.run(lines, json!([])) == 2
+        browser.run(lines, json!([])) == 4
     });
     let detail = stage.cluster.get(&format!("tests/{id}")).unwrap();
     assert_eq!(detail["rate_changes"][0]["rate"], 90.0, "{detail}");

@@ -13,6 +13,8 @@ mod cluster;
 mod editor;
 mod figures;
 mod forms;
+mod heat;
+mod lines;
 mod live;
 mod looks;
 mod modules;

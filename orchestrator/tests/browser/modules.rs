@@ -33,6 +33,7 @@ fn calculations_are_right() {
     check_series(&stage);
     check_events(&stage);
     check_axes(&stage);
+    check_nodes(&stage);
     check_lists(&stage);
     check_sets(&stage);
     stage.assert_no_console_errors();
@@ -201,6 +202,35 @@ fn check_events(stage: &Stage) {
         ),
     ];
     check(stage, "stream.js", &cases);
+}
+
+/// Counts become rates of the seconds that there are; those of the others a mean.
+fn check_nodes(stage: &Stage) {
+    let answer = json!({
+        "span_s": 4, "end_s": 10, "lines": [{"node_id": "a", "counts": [8, 4, 4]}],
+        "others": {"nodes": 2, "counts": [16, 8, 0]},
+    });
+    let shown = |end: u32| {
+        format!(
+            "(({{ lines, xs, columns }}) => [lines.map((l) => l.label), xs, columns.a, columns['']])(m.linesOf({answer}, {end}))"
+        )
+    };
+    let labels = json!(["a", "mean of the others"]);
+    let cases = [
+        (shown(10), json!([labels, [0, 4, 8], [2, 1, 2], [2, 1, 0]])),
+        (shown(6), json!([labels, [0, 4], [2, 2], [2, 2]])),
+    ];
+    for (expression, expected) in &cases {
+        check(stage, "lines.js", &[(expression, expected.clone())]);
+    }
+    check(
+        stage,
+        "heat.js",
+        &[(
+            "m.shades(1_000_000)",
+            json!([1, 10, 100, 1000, 10_000, 100_000, 1_000_000]),
+        )],
+    );
 }
 
 fn check_axes(stage: &Stage) {

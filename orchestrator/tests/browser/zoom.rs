@@ -7,14 +7,13 @@ use crate::stage::{SOON, Stage};
 const RATES: &str = "svg.chart[aria-label^='Requests']";
 /// The time of the first and the last tick below each chart over time.
 const TICKS: &str = r"
-    const charts = document.querySelectorAll('svg.chart:not([aria-label^=Percentiles])');
+    const charts = document.querySelectorAll('div.grid svg.chart:not([aria-label^=Percentiles])');
     return [...charts].map((chart) => {
         const ticks = [...chart.querySelectorAll('.grid text:not(.end)')].map((tick) => tick.textContent);
         return [ticks[0], ticks[ticks.length - 1]].join(' ');
     }).join(', ');";
 /// Whether there is a way back, on each of them.
-const BACK: &str =
-    "return [...document.querySelectorAll('.times > button')].map((button) => !button.hidden)";
+const BACK: &str = "return [...document.querySelectorAll('div.grid .times > button')].map((button) => !button.hidden)";
 
 fn an_hour(stage: &Stage) {
     stage.open_an_hour();
@@ -25,14 +24,15 @@ fn wait_for_ticks(stage: &Stage, is_wanted: impl Fn(&str) -> bool) -> String {
     let mut seen = String::new();
     stage
         .browser
-        .wait("the ticks of both charts", SOON, |browser| {
+        .wait("the ticks of all charts", SOON, |browser| {
             browser
                 .run(TICKS, json!([]))
                 .as_str()
                 .unwrap()
                 .clone_into(&mut seen);
-            let (one, other) = seen.split_once(", ").unwrap();
-            one == other && is_wanted(one)
+            let mut charts = seen.split(", ");
+            let one = charts.next().unwrap();
+            charts.all(|other| other == one) && is_wanted(one)
         });
     seen
 }
@@ -43,11 +43,17 @@ fn a_part_of_a_run_is_shown_larger_on_all_its_charts() {
         return;
     };
     an_hour(&stage);
-    assert_eq!(stage.browser.run(BACK, json!([])), json!([false, false]));
+    assert_eq!(
+        stage.browser.run(BACK, json!([])),
+        json!([false, false, false, false])
+    );
     // Around the middle, twice as large each time: of 58 minutes 15 are left.
     stage.browser.type_into(RATES, "++");
     wait_for_ticks(&stage, |ticks| ticks == "25:00 35:00");
-    assert_eq!(stage.browser.run(BACK, json!([])), json!([true, true]));
+    assert_eq!(
+        stage.browser.run(BACK, json!([])),
+        json!([true, true, true, true])
+    );
     let spoken = "return document.querySelector('.spoken').textContent";
     let spoken = stage.browser.run(spoken, json!([]));
     assert!(spoken.as_str().unwrap().starts_with("From 2"), "{spoken}");
@@ -56,7 +62,10 @@ fn a_part_of_a_run_is_shown_larger_on_all_its_charts() {
     wait_for_ticks(&stage, |ticks| ticks.starts_with("0:00 "));
     stage.browser.type_into(RATES, "0");
     wait_for_ticks(&stage, |ticks| ticks.starts_with("0:00 5"));
-    assert_eq!(stage.browser.run(BACK, json!([])), json!([false, false]));
+    assert_eq!(
+        stage.browser.run(BACK, json!([])),
+        json!([false, false, false, false])
+    );
     stage.assert_no_console_errors();
 }
 

@@ -148,6 +148,11 @@ fn exports_and_comparison(orchestrator: &Orchestrator, test_id: &str) {
     assert!(reason.starts_with("too small: 4 more"), "{compared}");
     let median = &compared["quantiles"][0];
     assert!(median["base_interval_ms"][0].is_f64(), "{compared}");
+    heat_map(orchestrator, test_id);
+    let lines = orchestrator.get(&format!("/tests/{test_id}/lines")).json();
+    let a = &lines["lines"][0];
+    assert_eq!((&a["node_id"], &a["total"]), (&"a".into(), &300.into()));
+    assert_eq!(a["counts"], serde_json::json!([100, 100, 100]), "{lines}");
     let part = orchestrator
         .get(&format!("/metrics/{test_id}?series_from=1&points=1"))
         .json();
@@ -156,6 +161,35 @@ fn exports_and_comparison(orchestrator: &Orchestrator, test_id: &str) {
         part["series"][0]["sent"], 400,
         "two seconds of two drivers, joined"
     );
+}
+
+/// Three seconds of two drivers, a hundred samples each, from 10 µs to 1 ms.
+fn heat_map(orchestrator: &Orchestrator, test_id: &str) {
+    let map = |query: &str| {
+        let answer = orchestrator.get(&format!("/tests/{test_id}/heatmap{query}"));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    };
+    let whole = map("");
+    assert_eq!(whole["samples"], 600, "{whole}");
+    let columns = whole["columns"].as_array().unwrap();
+    let of_column = |column: &Value| -> u64 {
+        let counts = column.as_array().unwrap().iter().skip(2);
+        counts.map(|count| count.as_u64().unwrap()).sum()
+    };
+    let told: Vec<u64> = columns.iter().map(of_column).collect();
+    assert_eq!(told, [200; 3], "{whole}");
+    let edges = whole["edges_ms"].as_array().unwrap();
+    assert_eq!(
+        (&edges[0], edges.last()),
+        (&0.01.into(), Some(&1.25.into()))
+    );
+    let joined = map("?histogram=service&points=2");
+    assert_eq!(
+        (&joined["span_s"], &joined["samples"]),
+        (&2.into(), &600.into())
+    );
+    assert_eq!(joined["columns"].as_array().map(Vec::len), Some(2));
 }
 
 /// Plays the first run of a search, so that it has a step.
@@ -270,6 +304,18 @@ const NOTES: [&str; 5] = [
     r#"{"words": "x"}"#,
 ];
 
+/// What charts are drawn of, and what is refused.
+const CHARTS: [&str; 8] = [
+    "heatmap",
+    "heatmap?histogram=service&points=1",
+    "heatmap?points=301",
+    "heatmap?histogram=error",
+    "lines",
+    "lines?of=sent&points=1",
+    "lines?points=0",
+    "lines?of=bytes",
+];
+
 fn documented(orchestrator: &Orchestrator, player: &Player, test_id: &str) {
     let contract = Contract(orchestrator.get("/openapi.json").json());
     let mut wrong = Vec::new();
@@ -283,6 +329,10 @@ fn documented(orchestrator: &Orchestrator, player: &Player, test_id: &str) {
     holds("get", "/tests/{testId}", &of_test("/tests"), "");
     let export = format!("/tests/{test_id}/export");
     holds("get", "/tests/{testId}/export", &export, "");
+    for call in CHARTS {
+        let path = format!("/tests/{{testId}}/{}", call.split('?').next().unwrap());
+        holds("get", &path, &format!("/tests/{test_id}/{call}"), "");
+    }
     let compare = format!("/compare?base={test_id}&test={test_id}");
     holds("get", "/compare", &compare, "");
     let label = r#"{"name": "n", "tags": {"a": "b"}, "note": "c", "command": ["client", "run"]}"#;
@@ -345,6 +395,8 @@ fn documented(orchestrator: &Orchestrator, player: &Player, test_id: &str) {
     // What is refused.
     for (method, path, call) in [
         ("get", "/metrics/{testId}", "/metrics/nobody"),
+        ("get", "/tests/{testId}/heatmap", "/tests/nobody/heatmap"),
+        ("get", "/tests/{testId}/lines", "/tests/nobody/lines"),
         ("get", "/tests", "/tests?limit=x"),
         ("get", "/trend", "/trend"),
         ("get", "/trend", "/trend?name=n&runs=0"),

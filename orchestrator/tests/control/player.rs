@@ -75,6 +75,9 @@ pub(crate) fn interval(node_id: &str, test_id: &str, sequence: u64, planned: u64
         sent: 100,
         completed: 100,
         ok: 100,
+        in_flight: Some(2),
+        bytes_sent: Some(4000),
+        bytes_received: Some(12_000),
         ..SecondRow::default()
     };
     Metrics {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::lenient;
+use crate::lenient::{self, Whole};
 
 /// Errors of requests that were sent, by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -376,10 +376,36 @@ pub struct SecondRow {
     /// Given up unsent, the target away.
     #[serde(deserialize_with = "lenient::count")]
     pub refused: u64,
+    /// Sent and not over at the end of the second; unlike the counts it is no sum over time. Like
+    /// the bytes it is absent of drivers that do not say; where only some do, it is of these.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Whole, _>"
+    )]
+    pub in_flight: Option<u64>,
+    /// Bytes of requests, as in [`Counters::bytes_sent`].
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Whole, _>"
+    )]
+    pub bytes_sent: Option<u64>,
+    /// Bytes of answers, as in [`Counters::bytes_received`].
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::option::<_, Whole, _>"
+    )]
+    pub bytes_received: Option<u64>,
+}
+
+/// The sum of what is known.
+fn sum_known(mine: &mut Option<u64>, theirs: Option<u64>) {
+    if let Some(theirs) = theirs {
+        *mine = Some(mine.unwrap_or(0).saturating_add(theirs));
+    }
 }
 
 impl SecondRow {
-    /// What counters of a longer time say of the same things.
+    /// What counters of a longer time say of the same requests.
     #[must_use]
     pub fn of(counters: &Counters) -> Self {
         Self {
@@ -391,10 +417,12 @@ impl SecondRow {
             errors: counters.errors.total(),
             shed: counters.shed,
             refused: counters.refused,
+            ..Self::default()
         }
     }
 
-    /// The counts of this row beyond those of another, none below zero; the second stays.
+    /// The counts of requests of this row beyond those of another, none below zero; what else it
+    /// says stays.
     #[must_use]
     pub fn less(&self, other: &Self) -> Self {
         Self {
@@ -406,10 +434,12 @@ impl SecondRow {
             errors: self.errors.saturating_sub(other.errors),
             shed: self.shed.saturating_sub(other.shed),
             refused: self.refused.saturating_sub(other.refused),
+            ..*self
         }
     }
 
-    /// Adds another row's counts; the second stays.
+    /// Adds what another core or node did in the same second. Of another second's row what was in
+    /// flight does not add.
     pub fn add(&mut self, other: &Self) {
         for (mine, theirs) in [
             (&mut self.offered, other.offered),
@@ -422,6 +452,9 @@ impl SecondRow {
         ] {
             *mine = mine.saturating_add(theirs);
         }
+        sum_known(&mut self.in_flight, other.in_flight);
+        sum_known(&mut self.bytes_sent, other.bytes_sent);
+        sum_known(&mut self.bytes_received, other.bytes_received);
     }
 }
 

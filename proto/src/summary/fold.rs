@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 use rpds::RedBlackTreeMapSync;
 
 use super::Statistics;
+use super::heatmap::HeatGrid;
+use super::lines::{NodeCourse, NodeCourses};
 use super::ranges::Ranges;
 use super::series::{Series, SeriesRow};
 use crate::histogram::SparseLatencies;
@@ -145,6 +147,8 @@ pub struct NodeSummary {
     pub foreign: Option<LatencyFigures>,
     /// The latest second's counts, for a live rate.
     pub latest: Option<SecondRow>,
+    /// The counts of all its seconds, joined where there are many.
+    course: NodeCourse,
 }
 
 impl NodeSummary {
@@ -194,6 +198,7 @@ impl NodeSummary {
                 self.sessions.get_or_insert_default().see(progress);
             }
         }
+        report.seconds.iter().for_each(|row| self.course.add(row));
         self.first_send_ns = self.first_send_ns.or(report.first_send_ns);
         self.clock = report.clock.or(self.clock);
         if let Some(rates) = &report.rates
@@ -299,6 +304,18 @@ impl Summary {
             rows.iter_mut().for_each(|row| row.mark(sending_ns));
         }
         rows
+    }
+
+    /// The samples of the seconds before one, by time and band.
+    #[must_use]
+    pub fn heat(&self, before: u64) -> HeatGrid {
+        self.series.heat(before)
+    }
+
+    /// What each node counted by time.
+    #[must_use]
+    pub fn courses(&self) -> NodeCourses {
+        NodeCourses::of(self.nodes.iter().map(|(id, node)| (id, &node.course)))
     }
 
     /// What of these totals no second of the series has: the requests of interval reports that never

@@ -3,6 +3,7 @@
 use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 
+use super::heatmap::HeatGrid;
 use crate::histogram::Sparse;
 use crate::measure::{Report, SecondRow};
 
@@ -80,6 +81,8 @@ pub(crate) struct Series {
     seconds: RedBlackTreeMapSync<u64, Second>,
     /// The counts of all seconds that are kept.
     sum: SecondRow,
+    /// The samples of the seconds that do not keep them any more.
+    closed: HeatGrid,
 }
 
 impl Series {
@@ -117,7 +120,11 @@ impl Series {
         let surplus: Vec<u64> = open.map(|(at, _)| *at).collect();
         for at in surplus {
             let second = self.second(at);
-            second.samples = Samples::Closed(second.row());
+            let row = second.row();
+            let samples = std::mem::replace(&mut second.samples, Samples::Closed(row));
+            if let Samples::Open { response, service } = samples {
+                self.closed.add(at, &response, &service);
+            }
         }
         while self.seconds.size() > SECONDS_MAX
             && let Some((at, counts)) = self.seconds.first().map(|(at, row)| (*at, row.counts))
@@ -130,6 +137,18 @@ impl Series {
     /// What all seconds count together.
     pub(crate) fn sum(&self) -> &SecondRow {
         &self.sum
+    }
+
+    /// The samples of all seconds before one, by time and band: those of the open seconds are put in
+    /// for whoever asks.
+    pub(crate) fn heat(&self, before: u64) -> HeatGrid {
+        let mut grid = self.closed.clone();
+        for (at, second) in self.seconds.range(..before).rev().take(OPEN_SECONDS) {
+            if let Samples::Open { response, service } = &second.samples {
+                grid.add(*at, response, service);
+            }
+        }
+        grid
     }
 
     /// All seconds from `first` on, in order.
@@ -182,7 +201,9 @@ pub fn downsample(rows: &[SeriesRow], points: usize) -> Vec<SeriesRow> {
 }
 
 fn join(mut one: SeriesRow, other: SeriesRow) -> SeriesRow {
+    let in_flight = one.counts.in_flight.max(other.counts.in_flight);
     one.counts.add(&other.counts);
+    one.counts.in_flight = in_flight;
     one.partial |= other.partial || one.draining != other.draining;
     one.draining &= other.draining;
     for (mine, theirs) in [
@@ -203,6 +224,7 @@ fn join(mut one: SeriesRow, other: SeriesRow) -> SeriesRow {
 
 #[cfg(test)]
 mod tests {
+    use super::super::heatmap::HeatOf;
     use super::*;
     use crate::histogram::{Latencies, SparseLatencies};
 
@@ -247,6 +269,10 @@ mod tests {
         let is_open = |second: &&Second| matches!(second.samples, Samples::Open { .. });
         let open = series.seconds.values().filter(is_open).count();
         assert_eq!(open, OPEN_SECONDS);
+        let heat = series.heat(u64::MAX).map(HeatOf::Response, 300);
+        assert_eq!(heat.samples, DAY, "bands keep what seconds do not");
+        let heat = series.heat(DAY - 5).map(HeatOf::Response, 300);
+        assert_eq!(heat.samples, DAY - 5);
         // Too late for samples, in time for samples.
         for second in [10, DAY - 10] {
             series.add(&report(second, 9_000_000));
@@ -283,6 +309,31 @@ mod tests {
         assert!(joined[0].partial && !joined[0].draining && joined[1].draining);
         let json = serde_json::to_value(joined[1]).unwrap();
         assert_eq!(json.get("partial"), None, "said only where it is so");
+    }
+
+    #[test]
+    fn what_is_in_flight_adds_over_nodes_and_not_over_time() {
+        let mut series = Series::default();
+        for (second, in_flight) in [
+            (0, Some(3)),
+            (0, Some(4)),
+            (1, None),
+            (1, Some(5)),
+            (2, None),
+        ] {
+            let mut report = report(second, 1_000);
+            report.seconds[0].in_flight = in_flight;
+            report.seconds[0].bytes_sent = in_flight.map(|count| 10 * count);
+            series.add(&report);
+        }
+        let rows = series.rows(0);
+        let told = |rows: &[SeriesRow]| -> Vec<_> {
+            let counts = rows.iter().map(|row| row.counts);
+            counts.map(|row| (row.in_flight, row.bytes_sent)).collect()
+        };
+        let each = [(Some(7), Some(70)), (Some(5), Some(50)), (None, None)];
+        assert_eq!(told(&rows), each);
+        assert_eq!(told(&downsample(&rows, 1)), [(Some(7), Some(120))]);
     }
 
     #[test]

@@ -92,6 +92,9 @@ fn full(sequence: u64, rng: &mut fastrand::Rng) -> Metrics {
         errors: many,
         shed: many,
         refused: many,
+        in_flight: Some(many),
+        bytes_sent: Some(many),
+        bytes_received: Some(many),
     };
     message
 }

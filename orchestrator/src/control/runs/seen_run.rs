@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use proto::histogram::SparseLatencies;
-use proto::summary::{NodeSummary, SeriesRow, Summary, TestResult};
+use proto::summary::{HeatGrid, NodeCourses, NodeSummary, SeriesRow, Summary, TestResult};
 
 use super::open_run::{Frame, OpenRun};
 use crate::control::run::Run;
@@ -49,6 +49,19 @@ impl SeenRun {
     #[must_use]
     pub fn series(&self, from: u64) -> Vec<SeriesRow> {
         self.summary.series(from)
+    }
+
+    /// The samples by time and band, as far as the seconds are settled. It puts in those of the last
+    /// seconds, which takes some milliseconds.
+    #[must_use]
+    pub fn heat(&self) -> HeatGrid {
+        self.summary.heat(self.settled())
+    }
+
+    /// What each node counted by time.
+    #[must_use]
+    pub fn courses(&self) -> NodeCourses {
+        self.summary.courses()
     }
 
     /// The merged samples.

@@ -52,7 +52,7 @@ fn counters() -> impl Strategy<Value = Counters> {
 }
 
 fn second() -> impl Strategy<Value = SecondRow> {
-    vec(count(), 8).prop_map(|n| SecondRow {
+    (vec(count(), 8), vec(option::of(count()), 3)).prop_map(|(n, more)| SecondRow {
         second: n[0],
         offered: n[1],
         sent: n[2],
@@ -61,6 +61,9 @@ fn second() -> impl Strategy<Value = SecondRow> {
         errors: n[5],
         shed: n[6],
         refused: n[7],
+        in_flight: more[0],
+        bytes_sent: more[1],
+        bytes_received: more[2],
     })
 }
 
