@@ -21,7 +21,7 @@ mod world;
 
 use std::cell::Cell;
 
-use ::orchestrator::control::SearchState;
+use ::orchestrator::control::CampaignState;
 use world::{Faults, World};
 
 /// Seeds of each test in an ordinary run.
@@ -130,13 +130,17 @@ fn searches_find_the_capacity_beside_the_tests_of_others() {
     each_seed(faults, |world| {
         world.assert_all_ended();
         world.assert_exact();
-        world.assert_searches(&[SearchState::Done, SearchState::Aborted]);
+        world.assert_searches(&[CampaignState::Done, CampaignState::Aborted]);
     });
 }
 
 #[test]
 fn searches_of_a_killed_orchestrator_go_on_and_claim_nothing_that_is_not_so() {
-    let ended = [SearchState::Done, SearchState::Aborted, SearchState::Failed];
+    let ended = [
+        CampaignState::Done,
+        CampaignState::Aborted,
+        CampaignState::Failed,
+    ];
     for deaths in [false, true] {
         let faults = Faults {
             messages: true,

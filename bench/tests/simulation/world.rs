@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use orchestrator::control::{Command, Reply, Search, SearchState};
+use orchestrator::control::{Campaign, CampaignState, Command, Goal, Reply};
 use proto::document::{Defaults, Document, Params, Setting};
 use proto::summary::{Capacity, CapacityBounds};
 use proto::workload::{Rate, RateSpec, TestType, Workload};
@@ -84,7 +84,7 @@ impl World {
             self.step();
             let quiet = self.now_ns > CALM_NS + 20 * SECOND;
             let is_over =
-                self.orchestrator.has_no_open_run() && self.orchestrator.has_no_open_search();
+                self.orchestrator.has_no_open_run() && self.orchestrator.has_no_open_campaign();
             if quiet && self.wanted.is_empty() && is_over {
                 break;
             }
@@ -159,7 +159,7 @@ impl World {
         }
         let may_seek = self.faults.searches && !calm;
         if may_seek
-            && self.orchestrator.disk.searches.len() < SEARCHES_MAX
+            && self.orchestrator.disk.campaigns.len() < SEARCHES_MAX
             && self.rng.u32(0..60) == 0
         {
             self.seek();
@@ -178,7 +178,7 @@ impl World {
         }
         if !calm && self.rng.u32(0..500) == 0 {
             let mut ids = self.orchestrator.test_ids();
-            ids.extend(self.orchestrator.disk.searches.keys().cloned());
+            ids.extend(self.orchestrator.disk.campaigns.keys().cloned());
             if !ids.is_empty() {
                 let test_id = ids[self.rng.usize(0..ids.len())].clone();
                 self.command(Command::Stop { test_id });
@@ -302,7 +302,7 @@ impl World {
             let ended = ["done", "partial", "aborted", "failed"].contains(&phase);
             // A test that nobody could start, since every driver is dead, may wait.
             let of_search = |id: &String| test_id.starts_with(&format!("{id}-"));
-            let is_sought = self.orchestrator.disk.searches.keys().any(of_search);
+            let is_sought = self.orchestrator.disk.campaigns.keys().any(of_search);
             let is_wanted = wanted.iter().any(|(id, _)| *id == test_id);
             let waits = nobody && (is_wanted || is_sought);
             assert!(ended || waits, "{test_id} is still {phase}");
@@ -318,12 +318,17 @@ impl World {
     }
 
     /// Every search has ended, has a run for each of its numbers, and claims nothing that is not so.
-    pub(crate) fn assert_searches(&self, allowed: &[SearchState]) {
+    pub(crate) fn assert_searches(&self, allowed: &[CampaignState]) {
         let nobody = self.drivers.iter().all(|driver| !driver.alive);
-        for (test_id, search) in &self.orchestrator.disk.searches {
-            let Search { state, reason, .. } = search;
+        for (test_id, search) in &self.orchestrator.disk.campaigns {
+            let Campaign {
+                state,
+                reason,
+                goal: Goal::Capacity(goal),
+                ..
+            } = search;
             assert!(
-                allowed.contains(state) || nobody && *state == SearchState::Running,
+                allowed.contains(state) || nobody && *state == CampaignState::Running,
                 "{test_id} is {state:?}: {reason:?}"
             );
             let tests = self.orchestrator.test_ids();
@@ -333,12 +338,12 @@ impl World {
             let of_search = |id: &&String| id.starts_with(&format!("{test_id}-"));
             let runs = tests.iter().filter(of_search).count();
             assert_eq!(runs as u64, search.next_run - 1, "{test_id}");
-            let Capacity { at_least, below } = search.answer().capacity;
+            let Capacity { at_least, below } = goal.answer(&search.target).capacity;
             assert!(at_least.is_none_or(|low| low <= CAPACITY), "{at_least:?}");
             assert!(below.is_none_or(|high| high > CAPACITY), "{below:?}");
             let is_whole = at_least.is_some() && below.is_some();
             assert!(
-                *state != SearchState::Done || is_whole,
+                *state != CampaignState::Done || is_whole,
                 "{at_least:?} {below:?}"
             );
         }

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::registry::NodeRecord;
 use super::run::Run;
-use super::{LabelsPatch, Now, Outgoing, Search, TestRow};
+use super::{Campaign, CampaignKind, LabelsPatch, Now, Outgoing, TestRow};
 
 /// What does not change while the process lives.
 #[derive(Debug, Clone)]
@@ -148,10 +148,12 @@ pub enum Command {
         /// Within what it stays.
         bounds: CapacityBounds,
     },
-    /// Delete a search that has ended.
-    DeleteSearch {
+    /// Delete a campaign that has ended.
+    DeleteCampaign {
         /// Which.
         test_id: String,
+        /// Of which kind it has to be.
+        kind: CampaignKind,
     },
     /// Start a test.
     Trigger {
@@ -295,8 +297,8 @@ pub enum Refusal {
         /// Its phase.
         state: &'static str,
     },
-    /// It has to do with a search for a capacity.
-    Search(SearchRefusal),
+    /// It has to do with a campaign.
+    Campaign(CampaignRefusal),
     /// What is to be written on a test cannot be, and why.
     WrongLabel(String),
     /// The test has not started, so that nothing is after its start.
@@ -331,30 +333,49 @@ pub enum Refusal {
     TooLong(usize),
 }
 
-/// Why a command cannot be done that is about a search for a capacity, or its run.
+/// Why a command cannot be done that is about a campaign, or its run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SearchRefusal {
-    /// There is no such search.
-    Unknown(String),
+pub enum CampaignRefusal {
+    /// There is none of this kind.
+    Unknown {
+        /// Which.
+        campaign_id: String,
+        /// The kind that was asked for.
+        kind: CampaignKind,
+    },
     /// It has ended.
     Over {
         /// Which.
-        search_id: String,
+        campaign_id: String,
+        /// Its kind.
+        kind: CampaignKind,
         /// Its state.
         state: &'static str,
     },
     /// It goes on.
-    Open(String),
-    /// It is a search, and no test.
-    NoTest(String),
-    /// The test is a run that a search waits for.
+    Open {
+        /// Which.
+        campaign_id: String,
+        /// Its kind.
+        kind: CampaignKind,
+    },
+    /// It is a campaign, and no test.
+    NoTest {
+        /// Which.
+        campaign_id: String,
+        /// Its kind.
+        kind: CampaignKind,
+    },
+    /// The test is a run that a campaign waits for.
     Run {
         /// Which.
         test_id: String,
         /// Its phase.
         state: &'static str,
-        /// The search.
-        search_id: String,
+        /// The campaign.
+        campaign_id: String,
+        /// Its kind.
+        kind: CampaignKind,
     },
     /// Too many go on.
     TooMany,
@@ -417,10 +438,10 @@ pub struct KeptFile {
 pub enum Change {
     /// A run was created or moved on.
     Run(Box<Run>, Box<TestRow>),
-    /// A search began or went on.
-    Search(Box<Search>),
-    /// A search is deleted.
-    ForgetSearch(String),
+    /// A campaign began or went on.
+    Campaign(Box<Campaign>),
+    /// A campaign is deleted.
+    ForgetCampaign(String),
     /// Only a test's line in the list changed.
     Row(Box<TestRow>),
     /// A driver came or changed.
@@ -507,8 +528,8 @@ pub struct Restored {
     pub rows: Vec<TestRow>,
     /// The runs that have not ended, with what was reported on them.
     pub open: Vec<(Run, Summary)>,
-    /// The searches.
-    pub searches: Vec<Search>,
+    /// The campaigns.
+    pub campaigns: Vec<Campaign>,
     /// Messages whose delivery is not known.
     pub outbox: Vec<Outgoing>,
     /// Deleted tests, and until when what is read about each is dropped, ms since 1970.

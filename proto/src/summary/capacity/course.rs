@@ -60,7 +60,7 @@ pub struct CapacityStep {
 }
 
 /// The run that is to come next.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Wanted {
     /// Requests or sessions a second.
     pub rate: f64,
