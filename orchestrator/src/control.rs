@@ -112,7 +112,7 @@ impl Control {
             list: List::restore(restored.rows),
             outbox: Outbox::restore(restored.outbox),
             runs: Runs::default(),
-            campaigns: Campaigns::restore(restored.campaigns),
+            campaigns: Campaigns::restore(restored.campaigns, now),
             queue: Queue::default(),
             orphans: Orphans::default(),
             loading: HashMap::new(),

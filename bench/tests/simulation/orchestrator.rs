@@ -192,6 +192,16 @@ impl Orchestrator {
         Some(Duration::from_secs_f64(duration_s).as_secs())
     }
 
+    /// When a test was created, ms since 1970.
+    pub(crate) fn created_ms(&self, test_id: &str) -> u64 {
+        self.disk.runs[test_id].1.created_unix_ms
+    }
+
+    /// When a test ended, ms since 1970.
+    pub(crate) fn ended_ms(&self, test_id: &str) -> u64 {
+        self.disk.runs[test_id].1.ended_unix_ms.unwrap()
+    }
+
     /// Why a test ended as it did.
     pub(crate) fn reason(&self, test_id: &str) -> Option<&str> {
         self.disk.runs[test_id].1.reason.as_deref()

@@ -3,7 +3,8 @@
 
 use proto::document::{Document, Setting};
 use proto::log::Level;
-use proto::summary::{CapacityBounds, TestResult};
+use proto::summary::{CapacityBounds, REST_NS, Repeats, TestResult};
+use proto::units::ns_to_seconds;
 use proto::workload::Threshold;
 use serde_json::json;
 
@@ -11,9 +12,12 @@ use super::campaigns::{
     Campaign, CampaignKind, CampaignRun, CampaignState, CapacityGoal, EndedRun, Goal,
     OPEN_CAMPAIGNS_MAX, RunPlan,
 };
+use super::commands::Busy;
 use super::labels::Labels;
 use super::run::Phase;
-use super::{Action, Actions, CampaignRefusal, Change, Control, Now, Refusal, Reply, log};
+use super::{
+    Action, Actions, CampaignRefusal, Change, Control, LabelsPatch, Now, Refusal, Reply, log,
+};
 
 /// Runs that may fail one after another before the campaign does.
 const FAILURES_MAX: u32 = 3;
@@ -46,6 +50,30 @@ impl Control {
         let reply = self.begin(test_id, document, goal, now, actions)?;
         let fields = json!({"test_id": test_id, "bounds": bounds});
         log(actions, Level::Info, "capacity_search", fields);
+        Ok(reply)
+    }
+
+    /// Begins a set of runs of a document that asks for several; the first is created at once. Where it
+    /// may not `queue`, drivers that are busy are a reason to refuse it.
+    pub(super) fn repeat(
+        &mut self,
+        test_id: &str,
+        document: &Document,
+        queue: bool,
+        now: Now,
+        actions: &mut Actions,
+    ) -> Result<Reply, Refusal> {
+        match self.busy_with().filter(|_| !queue) {
+            Some(Busy::Running(running)) => return Err(Refusal::Busy { running }),
+            Some(Busy::Arming(test_id)) => return Err(Refusal::GettingReady { test_id }),
+            None => {}
+        }
+        let rest_ns = document.rest_ns.unwrap_or(REST_NS);
+        let set = Repeats::new(document.repeat, ns_to_seconds(rest_ns));
+        let fields = json!({"test_id": test_id, "runs": set.asked, "rest_s": set.rest_s});
+        let once = document.clone().once();
+        let reply = self.begin(test_id, &once, Goal::Repeat(set), now, actions)?;
+        log(actions, Level::Info, "repeat_set", fields);
         Ok(reply)
     }
 
@@ -103,15 +131,13 @@ impl Control {
         let campaign = campaign.ok_or_else(|| Refusal::UnknownTest(test_id.to_owned()))?;
         let json = campaign.document.as_deref().unwrap_or_default();
         let document = Document::read(json, Setting::default())
-            .and_then(|document| campaign.goal.document_of(document, plan))
+            .and_then(|document| plan.document(document))
             .map_err(|invalid| Refusal::CannotPrepare(invalid.to_string()))?;
         let labels = campaign.goal.labels_of(&campaign.labels, test_id, plan);
         let labels = labels.map_err(Refusal::WrongLabel)?;
         let run_id = format!("{test_id}-{}", campaign.next_run);
         self.create(document.to_config(&run_id), false, now, actions)?;
-        if let Some(row) = self.list.set_labels(&run_id, labels) {
-            actions.push(Action::Persist(Change::Row(Box::new(row))));
-        }
+        self.label_run(&run_id, labels, actions);
         self.change_campaign(test_id, actions, |campaign| {
             campaign.next_run += 1;
             campaign.run = Some(CampaignRun {
@@ -137,13 +163,13 @@ impl Control {
         if let Some(run) = campaign.run.clone() {
             return self.look_after(test_id, &run.test_id, now, actions);
         }
+        let Some(plan) = self.campaigns.next_run(test_id) else {
+            return self.end_campaign(test_id, CampaignState::Done, None, now, actions);
+        };
         if campaign.stop_requested {
             let reason = Some(stopped());
             return self.end_campaign(test_id, CampaignState::Aborted, reason, now, actions);
         }
-        let Some(plan) = self.campaigns.next_run(test_id) else {
-            return self.end_campaign(test_id, CampaignState::Done, None, now, actions);
-        };
         if now.mono_ns < self.campaigns.rests_until_ns(test_id) {
             return;
         }
@@ -160,7 +186,7 @@ impl Control {
             }
             Err(refusal) => {
                 let reason = format!("its next run cannot be made: {}", in_words(refusal));
-                self.end_campaign(test_id, CampaignState::Failed, Some(reason), now, actions);
+                self.give_up(test_id, None, reason, now, actions);
             }
         }
     }
@@ -169,8 +195,8 @@ impl Control {
     /// campaign with it.
     fn look_after(&mut self, test_id: &str, run_id: &str, now: Now, actions: &mut Actions) {
         let Some(open) = self.runs.get(run_id) else {
-            let reason = Some(format!("its run {run_id} is not known any more"));
-            return self.end_campaign(test_id, CampaignState::Failed, reason, now, actions);
+            let reason = format!("its run {run_id} is not known any more");
+            return self.give_up(test_id, Some(run_id), reason, now, actions);
         };
         let arming = self.queue.arming();
         let is_arming = arming.is_some_and(|arming| arming.test_id == run_id);
@@ -206,7 +232,7 @@ impl Control {
         };
         let test_id = campaign.test_id.clone();
         let rest_ns = campaign.goal.rest_ns();
-        let may_fail_again = campaign.failures + 1 < FAILURES_MAX;
+        let may_fail = campaign.goal.may_fail() && campaign.failures + 1 < FAILURES_MAX;
         match self.run_counts(campaign, run_id) {
             Counts::Yes(participants, thresholds) => {
                 let run = EndedRun {
@@ -227,18 +253,29 @@ impl Control {
                     log(actions, Level::Info, event, fields);
                 }
             }
-            Counts::Failed(_) if may_fail_again => {
-                self.campaigns
-                    .rest_until(&test_id, now.mono_ns + FAILURE_REST_NS);
+            Counts::Failed(reason) if may_fail => {
+                let rest_ns = rest_ns.max(FAILURE_REST_NS);
+                self.campaigns.rest_until(&test_id, now.mono_ns + rest_ns);
                 self.change_campaign(&test_id, actions, |campaign| {
                     campaign.run = None;
                     campaign.failures += 1;
+                    campaign.goal.failed(Some(run_id), &reason);
                 });
             }
-            Counts::Failed(reason) => {
+            Counts::Failed(reason) => self.give_up(&test_id, Some(run_id), reason, now, actions),
+            Counts::Apart(reason) => {
+                self.change_campaign(&test_id, actions, |campaign| {
+                    campaign.goal.apart(result, &reason);
+                });
                 self.end_campaign(&test_id, CampaignState::Failed, Some(reason), now, actions);
             }
+            Counts::No(CampaignState::Failed, reason) => {
+                self.give_up(&test_id, Some(run_id), reason, now, actions);
+            }
             Counts::No(state, reason) => {
+                self.change_campaign(&test_id, actions, |campaign| {
+                    campaign.goal.interrupted(result);
+                });
                 self.end_campaign(&test_id, state, Some(reason), now, actions);
             }
         }
@@ -275,7 +312,7 @@ impl Control {
             }
             Phase::Partial => {
                 let reason = format!("the drivers changed in its run {run_id}: {why}");
-                return Counts::No(CampaignState::Failed, reason);
+                return Counts::Apart(reason);
             }
             _ => return Counts::Failed(format!("its run {run_id} failed: {why}")),
         }
@@ -288,7 +325,7 @@ impl Control {
                 of(&participants),
                 of(&campaign.participants)
             );
-            return Counts::No(CampaignState::Failed, reason);
+            return Counts::Apart(reason);
         }
         Counts::Yes(participants, open.thresholds().to_vec())
     }
@@ -366,9 +403,69 @@ impl Control {
         Ok(Reply::Deleted { test_id })
     }
 
+    /// Writes on all runs of a set: those that there are, and those to come. What finds them stays.
+    pub(super) fn label_set(
+        &mut self,
+        test_id: &str,
+        patch: &LabelsPatch,
+        actions: &mut Actions,
+    ) -> Result<Reply, Refusal> {
+        let unknown = || CampaignRefusal::Unknown {
+            campaign_id: test_id.to_owned(),
+            kind: CampaignKind::Repeat,
+        };
+        let campaign = self.campaigns.get(test_id);
+        let campaign = campaign.ok_or_else(|| Refusal::Campaign(unknown()))?;
+        let Goal::Repeat(set) = &campaign.goal else {
+            return Err(Refusal::Campaign(unknown()));
+        };
+        self.store.clone().map_err(Refusal::StoreAway)?;
+        let patched = |labels: &Labels| {
+            let labels = labels.patched(patch);
+            let labels = labels.and_then(|labels| {
+                let plan = RunPlan::Alike {};
+                campaign.goal.labels_of(&labels, test_id, plan)
+            });
+            labels.map_err(Refusal::WrongLabel)
+        };
+        let labels = patched(&campaign.labels)?;
+        let ended = set.runs.iter().filter_map(|run| run.test_id.as_ref());
+        let ids = ended.chain(campaign.run.as_ref().map(|run| &run.test_id));
+        let rows = ids.filter_map(|run_id| self.list.get(run_id));
+        let of_runs = rows.map(|row| Ok((row.test_id.clone(), patched(&row.labels)?)));
+        for (run_id, labels) in of_runs.collect::<Result<Vec<_>, Refusal>>()? {
+            self.label_run(&run_id, labels, actions);
+        }
+        self.change_campaign(test_id, actions, |campaign| campaign.labels = labels);
+        let campaign = self.campaigns.get(test_id).cloned();
+        let campaign = campaign.ok_or_else(|| Refusal::Campaign(unknown()))?;
+        Ok(Reply::SetLabeled(Box::new(campaign)))
+    }
+
+    fn label_run(&mut self, run_id: &str, labels: Labels, actions: &mut Actions) {
+        if let Some(row) = self.list.set_labels(run_id, labels) {
+            actions.push(Action::Persist(Change::Row(Box::new(row))));
+        }
+    }
+
     fn forget_campaign(&mut self, test_id: &str, actions: &mut Actions) {
         self.campaigns.remove(test_id);
         actions.push(Action::Persist(Change::ForgetCampaign(test_id.to_owned())));
+    }
+
+    /// A campaign cannot go on, for what became of a run or since there can be none.
+    fn give_up(
+        &mut self,
+        test_id: &str,
+        run_id: Option<&str>,
+        reason: String,
+        now: Now,
+        actions: &mut Actions,
+    ) {
+        self.change_campaign(test_id, actions, |campaign| {
+            campaign.goal.failed(run_id, &reason);
+        });
+        self.end_campaign(test_id, CampaignState::Failed, Some(reason), now, actions);
     }
 
     fn end_campaign(
@@ -383,6 +480,9 @@ impl Control {
             campaign.state = state;
             campaign.reason = reason;
             campaign.run = None;
+            if state == CampaignState::Aborted {
+                campaign.goal.stop();
+            }
             campaign.ended_unix_ms = Some((now.wall_ns / 1_000_000).max(campaign.created_unix_ms));
             // What it needed its secrets for is over.
             campaign.document = None;
@@ -436,6 +536,8 @@ enum Counts {
     Yes(Vec<String>, Vec<Threshold>),
     /// It says nothing, and may be tried again.
     Failed(String),
+    /// Other drivers took part in it than in those before, which ends the campaign.
+    Apart(String),
     /// It ends the campaign.
     No(CampaignState, String),
 }

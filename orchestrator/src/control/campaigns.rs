@@ -8,11 +8,12 @@ mod goal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use proto::document::{Document, InvalidDocument};
 use proto::summary::Wanted;
 use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 
-use super::Labels;
+use super::{Labels, Now};
 pub(super) use goal::EndedRun;
 pub use goal::{CampaignKind, CapacityGoal, Goal};
 
@@ -60,6 +61,21 @@ impl CampaignState {
 pub enum RunPlan {
     /// Of a search, a rate that is offered.
     Rate(Wanted),
+    /// Of a set, the same as the others.
+    Alike {},
+}
+
+impl RunPlan {
+    /// The document of the run.
+    ///
+    /// # Errors
+    /// What a rate that is out of range makes of it.
+    pub(super) fn document(self, document: Document) -> Result<Document, InvalidDocument> {
+        match self {
+            Self::Rate(wanted) => document.at_rate(wanted.rate),
+            Self::Alike {} => Ok(document),
+        }
+    }
 }
 
 /// The run that a campaign waits for.
@@ -130,12 +146,14 @@ pub(super) struct Campaigns {
 }
 
 impl Campaigns {
-    /// As they were stored.
-    pub(super) fn restore(stored: Vec<Campaign>) -> Self {
+    /// As they were stored. How long those between two runs have rested is not known: they rest anew.
+    pub(super) fn restore(stored: Vec<Campaign>, now: Now) -> Self {
         let mut campaigns = Self::default();
-        stored
-            .into_iter()
-            .for_each(|campaign| campaigns.insert(campaign));
+        for campaign in stored {
+            let (test_id, rest_ns) = (campaign.test_id.clone(), campaign.goal.rest_ns());
+            campaigns.insert(campaign);
+            campaigns.rest_until(&test_id, now.mono_ns.saturating_add(rest_ns));
+        }
         campaigns
     }
 

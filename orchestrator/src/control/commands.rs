@@ -75,6 +75,16 @@ impl Control {
             } => self
                 .seek(&test_id, &document, bounds, now, actions)
                 .map(Some),
+            Command::Repeat {
+                test_id,
+                document,
+                queue,
+            } => self
+                .repeat(&test_id, &document, queue, now, actions)
+                .map(Some),
+            Command::LabelSet { test_id, patch } => {
+                self.label_set(&test_id, &patch, actions).map(Some)
+            }
             Command::DeleteCampaign { test_id, kind } => {
                 self.delete_campaign(&test_id, kind, actions).map(Some)
             }

@@ -148,6 +148,22 @@ pub enum Command {
         /// Within what it stays.
         bounds: CapacityBounds,
     },
+    /// Make the runs of a document that asks for several, one after the other.
+    Repeat {
+        /// The set's new id.
+        test_id: String,
+        /// What its runs are, how many, and how long the rest is between them.
+        document: Box<Document>,
+        /// Whether it waits for busy drivers.
+        queue: bool,
+    },
+    /// Write on all runs of a set.
+    LabelSet {
+        /// Which.
+        test_id: String,
+        /// What changes.
+        patch: LabelsPatch,
+    },
     /// Delete a campaign that has ended.
     DeleteCampaign {
         /// Which.
@@ -260,6 +276,8 @@ pub enum Reply {
     },
     /// The test's line as it is now.
     Labeled(Box<TestRow>),
+    /// The set as it is now.
+    SetLabeled(Box<Campaign>),
     /// It cannot be done.
     Refused(Refusal),
 }

@@ -1,5 +1,6 @@
 //! The fold, event by event: what a client and the drivers see of it.
 
+mod campaigns;
 mod capacity;
 mod delivery;
 mod faults;
@@ -9,6 +10,7 @@ mod orders;
 mod processes;
 mod queue;
 mod rates;
+mod repeats;
 mod retention;
 mod secrets;
 mod seen;

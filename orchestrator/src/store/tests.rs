@@ -375,8 +375,9 @@ fn search_on_its_way() -> Campaign {
             again: false,
         }),
     });
-    let Goal::Capacity(search) = &mut campaign.goal;
-    search.runs.push(step);
+    if let Goal::Capacity(search) = &mut campaign.goal {
+        search.runs.push(step);
+    }
     campaign
 }
 

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use proto::document::{Document, InvalidDocument};
+use proto::comparison::SET_TAG;
 use proto::summary::{
-    CAPACITY_REST, CAPACITY_TIME_MAX, CapacityAnswer, CapacityBounds, CapacityCourse, CapacityStep,
-    TestResult,
+    Brief, CAPACITY_REST, CAPACITY_TIME_MAX, CapacityAnswer, CapacityBounds, CapacityCourse,
+    CapacityStep, Repeats, TestResult,
 };
 use proto::workload::Threshold;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,8 @@ use crate::control::{Labels, LabelsPatch};
 pub enum CampaignKind {
     /// A search for a capacity.
     Capacity,
+    /// A set of runs that are alike.
+    Repeat,
 }
 
 impl CampaignKind {
@@ -28,6 +30,7 @@ impl CampaignKind {
     pub const fn path(self) -> &'static str {
         match self {
             Self::Capacity => "capacity",
+            Self::Repeat => "repeats",
         }
     }
 
@@ -36,6 +39,7 @@ impl CampaignKind {
     pub const fn noun(self) -> &'static str {
         match self {
             Self::Capacity => "search for a capacity",
+            Self::Repeat => "set of runs",
         }
     }
 
@@ -44,6 +48,7 @@ impl CampaignKind {
     pub const fn sets_rate(self) -> &'static str {
         match self {
             Self::Capacity => "sets it",
+            Self::Repeat => "keeps it for all of them",
         }
     }
 
@@ -52,6 +57,7 @@ impl CampaignKind {
     pub const fn begun_by(self) -> &'static str {
         match self {
             Self::Capacity => "POST /capacity",
+            Self::Repeat => "POST /tests?start=1",
         }
     }
 
@@ -60,6 +66,7 @@ impl CampaignKind {
     pub const fn tag(self) -> &'static str {
         match self {
             Self::Capacity => "capacity",
+            Self::Repeat => SET_TAG,
         }
     }
 }
@@ -70,6 +77,8 @@ impl CampaignKind {
 pub enum Goal {
     /// The highest rate at which the thresholds of the document hold.
     Capacity(CapacityGoal),
+    /// How far the figures of equal runs are spread.
+    Repeat(Repeats),
 }
 
 /// A search for a capacity.
@@ -134,6 +143,7 @@ impl Goal {
     pub const fn kind(&self) -> CampaignKind {
         match self {
             Self::Capacity(_) => CampaignKind::Capacity,
+            Self::Repeat(_) => CampaignKind::Repeat,
         }
     }
 
@@ -141,6 +151,10 @@ impl Goal {
     pub(in crate::control) fn next(&self) -> Option<RunPlan> {
         match self {
             Self::Capacity(search) => search.course().wanted().map(RunPlan::Rate),
+            Self::Repeat(set) => {
+                let is_over = set.is_complete() || set.interrupted;
+                (!is_over).then_some(RunPlan::Alike {})
+            }
         }
     }
 
@@ -149,6 +163,7 @@ impl Goal {
         let of = |rest: Duration| u64::try_from(rest.as_nanos()).unwrap_or(u64::MAX);
         match self {
             Self::Capacity(_) => of(CAPACITY_REST),
+            Self::Repeat(set) => set.rest_ns(),
         }
     }
 
@@ -159,6 +174,8 @@ impl Goal {
                 max: CAPACITY_TIME_MAX,
                 run_ns: search.length_ns,
             }),
+            // As long as the runs that were asked for.
+            Self::Repeat(_) => None,
         }
     }
 
@@ -166,17 +183,17 @@ impl Goal {
     pub(in crate::control) fn is_found(&self) -> bool {
         match self {
             Self::Capacity(search) => !search.runs.is_empty(),
+            Self::Repeat(set) => !set.runs.is_empty(),
         }
     }
 
-    /// The document of a run.
-    pub(in crate::control) fn document_of(
-        &self,
-        document: Document,
-        plan: RunPlan,
-    ) -> Result<Document, InvalidDocument> {
-        let RunPlan::Rate(wanted) = plan;
-        document.at_rate(wanted.rate)
+    /// Whether one that failed may be followed by another: of a set not the first, before which nothing
+    /// is known to be right.
+    pub(in crate::control) fn may_fail(&self) -> bool {
+        match self {
+            Self::Capacity(_) => true,
+            Self::Repeat(_) => self.is_found(),
+        }
     }
 
     /// What is written on a run of the campaign with this id and these labels.
@@ -191,7 +208,12 @@ impl Goal {
     ) -> Result<Labels, String> {
         let tag = self.kind().tag();
         let tags = Some(Some([(tag.to_owned(), Some(test_id.to_owned()))].into()));
-        let RunPlan::Rate(wanted) = plan;
+        let RunPlan::Rate(wanted) = plan else {
+            return labels.patched(&LabelsPatch {
+                tags,
+                ..LabelsPatch::default()
+            });
+        };
         // It is none of the runs that others are compared with: it has a name of its own.
         let name = labels.name.as_deref().unwrap_or(tag);
         let name = format!("{name} at {}/s", wanted.rate);
@@ -213,6 +235,43 @@ impl Goal {
                 search.runs.push(step);
                 ("capacity_run", fields)
             }
+            (Self::Repeat(set), _) => {
+                let row = set.add(&Brief::from(run.result));
+                let fields = json!({"run": row.run, "standing": row.standing});
+                ("repeat_run", fields)
+            }
+            // Its runs are planned by itself.
+            (Self::Capacity(_), RunPlan::Alike {}) => ("capacity_run", json!({})),
+        }
+    }
+
+    /// Takes a run that somebody stopped.
+    pub(in crate::control) fn interrupted(&mut self, result: &TestResult) {
+        if let Self::Repeat(set) = self {
+            let mut brief = Brief::from(result);
+            "interrupted".clone_into(&mut brief.state);
+            set.add(&brief);
+        }
+    }
+
+    /// Takes a run that is none of the others'.
+    pub(in crate::control) fn apart(&mut self, result: &TestResult, reason: &str) {
+        if let Self::Repeat(set) = self {
+            set.add_apart(&Brief::from(result), reason.to_owned());
+        }
+    }
+
+    /// Takes a run that failed, or that did not come about.
+    pub(in crate::control) fn failed(&mut self, test_id: Option<&str>, reason: &str) {
+        if let Self::Repeat(set) = self {
+            set.add_failed(test_id.map(str::to_owned), reason.to_owned());
+        }
+    }
+
+    /// It was stopped.
+    pub(in crate::control) fn stop(&mut self) {
+        if let Self::Repeat(set) = self {
+            set.interrupted = true;
         }
     }
 
@@ -222,6 +281,12 @@ impl Goal {
             Self::Capacity(search) => {
                 let capacity = search.course().found();
                 ("capacity_ended", json!({"capacity": capacity}))
+            }
+            Self::Repeat(set) => {
+                let counted = set.runs.iter().filter(|run| run.counted).count();
+                let fields = json!({"runs": set.runs.len(), "counted": counted,
+                    "standing": set.standing()});
+                ("repeat_ended", fields)
             }
         }
     }

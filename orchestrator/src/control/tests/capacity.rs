@@ -24,59 +24,18 @@ impl World {
         })
     }
 
-    fn search(&mut self, test_id: &str) -> Campaign {
-        let snapshot = self.seen();
-        snapshot.campaign(test_id).unwrap().as_ref().clone()
-    }
-
-    /// Time passes until a search has a run; its id and rate.
-    fn await_run(&mut self, test_id: &str) -> Option<(String, f64)> {
-        for _ in 0..10 {
-            let search = self.search(test_id);
-            if search.state != CampaignState::Running {
-                return None;
-            }
-            if let Some(run) = search.run {
-                let RunPlan::Rate(wanted) = run.plan;
-                return Some((run.test_id, wanted.rate));
-            }
-            self.pulse();
-            for driver in DRIVERS {
-                self.beat(driver, NodeState::Idle, None);
-            }
-        }
-        panic!("no run: {:?}", self.search(test_id));
-    }
-
-    /// The drivers get ready for a run, and it starts.
-    fn start(&mut self, run_id: &str, drivers: &[&str]) {
-        self.event(Event::Tick);
-        for driver in drivers {
-            self.beat(driver, NodeState::Ready, Some(run_id));
-        }
-        self.event(Event::Tick);
-        self.deliver();
-        assert_eq!(self.phase(run_id), Phase::Armed, "{}", self.reason(run_id));
-    }
-
-    /// They report that every answer took so long.
-    fn finish(&mut self, run_id: &str, drivers: &[&str], ms: u64) {
-        for driver in drivers {
-            let mut message = last(driver, run_id, Outcome::Done);
-            let mut latencies = Latencies::new();
-            for histogram in [&mut latencies.response, &mut latencies.service] {
-                (0..20).for_each(|_| histogram.saturating_record(ms * 1_000_000));
-            }
-            if let Some(report) = &mut message.report {
-                report.latencies = SparseLatencies::from(&latencies);
-            }
-            self.report(message);
-        }
+    /// The run that a search waits for, once there is one: its id and rate.
+    fn await_rate(&mut self, test_id: &str) -> Option<(String, f64)> {
+        let run_id = self.await_run(test_id, &DRIVERS)?;
+        let Some(RunPlan::Rate(wanted)) = self.campaign(test_id).run.map(|run| run.plan) else {
+            panic!("{run_id} has no rate");
+        };
+        Some((run_id, wanted.rate))
     }
 
     /// Follows a search of a target that answers in time up to `capacity`.
     fn follow(&mut self, test_id: &str, capacity: f64, mut between: impl FnMut(&mut Self)) {
-        while let Some((run_id, rate)) = self.await_run(test_id) {
+        while let Some((run_id, rate)) = self.await_rate(test_id) {
             between(self);
             self.start(&run_id, &DRIVERS);
             between(self);
@@ -86,16 +45,21 @@ impl World {
     }
 }
 
+fn goal(search: &Campaign) -> &CapacityGoal {
+    let Goal::Capacity(goal) = &search.goal else {
+        panic!("{} is no search", search.test_id);
+    };
+    goal
+}
+
 /// What a search has found so far.
 fn answer(search: &Campaign) -> CapacityAnswer {
-    let Goal::Capacity(goal) = &search.goal;
-    goal.answer(&search.target)
+    goal(search).answer(&search.target)
 }
 
 /// What the runs of a search that counted came to.
 fn runs(search: &Campaign) -> &[CapacityStep] {
-    let Goal::Capacity(goal) = &search.goal;
-    &goal.runs
+    &goal(search).runs
 }
 
 fn found(search: &Campaign) -> (f64, f64) {
@@ -114,7 +78,7 @@ fn a_search_offers_rates_as_runs_of_its_own_and_finds_the_capacity() {
         })
     );
     world.follow("s", 700.0, |_| {});
-    let search = world.search("s");
+    let search = world.campaign("s");
     assert_eq!(search.state, CampaignState::Done, "{:?}", search.reason);
     let (low, high) = found(&search);
     assert!(
@@ -148,7 +112,7 @@ fn a_process_that_is_killed_anywhere_finds_the_same_with_the_same_runs() {
         world.restart();
         world.pulse();
     });
-    let (calm, killed) = (calm.search("s"), killed.search("s"));
+    let (calm, killed) = (calm.campaign("s"), killed.campaign("s"));
     assert_eq!(killed.state, CampaignState::Done, "{:?}", killed.reason);
     let of = |search: &Campaign| -> Vec<(f64, bool, Vec<String>)> {
         let runs = runs(search).iter();
@@ -180,7 +144,7 @@ fn a_stop_ends_the_search_and_its_run_and_a_stopped_run_ends_the_search() {
     for driver in DRIVERS {
         world.report(last(driver, "s-1", Outcome::Aborted));
     }
-    let search = world.search("s");
+    let search = world.campaign("s");
     assert_eq!(
         (search.state, search.reason.as_deref()),
         (CampaignState::Aborted, Some("stopped"))
@@ -200,18 +164,18 @@ fn a_stop_ends_the_search_and_its_run_and_a_stopped_run_ends_the_search() {
     world.seek("t", "");
     world.start("t-1", &DRIVERS);
     world.finish("t-1", &DRIVERS, 5);
-    assert_eq!(world.search("t").run, None);
+    assert_eq!(world.campaign("t").run, None);
     world.stop("t");
-    assert_eq!(world.search("t").state, CampaignState::Aborted);
-    assert_eq!(answer(&world.search("t")).capacity.at_least, Some(100.0));
+    assert_eq!(world.campaign("t").state, CampaignState::Aborted);
+    assert_eq!(answer(&world.campaign("t")).capacity.at_least, Some(100.0));
     world.seek("u", "");
     world.stop("u");
-    assert_eq!(world.search("u").state, CampaignState::Aborted);
+    assert_eq!(world.campaign("u").state, CampaignState::Aborted);
     assert_eq!(world.phase("u-1"), Phase::Aborted);
 
     world.seek("v", "");
     world.stop("v-1");
-    let search = world.search("v");
+    let search = world.campaign("v");
     assert_eq!(search.reason.as_deref(), Some("its run v-1 was stopped"));
 }
 
@@ -221,13 +185,13 @@ fn drivers_that_change_end_it_with_the_reason_and_what_was_known() {
     world.seek("s", "");
     world.start("s-1", &DRIVERS);
     world.finish("s-1", &DRIVERS, 5);
-    let (run_id, _) = world.await_run("s").unwrap();
+    let (run_id, _) = world.await_rate("s").unwrap();
     // A third one came.
     world.beat("c", NodeState::Idle, None);
     let all = ["a", "b", "c"];
     world.start(&run_id, &all);
     world.finish(&run_id, &all, 5);
-    let search = world.search("s");
+    let search = world.campaign("s");
     assert_eq!(search.state, CampaignState::Failed);
     let reason = search.reason.clone().unwrap();
     assert!(
@@ -244,7 +208,7 @@ fn drivers_that_change_end_it_with_the_reason_and_what_was_known() {
         12,
         &[("a", NodeState::Idle, None), ("b", NodeState::Idle, None)],
     );
-    let reason = world.search("t").reason.unwrap();
+    let reason = world.campaign("t").reason.unwrap();
     assert!(
         reason.contains("the drivers changed in its run t-1: c: lost"),
         "{reason}"
@@ -264,7 +228,7 @@ fn what_cannot_be_searched_is_refused_and_a_run_that_fails_is_tried_again() {
         let run_id = format!("s-{attempt}");
         for _ in 0..6 {
             if world
-                .search("s")
+                .campaign("s")
                 .run
                 .is_some_and(|run| run.test_id == run_id)
             {
@@ -277,7 +241,7 @@ fn what_cannot_be_searched_is_refused_and_a_run_that_fails_is_tried_again() {
         world.beat("a", NodeState::Failed, Some(&run_id));
         assert_eq!(world.phase(&run_id), Phase::Failed);
     }
-    let search = world.search("s");
+    let search = world.campaign("s");
     assert_eq!(search.state, CampaignState::Failed);
     let reason = search.reason.unwrap();
     assert!(
@@ -301,7 +265,7 @@ fn an_hour_is_the_end_and_secrets_go_with_it() {
     world.finish("s-1", &DRIVERS, 5);
     world.pass(3_598_000);
     world.pulse();
-    let search = world.search("s");
+    let search = world.campaign("s");
     assert_eq!(search.state, CampaignState::Done);
     assert!(search.reason.unwrap().contains("hour"));
     assert_eq!(world.campaigns["s"].document, None);
@@ -329,7 +293,7 @@ fn a_run_that_nobody_can_start_is_given_up() {
     world.seek("s", "");
     // Up, and busy with something else for as long as the queue has patience.
     world.seconds(40, &[("a", NodeState::Preparing, Some("other"))]);
-    let search = world.search("s");
+    let search = world.campaign("s");
     assert_eq!(search.state, CampaignState::Failed);
     let reason = search.reason.unwrap();
     assert!(
@@ -340,10 +304,10 @@ fn a_run_that_nobody_can_start_is_given_up() {
     world.beat("a", NodeState::Idle, None);
     world.seek("t", "");
     world.seconds(15, &[]);
-    assert_eq!(world.search("t").state, CampaignState::Running);
+    assert_eq!(world.campaign("t").state, CampaignState::Running);
     world.pass(3_600_000);
     world.pulse();
-    assert_eq!(world.search("t").state, CampaignState::Failed);
+    assert_eq!(world.campaign("t").state, CampaignState::Failed);
     assert!(world.phase("t-1").has_ended());
 }
 
@@ -409,7 +373,7 @@ fn a_condition_that_ends_a_run_is_a_breach() {
     }
     assert_eq!(world.stops(), ["s-1"]);
     world.report(last("a", "s-1", Outcome::Aborted));
-    let search = world.search("s");
+    let search = world.campaign("s");
     assert_eq!(search.state, CampaignState::Running);
     assert_eq!(runs(&search)[0].judged, proto::summary::Judged::Breached);
 }

@@ -83,8 +83,10 @@ impl Worker {
 
 /// The search that a campaign is, if it is one.
 fn search_of(campaign: &Campaign) -> Option<(&Campaign, &CapacityGoal)> {
-    let Goal::Capacity(search) = &campaign.goal;
-    Some((campaign, search))
+    match &campaign.goal {
+        Goal::Capacity(search) => Some((campaign, search)),
+        Goal::Repeat(_) => None,
+    }
 }
 
 /// A search for people: what was found, and the steps that led there.

@@ -68,6 +68,7 @@ pub(super) fn answer(reply: Reply, bootstrap: &str) -> Answer {
         }
         Reply::Deleted { test_id } => Answer::json(&json!({"test_id": test_id, "deleted": true})),
         Reply::Labeled(row) => Answer::json(&row),
+        Reply::SetLabeled(campaign) => Answer::json(&super::repeats::shown(&campaign)),
         Reply::Refused(refusal) => refuse(refusal, bootstrap),
     }
 }
@@ -179,7 +180,7 @@ fn refuse_campaign(refusal: CampaignRefusal) -> Answer {
         } => {
             let error = format!("the {} {campaign_id} has ended: it is {state}", kind.noun());
             let hint = format!(
-                "GET /{}/{campaign_id} says what it found; {} begins another one",
+                "GET /{}/{campaign_id} says what came of it; {} begins another one",
                 kind.path(),
                 kind.begun_by()
             );
@@ -208,8 +209,9 @@ fn refuse_campaign(refusal: CampaignRefusal) -> Answer {
             Answer::error_with(409, &error, &hint, more)
         }
         CampaignRefusal::TooMany => {
-            let hint = "GET /capacity lists them; stop one with POST /stop and its id";
-            Answer::error(503, "too many searches for a capacity go on", hint)
+            let error = "too many searches for a capacity and sets of runs go on";
+            let hint = "GET /capacity and /repeats list them; stop one with POST /stop and its id";
+            Answer::error(503, error, hint)
         }
     }
 }
