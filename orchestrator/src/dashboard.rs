@@ -50,7 +50,7 @@ macro_rules! files {
 }
 
 const PAGE: &str = include_str!("dashboard/index.html");
-const FILES: [File; 26] = files![
+const FILES: [File; 27] = files![
     "api.js",
     "app.js",
     "axis.js",
@@ -68,6 +68,7 @@ const FILES: [File; 26] = files![
     "notes.js",
     "overview.js",
     "parts.js",
+    "repeats.js",
     "report.js",
     "run.js",
     "series.js",

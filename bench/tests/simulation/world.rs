@@ -354,6 +354,15 @@ impl World {
         }
     }
 
+    /// How many sets have all their runs.
+    pub(crate) fn sets_done(&self) -> usize {
+        let campaigns = self.orchestrator.disk.campaigns.values();
+        let is_done = |campaign: &&Campaign| {
+            matches!(campaign.goal, Goal::Repeat(_)) && campaign.state == CampaignState::Done
+        };
+        campaigns.filter(is_done).count()
+    }
+
     /// A set has a row for each run that ended, in their order; those count that the same drivers did to
     /// their end; and each rested.
     fn assert_set(&self, campaign: &Campaign, set: &Repeats) {
