@@ -47,9 +47,9 @@ test: ## All tests
 	$(CARGO) build --locked --workspace --bins --features "$(FEATURES)"
 	$(CARGO) test --locked --workspace --features "$(FEATURES)"
 
-soak: ## The fault tests and the searches TRIES times over (20), each time at other instants
+soak: ## The fault tests, searches and sets TRIES times over (20), each time at other instants
 	$(CARGO) build --locked --workspace --bins
-	for try in $$(seq $(or $(TRIES),20)); do $(CARGO) test --locked --package bench --test it -- faults disk searches || exit 1; done
+	for try in $$(seq $(or $(TRIES),20)); do $(CARGO) test --locked --package bench --test it -- faults disk repeats searches || exit 1; done
 
 outsiders: ## Install the foreign readers that some tests ask (Python; without them those are skipped)
 	[ -x $(TARGET)/outsiders/bin/pip ] || python3 -m venv --clear $(TARGET)/outsiders

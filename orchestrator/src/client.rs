@@ -5,8 +5,9 @@
 //! |---|---|
 //! | [`cli`], [`load`] | the command line, and the test that it describes |
 //! | [`api`] | the calls |
-//! | [`mod@run`], [`follow`], [`progress`] | create a test, trigger it, follow it to its end; several after each other |
-//! | [`mod@capacity`] | search a capacity, and follow the search to its end |
+//! | [`mod@run`], [`follow`], [`progress`] | create a test, trigger it, follow it to its end |
+//! | `set`, `repeat` | several runs: of a document, which the orchestrator makes; of another test, made here |
+//! | [`mod@capacity`], `campaign` | search a capacity, and follow what the orchestrator drives to its end |
 //! | [`crate::report`] | a result as it is read, and as a table |
 //! | [`listing`], [`comparison`], [`mod@trend`] | tests; two sets of results side by side, and a gate of that; runs over time |
 //! | [`nodes`], [`monitor`] | heartbeats from Kafka; who is up, suspect or down (pure) |
@@ -16,6 +17,7 @@
 //! when it is progress, so that a pipe gets the answer alone. With `--json` the answer is JSON.
 
 pub mod api;
+mod campaign;
 pub mod capacity;
 pub mod cli;
 pub mod comparison;
@@ -29,6 +31,7 @@ pub mod nodes;
 pub mod progress;
 mod repeat;
 pub mod run;
+mod set;
 mod stream;
 pub mod tls_options;
 pub mod trend;

@@ -5,11 +5,13 @@
 //! [`Action::Persist`] durable before it performs any other. Where the store cannot be written it
 //! performs the others all the same: running tests go on, new ones are refused.
 //!
-//! Parts ([`registry`], [`run`], runs, searches, queue, list, orphans, outbox) own their fields and know
-//! no rules. Rules (messages, commands, rates, arming, ending, searching, outgoing) use the parts, and own no
+//! Parts ([`registry`], [`run`], runs, campaigns, queue, list, orphans, outbox) own their fields and know
+//! no rules. Rules (messages, commands, rates, arming, ending, campaigning, outgoing) use the parts, and own no
 //! field.
 
 mod arming;
+mod campaigning;
+mod campaigns;
 pub mod clock_offset;
 mod commands;
 mod ending;
@@ -29,8 +31,6 @@ pub mod registry;
 mod retention;
 pub mod run;
 mod runs;
-mod searches;
-mod searching;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -44,9 +44,13 @@ use proto::summary::Summary;
 use proto::topic::Topic;
 use serde_json::{Value, json};
 
+use campaigns::Campaigns;
+pub use campaigns::{
+    Campaign, CampaignKind, CampaignRun, CampaignState, CapacityGoal, Goal, RunPlan,
+};
 pub use interface::{
-    Action, Asked, Batch, Broker, Change, Command, Event, KeptFile, Line, Loaded, Offsets, Refusal,
-    Reply, Restored, SearchRefusal, Settings, StoredReport, StoredResult,
+    Action, Asked, Batch, Broker, CampaignRefusal, Change, Command, Event, KeptFile, Line, Loaded,
+    Offsets, Refusal, Reply, Restored, Settings, StoredReport, StoredResult,
 };
 pub use labels::{Labels, LabelsPatch, Note};
 use list::List;
@@ -62,8 +66,6 @@ use registry::Registry;
 use run::Run;
 use runs::Runs;
 pub use runs::{OpenRun, SeenRun};
-use searches::Searches;
-pub use searches::{Search, SearchRun, SearchState};
 pub use snapshot::{Counts, NodeRow, Snapshot, TestDetail};
 use upkeep::{Tombstones, Upkeep};
 
@@ -81,7 +83,7 @@ pub struct Control {
     settings: Settings,
     registry: Registry,
     runs: Runs,
-    searches: Searches,
+    campaigns: Campaigns,
     queue: Queue,
     list: List,
     outbox: Outbox,
@@ -110,7 +112,7 @@ impl Control {
             list: List::restore(restored.rows),
             outbox: Outbox::restore(restored.outbox),
             runs: Runs::default(),
-            searches: Searches::restore(restored.searches),
+            campaigns: Campaigns::restore(restored.campaigns, now),
             queue: Queue::default(),
             orphans: Orphans::default(),
             loading: HashMap::new(),
@@ -218,7 +220,7 @@ impl Control {
         }
         self.counts.orphans_dropped += self.orphans.expire(now);
         self.arm_when_ready(now, actions);
-        self.search_on(now, actions);
+        self.campaigns_on(now, actions);
         self.start_queued(now, actions);
         self.start_what_is_due(now, actions);
         self.fail_what_is_not_delivered(now, actions);

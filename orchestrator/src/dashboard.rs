@@ -50,7 +50,7 @@ macro_rules! files {
 }
 
 const PAGE: &str = include_str!("dashboard/index.html");
-const FILES: [File; 28] = files![
+const FILES: [File; 29] = files![
     "api.js",
     "app.js",
     "axis.js",
@@ -70,6 +70,7 @@ const FILES: [File; 28] = files![
     "notes.js",
     "overview.js",
     "parts.js",
+    "repeats.js",
     "report.js",
     "run.js",
     "series.js",

@@ -19,7 +19,7 @@
 //! | [`store`] | the SQLite file |
 //! | [`files`] | the folder of uploaded files beside it |
 //! | [`data_sender`] | these files on their way to the drivers that lack them |
-//! | [`control`] | the fold: messages and commands in, actions out; drivers, runs, queue, outbox |
+//! | [`control`] | the fold: messages and commands in, actions out; drivers, runs, campaigns, queue, outbox |
 //! | [`comparison`] | two results, quantile by quantile |
 //!
 //! A room uses those below it, never one above.
@@ -33,6 +33,13 @@
 //!
 //! What must reach the drivers (configs, triggers) waits in an outbox in the same transaction, and
 //! is sent until the broker has it. What comes twice changes nothing.
+//!
+//! # Campaigns
+//! A search for a capacity and a set of runs of one document are campaigns: ordinary runs, `<id>-1`,
+//! `<id>-2` …, that the fold creates one after the other through the outbox. What each came to is
+//! stored with the campaign in the transaction of the run's end, and which comes next is computed from
+//! that alone, by the campaign's goal ([`control::Goal`]). So neither a client nor a process that is
+//! killed has a part in it.
 //!
 //! # Time
 //! Nothing that a result depends on is judged by a clock of ours. Whether a driver lives is counted

@@ -64,7 +64,7 @@ use crate::units::NS_PER_S;
 use crate::workload::{Flow, HttpChoice, Load, Mix, Scenario, StatusSet, Step, Target};
 
 /// Keys of a document.
-pub(crate) const DOCUMENT_KEYS: [&str; 19] = [
+pub(crate) const DOCUMENT_KEYS: [&str; 20] = [
     "dlts",
     "name",
     "note",
@@ -84,6 +84,7 @@ pub(crate) const DOCUMENT_KEYS: [&str; 19] = [
     "thresholds",
     "abort",
     "repeat",
+    "rest",
 ];
 const DEFAULTS_KEYS: [&str; 9] = [
     "headers",
@@ -120,6 +121,8 @@ pub struct Document {
     pub abort: Vec<AbortCondition>,
     /// How often it is run.
     pub repeat: u32,
+    /// From the end of one of these runs to the next, ns, where it says so.
+    pub rest_ns: Option<u64>,
     /// Contents of files, by name.
     contents: Contents,
 }
@@ -298,6 +301,7 @@ fn whole(
         thresholds: thresholds.unwrap_or_default(),
         abort: abort.unwrap_or_default(),
         repeat: about.repeat,
+        rest_ns: about.rest_ns,
         contents: contents.unwrap_or_default(),
     };
     document.check_files(reader, &fields);

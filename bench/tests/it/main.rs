@@ -22,6 +22,7 @@ mod outsiders;
 mod rates;
 mod readme;
 mod refusals;
+mod repeats;
 mod rest;
 mod searches;
 mod workflows;

@@ -21,14 +21,14 @@ mod world;
 
 use std::cell::Cell;
 
-use ::orchestrator::control::SearchState;
+use ::orchestrator::control::CampaignState;
 use world::{Faults, World};
 
 /// Seeds of each test in an ordinary run.
 const SEEDS: u64 = 400;
 
-/// Of them, those of searches, which last several times as long.
-const SEARCH_SEEDS: u64 = 100;
+/// Of them, those of campaigns, which last several times as long.
+const CAMPAIGN_SEEDS: u64 = 100;
 
 fn seeds(count: u64) -> Vec<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
@@ -40,7 +40,11 @@ fn seeds(count: u64) -> Vec<u64> {
 
 /// Runs a world from each seed; a panic is preceded by the seed that leads to it.
 fn each_seed(faults: Faults, check: impl Fn(&mut World)) {
-    let count = if faults.searches { SEARCH_SEEDS } else { SEEDS };
+    let count = if faults.campaigns {
+        CAMPAIGN_SEEDS
+    } else {
+        SEEDS
+    };
     for seed in seeds(count) {
         let guard = SeedOnPanic(seed);
         let mut world = World::new(seed, faults);
@@ -122,32 +126,40 @@ fn dying_and_freezing_drivers_leave_results_that_claim_no_more_than_happened() {
 }
 
 #[test]
-fn searches_find_the_capacity_beside_the_tests_of_others() {
+fn searches_and_sets_come_to_their_end_beside_the_tests_of_others() {
     let faults = Faults {
-        searches: true,
+        campaigns: true,
         ..Faults::default()
     };
+    let done = Cell::new(0);
     each_seed(faults, |world| {
         world.assert_all_ended();
         world.assert_exact();
-        world.assert_searches(&[SearchState::Done, SearchState::Aborted]);
+        world.assert_campaigns(&[CampaignState::Done, CampaignState::Aborted]);
+        done.set(done.get() + world.sets_done());
     });
+    let worlds = seeds(CAMPAIGN_SEEDS).len();
+    assert!(worlds < 100 || done.get() > worlds / 2, "{}", done.get());
 }
 
 #[test]
-fn searches_of_a_killed_orchestrator_go_on_and_claim_nothing_that_is_not_so() {
-    let ended = [SearchState::Done, SearchState::Aborted, SearchState::Failed];
+fn searches_and_sets_of_a_killed_orchestrator_go_on_and_claim_nothing_that_is_not_so() {
+    let ended = [
+        CampaignState::Done,
+        CampaignState::Aborted,
+        CampaignState::Failed,
+    ];
     for deaths in [false, true] {
         let faults = Faults {
             messages: true,
             outages: true,
             kills: true,
             deaths,
-            searches: true,
+            campaigns: true,
         };
         each_seed(faults, |world| {
             world.assert_all_ended();
-            world.assert_searches(&ended);
+            world.assert_campaigns(&ended);
             world.assert_no_more_than_happened();
         });
     }

@@ -7,8 +7,8 @@ use fastrand::Rng;
 use orchestrator::control::registry::NodeRecord;
 use orchestrator::control::run::Run;
 use orchestrator::control::{
-    Action, Broker, Change, Command, Control, Event, Loaded, Now, Outgoing, Reply, Restored,
-    Search, Settings, TestRow,
+    Action, Broker, Campaign, Change, Command, Control, Event, Loaded, Now, Outgoing, Reply,
+    Restored, Settings, TestRow,
 };
 use proto::bus::BusError;
 use proto::codec;
@@ -28,8 +28,8 @@ pub(crate) struct Disk {
     runs: BTreeMap<String, (Run, TestRow)>,
     reports: BTreeMap<(String, String, i64), Vec<u8>>,
     outbox: BTreeMap<u64, Outgoing>,
-    /// The searches, as they were last written.
-    pub(crate) searches: BTreeMap<String, Search>,
+    /// The campaigns, as they were last written.
+    pub(crate) campaigns: BTreeMap<String, Campaign>,
     /// Results of the tests that ended, as JSON.
     pub(crate) results: BTreeMap<String, Value>,
     cursors: BTreeMap<Topic, usize>,
@@ -49,10 +49,10 @@ impl Disk {
             Change::ForgetNode(node_id) => {
                 self.nodes.remove(&node_id);
             }
-            Change::Search(search) => {
-                self.searches.insert(search.test_id.clone(), *search);
+            Change::Campaign(campaign) => {
+                self.campaigns.insert(campaign.test_id.clone(), *campaign);
             }
-            Change::ForgetSearch(test_id) => drop(self.searches.remove(&test_id)),
+            Change::ForgetCampaign(test_id) => drop(self.campaigns.remove(&test_id)),
             Change::Report(report) => {
                 let key = (report.test_id, report.node_id, report.sequence);
                 self.reports.insert(key, report.payload);
@@ -106,7 +106,7 @@ impl Disk {
             rows,
             open,
             outbox: self.outbox.values().cloned().collect(),
-            searches: self.searches.values().cloned().collect(),
+            campaigns: self.campaigns.values().cloned().collect(),
             tombstones: Vec::new(),
             cluster_id: self.cluster_id.clone(),
             clock_ms: self.clock_ms,
@@ -163,10 +163,10 @@ impl Orchestrator {
             .all(|(run, _)| run.phase.has_ended())
     }
 
-    /// Whether no search goes on.
-    pub(crate) fn has_no_open_search(&self) -> bool {
-        let mut searches = self.disk.searches.values();
-        searches.all(|search| search.state.has_ended())
+    /// Whether no campaign goes on.
+    pub(crate) fn has_no_open_campaign(&self) -> bool {
+        let mut campaigns = self.disk.campaigns.values();
+        campaigns.all(|campaign| campaign.state.has_ended())
     }
 
     pub(crate) fn test_ids(&self) -> Vec<String> {
@@ -190,6 +190,16 @@ impl Orchestrator {
     pub(crate) fn seconds(&self, test_id: &str) -> Option<u64> {
         let duration_s = self.disk.runs[test_id].0.config.params.duration_s?;
         Some(Duration::from_secs_f64(duration_s).as_secs())
+    }
+
+    /// When a test was created, ms since 1970.
+    pub(crate) fn created_ms(&self, test_id: &str) -> u64 {
+        self.disk.runs[test_id].1.created_unix_ms
+    }
+
+    /// When a test ended, ms since 1970.
+    pub(crate) fn ended_ms(&self, test_id: &str) -> u64 {
+        self.disk.runs[test_id].1.ended_unix_ms.unwrap()
     }
 
     /// Why a test ended as it did.

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use orchestrator::control::{Command, Reply, Search, SearchState};
+use orchestrator::control::{Campaign, CampaignState, Command, Goal, Reply};
 use proto::document::{Defaults, Document, Params, Setting};
-use proto::summary::{Capacity, CapacityBounds};
+use proto::summary::{Capacity, CapacityAnswer, CapacityBounds, Repeats};
+use proto::units::NS_PER_MS;
 use proto::workload::{Rate, RateSpec, TestType, Workload};
 use serde_json::Value;
 
@@ -20,10 +21,13 @@ const STEP_NS: u64 = 50_000_000;
 /// Faults happen until here; afterwards everything must come to its end.
 const CALM_NS: u64 = 30 * SECOND;
 const END_NS: u64 = 200 * SECOND;
-/// The same with searches, which take a run after another.
-const SEARCHES_END_NS: u64 = 500 * SECOND;
-/// Searches that people begin.
-const SEARCHES_MAX: usize = 2;
+/// The same with campaigns, which take a run after another.
+const CAMPAIGNS_END_NS: u64 = 500 * SECOND;
+/// Campaigns that people begin.
+const CAMPAIGNS_MAX: usize = 3;
+/// Runs of a set, and the rest between them.
+const REPEATS: u32 = 3;
+const REST_MS: u64 = 700;
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,8 +40,8 @@ pub(crate) struct Faults {
     pub(crate) kills: bool,
     /// Drivers freeze and die.
     pub(crate) deaths: bool,
-    /// People also search for capacities: no fault, but more that goes on.
-    pub(crate) searches: bool,
+    /// People also search for capacities, and want sets of runs: no fault, but more that goes on.
+    pub(crate) campaigns: bool,
 }
 
 pub(crate) struct World {
@@ -75,8 +79,8 @@ impl World {
 
     /// Lives through the faults and then until every run has ended.
     pub(crate) fn run(&mut self) {
-        let end_ns = if self.faults.searches {
-            SEARCHES_END_NS
+        let end_ns = if self.faults.campaigns {
+            CAMPAIGNS_END_NS
         } else {
             END_NS
         };
@@ -84,7 +88,7 @@ impl World {
             self.step();
             let quiet = self.now_ns > CALM_NS + 20 * SECOND;
             let is_over =
-                self.orchestrator.has_no_open_run() && self.orchestrator.has_no_open_search();
+                self.orchestrator.has_no_open_run() && self.orchestrator.has_no_open_campaign();
             if quiet && self.wanted.is_empty() && is_over {
                 break;
             }
@@ -157,12 +161,12 @@ impl World {
         if !calm && self.orchestrator.test_ids().len() < 4 && self.rng.u32(0..60) == 0 {
             self.create();
         }
-        let may_seek = self.faults.searches && !calm;
-        if may_seek
-            && self.orchestrator.disk.searches.len() < SEARCHES_MAX
+        let may_begin = self.faults.campaigns && !calm;
+        if may_begin
+            && self.orchestrator.disk.campaigns.len() < CAMPAIGNS_MAX
             && self.rng.u32(0..60) == 0
         {
-            self.seek();
+            self.begin_campaign();
         }
         for at in 0..self.wanted.len() {
             self.trigger(at);
@@ -178,7 +182,7 @@ impl World {
         }
         if !calm && self.rng.u32(0..500) == 0 {
             let mut ids = self.orchestrator.test_ids();
-            ids.extend(self.orchestrator.disk.searches.keys().cloned());
+            ids.extend(self.orchestrator.disk.campaigns.keys().cloned());
             if !ids.is_empty() {
                 let test_id = ids[self.rng.usize(0..ids.len())].clone();
                 self.command(Command::Stop { test_id });
@@ -249,20 +253,30 @@ impl World {
         self.command(Command::ChangeRate { test_id, rate, by });
     }
 
-    fn seek(&mut self) {
+    /// A search, or a set of runs of the same document.
+    fn begin_campaign(&mut self) {
         let text = "target: http://127.0.0.1:8000/\nload: {open: 300/s, for: 1s}\n\
             thresholds: [p90 < 50ms]\n";
         let document = Document::read(text, Setting::default()).unwrap();
         let test_id = (0..20).map(|_| self.rng.alphabetic()).collect();
-        self.command(Command::Seek {
-            test_id,
-            document: Box::new(document),
-            bounds: CapacityBounds {
-                from: 300.0,
-                precision: 0.2,
-                ..CapacityBounds::default()
-            },
-        });
+        let command = if self.rng.bool() {
+            Command::Repeat {
+                test_id,
+                document: Box::new(document.repeated(REPEATS, Some(REST_MS * NS_PER_MS))),
+                queue: true,
+            }
+        } else {
+            Command::Seek {
+                test_id,
+                document: Box::new(document),
+                bounds: CapacityBounds {
+                    from: 300.0,
+                    precision: 0.2,
+                    ..CapacityBounds::default()
+                },
+            }
+        };
+        self.command(command);
     }
 
     /// Triggers again until it is taken, as people do.
@@ -301,10 +315,10 @@ impl World {
             let phase = self.orchestrator.phase(&test_id);
             let ended = ["done", "partial", "aborted", "failed"].contains(&phase);
             // A test that nobody could start, since every driver is dead, may wait.
-            let of_search = |id: &String| test_id.starts_with(&format!("{id}-"));
-            let is_sought = self.orchestrator.disk.searches.keys().any(of_search);
+            let of_campaign = |id: &String| test_id.starts_with(&format!("{id}-"));
+            let is_of_one = self.orchestrator.disk.campaigns.keys().any(of_campaign);
             let is_wanted = wanted.iter().any(|(id, _)| *id == test_id);
-            let waits = nobody && (is_wanted || is_sought);
+            let waits = nobody && (is_wanted || is_of_one);
             assert!(ended || waits, "{test_id} is still {phase}");
         }
     }
@@ -317,30 +331,72 @@ impl World {
         }
     }
 
-    /// Every search has ended, has a run for each of its numbers, and claims nothing that is not so.
-    pub(crate) fn assert_searches(&self, allowed: &[SearchState]) {
+    /// Every campaign has ended, has a run for each of its numbers, and claims nothing that is not so.
+    pub(crate) fn assert_campaigns(&self, allowed: &[CampaignState]) {
         let nobody = self.drivers.iter().all(|driver| !driver.alive);
-        for (test_id, search) in &self.orchestrator.disk.searches {
-            let Search { state, reason, .. } = search;
+        for (test_id, campaign) in &self.orchestrator.disk.campaigns {
+            let Campaign { state, reason, .. } = campaign;
             assert!(
-                allowed.contains(state) || nobody && *state == SearchState::Running,
+                allowed.contains(state) || nobody && *state == CampaignState::Running,
                 "{test_id} is {state:?}: {reason:?}"
             );
             let tests = self.orchestrator.test_ids();
-            for number in 1..search.next_run {
+            for number in 1..campaign.next_run {
                 assert!(tests.contains(&format!("{test_id}-{number}")), "{number}");
             }
-            let of_search = |id: &&String| id.starts_with(&format!("{test_id}-"));
-            let runs = tests.iter().filter(of_search).count();
-            assert_eq!(runs as u64, search.next_run - 1, "{test_id}");
-            let Capacity { at_least, below } = search.answer().capacity;
-            assert!(at_least.is_none_or(|low| low <= CAPACITY), "{at_least:?}");
-            assert!(below.is_none_or(|high| high > CAPACITY), "{below:?}");
-            let is_whole = at_least.is_some() && below.is_some();
-            assert!(
-                *state != SearchState::Done || is_whole,
-                "{at_least:?} {below:?}"
-            );
+            let of_campaign = |id: &&String| id.starts_with(&format!("{test_id}-"));
+            let runs = tests.iter().filter(of_campaign).count();
+            assert_eq!(runs as u64, campaign.next_run - 1, "{test_id}");
+            match &campaign.goal {
+                Goal::Capacity(search) => assert_search(*state, &search.answer(&campaign.target)),
+                Goal::Repeat(set) => self.assert_set(campaign, set),
+            }
+        }
+    }
+
+    /// How many sets have all their runs.
+    pub(crate) fn sets_done(&self) -> usize {
+        let campaigns = self.orchestrator.disk.campaigns.values();
+        let is_done = |campaign: &&Campaign| {
+            matches!(campaign.goal, Goal::Repeat(_)) && campaign.state == CampaignState::Done
+        };
+        campaigns.filter(is_done).count()
+    }
+
+    /// A set has a row for each run that ended, in their order; those count that the same drivers did to
+    /// their end; and each rested.
+    fn assert_set(&self, campaign: &Campaign, set: &Repeats) {
+        let Campaign { test_id, state, .. } = campaign;
+        let ids: Vec<&str> = set
+            .runs
+            .iter()
+            .filter_map(|run| run.test_id.as_deref())
+            .collect();
+        let waits = u64::from(campaign.run.is_some());
+        let expected: Vec<String> = (1..campaign.next_run - waits)
+            .map(|number| format!("{test_id}-{number}"))
+            .collect();
+        assert_eq!(ids, expected, "{test_id}");
+        // The last run may be what ended it otherwise.
+        let is_done = *state == CampaignState::Done;
+        assert!(set.is_complete() || !is_done, "{set:?}");
+        assert_eq!(set.interrupted, *state == CampaignState::Aborted, "{set:?}");
+        for run in set.runs.iter().filter(|run| run.counted) {
+            let run_id = run.test_id.as_deref().unwrap();
+            assert_eq!(self.orchestrator.phase(run_id), "done");
+            let mut participants = self.orchestrator.participants(run_id).to_vec();
+            participants.sort_unstable();
+            assert_eq!(participants, campaign.participants, "{run_id}");
+            let ok = &self.orchestrator.disk.results[run_id]["requests_per_second"];
+            assert_eq!(run.figures.requests_per_second, ok.as_f64(), "{run_id}");
+        }
+        let counted = set.runs.iter().filter(|run| run.counted).count();
+        assert!(set.spread.iter().all(|one| one.runs <= counted), "{set:?}");
+        assert_eq!(set.spread.is_empty(), counted == 0, "{set:?}");
+        for pair in ids.windows(2) {
+            let created_ms = self.orchestrator.created_ms(pair[1]);
+            let ended_ms = self.orchestrator.ended_ms(pair[0]);
+            assert!(created_ms >= ended_ms + REST_MS, "{pair:?}");
         }
     }
 
@@ -471,6 +527,18 @@ impl World {
             }
         }
     }
+}
+
+/// What a search claims is so, and one that came to its end knows both ends.
+fn assert_search(state: CampaignState, answer: &CapacityAnswer) {
+    let Capacity { at_least, below } = answer.capacity;
+    assert!(at_least.is_none_or(|low| low <= CAPACITY), "{at_least:?}");
+    assert!(below.is_none_or(|high| high > CAPACITY), "{below:?}");
+    let is_whole = at_least.is_some() && below.is_some();
+    assert!(
+        state != CampaignState::Done || is_whole,
+        "{at_least:?} {below:?}"
+    );
 }
 
 fn sent_by(driver: &Driver, test_id: &str) -> u64 {

@@ -110,7 +110,7 @@ pub struct RunArgs {
     /// answer is their figures' median and spread [default: that of the document, or 1]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=REPEATS_MAX.into()))]
     pub repeat: Option<u32>,
-    /// From the end of a run to the start of the next one [default: 1s]
+    /// From the end of a run to the start of the next one [default: that of the document, or 1s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration_ns)]
     pub rest: Option<u64>,
     /// Print the result as JSON, in the shape of the orchestrator's `GET /metrics/{id}`

@@ -36,7 +36,11 @@ pub(super) fn repeat(
     cpus: &[usize],
     interrupts: &Interrupts,
 ) -> Result<u8, RunError> {
-    let rest_ns = args.rest.unwrap_or(REST_NS);
+    let of_document = first
+        .document
+        .as_ref()
+        .and_then(|document| document.rest_ns);
+    let rest_ns = args.rest.or(of_document).unwrap_or(REST_NS);
     let mut repeater = Repeater {
         args,
         cpus,

@@ -73,14 +73,17 @@ fn a_document_says_how_often_and_each_run_has_all_of_its_rows() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("test.yaml");
     let text = format!(
-        "target: {}\nrepeat: 2\ndata: {{u: {{inline: [a, b, c], pick: unique}}}}\n\
+        "target: {}\nrepeat: 2\nrest: 20ms\ndata: {{u: {{inline: [a, b, c], pick: unique}}}}\n\
          steps: [GET /?u=$u]\nload: {{closed: 1, sessions: 3}}\n",
         server.url()
     );
     fs::write(&file, text).unwrap();
-    let args = [file.to_str().unwrap(), "--rest", "10ms", "--json"];
+    let args = [file.to_str().unwrap(), "--json"];
     let answer = json(&driver(&args).output().unwrap());
-    assert_eq!(answer["asked"], 2);
+    assert_eq!(
+        (&answer["asked"], &answer["rest_s"]),
+        (&2.into(), &0.02.into())
+    );
     assert_eq!(server.requests(), 6);
     for result in answer["results"].as_array().unwrap() {
         assert_eq!(
@@ -89,6 +92,12 @@ fn a_document_says_how_often_and_each_run_has_all_of_its_rows() {
         );
     }
     // The command line knows better.
+    let args = [file.to_str().unwrap(), "--rest", "10ms", "--json"];
+    let answer = json(&driver(&args).output().unwrap());
+    assert_eq!(
+        (&answer["asked"], &answer["rest_s"]),
+        (&2.into(), &0.01.into())
+    );
     let args = [file.to_str().unwrap(), "--repeat", "1", "--json"];
     let one = json(&driver(&args).output().unwrap());
     assert_eq!((&one["ok"], &one["asked"]), (&3.into(), &Value::Null));

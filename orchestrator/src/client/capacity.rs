@@ -2,25 +2,18 @@
 //! drivers, and follows the search to its end.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use proto::document::{Document, placed};
 use proto::summary::{CapacityAnswer, CapacityEnding};
 use serde_json::{Value, json};
 
 use super::api::{self, Api, ApiError};
+use super::campaign::{Campaign, Followed};
 use super::cli::{CapacityOptions, DocumentOptions, RunTerms};
 use super::document;
 use super::ending::{Ending, Problem};
-use super::follow::{Interrupts, goes_on};
+use super::follow::Interrupts;
 use super::print;
-
-/// How often the orchestrator is asked; a step takes seconds.
-const ASK_EVERY: Duration = Duration::from_millis(500);
-/// How often Ctrl-C is looked for between two questions.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long an orchestrator may be away (a restart) before the following ends.
-const AWAY_MAX: Duration = Duration::from_secs(30);
 
 /// Searches, prints each step and the answer.
 ///
@@ -36,7 +29,7 @@ pub fn capacity(api: &Api, options: &CapacityOptions, as_json: bool) -> Result<E
         terms: RunTerms::default(),
     })?;
     document::upload(api, &sent.uploads, |line| eprintln!("{line}"))?;
-    let begun = api.post_text(&path(options), &sent.body)?;
+    let begun = api.post_text(&path(options), &sent.body())?;
     let Some(test_id) = begun["TestId"].as_str() else {
         return Err(foreign(api, &begun).into());
     };
@@ -44,16 +37,27 @@ pub fn capacity(api: &Api, options: &CapacityOptions, as_json: bool) -> Result<E
         let base = api.base();
         eprintln!("search {test_id}: {base}/#/capacity/{test_id}");
     }
-    Following {
-        api,
-        test_id,
-        interrupts: &interrupts,
-        told: 0,
-        is_quiet: as_json,
-        is_stopped: false,
-        heard: Instant::now(),
+    let campaign = Campaign::new(api, ("capacity", "search"), test_id, &interrupts);
+    let mut told = 0;
+    let ended = campaign.follow(|search| {
+        let answer = answer(api, search)?;
+        for step in answer.steps.iter().skip(told).filter(|_| !as_json) {
+            print(&format!("{}\n", step.in_words()))?;
+        }
+        told = answer.steps.len();
+        Ok(())
+    })?;
+    match ended {
+        Followed::Left => Ok(Ending::Interrupted),
+        Followed::Ended { last, is_stopped } => {
+            let answer = answer(api, &last)?;
+            tell(&last, &answer, as_json)?;
+            if is_stopped {
+                return Ok(Ending::Interrupted);
+            }
+            Ok(ending(last["state"].as_str(), &answer))
+        }
     }
-    .follow(as_json)
 }
 
 /// Checks here what the orchestrator would refuse without the places in the file.
@@ -82,110 +86,23 @@ fn path(options: &CapacityOptions) -> String {
     format!("capacity?{}", query.join("&"))
 }
 
-struct Following<'a> {
-    api: &'a Api,
-    test_id: &'a str,
-    interrupts: &'a Interrupts,
-    /// Steps that were printed.
-    told: usize,
-    is_quiet: bool,
-    is_stopped: bool,
-    /// The last answer.
-    heard: Instant,
+/// What a search has found, as the orchestrator answers it.
+fn answer(api: &Api, search: &Value) -> Result<CapacityAnswer, Problem> {
+    let answer = serde_json::from_value(search.clone());
+    answer.map_err(|error| foreign(api, &json!(error.to_string())).into())
 }
 
-impl Following<'_> {
-    fn follow(mut self, as_json: bool) -> Result<Ending, Problem> {
-        let path = format!("capacity/{}", api::segment(self.test_id));
-        loop {
-            match self.api.get(&path) {
-                Ok(search) => {
-                    self.heard = Instant::now();
-                    let answer = self.answer(&search)?;
-                    self.tell(&answer)?;
-                    if search["state"] != "running" {
-                        return self.conclude(&search, &answer, as_json);
-                    }
-                }
-                Err(ApiError::Unreachable { .. } | ApiError::Refused { status: 503, .. })
-                    if self.heard.elapsed() < AWAY_MAX => {}
-                Err(error) => return Err(error.into()),
-            }
-            if self.is_left() {
-                eprintln!("left; the search may go on: GET /capacity/{}", self.test_id);
-                return Ok(Ending::Interrupted);
-            }
-        }
+/// Prints what a search that has ended has found.
+fn tell(search: &Value, answer: &CapacityAnswer, as_json: bool) -> Result<(), Problem> {
+    if as_json {
+        return print(&format!("{search}\n"));
     }
-
-    /// Waits for the next question; the first Ctrl-C stops the search, the second leaves it.
-    fn is_left(&mut self) -> bool {
-        let begin = Instant::now();
-        while begin.elapsed() < ASK_EVERY {
-            match self.interrupts.count() {
-                0 => {}
-                1 if self.is_stopped => {}
-                1 => self.stop(),
-                _ => return true,
-            }
-            std::thread::sleep(LOOK_EVERY);
-        }
-        false
+    print(&format!("{}\n", answer.in_words()))?;
+    if let Some(reason) = search["reason"].as_str() {
+        let state = search["state"].as_str().unwrap_or_default();
+        print(&format!("{state}: {reason}\n"))?;
     }
-
-    fn stop(&mut self) {
-        let path = format!("stop/{}", api::segment(self.test_id));
-        match self.api.post(&path, &json!({})) {
-            Ok(stopped) => {
-                self.is_stopped = true;
-                if let Some(words) = goes_on(&stopped) {
-                    eprintln!("client: {words}");
-                }
-            }
-            // It ends at this very moment; the next answer tells.
-            Err(ApiError::Refused { status: 409, .. }) => self.is_stopped = true,
-            Err(error) => {
-                eprintln!("client: the search goes on, since it cannot be stopped: {error}");
-                std::thread::sleep(ASK_EVERY);
-            }
-        }
-    }
-
-    fn answer(&self, search: &Value) -> Result<CapacityAnswer, Problem> {
-        let answer = serde_json::from_value(search.clone());
-        answer.map_err(|error| foreign(self.api, &json!(error.to_string())).into())
-    }
-
-    fn tell(&mut self, answer: &CapacityAnswer) -> Result<(), Problem> {
-        for step in answer.steps.iter().skip(self.told) {
-            if !self.is_quiet {
-                print(&format!("{}\n", step.in_words()))?;
-            }
-        }
-        self.told = answer.steps.len();
-        Ok(())
-    }
-
-    fn conclude(
-        &self,
-        search: &Value,
-        answer: &CapacityAnswer,
-        as_json: bool,
-    ) -> Result<Ending, Problem> {
-        if as_json {
-            print(&format!("{search}\n"))?;
-        } else {
-            print(&format!("{}\n", answer.in_words()))?;
-            if let Some(reason) = search["reason"].as_str() {
-                let state = search["state"].as_str().unwrap_or_default();
-                print(&format!("{state}: {reason}\n"))?;
-            }
-        }
-        if self.is_stopped {
-            return Ok(Ending::Interrupted);
-        }
-        Ok(ending(search["state"].as_str(), answer))
-    }
+    Ok(())
 }
 
 /// What a search amounts to. One that did not come to its end is no basis for a threshold.

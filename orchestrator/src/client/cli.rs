@@ -164,12 +164,12 @@ pub struct RunTerms {
     /// What the test is called, by which gate, compare and list find it [default: a document's own]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Runs after each other, 1 to 100, each a test of its own with the tag repeat=ID, where ID is
-    /// the first one's; the answer is their figures' median and spread [default: that of the
-    /// document, or 1]
+    /// Runs after each other, 1 to 100, each a test of its own with the tag repeat=ID; the answer is
+    /// their figures' median and spread. Those of a document go on without this client [default: that
+    /// of the document, or 1]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=REPEATS_MAX.into()))]
     pub repeat: Option<u32>,
-    /// From the end of a run to the creation of the next one [default: 1s]
+    /// From the end of a run to the creation of the next one [default: that of the document, or 1s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration_ns)]
     pub rest: Option<u64>,
     /// What is written for the pages of CI

@@ -40,16 +40,33 @@ pub fn file(text: &str) -> Result<PathBuf, String> {
 /// What is sent of a document.
 #[derive(Debug)]
 pub struct Outgoing {
-    /// The document as JSON, with the values from outside: the body of `POST /tests`.
-    pub body: String,
+    /// One run of it, complete in itself.
+    document: Document,
     /// The files that it refers to, which have to be uploaded before.
     pub uploads: Vec<Upload>,
     /// What it is called; empty for nothing.
     pub name: String,
     /// What it asks for, and where.
     pub asked: Asked,
-    /// How often the document wants to be run; what is sent is one run.
+    /// How often the document wants to be run.
     pub repeat: u32,
+    /// From the end of a run to the next one, ns, where it says so.
+    rest_ns: Option<u64>,
+}
+
+impl Outgoing {
+    /// One run as JSON, with the values from outside: the body of `POST /tests`.
+    #[must_use]
+    pub fn body(&self) -> String {
+        self.document.to_json()
+    }
+
+    /// So many runs likewise; the rest between them is the document's where none is given.
+    #[must_use]
+    pub fn body_of_set(&self, times: u32, rest_ns: Option<u64>) -> String {
+        let document = self.document.clone();
+        document.repeated(times, rest_ns.or(self.rest_ns)).to_json()
+    }
 }
 
 /// A file that a document refers to.
@@ -72,7 +89,8 @@ pub fn outgoing(options: &DocumentOptions) -> Result<Outgoing, Problem> {
     let path = options.file.clone().unwrap_or_default();
     let target = Some(ANY_TARGET.to_owned());
     let document = Document::open(&path, &options.env, target).map_err(Problem::Document)?;
-    let (repeat, name) = (document.repeat, document.name.clone());
+    let (repeat, rest_ns) = (document.repeat, document.rest_ns);
+    let name = document.name.clone();
     let asked = Asked::of(&path.display().to_string(), &document);
     let document = document.once();
     let folder = Folder::of(&path).map_err(Problem::Document)?;
@@ -83,11 +101,12 @@ pub fn outgoing(options: &DocumentOptions) -> Result<Outgoing, Problem> {
     let checked = document.check_runner(Runner::Cluster);
     checked.map_err(|invalid| Problem::Document(placed(&path, &invalid)))?;
     Ok(Outgoing {
-        body: document.to_json(),
+        document,
         uploads,
         name,
         asked,
         repeat,
+        rest_ns,
     })
 }
 
@@ -195,7 +214,7 @@ mod tests {
         };
         let sent = outgoing(&options).map_err(|problem| problem.to_string())?;
         assert!(sent.uploads.is_empty());
-        Ok(sent.body)
+        Ok(sent.body())
     }
 
     #[test]
@@ -238,7 +257,7 @@ mod tests {
         let names: Vec<&str> = both.uploads.iter().map(|file| file.name.as_str()).collect();
         assert_eq!(names, ["long.bin"]);
         let sha256 = both.uploads[0].reference.sha256.to_string();
-        assert!(both.body.contains(&sha256) && both.body.len() > inside);
+        assert!(both.body().contains(&sha256) && both.body().len() > inside);
         // Eight of them are more than goes over the broker in one message.
         let mut steps = Vec::new();
         for number in 0..8 {
@@ -247,6 +266,6 @@ mod tests {
         }
         let all = sent(&format!("steps: [{}]\n", steps.join(", ")));
         assert_eq!(all.uploads.len(), 8);
-        assert!(all.body.len() < 4096);
+        assert!(all.body().len() < 4096);
     }
 }

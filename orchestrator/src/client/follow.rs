@@ -30,9 +30,10 @@ const AWAY_MAX: Duration = Duration::from_secs(30);
 
 /// What Ctrl-C does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnInterrupt {
-    /// Stop the test and wait for its end; the second time, leave.
-    StopTest,
+pub enum OnInterrupt<'a> {
+    /// Stop what has this id, be it the test or the set of runs that it is of, and wait for the test's
+    /// end; the second time, leave.
+    Stop(&'a str),
     /// Leave; the test goes on.
     Leave,
 }
@@ -100,7 +101,7 @@ impl Interrupts {
 pub fn follow(
     api: &Api,
     test_id: &str,
-    on_interrupt: OnInterrupt,
+    on_interrupt: OnInterrupt<'_>,
     interrupts: &Interrupts,
     mut show: impl FnMut(&Value, &View),
 ) -> Result<Followed, Problem> {
@@ -127,7 +128,7 @@ pub fn follow(
         }
         match (interrupts.count(), on_interrupt) {
             (0, _) => {}
-            (1, OnInterrupt::StopTest) => stop.ask(api, test_id),
+            (1, OnInterrupt::Stop(id)) => stop.ask(api, id),
             _ => return Ok(Followed::Left),
         }
     }

@@ -1,6 +1,7 @@
-//! `client run --repeat N`: tests that are runs of one, after each other, and how far their figures
-//! are spread. Each is a test of its own; a tag makes them a set that `client compare` and
-//! `client gate` take.
+//! `client run avalanche --repeat N`, and of a tsunami: tests that are runs of one, after each other,
+//! and how far their figures are spread. Each is a test of its own, made here; a tag makes them a set
+//! that `client compare` and `client gate` take. The runs of a document are the orchestrator's: see
+//! `set`.
 
 use std::time::Duration;
 

@@ -13,8 +13,7 @@ use super::comparison::reported;
 use super::ending::{Ending, Problem};
 use super::follow::{Followed, Interrupts, OnInterrupt, follow};
 use super::progress::Progress;
-use super::repeat;
-use super::{document, print};
+use super::{document, print, repeat, set};
 use crate::report;
 
 /// A test that nobody follows is stopped: attempts where the orchestrator does not answer, after
@@ -32,8 +31,15 @@ pub fn run(api: &Api, options: &RunOptions, as_json: bool) -> Result<Ending, Pro
     let times = terms.times(source.repeat())?;
     terms.report.check(as_json)?;
     let done = source.upload(api).map_err(Problem::from).and_then(|()| {
-        if times > 1 {
-            return repeat::repeat(api, &source, (terms, times), &interrupts, as_json);
+        match &source {
+            _ if times == 1 => {}
+            Source::Load(..) => {
+                return repeat::repeat(api, &source, (terms, times), &interrupts, as_json);
+            }
+            Source::Document(sent) => {
+                let title = source.title(terms);
+                return set::repeat(api, sent, &title, (terms, times), &interrupts, as_json);
+            }
         }
         let test_id = source.create(api, &labels(terms, None))?;
         let followed = launch(api, &test_id, terms.queue, &interrupts, as_json)?;
@@ -73,7 +79,7 @@ pub(super) enum Source {
     /// The path of the call that makes one, and its parameters.
     Load(String, Value),
     /// A document.
-    Document(document::Outgoing),
+    Document(Box<document::Outgoing>),
 }
 
 impl Source {
@@ -84,7 +90,7 @@ impl Source {
             return Ok((source, &of_load.terms));
         }
         let sent = document::outgoing(&options.document)?;
-        Ok((Self::Document(sent), &options.document.terms))
+        Ok((Self::Document(Box::new(sent)), &options.document.terms))
     }
 
     /// What it is called in a report.
@@ -125,7 +131,7 @@ impl Source {
     pub(super) fn create(&self, api: &Api, labels: &Value) -> Result<String, Problem> {
         let created = match self {
             Self::Load(path, parameters) => api.post(path, parameters)?,
-            Self::Document(sent) => api.post_text("tests", &sent.body)?,
+            Self::Document(sent) => api.post_text("tests", &sent.body())?,
         };
         let Some(test_id) = created["TestId"].as_str() else {
             return Err(ApiError::Foreign {
@@ -209,7 +215,7 @@ fn trigger(
             failed(was_triggered)(error.into())
         })?;
     progress.note(&told(&triggered));
-    let on_interrupt = OnInterrupt::StopTest;
+    let on_interrupt = OnInterrupt::Stop(test_id);
     follow(api, test_id, on_interrupt, interrupts, |_, result| {
         progress.show(result);
     })
@@ -217,7 +223,7 @@ fn trigger(
 }
 
 /// Leaves no load running that nobody follows, and no test behind that was never started.
-fn abandon(api: &Api, test_id: &str, was_triggered: bool) {
+pub(super) fn abandon(api: &Api, test_id: &str, was_triggered: bool) {
     let id = api::segment(test_id);
     let mut stopped = api.post(&format!("stop/{id}"), &json!({}));
     for _ in 0..STOP_ATTEMPTS {

@@ -12,8 +12,8 @@ use super::queue::Arming;
 use super::registry::Node;
 use super::run::{Run, Step};
 use super::{
-    Action, Actions, Change, Command, Control, LabelsPatch, MESSAGE_LEN_MAX, Note, Now,
-    OPEN_BYTES_MAX, OPEN_RUNS_MAX, OpenRun, Refusal, Reply, SearchRefusal, log,
+    Action, Actions, CampaignRefusal, Change, Command, Control, LabelsPatch, MESSAGE_LEN_MAX, Note,
+    Now, OPEN_BYTES_MAX, OPEN_RUNS_MAX, OpenRun, Refusal, Reply, log,
 };
 
 /// What keeps the drivers from starting another test.
@@ -64,8 +64,8 @@ impl Control {
                 let changed = self.change_rate(&test_id, rate, by, now, actions);
                 changed.map(Some)
             }
-            Command::Stop { test_id } if self.searches.get(&test_id).is_some() => {
-                self.stop_search(&test_id, now, actions).map(Some)
+            Command::Stop { test_id } if self.campaigns.get(&test_id).is_some() => {
+                self.stop_campaign(&test_id, now, actions).map(Some)
             }
             Command::Stop { test_id } => self.stop(&test_id, now, actions).map(Some),
             Command::Seek {
@@ -75,7 +75,19 @@ impl Control {
             } => self
                 .seek(&test_id, &document, bounds, now, actions)
                 .map(Some),
-            Command::DeleteSearch { test_id } => self.delete_search(&test_id, actions).map(Some),
+            Command::Repeat {
+                test_id,
+                document,
+                queue,
+            } => self
+                .repeat(&test_id, &document, queue, now, actions)
+                .map(Some),
+            Command::LabelSet { test_id, patch } => {
+                self.label_set(&test_id, &patch, actions).map(Some)
+            }
+            Command::DeleteCampaign { test_id, kind } => {
+                self.delete_campaign(&test_id, kind, actions).map(Some)
+            }
         };
         match outcome {
             Ok(Some(reply)) => actions.push(Action::Reply(ticket, reply)),
@@ -181,10 +193,13 @@ impl Control {
 
     /// Why nothing can be done with what is no test.
     fn unknown(&self, test_id: &str) -> Refusal {
-        let test_id = test_id.to_owned();
-        match self.searches.get(&test_id) {
-            Some(_) => Refusal::Search(SearchRefusal::NoTest(test_id)),
-            None => Refusal::UnknownTest(test_id),
+        let campaign_id = test_id.to_owned();
+        match self.campaigns.get(test_id) {
+            Some(campaign) => Refusal::Campaign(CampaignRefusal::NoTest {
+                campaign_id,
+                kind: campaign.goal.kind(),
+            }),
+            None => Refusal::UnknownTest(campaign_id),
         }
     }
 
@@ -310,12 +325,12 @@ impl Control {
         let row = row.ok_or_else(|| self.unknown(test_id))?;
         if !row.state.has_ended() {
             let (test_id, state) = (test_id.to_owned(), row.state.name());
-            if let Some(search) = self.searches.of_run(&test_id) {
-                let search_id = search.test_id.clone();
-                return Err(Refusal::Search(SearchRefusal::Run {
+            if let Some(campaign) = self.campaigns.of_run(&test_id) {
+                return Err(Refusal::Campaign(CampaignRefusal::Run {
                     test_id,
                     state,
-                    search_id,
+                    campaign_id: campaign.test_id.clone(),
+                    kind: campaign.goal.kind(),
                 }));
             }
             return Err(Refusal::StillOpen { test_id, state });

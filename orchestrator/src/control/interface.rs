@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::registry::NodeRecord;
 use super::run::Run;
-use super::{LabelsPatch, Now, Outgoing, Search, TestRow};
+use super::{Campaign, CampaignKind, LabelsPatch, Now, Outgoing, TestRow};
 
 /// What does not change while the process lives.
 #[derive(Debug, Clone)]
@@ -148,10 +148,28 @@ pub enum Command {
         /// Within what it stays.
         bounds: CapacityBounds,
     },
-    /// Delete a search that has ended.
-    DeleteSearch {
+    /// Make the runs of a document that asks for several, one after the other.
+    Repeat {
+        /// The set's new id.
+        test_id: String,
+        /// What its runs are, how many, and how long the rest is between them.
+        document: Box<Document>,
+        /// Whether it waits for busy drivers.
+        queue: bool,
+    },
+    /// Write on all runs of a set.
+    LabelSet {
         /// Which.
         test_id: String,
+        /// What changes.
+        patch: LabelsPatch,
+    },
+    /// Delete a campaign that has ended.
+    DeleteCampaign {
+        /// Which.
+        test_id: String,
+        /// Of which kind it has to be.
+        kind: CampaignKind,
     },
     /// Start a test.
     Trigger {
@@ -258,6 +276,8 @@ pub enum Reply {
     },
     /// The test's line as it is now.
     Labeled(Box<TestRow>),
+    /// The set as it is now.
+    SetLabeled(Box<Campaign>),
     /// It cannot be done.
     Refused(Refusal),
 }
@@ -297,8 +317,8 @@ pub enum Refusal {
         /// Its phase.
         state: &'static str,
     },
-    /// It has to do with a search for a capacity.
-    Search(SearchRefusal),
+    /// It has to do with a campaign.
+    Campaign(CampaignRefusal),
     /// What is to be written on a test cannot be, and why.
     WrongLabel(String),
     /// The test has not started, so that nothing is after its start.
@@ -333,30 +353,49 @@ pub enum Refusal {
     TooLong(usize),
 }
 
-/// Why a command cannot be done that is about a search for a capacity, or its run.
+/// Why a command cannot be done that is about a campaign, or its run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SearchRefusal {
-    /// There is no such search.
-    Unknown(String),
+pub enum CampaignRefusal {
+    /// There is none of this kind.
+    Unknown {
+        /// Which.
+        campaign_id: String,
+        /// The kind that was asked for.
+        kind: CampaignKind,
+    },
     /// It has ended.
     Over {
         /// Which.
-        search_id: String,
+        campaign_id: String,
+        /// Its kind.
+        kind: CampaignKind,
         /// Its state.
         state: &'static str,
     },
     /// It goes on.
-    Open(String),
-    /// It is a search, and no test.
-    NoTest(String),
-    /// The test is a run that a search waits for.
+    Open {
+        /// Which.
+        campaign_id: String,
+        /// Its kind.
+        kind: CampaignKind,
+    },
+    /// It is a campaign, and no test.
+    NoTest {
+        /// Which.
+        campaign_id: String,
+        /// Its kind.
+        kind: CampaignKind,
+    },
+    /// The test is a run that a campaign waits for.
     Run {
         /// Which.
         test_id: String,
         /// Its phase.
         state: &'static str,
-        /// The search.
-        search_id: String,
+        /// The campaign.
+        campaign_id: String,
+        /// Its kind.
+        kind: CampaignKind,
     },
     /// Too many go on.
     TooMany,
@@ -419,10 +458,10 @@ pub struct KeptFile {
 pub enum Change {
     /// A run was created or moved on.
     Run(Box<Run>, Box<TestRow>),
-    /// A search began or went on.
-    Search(Box<Search>),
-    /// A search is deleted.
-    ForgetSearch(String),
+    /// A campaign began or went on.
+    Campaign(Box<Campaign>),
+    /// A campaign is deleted.
+    ForgetCampaign(String),
     /// Only a test's line in the list changed.
     Row(Box<TestRow>),
     /// A driver came or changed.
@@ -509,8 +548,8 @@ pub struct Restored {
     pub rows: Vec<TestRow>,
     /// The runs that have not ended, with what was reported on them.
     pub open: Vec<(Run, Summary)>,
-    /// The searches.
-    pub searches: Vec<Search>,
+    /// The campaigns.
+    pub campaigns: Vec<Campaign>,
     /// Messages whose delivery is not known.
     pub outbox: Vec<Outgoing>,
     /// Deleted tests, and until when what is read about each is dropped, ms since 1970.

@@ -23,17 +23,16 @@ impl Control {
         actions: &mut Actions,
     ) -> Result<Reply, Refusal> {
         let (start_at_unix_ns, at_ns) = self.rate_change_at(test_id, now)?;
-        let of_search = self.searches.of_run(test_id);
+        let of_campaign = self.campaigns.of_run(test_id);
         let stays = |why: String, hint: &str| {
             let (test_id, hint) = (test_id.to_owned(), hint.to_owned());
             Refusal::RateStays { test_id, why, hint }
         };
-        if let Some(search) = of_search {
-            let why = format!(
-                "it is a run of the search {}, which sets it",
-                search.test_id
-            );
-            return Err(stays(why, &by_itself(&search.test_id)));
+        if let Some(campaign) = of_campaign {
+            let kind = campaign.goal.kind();
+            let (noun, id, sets) = (kind.noun(), &campaign.test_id, kind.sets_rate());
+            let why = format!("it is a run of the {noun} {id}, which {sets}");
+            return Err(stays(why, &by_itself(noun, id)));
         }
         self.check_broker(now)?;
         self.store.clone().map_err(Refusal::StoreAway)?;
@@ -74,11 +73,12 @@ impl Control {
     /// The common start of a run, and the instant of the next change of its rate, ns after it: a whole
     /// second, and another one than that of the change before.
     fn rate_change_at(&self, test_id: &str, now: Now) -> Result<(u64, u64), Refusal> {
-        if let Some(search) = self.searches.get(test_id) {
+        if let Some(campaign) = self.campaigns.get(test_id) {
+            let kind = campaign.goal.kind();
             return Err(Refusal::RateStays {
-                test_id: search.test_id.clone(),
-                why: "it is a search for a capacity, which sets it".to_owned(),
-                hint: by_itself(&search.test_id),
+                test_id: campaign.test_id.clone(),
+                why: format!("it is a {}, which {}", kind.noun(), kind.sets_rate()),
+                hint: by_itself(kind.noun(), &campaign.test_id),
             });
         }
         let runs = |open: &&OpenRun| {
@@ -131,9 +131,9 @@ impl Control {
     }
 }
 
-/// What to do where a search sets the rate.
-fn by_itself(search_id: &str) -> String {
-    format!("run the test by itself; a search that goes on is stopped with POST /stop/{search_id}")
+/// What to do where a search or a set decides on the rate.
+fn by_itself(noun: &str, id: &str) -> String {
+    format!("run the test by itself; a {noun} that goes on is stopped with POST /stop/{id}")
 }
 
 /// Whether each comes after the one before, and none after all time.

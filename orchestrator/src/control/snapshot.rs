@@ -7,11 +7,11 @@ use proto::message::{NodeState, TestConfig};
 use proto::summary::RateRow;
 use serde::Serialize;
 
+use super::campaigns::{Campaign, CampaignKind, SeenCampaigns};
 use super::list::Rows;
 use super::registry::{Liveness, Node, Nodes};
 use super::run::{Phase, Run, Transition};
 use super::runs::{SeenRun, SeenRuns};
-use super::searches::{Search, SeenSearches};
 use super::{Broker, Control, Now, Selection, TestRow};
 
 /// What went by since the process started.
@@ -108,7 +108,7 @@ impl TestDetail {
 pub struct Snapshot {
     rows: Rows,
     runs: SeenRuns,
-    searches: SeenSearches,
+    campaigns: SeenCampaigns,
     nodes: Nodes,
     /// The tests that drivers are at work on.
     pub active: Vec<String>,
@@ -130,7 +130,7 @@ impl Control {
         Snapshot {
             rows: self.list.rows().clone(),
             runs: self.runs.seen(),
-            searches: self.searches.seen().clone(),
+            campaigns: self.campaigns.seen().clone(),
             nodes: self.registry.nodes().clone(),
             active: self.runs.active(),
             broker: Broker {
@@ -190,18 +190,22 @@ impl Snapshot {
         self.runs.get(test_id)
     }
 
-    /// A search.
+    /// A campaign.
     #[must_use]
-    pub fn search(&self, test_id: &str) -> Option<&Arc<Search>> {
-        self.searches.get(test_id)
+    pub fn campaign(&self, test_id: &str) -> Option<&Arc<Campaign>> {
+        self.campaigns.get(test_id)
     }
 
-    /// All searches, newest first.
+    /// All campaigns of a kind, newest first.
     #[must_use]
-    pub fn searches(&self) -> Vec<Arc<Search>> {
-        let mut searches: Vec<_> = self.searches.values().cloned().collect();
-        searches.sort_unstable_by_key(|search| std::cmp::Reverse(search.number));
-        searches
+    pub fn campaigns(&self, kind: CampaignKind) -> Vec<Arc<Campaign>> {
+        let campaigns = self.campaigns.values();
+        let mut campaigns: Vec<_> = campaigns
+            .filter(|campaign| campaign.goal.kind() == kind)
+            .cloned()
+            .collect();
+        campaigns.sort_unstable_by_key(|campaign| std::cmp::Reverse(campaign.number));
+        campaigns
     }
 
     /// One test, if it is in memory.

@@ -1,5 +1,7 @@
 //! The fold, event by event: what a client and the drivers see of it.
 
+mod campaigns;
+mod capacity;
 mod delivery;
 mod faults;
 mod files;
@@ -8,8 +10,8 @@ mod orders;
 mod processes;
 mod queue;
 mod rates;
+mod repeats;
 mod retention;
-mod searches;
 mod secrets;
 mod seen;
 
@@ -47,7 +49,7 @@ pub(super) struct World {
     pub(super) reports: Vec<Metrics>,
     nodes: BTreeMap<String, NodeRecord>,
     outbox: BTreeMap<u64, Outgoing>,
-    pub(super) searches: BTreeMap<String, Search>,
+    pub(super) campaigns: BTreeMap<String, Campaign>,
     pub(super) tombstones: BTreeMap<String, u64>,
     pub(super) compacting: Vec<String>,
     cluster_id: Option<String>,
@@ -98,7 +100,7 @@ impl World {
             reports: Vec::new(),
             nodes: BTreeMap::new(),
             outbox: BTreeMap::new(),
-            searches: BTreeMap::new(),
+            campaigns: BTreeMap::new(),
             tombstones: BTreeMap::new(),
             compacting: Vec::new(),
             cluster_id: None,
@@ -128,7 +130,7 @@ impl World {
             rows: self.runs.values().map(|(_, row)| row.clone()).collect(),
             open,
             outbox: self.outbox.values().cloned().collect(),
-            searches: self.searches.values().cloned().collect(),
+            campaigns: self.campaigns.values().cloned().collect(),
             tombstones: self.tombstones.clone().into_iter().collect(),
             cluster_id: self.cluster_id.clone(),
             clock_ms: self.clock_ms,
@@ -194,10 +196,10 @@ impl World {
             Change::Run(run, row) => {
                 self.runs.insert(run.test_id.clone(), (*run, *row));
             }
-            Change::Search(search) => {
-                self.searches.insert(search.test_id.clone(), *search);
+            Change::Campaign(campaign) => {
+                self.campaigns.insert(campaign.test_id.clone(), *campaign);
             }
-            Change::ForgetSearch(test_id) => drop(self.searches.remove(&test_id)),
+            Change::ForgetCampaign(test_id) => drop(self.campaigns.remove(&test_id)),
             Change::Report(report) => {
                 let mut payload = report.payload;
                 self.reports

@@ -9,6 +9,7 @@ import * as format from "./format.js";
 import { historyView } from "./history.js";
 import { nodesView } from "./nodes.js";
 import { overviewView } from "./overview.js";
+import { repeatsView } from "./repeats.js";
 import { testView } from "./test.js";
 import { trendView } from "./trend.js";
 
@@ -22,6 +23,7 @@ const VIEWS = {
   compare: compareView,
   capacity: capacityView,
   nodes: nodesView,
+  repeats: repeatsView,
   trend: trendView,
   [UNKNOWN]: unknownView,
 };

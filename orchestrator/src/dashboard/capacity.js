@@ -79,36 +79,68 @@ function listView(root) {
 }
 
 function searchView(root, testId) {
-  const page = build(testId);
+  return followed(root, "capacity", testId, build(testId));
+}
+
+// The page of what makes one run after another, { element, head, update(answer), stop() }: it is asked
+// for again and again, and its button stops it.
+export function followed(root, collection, testId, page) {
+  const id = encodeURIComponent(testId);
+  const { problem, button } = page.head;
+  const tell = (error) => {
+    problem.hidden = false;
+    setText(problem, inWords(error));
+  };
   root.append(page.element);
-  const path = `/capacity/${encodeURIComponent(testId)}`;
   const loop = poll(async () => {
     try {
-      const search = await get(path);
-      page.update(search);
-      page.problem.hidden = true;
-      return search.state === "running" ? LIVE_MS : ENDED_MS;
+      const answer = await get(`/${collection}/${id}`);
+      page.head.update(answer);
+      page.update(answer);
+      problem.hidden = true;
+      return answer.state === "running" ? LIVE_MS : ENDED_MS;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      page.tell(inWords(error));
+      tell(error);
       return ENDED_MS;
     }
   });
-  page.stop.addEventListener("click", async () => {
+  button.addEventListener("click", async () => {
     try {
-      await post(`/stop/${encodeURIComponent(testId)}`);
+      await post(`/stop/${id}`);
     } catch (error) {
       if (!(error instanceof ApiError || error instanceof Unreachable)) throw error;
-      page.tell(inWords(error));
+      tell(error);
     }
     loop.now();
   });
   return {
     stop() {
       loop.stop();
-      page.charts.forEach((chart) => chart.stop());
+      page.stop();
     },
   };
+}
+
+// What stands above it; `remark` says what goes on, or why it ended.
+export function headOf(kind, testId, remark) {
+  const badge = parts.badge("unknown");
+  const name = h("span", { class: "name" });
+  const note = h("p", { class: "note" });
+  const problem = h("p", { class: "problem", role: "alert", hidden: true });
+  const button = h("button", { type: "button", class: "danger", "data-command": "stop" }, "Stop");
+  const title = h("div", { class: "title" }, h("h1", {}, h("code", {}, testId)), name, badge);
+  const actions = h("div", { class: "actions", "data-live": true }, button);
+  const element = h("header", { class: "head" }, title, actions, note, problem);
+  function update(answer) {
+    parts.setBadge(badge, answer.state);
+    if (answer.state !== "running") setAttribute(badge, "class", "badge");
+    setText(name, answer.name ?? "");
+    setText(note, remark(answer));
+    button.hidden = answer.state !== "running";
+    document.title = `${answer.state} · ${kind} ${testId} · dlts`;
+  }
+  return { element, problem, button, update };
 }
 
 function build(testId) {
@@ -116,26 +148,13 @@ function build(testId) {
   const times = new Chart(timesOptions(linked));
   const rates = new Chart(ratesOptions(linked));
   const steps = stepsTable();
-  const badge = parts.badge("unknown");
-  const name = h("span", { class: "name" });
+  const head = headOf("capacity", testId, remark);
   const answer = h("p", { class: "answer", role: "status" });
-  const note = h("p", { class: "note" });
-  const problem = h("p", { class: "problem", role: "alert", hidden: true });
-  const stop = h("button", { type: "button", class: "danger", "data-command": "stop" }, "Stop");
-  const title = h("div", { class: "title" }, h("h1", {}, h("code", {}, testId)), name, badge);
-  const actions = h("div", { class: "actions", "data-live": true }, stop);
-  const header = h("header", { class: "head" }, title, actions, note, problem);
   const grid = h("div", { class: "grid" }, times.element, rates.element);
   const attributes = { id: "search", "data-test-id": testId };
-  const element = h("article", attributes, header, answer, grid, steps.element);
+  const element = h("article", attributes, head.element, answer, grid, steps.element);
   function update(search) {
-    parts.setBadge(badge, search.state);
-    if (search.state !== "running") setAttribute(badge, "class", "badge");
-    setText(name, search.name ?? "");
     setText(answer, found(search));
-    setText(note, remark(search));
-    stop.hidden = search.state !== "running";
-    document.title = `${search.state} · capacity ${testId} · dlts`;
     drawCharts(times, rates, search);
     steps.update(search.steps);
     setAttributes(element, {
@@ -145,22 +164,24 @@ function build(testId) {
       "data-steps": search.steps.length,
     });
   }
-  const tell = (words) => {
-    problem.hidden = false;
-    setText(problem, words);
-  };
-  return { element, update, tell, stop, problem, charts: [times, rates] };
+  const stop = () => [times, rates].forEach((chart) => chart.stop());
+  return { element, head, update, stop };
+}
+
+// Who loads what, and since when.
+export function about({ target, participants, created_unix_ms: created }) {
+  const drivers = participants.length > 0 ? format.plural(participants.length, "driver") : "the drivers";
+  return `target ${target}; ${drivers}; ${format.date(created)}`;
 }
 
 // What goes on, or why it ended.
-function remark({ run, reason, target, participants, created_unix_ms: created, unit }) {
-  const drivers = participants.length > 0 ? format.plural(participants.length, "driver") : "the drivers";
-  const about = `target ${target}; ${drivers}; ${format.date(created)}`;
-  if (reason) return `${reason}\n${about}`;
-  if (!run) return about;
+function remark(search) {
+  const { run, reason, unit } = search;
+  if (reason) return `${reason}\n${about(search)}`;
+  if (!run) return about(search);
   const again = run.again ? ", once more after the overload" : "";
   const attempt = run.attempt > 1 ? `, run ${run.attempt} of it` : "";
-  return `Offers ${format.significant(run.rate)} ${unit}/s${attempt}${again}.\n${about}`;
+  return `Offers ${format.significant(run.rate)} ${unit}/s${attempt}${again}.\n${about(search)}`;
 }
 
 // By rate; what was offered once more stands in the table alone.

@@ -5,6 +5,7 @@ import { ApiError, inWords, post, postUnasked } from "./api.js";
 import { card, h, setAttribute, setText } from "./dom.js";
 import * as format from "./format.js";
 import { recall, remember } from "./memory.js";
+import { setLink } from "./repeats.js";
 
 // The text stays while one looks elsewhere, in this tab only.
 const TEXT_KEY = "dlts-document";
@@ -217,8 +218,9 @@ async function submit(it, value) {
   it.buttons.forEach((button) => setAttribute(button, "disabled", true));
   const starts = value !== "document-create";
   try {
-    const { TestId: testId } = await post(path(it, "/tests", flagsOf(it, starts)), it.text.value);
-    it.onCreated(testId);
+    const made = await post(path(it, "/tests", flagsOf(it, starts)), it.text.value);
+    if (made.repeat) location.hash = setLink(made.TestId);
+    else it.onCreated(made.TestId);
   } catch (error) {
     // It is there, and could not be started: its page is the place to try again.
     if (error.told?.TestId) it.onCreated(error.told.TestId, inWords(error));

@@ -4,6 +4,7 @@ import { get, poll } from "./api.js";
 import { card, h, keyed, setAttribute, setAttributes, setText } from "./dom.js";
 import * as format from "./format.js";
 import { scroll, setBadge } from "./parts.js";
+import { setLink, setOf } from "./repeats.js";
 import { hasEnded, outcomeOf } from "./run.js";
 
 const PAGE = 100;
@@ -87,13 +88,15 @@ function row(test, marks) {
       on: { change: (event) => marks.set(test.test_id, event.target.checked) },
     });
   const link = h("a", { href: testLink(test.test_id) }, h("code", {}, test.test_id));
+  const set = setOf(test);
+  const ofSet = set ? h("small", {}, h("a", { href: setLink(set) }, `repeat=${set}`)) : null;
   const cell = ([text, , isNumber, shown]) =>
     h("td", { class: isNumber ? "number" : STYLES[text] }, shown ? null : h("span"));
   return h(
     "tr",
     { "data-test-id": test.test_id },
     marks ? h("td", {}, box()) : null,
-    h("th", { scope: "row" }, link, h("small")),
+    h("th", { scope: "row" }, link, h("small"), ofSet),
     COLUMNS.map(cell),
   );
 }

@@ -11,6 +11,7 @@ import { forget, recall } from "./memory.js";
 import { getNodes, testNodes } from "./nodes.js";
 import { marksOf, notes } from "./notes.js";
 import * as parts from "./parts.js";
+import { setLink, setOf } from "./repeats.js";
 import { standalone } from "./report.js";
 import * as run from "./run.js";
 import { Series } from "./series.js";
@@ -390,6 +391,7 @@ function head(testId) {
     "Compare",
   );
   const trend = h("a", { class: "button", "data-link": "trend" }, "Trend");
+  const ofSet = h("a", { class: "button", "data-link": "set", hidden: true }, "Its set");
   const command = (name, text, style = "") =>
     h("button", { type: "button", class: style, "data-command": name }, text);
   const trigger = command("trigger", "Trigger", "primary");
@@ -419,6 +421,7 @@ function head(testId) {
     again,
     compare,
     trend,
+    ofSet,
     downloads,
   );
   const element = h("header", { class: "head" }, title, buttons, note, problem);
@@ -436,6 +439,9 @@ function head(testId) {
     setText(name, test.name ?? "");
     trend.hidden = !test.name;
     setAttribute(trend, "href", trendLink(test.name ?? ""));
+    const set = setOf(test);
+    ofSet.hidden = !set;
+    setAttribute(ofSet, "href", setLink(set));
     const changes = (test.rate_changes ?? []).map((change) => `\n${run.changeInWords(change)}`);
     const load = `${run.loadInWords(test)}; target ${target}; ${since}`;
     setText(note, `${words}${reason}\n${load}${changes.join("")}`);

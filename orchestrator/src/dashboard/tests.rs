@@ -3,9 +3,9 @@
 use super::*;
 
 /// The whole page, as it crosses the network to a browser.
-const BYTES_MAX: usize = 72_000;
+const BYTES_MAX: usize = 75_000;
 /// The same as it stands in the source.
-const SOURCE_BYTES_MAX: usize = 200_000;
+const SOURCE_BYTES_MAX: usize = 210_000;
 
 #[test]
 fn every_asset_that_the_page_names_exists() {

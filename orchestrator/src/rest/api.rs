@@ -20,6 +20,7 @@ mod lines;
 mod nodes;
 mod prometheus;
 mod query;
+mod repeats;
 mod reply;
 mod stream;
 mod trend;
@@ -85,6 +86,8 @@ enum Route<'a> {
     Stop(&'a str),
     Searches,
     Search(&'a str),
+    Sets,
+    Set(&'a str),
     Tests,
     Check,
     Test(&'a str),
@@ -119,7 +122,7 @@ impl Route<'_> {
             Self::Search(_) => "GET, HEAD, DELETE",
             // Its head alone is as much work as all of it.
             Self::Backup => "GET",
-            Self::Test(_) => "GET, HEAD, PATCH, DELETE",
+            Self::Test(_) | Self::Set(_) => "GET, HEAD, PATCH, DELETE",
             Self::Datum(_) => "PUT, DELETE",
             _ => "GET, HEAD",
         }
@@ -144,6 +147,8 @@ fn route<'a>(path: &'a str, segments: &'a [String]) -> Option<Route<'a>> {
         ["stop", id] => Route::Stop(id),
         ["capacity"] => Route::Searches,
         ["capacity", id] => Route::Search(id),
+        ["repeats"] => Route::Sets,
+        ["repeats", id] => Route::Set(id),
         ["tests"] => Route::Tests,
         ["tests", "check"] => Route::Check,
         ["tests", id] => Route::Test(id),
@@ -238,6 +243,12 @@ impl Worker {
             Route::Searches => self.searches(),
             Route::Search(id) if call.method == "DELETE" => self.delete_search(id),
             Route::Search(id) => self.search(id),
+            Route::Sets => self.sets(),
+            Route::Set(id) => match call.method.as_str() {
+                "DELETE" => self.delete_set(id),
+                "PATCH" => self.label_set(id, call),
+                _ => self.set(id),
+            },
             Route::Tests if call.method == "POST" => self.compose(call),
             Route::Tests => self.tests(call),
             Route::Check => self.check(call),

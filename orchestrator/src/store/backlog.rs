@@ -74,8 +74,8 @@ impl Backlog {
             Change::Run(run, _) => self.changes.retain(
                 |old| !matches!(old, Change::Run(other, _) if other.test_id == run.test_id),
             ),
-            Change::Search(search) => self.changes.retain(
-                |old| !matches!(old, Change::Search(other) if other.test_id == search.test_id),
+            Change::Campaign(campaign) => self.changes.retain(
+                |old| !matches!(old, Change::Campaign(other) if other.test_id == campaign.test_id),
             ),
             Change::Node(node) => self
                 .changes

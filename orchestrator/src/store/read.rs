@@ -52,7 +52,7 @@ impl Store {
                 nodes: self.texts("SELECT record FROM nodes", "a driver")?,
                 rows: self.rows()?,
                 open: self.open_runs()?,
-                searches: self.texts("SELECT search FROM searches", "a search")?,
+                campaigns: self.texts("SELECT campaign FROM campaigns", "a campaign")?,
                 outbox: self.outbox()?,
                 tombstones: self.tombstones()?,
                 cluster_id: self.meta("cluster_id")?,

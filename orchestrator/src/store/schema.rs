@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// The newest schema version.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// What SQLite calls its mode in which a file gives free pages back when it is told to.
 const INCREMENTAL: u32 = 2;
@@ -81,6 +81,22 @@ const STEPS: [&str; VERSION as usize] = [
     // 3: searches for a capacity.
     "
     CREATE TABLE searches (test_id TEXT PRIMARY KEY, search TEXT NOT NULL) WITHOUT ROWID;
+    ",
+    // 4: campaigns of several kinds, of which a search is one: what only that has is its goal.
+    "
+    ALTER TABLE searches RENAME TO campaigns;
+    ALTER TABLE campaigns RENAME COLUMN search TO campaign;
+    UPDATE campaigns SET campaign = json_set(
+        json_remove(campaign, '$.name', '$.thresholds', '$.unit', '$.bounds', '$.length_ns', '$.runs'),
+        '$.labels', json_object('name', campaign ->> '$.name'),
+        '$.goal', json_object('capacity', json_object(
+            'thresholds', campaign -> '$.thresholds',
+            'unit', campaign ->> '$.unit',
+            'bounds', campaign -> '$.bounds',
+            'length_ns', campaign -> '$.length_ns',
+            'runs', campaign -> '$.runs'
+        ))
+    );
     ",
 ];
 

@@ -3,16 +3,21 @@
 use std::collections::BTreeMap;
 
 use proto::histogram::SparseLatencies;
+use proto::measure::ErrorCounters;
 use proto::message::TestConfig;
-use proto::summary::{HeatGrid, HeatOf, NodeCourses};
+use proto::summary::{
+    CapacityStep, HeatGrid, HeatOf, Judged, NodeCourses, Statistics, Verdict, Wanted,
+};
 use proto::topic::Topic;
+use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
 use crate::control::registry::{Identity, Liveness, NodeRecord};
 use crate::control::run::{Run, Step};
 use crate::control::{
-    Change, Labels, Offsets, Outgoing, Search, SearchState, StoredReport, StoredResult, TestRow,
+    Campaign, CampaignRun, CampaignState, CapacityGoal, Change, Goal, Labels, Offsets, Outgoing,
+    RunPlan, StoredReport, StoredResult, TestRow,
 };
 
 fn file(folder: &TempDir) -> PathBuf {
@@ -54,17 +59,20 @@ fn change(run: &Run) -> Change {
     Change::Run(Box::new(run.clone()), Box::new(row(run)))
 }
 
-fn search(test_id: &str) -> Search {
-    Search {
+fn campaign(test_id: &str) -> Campaign {
+    Campaign {
         test_id: test_id.into(),
         number: 3,
-        name: None,
+        labels: Labels::default(),
         target: "http://127.0.0.1:8000/".into(),
-        thresholds: vec!["p99 < 50ms".into()],
-        unit: "requests".into(),
-        bounds: proto::summary::CapacityBounds::default(),
-        length_ns: 6_000_000_000,
-        state: SearchState::Running,
+        goal: Goal::Capacity(CapacityGoal {
+            thresholds: vec!["p99 < 50ms".into()],
+            unit: "requests".into(),
+            bounds: proto::summary::CapacityBounds::default(),
+            length_ns: 6_000_000_000,
+            runs: Vec::new(),
+        }),
+        state: CampaignState::Running,
         reason: None,
         created_unix_ms: 5,
         ended_unix_ms: None,
@@ -74,7 +82,6 @@ fn search(test_id: &str) -> Search {
         run: None,
         next_run: 1,
         failures: 0,
-        runs: Vec::new(),
     }
 }
 
@@ -146,9 +153,9 @@ fn everything_that_was_written_is_loaded_again() {
         Change::Outbox(outgoing(3)),
         Change::Outbox(outgoing(4)),
         Change::OutboxDone(3),
-        Change::Search(Box::new(search("gone"))),
-        Change::Search(Box::new(search("kept"))),
-        Change::ForgetSearch("gone".into()),
+        Change::Campaign(Box::new(campaign("gone"))),
+        Change::Campaign(Box::new(campaign("kept"))),
+        Change::ForgetCampaign("gone".into()),
         Change::Cluster("one".into()),
         Change::Clock(1_700_000_000_000),
     ];
@@ -166,7 +173,7 @@ fn everything_that_was_written_is_loaded_again() {
     assert_eq!(restored.clock_ms, Some(1_700_000_000_000));
     assert_eq!(restored.nodes, [node("a")]);
     assert_eq!(restored.outbox, [outgoing(4)]);
-    assert_eq!(restored.searches, [search("kept")]);
+    assert_eq!(restored.campaigns, [campaign("kept")]);
     assert_eq!(restored.cluster_id.as_deref(), Some("one"));
 }
 
@@ -348,6 +355,72 @@ fn a_store_of_567036d_is_brought_to_this_version_with_its_tests() {
     let reader = store.reader().unwrap();
     assert!(reader.result(FINISHED).unwrap().is_some());
     assert_eq!(interval_log(&reader, FINISHED).len(), 3);
+}
+
+/// A search with a run that counted and one that it waits for.
+fn search_on_its_way() -> Campaign {
+    let step = CapacityStep {
+        rate: 141.4,
+        judged: Judged::Holds,
+        again: false,
+        runs: 1,
+        tests: vec!["old-1".into()],
+        clear: true,
+        limited_by: None,
+        ok_per_second: Some(141.37),
+        status_codes: [(200, 5)].into(),
+        errors: ErrorCounters::default(),
+        response: Statistics::default(),
+        service: Statistics::default(),
+        release_lag: Statistics::default(),
+        thresholds: Vec::new(),
+        verdict: Verdict::default(),
+    };
+    let mut campaign = campaign("old");
+    campaign.labels.name = Some("shop".into());
+    campaign.next_run = 3;
+    campaign.run = Some(CampaignRun {
+        test_id: "old-2".into(),
+        plan: RunPlan::Rate(Wanted {
+            rate: 565.6,
+            attempt: 1,
+            again: false,
+        }),
+    });
+    if let Goal::Capacity(search) = &mut campaign.goal {
+        search.runs.push(step);
+    }
+    campaign
+}
+
+#[test]
+fn a_search_of_version_3_goes_on_as_a_campaign() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Store::open(&file(&folder)).unwrap());
+    let expected = [campaign("nameless"), search_on_its_way()];
+    let old = Connection::open(file(&folder)).unwrap();
+    let sql = "DROP TABLE campaigns; PRAGMA user_version = 3;
+        CREATE TABLE searches (test_id TEXT PRIMARY KEY, search TEXT NOT NULL) WITHOUT ROWID;";
+    old.execute_batch(sql).unwrap();
+    for campaign in &expected {
+        // As that version wrote it.
+        let mut text = serde_json::to_value(campaign).unwrap();
+        let fields = text.as_object_mut().unwrap();
+        let goal = fields.remove("goal").unwrap();
+        fields.extend(goal["capacity"].as_object().unwrap().clone());
+        let labels = fields.remove("labels").unwrap();
+        fields.insert("name".into(), labels["name"].clone());
+        let values = (&campaign.test_id, text.to_string());
+        old.execute("INSERT INTO searches VALUES (?1, ?2)", values)
+            .unwrap();
+    }
+    drop(old);
+    let restored = Store::open(&file(&folder))
+        .unwrap()
+        .load()
+        .unwrap()
+        .restored;
+    assert_eq!(restored.campaigns, expected);
 }
 
 #[test]

@@ -46,14 +46,14 @@ fn apply(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreErro
             "UPDATE tests SET row = ?2 WHERE test_id = ?1",
             (&row.test_id, json(row)),
         ),
-        Change::Search(search) => execute(
+        Change::Campaign(campaign) => execute(
             transaction,
-            "INSERT OR REPLACE INTO searches VALUES (?1, ?2)",
-            (&search.test_id, json(search)),
+            "INSERT OR REPLACE INTO campaigns VALUES (?1, ?2)",
+            (&campaign.test_id, json(campaign)),
         ),
-        Change::ForgetSearch(test_id) => execute(
+        Change::ForgetCampaign(test_id) => execute(
             transaction,
-            "DELETE FROM searches WHERE test_id = ?1",
+            "DELETE FROM campaigns WHERE test_id = ?1",
             [test_id],
         ),
         Change::Node(record) => execute(

@@ -171,7 +171,7 @@ fn markup_in_ids_and_headers_is_shown_as_text() {
         "{}",
         browser.text(".nodes tbody")
     );
-    browser.click("details summary");
+    browser.click("details:has(dl) > summary");
     assert!(
         browser
             .text("[data-param=headers]")

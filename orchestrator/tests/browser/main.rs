@@ -20,6 +20,7 @@ mod looks;
 mod modules;
 mod past;
 mod search;
+mod set;
 mod stage;
 mod trend;
 mod webdriver;

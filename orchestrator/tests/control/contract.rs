@@ -192,9 +192,9 @@ fn heat_map(orchestrator: &Orchestrator, test_id: &str) {
     assert_eq!(joined["columns"].as_array().map(Vec::len), Some(2));
 }
 
-/// Plays the first run of a search, so that it has a step.
-fn play_step(orchestrator: &Orchestrator, player: &Player, search: &str) {
-    let run = format!("{search}-1");
+/// Plays the first run of a campaign, so that there is something to say.
+fn play_run(orchestrator: &Orchestrator, player: &Player, campaign: &str) {
+    let run = format!("{campaign}-1");
     let state = |wanted: &str| {
         let deadline = Instant::now() + Duration::from_secs(20);
         while orchestrator.get(&format!("/tests/{run}")).json()["state"] != wanted {
@@ -226,7 +226,7 @@ fn search(
     let of_search = format!("/capacity/{search}");
     holds("get", "/capacity/{testId}", &of_search, "");
     holds("delete", "/capacity/{testId}", &of_search, "");
-    play_step(orchestrator, player, search);
+    play_run(orchestrator, player, search);
     holds("get", "/capacity/{testId}", &of_search, "");
     holds("post", "/stop/{testId}", &format!("/stop/{search}"), "");
     holds("get", "/capacity", "/capacity", "");
@@ -234,6 +234,49 @@ fn search(
     holds("get", "/capacity/{testId}", &of_search, "");
     for (call, body) in [("/capacity", ""), ("/capacity?to=1", searched)] {
         holds("post", "/capacity", call, body);
+    }
+}
+
+/// A set of runs and the first of them.
+fn set(
+    orchestrator: &Orchestrator,
+    player: &Player,
+    holds: &mut impl FnMut(&str, &str, &str, &str) -> Value,
+) {
+    let asked = r#"{"target": "http://127.0.0.1:8000", "repeat": 3, "rest": "1h",
+        "load": {"open": "100/s", "for": "1s"}}"#;
+    let refused = holds("post", "/tests", "/tests", asked);
+    let error = refused["error"].as_str().unwrap();
+    assert!(error.starts_with("repeat: 3 runs"), "{refused}");
+    let set = holds("post", "/tests", "/tests?start=1", asked);
+    assert_eq!(set["repeat"], 3, "{set}");
+    let set = set["TestId"].as_str().unwrap();
+    let (path, of_set) = ("/repeats/{testId}", format!("/repeats/{set}"));
+    holds("get", path, &of_set, "");
+    holds("delete", path, &of_set, "");
+    play_run(orchestrator, player, set);
+    let label = r#"{"name": "n2", "tags": {"a": "b"}, "note": "c", "command": ["client", "run"]}"#;
+    let labelled = holds("patch", path, &of_set, label);
+    assert_eq!(labelled["name"], "n2", "{labelled}");
+    for bad in ["[]", r#"{"notes": []}"#, r#"{"nam": "x"}"#] {
+        holds("patch", path, &of_set, bad);
+    }
+    let shown = holds("get", path, &of_set, "");
+    assert_eq!(shown["runs"][0]["counted"], true, "{shown}");
+    assert_eq!(shown["spread"][0]["runs"], 1, "{shown}");
+    holds("post", "/stop/{testId}", &format!("/stop/{set}"), "");
+    let listed = holds("get", "/repeats", "/repeats", "");
+    assert_eq!(listed[0]["standing"], "interrupted", "{listed}");
+    for path_of_test in ["/tests", "/capacity"] {
+        let (path, call) = (
+            format!("{path_of_test}/{{testId}}"),
+            format!("{path_of_test}/{set}"),
+        );
+        holds("get", &path, &call, "");
+    }
+    holds("delete", path, &of_set, "");
+    for method in ["get", "delete", "patch"] {
+        holds(method, path, &of_set, "{}");
     }
 }
 
@@ -375,6 +418,7 @@ fn documented(orchestrator: &Orchestrator, player: &Player, test_id: &str) {
     holds("get", "/tests/{testId}", &format!("/tests/{composed}"), "");
     holds("post", "/stop/{testId}", &format!("/stop/{composed}"), "");
     search(orchestrator, player, &mut holds);
+    set(orchestrator, player, &mut holds);
     holds("post", "/tsunami/{seconds}", "/tsunami/0.5", "");
     let created = holds("post", "/avalanche", "/avalanche", "");
     let created = created["TestId"].as_str().unwrap();

@@ -1,10 +1,13 @@
 //! What a document says about itself and its runs.
 
 use super::reading::{Fields, Reader};
+use crate::units::{self, NS_PER_S};
 
 pub(super) const DRIVERS_KEYS: [&str; 1] = ["min"];
 /// Most runs of a test after each other: as many as a comparison takes.
 pub const REPEATS_MAX: u32 = 100;
+/// Longest rest between two of them, ns.
+const REST_NS_MAX: u64 = 3600 * NS_PER_S;
 
 /// What a document says about itself and its runs.
 pub(super) struct About {
@@ -13,6 +16,7 @@ pub(super) struct About {
     pub(super) tags: Vec<(String, String)>,
     pub(super) drivers_min: Option<u32>,
     pub(super) repeat: u32,
+    pub(super) rest_ns: Option<u64>,
 }
 
 impl About {
@@ -20,14 +24,33 @@ impl About {
         let repeat = fields
             .get("repeat")
             .and_then(|at| reader.whole(&at, 1..=REPEATS_MAX.into()));
+        let repeat = repeat.map_or(1, |times| u32::try_from(times).unwrap_or(1));
         Self {
             name: text_of(reader, fields, "name"),
             note: text_of(reader, fields, "note"),
             tags: tags(reader, fields),
             drivers_min: drivers(reader, fields),
-            repeat: repeat.map_or(1, |times| u32::try_from(times).unwrap_or(1)),
+            repeat,
+            rest_ns: rest(reader, fields, repeat),
         }
     }
+}
+
+/// From the end of a run to the next one, which there has to be.
+fn rest(reader: &mut Reader, fields: &Fields<'_>, repeat: u32) -> Option<u64> {
+    let at = fields.get("rest")?;
+    let parse = |text: &str| {
+        let ns = units::parse_duration_ns(text).map_err(|error| error.to_string())?;
+        let is_right = ns <= REST_NS_MAX;
+        is_right
+            .then_some(ns)
+            .ok_or_else(|| format!("{text:?} is longer than {} s", REST_NS_MAX / NS_PER_S))
+    };
+    let rest_ns = reader.parsed(&at, parse);
+    if repeat == 1 {
+        reader.wrong(&at, "it is between runs, and this is one: write repeat: 5");
+    }
+    rest_ns
 }
 
 fn text_of(reader: &mut Reader, fields: &Fields<'_>, name: &str) -> String {

@@ -20,7 +20,7 @@ impl Document {
     /// Those of `file`.
     pub fn sha256<E>(&self, mut file: impl FnMut(&str) -> Result<Sha256, E>) -> Result<Sha256, E> {
         let mut node = self.masked();
-        for name in ["repeat", "files"] {
+        for name in ["repeat", "rest", "files"] {
             node.remove(name);
         }
         // Variables from outside come at the end, in the order in which they were given.
@@ -73,7 +73,7 @@ mod tests {
             digest(&document(&TEXT.replace("closed: 1", "closed: 2")), "a"),
             first
         );
-        let repeated = document(&format!("{TEXT}repeat: 5\n"));
+        let repeated = document(&format!("{TEXT}repeat: 5\nrest: 2s\n"));
         assert_eq!(digest(&repeated, "a"), first);
         assert_eq!(digest(&repeated.once(), "a"), first);
     }

@@ -1,7 +1,7 @@
 //! What a document may say and whoever runs it does not do: refused where it stands, never ignored.
 
-use super::place::Problem;
-use super::{Document, InvalidDocument, Node, Value};
+use super::place::{Place, Problem};
+use super::{Document, InvalidDocument, Node, Scalar, Value};
 
 /// Who runs a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,18 +28,6 @@ impl Document {
                 error,
             });
         };
-        if let Some(at) = self
-            .node
-            .get("repeat")
-            .filter(|_| self.repeat > 1 && runner == Runner::Cluster)
-        {
-            let times = self.repeat;
-            let problem = format!(
-                "{times} runs, and an orchestrator makes one of a document: give it to client run, or \
-                 take repeat out and create it {times} times"
-            );
-            refuse(at, "repeat", problem);
-        }
         match runner {
             Runner::Alone => self.refuse_company(&mut refuse),
             Runner::Cluster => self.refuse_what_stays_here(&mut refuse),
@@ -58,8 +46,26 @@ impl Document {
     /// One run of it: the same without `repeat`, which is for who makes them one after the other.
     #[must_use]
     pub fn once(mut self) -> Self {
-        self.node.remove("repeat");
+        for name in ["repeat", "rest"] {
+            self.node.remove(name);
+        }
         self.repeat = 1;
+        self.rest_ns = None;
+        self
+    }
+
+    /// The same, to be run so often, with another rest between the runs where one is given.
+    #[must_use]
+    pub fn repeated(mut self, times: u32, rest_ns: Option<u64>) -> Self {
+        if times <= 1 {
+            return self.once();
+        }
+        self.node.set("repeat", plain(times.to_string()));
+        self.repeat = times;
+        if let Some(rest_ns) = rest_ns {
+            self.node.set("rest", Node::text(format!("{rest_ns}ns")));
+            self.rest_ns = Some(rest_ns);
+        }
         self
     }
 
@@ -112,6 +118,15 @@ impl Document {
     }
 }
 
+/// A number as a document has it.
+fn plain(text: String) -> Node {
+    let is_quoted = false;
+    Node {
+        place: Place::default(),
+        value: Value::Scalar(Scalar { text, is_quoted }),
+    }
+}
+
 /// The places where steps and data sets name files.
 fn files_in<'n>(node: &'n Node, found: &mut Vec<&'n Node>) {
     match &node.value {
@@ -150,24 +165,64 @@ mod tests {
             alone[0].starts_with("3:10: drivers: at least 2"),
             "{alone:?}"
         );
-        let cluster = refused(text, Runner::Cluster);
-        assert!(cluster[0].starts_with("2:9: repeat: 3 runs"), "{cluster:?}");
-        assert_eq!((alone.len(), cluster.len()), (1, 1));
-        assert_eq!(refused(text, Runner::Trial), Vec::<String>::new());
+        assert_eq!(alone.len(), 1);
+        for runner in [Runner::Cluster, Runner::Trial] {
+            assert_eq!(refused(text, runner), Vec::<String>::new(), "{runner:?}");
+        }
         let one = "target: http://a/\nrepeat: 1\nsteps: [GET http://a/x]\ndrivers: {min: 1}\n";
         assert_eq!(refused(one, Runner::Alone), Vec::<String>::new());
     }
 
+    fn read(text: &str) -> Document {
+        Document::read(text, Setting::default()).unwrap()
+    }
+
     #[test]
     fn one_of_several_runs_is_no_more_than_one() {
-        let text = "target: http://a/\nrepeat: 3\nsteps: [GET /]\nload: {closed: 1, for: 1s}\n";
-        let document = Document::read(text, Setting::default()).unwrap();
-        assert_eq!(document.repeat, 3);
-        let once = document.once();
-        assert!(once.check_runner(Runner::Cluster).is_ok());
-        assert!(!once.to_json().contains("repeat"), "{}", once.to_json());
-        let again = Document::read(&once.to_json(), Setting::default()).unwrap();
+        let text =
+            "target: http://a/\nrepeat: 3\nrest: 2s\nsteps: [GET /]\nload: {closed: 1, for: 1s}\n";
+        let document = read(text);
+        assert_eq!(
+            (document.repeat, document.rest_ns),
+            (3, Some(2_000_000_000))
+        );
+        let once = document.clone().once();
+        let json = once.to_json();
+        assert!(!json.contains("repeat") && !json.contains("rest"), "{json}");
+        let again = read(&once.to_json());
         assert_eq!(again.scenario, once.scenario);
+        for (times, rest_ns, expected) in [
+            (5, None, (5, Some(2_000_000_000))),
+            (5, Some(0), (5, Some(0))),
+            (1, Some(7), (1, None)),
+        ] {
+            let repeated = document.clone().repeated(times, rest_ns);
+            assert_eq!((repeated.repeat, repeated.rest_ns), expected);
+            let again = read(&repeated.to_json());
+            assert_eq!(
+                (again.repeat, again.rest_ns),
+                expected,
+                "{}",
+                again.to_json()
+            );
+        }
+        assert_eq!(once.repeated(2, None).rest_ns, None);
+    }
+
+    #[test]
+    fn a_rest_is_between_runs_and_bounded() {
+        for (rest, word) in [
+            ("rest: 1s\n", "2:7: rest: it is between runs"),
+            (
+                "repeat: 2\nrest: 2h\n",
+                "3:7: rest: \"2h\" is longer than 3600 s",
+            ),
+            ("repeat: 2\nrest: soon\n", "3:7: rest: "),
+        ] {
+            let text = format!("target: http://a/\n{rest}load: {{closed: 1, for: 1s}}\n");
+            let error = Document::read(&text, Setting::default()).unwrap_err();
+            assert!(error.to_string().contains(word), "{error}");
+        }
     }
 
     #[test]

@@ -209,6 +209,7 @@ impl CapacitySearch {
     /// The highest rate that held was in doubt and does not hold after all; the one that did before
     /// it takes its place.
     fn withdraw(&mut self, rate: f64, before: Option<f64>) {
+        self.rates_left = self.rates_left.saturating_sub(1);
         self.low = before;
         self.high = Some((rate, Judged::Breached));
     }

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Brief, Judgement, Standing, words};
+use crate::units;
 
 /// Between the end of a run and the next one unless the caller says otherwise, so that the target's
 /// queues are empty again, ns.
@@ -157,6 +158,21 @@ impl Repeats {
         })
     }
 
+    /// Adds a run that is none of the others': its figures say nothing about them.
+    pub fn add_apart(&mut self, brief: &Brief, reason: String) -> &Repeat {
+        let standing = brief.standing().max(Standing::Incomplete);
+        let more = reasons(brief, brief.standing());
+        self.push(Repeat {
+            run: 0,
+            test_id: Some(brief.test_id.clone()),
+            standing,
+            verdict: brief.verdict.verdict,
+            counted: false,
+            reasons: [vec![reason], more].concat(),
+            figures: RunFigures::from(brief),
+        })
+    }
+
     /// Adds a run that did not come about, or whose end nobody knows, and gives its row.
     pub fn add_failed(&mut self, test_id: Option<String>, reason: String) -> &Repeat {
         self.push(Repeat {
@@ -176,6 +192,12 @@ impl Repeats {
         self.runs.push(row);
         self.spread = spread(&self.runs);
         &self.runs[place]
+    }
+
+    /// From the end of a run to the next one, ns.
+    #[must_use]
+    pub fn rest_ns(&self) -> u64 {
+        units::seconds_to_ns(self.rest_s).unwrap_or(REST_NS)
     }
 
     /// Whether all runs that were asked for are there.
@@ -289,6 +311,17 @@ mod tests {
         assert_eq!(set.standing(), Standing::Aborted);
         set.add_failed(None, "no connection".to_owned());
         assert_eq!(set.standing(), Standing::Failed);
+        set.add_apart(
+            &brief("done", 1.0, &json!({})),
+            "on other drivers".to_owned(),
+        );
+        let apart = &set.runs[3];
+        assert_eq!(
+            (apart.standing, apart.counted),
+            (Standing::Incomplete, false)
+        );
+        assert_eq!(apart.reasons, ["on other drivers"]);
+        assert_eq!(set.spread[0].runs, 1, "it has no part in the spread");
         set.interrupted = true;
         assert_eq!(set.standing(), Standing::Interrupted);
         assert_eq!((set.runs[2].run, &set.runs[2].test_id), (3, &None));

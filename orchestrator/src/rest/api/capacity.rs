@@ -8,8 +8,11 @@ use serde_json::{Map, Value, json};
 use super::data::with_data;
 use super::documents::refusal;
 use super::{Answer, Call, Worker};
-use crate::control::{Command, Refusal, Reply, Search, SearchRefusal};
+use crate::control::{
+    Campaign, CampaignKind, CampaignRefusal, CapacityGoal, Command, Goal, Refusal, Reply,
+};
 
+const KIND: CampaignKind = CampaignKind::Capacity;
 /// Parameters of a search beyond its document.
 const BOUNDS: [&str; 3] = ["from", "to", "precision"];
 
@@ -39,15 +42,16 @@ impl Worker {
 
     /// All searches, newest first, without their steps and with the number of their drivers.
     pub(super) fn searches(&self) -> Answer {
-        let searches = self.api.live.snapshot().searches();
-        let rows = searches.iter().map(|search| {
-            let mut row = shown(search);
+        let campaigns = self.api.live.snapshot().campaigns(KIND);
+        let searches = campaigns.iter().filter_map(|campaign| search_of(campaign));
+        let rows = searches.map(|(campaign, search)| {
+            let mut row = shown(campaign, search);
             if let Some(fields) = row.as_object_mut() {
                 let steps = fields.remove("steps");
                 let done = steps.as_ref().and_then(Value::as_array).map_or(0, Vec::len);
                 fields.insert("steps_done".to_owned(), done.into());
                 fields.remove("participants");
-                fields.insert("nodes".to_owned(), search.participants.len().into());
+                fields.insert("nodes".to_owned(), campaign.participants.len().into());
             }
             row
         });
@@ -57,34 +61,49 @@ impl Worker {
     /// One search with what is known so far.
     pub(super) fn search(&self, test_id: &str) -> Answer {
         let snapshot = self.api.live.snapshot();
-        if let Some(search) = snapshot.search(test_id) {
-            return Answer::json(&shown(search));
+        let campaign = snapshot.campaign(test_id);
+        if let Some((campaign, search)) = campaign.and_then(|campaign| search_of(campaign)) {
+            return Answer::json(&shown(campaign, search));
         }
-        let unknown = Reply::Refused(Refusal::Search(SearchRefusal::Unknown(test_id.to_owned())));
+        let unknown = CampaignRefusal::Unknown {
+            campaign_id: test_id.to_owned(),
+            kind: KIND,
+        };
+        let unknown = Reply::Refused(Refusal::Campaign(unknown));
         super::reply::answer(unknown, &self.api.bootstrap)
     }
 
     pub(super) fn delete_search(&self, test_id: &str) -> Answer {
-        let test_id = test_id.to_owned();
-        self.command(Command::DeleteSearch { test_id })
+        self.command(Command::DeleteCampaign {
+            test_id: test_id.to_owned(),
+            kind: KIND,
+        })
+    }
+}
+
+/// The search that a campaign is, if it is one.
+fn search_of(campaign: &Campaign) -> Option<(&Campaign, &CapacityGoal)> {
+    match &campaign.goal {
+        Goal::Capacity(search) => Some((campaign, search)),
+        Goal::Repeat(_) => None,
     }
 }
 
 /// A search for people: what was found, and the steps that led there.
-fn shown(search: &Search) -> Value {
+fn shown(campaign: &Campaign, search: &CapacityGoal) -> Value {
     let mut shown = json!({
-        "test_id": search.test_id,
-        "name": search.name,
-        "state": search.state,
-        "reason": search.reason,
-        "created_unix_ms": search.created_unix_ms,
-        "ended_unix_ms": search.ended_unix_ms,
+        "test_id": campaign.test_id,
+        "name": campaign.labels.name,
+        "state": campaign.state,
+        "reason": campaign.reason,
+        "created_unix_ms": campaign.created_unix_ms,
+        "ended_unix_ms": campaign.ended_unix_ms,
         "bounds": search.bounds,
-        "participants": search.participants,
-        "run": search.run,
+        "participants": campaign.participants,
+        "run": campaign.run,
         "limited_by": null,
     });
-    let answer = serde_json::to_value(search.answer());
+    let answer = serde_json::to_value(search.answer(&campaign.target));
     let answer = answer.expect("invariant: answers have string keys and finite numbers");
     if let (Some(fields), Value::Object(answer)) = (shown.as_object_mut(), answer) {
         fields.extend(answer);

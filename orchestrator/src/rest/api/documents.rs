@@ -1,5 +1,5 @@
-//! `POST /tests`, which makes a test of a document, and `POST /tests/check`, which says whether it is
-//! one, with everything that is wrong at once.
+//! `POST /tests`, which makes a test of a document, or the set of runs that it asks for, and `POST
+//! /tests/check`, which says whether it is one, with everything that is wrong at once.
 
 use std::collections::BTreeMap;
 
@@ -35,6 +35,9 @@ impl Worker {
         let start = take_flag(&mut values, "start")?;
         let queue = take_flag(&mut values, "queue")?;
         let document = self.runnable(call, &["start", "queue"])?;
+        if document.repeat > 1 {
+            return self.repeated(document, start, queue);
+        }
         let test_id = proto::id::new_test_id();
         let command = Command::Compose {
             test_id: test_id.clone(),

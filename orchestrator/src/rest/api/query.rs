@@ -197,10 +197,10 @@ impl View {
 }
 
 /// The test is known, and its result is not in the store: the disk was full when it ended.
-/// What is no test may be a search.
+/// What is no test may be a campaign.
 fn unknown(snapshot: &Snapshot, test_id: &str) -> Answer {
-    match snapshot.search(test_id) {
-        Some(_) => reply::no_test(test_id),
+    match snapshot.campaign(test_id) {
+        Some(campaign) => reply::no_test(test_id, campaign.goal.kind()),
         None => reply::unknown_test(test_id),
     }
 }

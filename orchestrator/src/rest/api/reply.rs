@@ -4,7 +4,7 @@ use proto::units;
 use serde_json::json;
 
 use super::Answer;
-use crate::control::{MESSAGE_LEN_MAX, Refusal, Reply, SearchRefusal};
+use crate::control::{CampaignKind, CampaignRefusal, MESSAGE_LEN_MAX, Refusal, Reply};
 
 /// The answer to a command, of an orchestrator whose broker is at `bootstrap`.
 pub(super) fn answer(reply: Reply, bootstrap: &str) -> Answer {
@@ -68,6 +68,7 @@ pub(super) fn answer(reply: Reply, bootstrap: &str) -> Answer {
         }
         Reply::Deleted { test_id } => Answer::json(&json!({"test_id": test_id, "deleted": true})),
         Reply::Labeled(row) => Answer::json(&row),
+        Reply::SetLabeled(campaign) => Answer::json(&super::repeats::shown(&campaign)),
         Reply::Refused(refusal) => refuse(refusal, bootstrap),
     }
 }
@@ -101,7 +102,7 @@ fn refuse(refusal: Refusal, bootstrap: &str) -> Answer {
             let more = json!({"test_id": test_id, "state": state});
             Answer::error_with(409, &error, hint, more)
         }
-        Refusal::Search(refusal) => refuse_search(refusal),
+        Refusal::Campaign(refusal) => refuse_campaign(refusal),
         Refusal::WrongLabel(why) => {
             let hint = "labels are short texts; PATCH /tests/{id} changes them and takes them away";
             Answer::error(400, &why, hint)
@@ -164,53 +165,63 @@ fn refuse(refusal: Refusal, bootstrap: &str) -> Answer {
     }
 }
 
-/// What has to do with searches for a capacity.
-fn refuse_search(refusal: SearchRefusal) -> Answer {
+/// What has to do with campaigns.
+fn refuse_campaign(refusal: CampaignRefusal) -> Answer {
     match refusal {
-        SearchRefusal::Unknown(search_id) => {
-            let error = format!("there is no search {search_id:?}");
-            Answer::error(404, &error, "GET /capacity lists them")
+        CampaignRefusal::Unknown { campaign_id, kind } => {
+            let error = format!("there is no {} {campaign_id:?}", kind.noun());
+            Answer::error(404, &error, &format!("GET /{} lists them", kind.path()))
         }
-        SearchRefusal::Over { search_id, state } => {
-            let error = format!("the search {search_id} has ended: it is {state}");
+        CampaignRefusal::Over {
+            campaign_id,
+            kind,
+            state,
+        } => {
+            let error = format!("the {} {campaign_id} has ended: it is {state}", kind.noun());
             let hint = format!(
-                "GET /capacity/{search_id} says what it found; POST /capacity begins another one"
+                "GET /{}/{campaign_id} says what came of it; {} begins another one",
+                kind.path(),
+                kind.begun_by()
             );
-            let more = json!({"test_id": search_id, "state": state});
+            let more = json!({"test_id": campaign_id, "state": state});
             Answer::error_with(409, &error, &hint, more)
         }
-        SearchRefusal::Open(search_id) => {
-            let error = format!("the search {search_id} goes on");
-            let hint = format!("stop it with POST /stop/{search_id}, and delete it then");
-            let more = json!({"test_id": search_id, "state": "running"});
+        CampaignRefusal::Open { campaign_id, kind } => {
+            let error = format!("the {} {campaign_id} goes on", kind.noun());
+            let hint = format!("stop it with POST /stop/{campaign_id}, and delete it then");
+            let more = json!({"test_id": campaign_id, "state": "running"});
             Answer::error_with(409, &error, &hint, more)
         }
-        SearchRefusal::NoTest(search_id) => no_test(&search_id),
-        SearchRefusal::Run {
+        CampaignRefusal::NoTest { campaign_id, kind } => no_test(&campaign_id, kind),
+        CampaignRefusal::Run {
             test_id,
             state,
-            search_id,
+            campaign_id,
+            kind,
         } => {
-            let error = format!("test {test_id} is {state}, and a run of the search {search_id}");
+            let noun = kind.noun();
+            let error = format!("test {test_id} is {state}, and a run of the {noun} {campaign_id}");
             let hint = format!(
-                "POST /stop/{search_id} stops the search and this run; delete it when it has ended"
+                "POST /stop/{campaign_id} stops the {noun} and this run; delete it when it has ended"
             );
             let more = json!({"test_id": test_id, "state": state});
             Answer::error_with(409, &error, &hint, more)
         }
-        SearchRefusal::TooMany => {
-            let hint = "GET /capacity lists them; stop one with POST /stop and its id";
-            Answer::error(503, "too many searches for a capacity go on", hint)
+        CampaignRefusal::TooMany => {
+            let error = "too many searches for a capacity and sets of runs go on";
+            let hint = "GET /capacity and /repeats list them; stop one with POST /stop and its id";
+            Answer::error(503, error, hint)
         }
     }
 }
 
-/// 404 for what is a search where a test is meant.
-pub(super) fn no_test(search_id: &str) -> Answer {
-    let error = format!("{search_id} is a search for a capacity, and no test");
+/// 404 for what is a campaign where a test is meant.
+pub(super) fn no_test(campaign_id: &str, kind: CampaignKind) -> Answer {
+    let (noun, path) = (kind.noun(), kind.path());
+    let error = format!("{campaign_id} is a {noun}, and no test");
     let hint = format!(
-        "GET and DELETE /capacity/{search_id} are about it, and POST /stop/{search_id} stops it; its \
-         runs, {search_id}-1 and so on, are tests"
+        "GET and DELETE /{path}/{campaign_id} are about it, and POST /stop/{campaign_id} stops it; its \
+         runs, {campaign_id}-1 and so on, are tests"
     );
     Answer::error(404, &error, &hint)
 }

@@ -61,7 +61,7 @@ pub struct CapacityStep {
 }
 
 /// The run that is to come next.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Wanted {
     /// Requests or sessions a second.
     pub rate: f64,
@@ -104,7 +104,7 @@ impl CapacityCourse {
                     below: Some(_),
                 }),
                 None,
-            ) => (rate, true),
+            ) if self.steps.len() <= CAPACITY_RATES_MAX => (rate, true),
             (Next::Found(_), _) => return None,
         };
         let attempt = self.trial.len() + 1;

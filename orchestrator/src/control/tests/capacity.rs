@@ -1,7 +1,7 @@
 //! Searches for a capacity, by a fold whose drivers answer from a target of a known one.
 
 use proto::document::{Document, Setting};
-use proto::summary::{Capacity, CapacityBounds};
+use proto::summary::{Capacity, CapacityAnswer, CapacityBounds, CapacityStep};
 
 use super::*;
 
@@ -24,58 +24,18 @@ impl World {
         })
     }
 
-    fn search(&mut self, test_id: &str) -> Search {
-        let snapshot = self.seen();
-        snapshot.search(test_id).unwrap().as_ref().clone()
-    }
-
-    /// Time passes until a search has a run; its id and rate.
-    fn await_run(&mut self, test_id: &str) -> Option<(String, f64)> {
-        for _ in 0..10 {
-            let search = self.search(test_id);
-            if search.state != SearchState::Running {
-                return None;
-            }
-            if let Some(run) = search.run {
-                return Some((run.test_id, run.rate));
-            }
-            self.pulse();
-            for driver in DRIVERS {
-                self.beat(driver, NodeState::Idle, None);
-            }
-        }
-        panic!("no run: {:?}", self.search(test_id));
-    }
-
-    /// The drivers get ready for a run, and it starts.
-    fn start(&mut self, run_id: &str, drivers: &[&str]) {
-        self.event(Event::Tick);
-        for driver in drivers {
-            self.beat(driver, NodeState::Ready, Some(run_id));
-        }
-        self.event(Event::Tick);
-        self.deliver();
-        assert_eq!(self.phase(run_id), Phase::Armed, "{}", self.reason(run_id));
-    }
-
-    /// They report that every answer took so long.
-    fn finish(&mut self, run_id: &str, drivers: &[&str], ms: u64) {
-        for driver in drivers {
-            let mut message = last(driver, run_id, Outcome::Done);
-            let mut latencies = Latencies::new();
-            for histogram in [&mut latencies.response, &mut latencies.service] {
-                (0..20).for_each(|_| histogram.saturating_record(ms * 1_000_000));
-            }
-            if let Some(report) = &mut message.report {
-                report.latencies = SparseLatencies::from(&latencies);
-            }
-            self.report(message);
-        }
+    /// The run that a search waits for, once there is one: its id and rate.
+    fn await_rate(&mut self, test_id: &str) -> Option<(String, f64)> {
+        let run_id = self.await_run(test_id, &DRIVERS)?;
+        let Some(RunPlan::Rate(wanted)) = self.campaign(test_id).run.map(|run| run.plan) else {
+            panic!("{run_id} has no rate");
+        };
+        Some((run_id, wanted.rate))
     }
 
     /// Follows a search of a target that answers in time up to `capacity`.
     fn follow(&mut self, test_id: &str, capacity: f64, mut between: impl FnMut(&mut Self)) {
-        while let Some((run_id, rate)) = self.await_run(test_id) {
+        while let Some((run_id, rate)) = self.await_rate(test_id) {
             between(self);
             self.start(&run_id, &DRIVERS);
             between(self);
@@ -85,8 +45,25 @@ impl World {
     }
 }
 
-fn found(search: &Search) -> (f64, f64) {
-    let Capacity { at_least, below } = search.answer().capacity;
+fn goal(search: &Campaign) -> &CapacityGoal {
+    let Goal::Capacity(goal) = &search.goal else {
+        panic!("{} is no search", search.test_id);
+    };
+    goal
+}
+
+/// What a search has found so far.
+fn answer(search: &Campaign) -> CapacityAnswer {
+    goal(search).answer(&search.target)
+}
+
+/// What the runs of a search that counted came to.
+fn runs(search: &Campaign) -> &[CapacityStep] {
+    &goal(search).runs
+}
+
+fn found(search: &Campaign) -> (f64, f64) {
+    let Capacity { at_least, below } = answer(search).capacity;
     (at_least.unwrap(), below.unwrap())
 }
 
@@ -101,14 +78,14 @@ fn a_search_offers_rates_as_runs_of_its_own_and_finds_the_capacity() {
         })
     );
     world.follow("s", 700.0, |_| {});
-    let search = world.search("s");
-    assert_eq!(search.state, SearchState::Done, "{:?}", search.reason);
+    let search = world.campaign("s");
+    assert_eq!(search.state, CampaignState::Done, "{:?}", search.reason);
     let (low, high) = found(&search);
     assert!(
         low <= 700.0 && 700.0 < high && high <= low * 1.06,
         "{low} to {high}"
     );
-    let steps = search.answer().steps;
+    let steps = answer(&search).steps;
     assert!(
         steps.len() <= 13 && steps.last().unwrap().again,
         "{steps:?}"
@@ -121,7 +98,7 @@ fn a_search_offers_rates_as_runs_of_its_own_and_finds_the_capacity() {
     let row = world.state.list.get("s-1").unwrap();
     assert_eq!(row.labels.name.as_deref(), Some("shop at 100/s"));
     assert_eq!(row.labels.tags["capacity"], "s");
-    assert_eq!(world.searches["s"], search, "as it is stored");
+    assert_eq!(world.campaigns["s"], search, "as it is stored");
 }
 
 #[test]
@@ -135,15 +112,15 @@ fn a_process_that_is_killed_anywhere_finds_the_same_with_the_same_runs() {
         world.restart();
         world.pulse();
     });
-    let (calm, killed) = (calm.search("s"), killed.search("s"));
-    assert_eq!(killed.state, SearchState::Done, "{:?}", killed.reason);
-    let of = |search: &Search| -> Vec<(f64, bool, Vec<String>)> {
-        let runs = search.runs.iter();
+    let (calm, killed) = (calm.campaign("s"), killed.campaign("s"));
+    assert_eq!(killed.state, CampaignState::Done, "{:?}", killed.reason);
+    let of = |search: &Campaign| -> Vec<(f64, bool, Vec<String>)> {
+        let runs = runs(search).iter();
         runs.map(|run| (run.rate, run.again, run.tests.clone()))
             .collect()
     };
     assert_eq!(of(&killed), of(&calm));
-    assert_eq!(killed.answer().capacity, calm.answer().capacity);
+    assert_eq!(answer(&killed).capacity, answer(&calm).capacity);
 }
 
 #[test]
@@ -167,16 +144,18 @@ fn a_stop_ends_the_search_and_its_run_and_a_stopped_run_ends_the_search() {
     for driver in DRIVERS {
         world.report(last(driver, "s-1", Outcome::Aborted));
     }
-    let search = world.search("s");
+    let search = world.campaign("s");
     assert_eq!(
         (search.state, search.reason.as_deref()),
-        (SearchState::Aborted, Some("stopped"))
+        (CampaignState::Aborted, Some("stopped"))
     );
     let again = world.stop("s");
     assert!(
         matches!(
             again,
-            Some(Reply::Refused(Refusal::Search(SearchRefusal::Over { .. })))
+            Some(Reply::Refused(Refusal::Campaign(
+                CampaignRefusal::Over { .. }
+            )))
         ),
         "{again:?}"
     );
@@ -185,18 +164,18 @@ fn a_stop_ends_the_search_and_its_run_and_a_stopped_run_ends_the_search() {
     world.seek("t", "");
     world.start("t-1", &DRIVERS);
     world.finish("t-1", &DRIVERS, 5);
-    assert_eq!(world.search("t").run, None);
+    assert_eq!(world.campaign("t").run, None);
     world.stop("t");
-    assert_eq!(world.search("t").state, SearchState::Aborted);
-    assert_eq!(world.search("t").answer().capacity.at_least, Some(100.0));
+    assert_eq!(world.campaign("t").state, CampaignState::Aborted);
+    assert_eq!(answer(&world.campaign("t")).capacity.at_least, Some(100.0));
     world.seek("u", "");
     world.stop("u");
-    assert_eq!(world.search("u").state, SearchState::Aborted);
+    assert_eq!(world.campaign("u").state, CampaignState::Aborted);
     assert_eq!(world.phase("u-1"), Phase::Aborted);
 
     world.seek("v", "");
     world.stop("v-1");
-    let search = world.search("v");
+    let search = world.campaign("v");
     assert_eq!(search.reason.as_deref(), Some("its run v-1 was stopped"));
 }
 
@@ -206,20 +185,20 @@ fn drivers_that_change_end_it_with_the_reason_and_what_was_known() {
     world.seek("s", "");
     world.start("s-1", &DRIVERS);
     world.finish("s-1", &DRIVERS, 5);
-    let (run_id, _) = world.await_run("s").unwrap();
+    let (run_id, _) = world.await_rate("s").unwrap();
     // A third one came.
     world.beat("c", NodeState::Idle, None);
     let all = ["a", "b", "c"];
     world.start(&run_id, &all);
     world.finish(&run_id, &all, 5);
-    let search = world.search("s");
-    assert_eq!(search.state, SearchState::Failed);
+    let search = world.campaign("s");
+    assert_eq!(search.state, CampaignState::Failed);
     let reason = search.reason.clone().unwrap();
     assert!(
         reason.contains("run s-2 was on a; b; c, those before it on a; b"),
         "{reason}"
     );
-    assert_eq!(search.answer().capacity.at_least, Some(100.0));
+    assert_eq!(answer(&search).capacity.at_least, Some(100.0));
 
     // One is lost in the middle of a run.
     world.seek("t", "");
@@ -229,7 +208,7 @@ fn drivers_that_change_end_it_with_the_reason_and_what_was_known() {
         12,
         &[("a", NodeState::Idle, None), ("b", NodeState::Idle, None)],
     );
-    let reason = world.search("t").reason.unwrap();
+    let reason = world.campaign("t").reason.unwrap();
     assert!(
         reason.contains("the drivers changed in its run t-1: c: lost"),
         "{reason}"
@@ -241,7 +220,7 @@ fn what_cannot_be_searched_is_refused_and_a_run_that_fails_is_tried_again() {
     let mut world = World::with(&[]);
     let reply = world.seek("s", "");
     assert_eq!(reply, Some(Reply::Refused(Refusal::NoDriver)));
-    assert!(world.searches.is_empty() && world.runs.is_empty());
+    assert!(world.campaigns.is_empty() && world.runs.is_empty());
 
     let mut world = World::with(&["a"]);
     world.seek("s", "");
@@ -249,7 +228,7 @@ fn what_cannot_be_searched_is_refused_and_a_run_that_fails_is_tried_again() {
         let run_id = format!("s-{attempt}");
         for _ in 0..6 {
             if world
-                .search("s")
+                .campaign("s")
                 .run
                 .is_some_and(|run| run.test_id == run_id)
             {
@@ -262,8 +241,8 @@ fn what_cannot_be_searched_is_refused_and_a_run_that_fails_is_tried_again() {
         world.beat("a", NodeState::Failed, Some(&run_id));
         assert_eq!(world.phase(&run_id), Phase::Failed);
     }
-    let search = world.search("s");
-    assert_eq!(search.state, SearchState::Failed);
+    let search = world.campaign("s");
+    assert_eq!(search.state, CampaignState::Failed);
     let reason = search.reason.unwrap();
     assert!(
         reason.contains("run s-3 failed") && reason.contains("connection refused"),
@@ -276,7 +255,7 @@ fn an_hour_is_the_end_and_secrets_go_with_it() {
     let mut world = World::with(&DRIVERS);
     world.seek("s", "defaults: {headers: {Authorization: Bearer abc}}\n");
     assert!(
-        world.searches["s"]
+        world.campaigns["s"]
             .document
             .as_deref()
             .unwrap()
@@ -286,12 +265,13 @@ fn an_hour_is_the_end_and_secrets_go_with_it() {
     world.finish("s-1", &DRIVERS, 5);
     world.pass(3_598_000);
     world.pulse();
-    let search = world.search("s");
-    assert_eq!(search.state, SearchState::Done);
+    let search = world.campaign("s");
+    assert_eq!(search.state, CampaignState::Done);
     assert!(search.reason.unwrap().contains("hour"));
-    assert_eq!(world.searches["s"].document, None);
-    let deleted = world.command(Command::DeleteSearch {
+    assert_eq!(world.campaigns["s"].document, None);
+    let deleted = world.command(Command::DeleteCampaign {
         test_id: "s".into(),
+        kind: CampaignKind::Capacity,
     });
     assert_eq!(
         deleted,
@@ -299,7 +279,7 @@ fn an_hour_is_the_end_and_secrets_go_with_it() {
             test_id: "s".into()
         })
     );
-    assert!(world.searches.is_empty());
+    assert!(world.campaigns.is_empty());
     assert_eq!(
         world.phase("s-1"),
         Phase::Done,
@@ -313,8 +293,8 @@ fn a_run_that_nobody_can_start_is_given_up() {
     world.seek("s", "");
     // Up, and busy with something else for as long as the queue has patience.
     world.seconds(40, &[("a", NodeState::Preparing, Some("other"))]);
-    let search = world.search("s");
-    assert_eq!(search.state, SearchState::Failed);
+    let search = world.campaign("s");
+    assert_eq!(search.state, CampaignState::Failed);
     let reason = search.reason.unwrap();
     assert!(
         reason.contains("run s-1 could not start: skipped"),
@@ -324,10 +304,10 @@ fn a_run_that_nobody_can_start_is_given_up() {
     world.beat("a", NodeState::Idle, None);
     world.seek("t", "");
     world.seconds(15, &[]);
-    assert_eq!(world.search("t").state, SearchState::Running);
+    assert_eq!(world.campaign("t").state, CampaignState::Running);
     world.pass(3_600_000);
     world.pulse();
-    assert_eq!(world.search("t").state, SearchState::Failed);
+    assert_eq!(world.campaign("t").state, CampaignState::Failed);
     assert!(world.phase("t-1").has_ended());
 }
 
@@ -339,13 +319,16 @@ fn a_search_waits_its_turn_and_may_not_be_deleted_before_its_end() {
     world.pulse();
     assert_eq!(world.phase("s-1"), Phase::Created);
     assert!(world.state.list.get("s-1").unwrap().queued);
-    let refused = world.command(Command::DeleteSearch {
+    let refused = world.command(Command::DeleteCampaign {
         test_id: "s".into(),
+        kind: CampaignKind::Capacity,
     });
     assert!(
         matches!(
             refused,
-            Some(Reply::Refused(Refusal::Search(SearchRefusal::Open(_))))
+            Some(Reply::Refused(Refusal::Campaign(
+                CampaignRefusal::Open { .. }
+            )))
         ),
         "{refused:?}"
     );
@@ -353,13 +336,17 @@ fn a_search_waits_its_turn_and_may_not_be_deleted_before_its_end() {
     let delete = |test_id: &str| Command::Delete {
         test_id: test_id.to_owned(),
     };
-    let no_test = Refusal::Search(SearchRefusal::NoTest("s".into()));
+    let no_test = Refusal::Campaign(CampaignRefusal::NoTest {
+        campaign_id: "s".into(),
+        kind: CampaignKind::Capacity,
+    });
     let refused = world.command(delete("s"));
     assert_eq!(refused, Some(Reply::Refused(no_test)));
-    let of_search = Refusal::Search(SearchRefusal::Run {
+    let of_search = Refusal::Campaign(CampaignRefusal::Run {
         test_id: "s-1".into(),
         state: "created",
-        search_id: "s".into(),
+        campaign_id: "s".into(),
+        kind: CampaignKind::Capacity,
     });
     let refused = world.command(delete("s-1"));
     assert_eq!(refused, Some(Reply::Refused(of_search)));
@@ -386,7 +373,7 @@ fn a_condition_that_ends_a_run_is_a_breach() {
     }
     assert_eq!(world.stops(), ["s-1"]);
     world.report(last("a", "s-1", Outcome::Aborted));
-    let search = world.search("s");
-    assert_eq!(search.state, SearchState::Running);
-    assert_eq!(search.runs[0].judged, proto::summary::Judged::Breached);
+    let search = world.campaign("s");
+    assert_eq!(search.state, CampaignState::Running);
+    assert_eq!(runs(&search)[0].judged, proto::summary::Judged::Breached);
 }
