@@ -48,8 +48,10 @@ fn the_rates_are_shown_by_node_and_together_again() {
     browser.wait("all together", SOON, |_| {
         legend() == "offeredsentcompletederrors"
     });
-    let offered = browser.attribute(&format!("{RATES} path.line.c-blue"), "d");
-    assert!(offered.is_some_and(|d| d.starts_with('M')), "{RATES}");
+    browser.wait("the line of what was offered", SOON, |browser| {
+        let offered = browser.attribute(&format!("{RATES} path.line.c-blue"), "d");
+        offered.is_some_and(|d| d.starts_with('M'))
+    });
     stage.assert_no_console_errors();
 }
 

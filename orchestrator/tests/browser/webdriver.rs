@@ -40,13 +40,7 @@ impl Browser {
         let chromium = on_path("chromium")?;
         let chromedriver = on_path("chromedriver")?;
         let home = TempDir::new().unwrap();
-        let mut driver = Command::new(chromedriver)
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let port = port_of(&mut driver);
+        let (driver, port) = started(&chromedriver);
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(CALL_MAX))
@@ -235,14 +229,39 @@ fn capabilities(chromium: &Path, home: &Path) -> Value {
     }}})
 }
 
-/// The driver prints `… started successfully on port N.`
-fn port_of(driver: &mut Child) -> u16 {
-    let lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-    let started = lines.map_while(Result::ok).find_map(|line| {
-        let (_, port) = line.split_once("successfully on port ")?;
-        port.trim_end_matches('.').parse().ok()
-    });
-    started.expect("chromedriver says its port")
+/// The driver and its port. It looks for a free one of IPv4 first and ends where that is not free in
+/// IPv6, or not any more: then another is tried.
+fn started(chromedriver: &Path) -> (Child, u16) {
+    let mut said = String::new();
+    for _ in 0..5 {
+        let mut driver = Command::new(chromedriver)
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        match port_of(&mut driver) {
+            Ok(port) => return (driver, port),
+            Err(output) => said = output,
+        }
+        let _ = driver.kill();
+        let _ = driver.wait();
+    }
+    panic!("chromedriver does not start: {said}");
+}
+
+/// The driver prints `… started successfully on port N.`; else what it printed.
+fn port_of(driver: &mut Child) -> Result<u16, String> {
+    let mut said = Vec::new();
+    for line in BufReader::new(driver.stdout.take().unwrap()).lines() {
+        let Ok(line) = line else { break };
+        let port = line.split_once("successfully on port ");
+        if let Some(port) = port.and_then(|(_, port)| port.trim_end_matches('.').parse().ok()) {
+            return Ok(port);
+        }
+        said.push(line);
+    }
+    Err(said.join("\n"))
 }
 
 fn on_path(name: &str) -> Option<PathBuf> {
