@@ -17,7 +17,7 @@ use std::{io, thread};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 
 pub use counters::{Counted, Counters};
@@ -164,6 +164,21 @@ pub fn run(
     })
 }
 
+/// A command that becomes this program through `bench exec`, and so ends when the thread ends that
+/// starts it.
+///
+/// # Errors
+/// When there is no `bench` beside us.
+pub(crate) fn follower(program: &Path) -> Result<Command, Error> {
+    let bench = crate::tools::locate("bench").ok_or_else(|| Error::Measure {
+        program: program.display().to_string(),
+        message: "bench is not there: cargo build --release --locked".to_owned(),
+    })?;
+    let mut command = Command::new(bench);
+    command.args(["exec", "--replace", "--"]).arg(program);
+    Ok(command)
+}
+
 /// What `bench exec` does.
 ///
 /// # Errors
@@ -174,6 +189,9 @@ pub fn exec(options: &Options) -> Result<(), Error> {
         program: program.clone(),
         message,
     };
+    // Kept over the exec: nothing that was started outlives a bench that was killed.
+    set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| message(format!("following the parent: {error}")))?;
     if let Some(core) = options.core {
         crate::cores::pin(&[core]).map_err(|error| message(error.to_string()))?;
     }

@@ -28,21 +28,47 @@ pub(crate) const WRK: &str = "wrk";
 /// Seconds of the discarded run of each tool before its first repetition.
 const WARM_UP_S: u32 = 1;
 
-/// What is shown of each cell.
-pub const COLUMNS: &[Column] = &[
-    Column::spread("k req/CPU-s", "requests_per_cpu_second", 1e-3, 1),
-    Column::plain("× wrk", "requests_per_cpu_second_vs_wrk", 1.0, 2),
-    Column::spread("k req/s", "requests_per_second", 1e-3, 1),
-    Column::plain("× wrk", "requests_per_second_vs_wrk", 1.0, 2),
-    Column::plain("instr./req", "instructions_per_request", 1.0, 0),
-    Column::plain("of user", "user_instructions_per_request", 1.0, 0),
-    Column::plain("cycles/req", "cycles_per_request", 1.0, 0),
-    Column::plain("gen. busy %", "generator_busy_share", 100.0, 0),
-    Column::plain("target busy %", "target_busy_share", 100.0, 0),
-    Column::plain("RSS MiB", "rss_mib", 1.0, 1),
-    Column::plain("steal %", "steal_share", 100.0, 1),
-    Column::plain("others %", "foreign_share", 100.0, 1),
-];
+/// What is shown of each cell where wrk is the reference.
+pub const COLUMNS: &[Column] = &columns(
+    "× wrk",
+    "requests_per_cpu_second_vs_wrk",
+    "requests_per_second_vs_wrk",
+);
+/// Where h2load is.
+pub(crate) const COLUMNS_VS_H2LOAD: &[Column] = &columns(
+    "× h2load",
+    "requests_per_cpu_second_vs_h2load",
+    "requests_per_second_vs_h2load",
+);
+/// Where k6 is.
+pub(crate) const COLUMNS_VS_K6: &[Column] = &columns(
+    "× k6",
+    "requests_per_cpu_second_vs_k6",
+    "requests_per_second_vs_k6",
+);
+
+/// The columns with the ratios to one reference.
+const fn columns(
+    reference: &'static str,
+    by_cpu_second: &'static str,
+    by_second: &'static str,
+) -> [Column; 12] {
+    [
+        Column::spread("k req/CPU-s", "requests_per_cpu_second", 1e-3, 1),
+        Column::plain(reference, by_cpu_second, 1.0, 2),
+        Column::spread("k req/s", "requests_per_second", 1e-3, 1),
+        Column::plain(reference, by_second, 1.0, 2),
+        Column::plain("instr./req", "instructions_per_request", 1.0, 0),
+        Column::plain("of user", "user_instructions_per_request", 1.0, 0),
+        Column::plain("cycles/req", "cycles_per_request", 1.0, 0),
+        Column::plain("gen. busy %", "generator_busy_share", 100.0, 0),
+        Column::plain("target busy %", "target_busy_share", 100.0, 0),
+        Column::plain("RSS MiB", "rss_mib", 1.0, 1),
+        Column::plain("steal %", "steal_share", 100.0, 1),
+        Column::plain("others %", "foreign_share", 100.0, 1),
+    ]
+}
+
 /// What is drawn.
 pub const PLOTS: &[(&str, &str, f64)] = &[(
     "requests_per_cpu_second",

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -124,7 +124,9 @@ impl Server {
             program: program.to_owned(),
             message,
         };
-        let child = Command::new(path)
+        let command = crate::measure::follower(&path);
+        let child = command
+            .map_err(|error| failed(error.to_string()))?
             .args(arguments)
             .args([&core.to_string(), "--listen", "127.0.0.1:0"])
             .stdin(Stdio::null())

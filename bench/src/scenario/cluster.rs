@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -189,7 +189,7 @@ impl Process {
             message: error.to_string(),
         };
         let stdout = folder.join(format!("{name}.jsonl"));
-        let child = Command::new(path)
+        let child = crate::measure::follower(&path)?
             .args(arguments)
             .current_dir(folder)
             .env_remove("BROKER_IP")

@@ -19,7 +19,6 @@
 use crate::cli::Outcome;
 use crate::output::{self, View};
 use crate::rig::{Error, Kind};
-use crate::table::Column;
 use crate::throughput::{self, Budget, Common, Group, Plan, WRK};
 use crate::tools::{Protocol, Script};
 
@@ -207,8 +206,8 @@ fn view(plan: &Plan) -> View {
             _ => throughput::PARAMETERS,
         },
         columns: match plan.reference {
-            H2LOAD => COLUMNS_H2,
-            K6 => COLUMNS_K6,
+            H2LOAD => throughput::COLUMNS_VS_H2LOAD,
+            K6 => throughput::COLUMNS_VS_K6,
             _ => throughput::COLUMNS,
         },
         plots: throughput::PLOTS,
@@ -232,32 +231,6 @@ fn title(scenario: &str) -> &'static str {
         _ => "HTTP/2 over TLS at nghttpd from one core, by the generators' own counts",
     }
 }
-
-const COLUMNS_H2: &[Column] = &[
-    Column::spread("k req/CPU-s", "requests_per_cpu_second", 1e-3, 1),
-    Column::plain("× h2load", "requests_per_cpu_second_vs_h2load", 1.0, 2),
-    Column::spread("k req/s", "requests_per_second", 1e-3, 1),
-    Column::plain("× h2load", "requests_per_second_vs_h2load", 1.0, 2),
-    Column::plain("instr./req", "instructions_per_request", 1.0, 0),
-    Column::plain("gen. busy %", "generator_busy_share", 100.0, 0),
-    Column::plain("target busy %", "target_busy_share", 100.0, 0),
-    Column::plain("RSS MiB", "rss_mib", 1.0, 1),
-    Column::plain("steal %", "steal_share", 100.0, 1),
-    Column::plain("others %", "foreign_share", 100.0, 1),
-];
-
-const COLUMNS_K6: &[Column] = &[
-    Column::spread("k req/CPU-s", "requests_per_cpu_second", 1e-3, 1),
-    Column::plain("× k6", "requests_per_cpu_second_vs_k6", 1.0, 2),
-    Column::spread("k req/s", "requests_per_second", 1e-3, 1),
-    Column::plain("× k6", "requests_per_second_vs_k6", 1.0, 2),
-    Column::plain("instr./req", "instructions_per_request", 1.0, 0),
-    Column::plain("gen. busy %", "generator_busy_share", 100.0, 0),
-    Column::plain("target busy %", "target_busy_share", 100.0, 0),
-    Column::plain("RSS MiB", "rss_mib", 1.0, 1),
-    Column::plain("steal %", "steal_share", 100.0, 1),
-    Column::plain("others %", "foreign_share", 100.0, 1),
-];
 
 #[cfg(test)]
 mod tests {
