@@ -23,15 +23,17 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use io_uring::{IoUring, opcode, squeue, types};
 use socket2::SockAddr;
 
 mod buffers;
+mod completion;
 mod setup;
 mod token;
 mod wake;
 
 use buffers::{Buffers, GROUP};
+pub use completion::Completion;
 pub use setup::{Features, RingError, Setup};
 pub(crate) use token::GENERATION_MASK;
 pub use token::{Kind, Token};
@@ -77,36 +79,6 @@ impl Drop for Memory {
         // SAFETY: both came from `Box::into_raw`, are freed only here, and no operation of the kernel
         // is in flight any more (else the ring forgets this memory instead).
         drop(unsafe { (Box::from_raw(self.arena), Box::from_raw(self.wake_count)) });
-    }
-}
-
-/// An operation that ended.
-#[derive(Debug, Clone, Copy)]
-pub struct Completion {
-    /// Which one.
-    pub token: Token,
-    /// Bytes, or a negated error number.
-    pub result: i32,
-    flags: u32,
-}
-
-impl Completion {
-    /// The buffer that holds what was received. It has to be [given back](Ring::give_back).
-    #[must_use]
-    pub fn buffer(&self) -> Option<u16> {
-        cqueue::buffer_select(self.flags)
-    }
-
-    /// Whether the operation goes on: more completions of it follow.
-    #[must_use]
-    pub fn goes_on(&self) -> bool {
-        cqueue::more(self.flags)
-    }
-
-    /// Whether the socket had more bytes than were received.
-    #[must_use]
-    pub fn left_some(&self) -> bool {
-        cqueue::sock_nonempty(self.flags)
     }
 }
 
@@ -477,16 +449,6 @@ impl Drop for Ring {
         self.drain(Instant::now() + DRAIN);
         if self.in_flight > 0 {
             std::mem::forget(self.memory.take());
-        }
-    }
-}
-
-impl From<&cqueue::Entry> for Completion {
-    fn from(entry: &cqueue::Entry) -> Self {
-        Self {
-            token: Token::unpack(entry.user_data()),
-            result: entry.result(),
-            flags: entry.flags(),
         }
     }
 }

@@ -55,8 +55,9 @@ pub use tls::TlsParams;
 use about::About;
 use files::Contents;
 use flows::{Compiler, Standard, TIMEOUT_NS_MAX, statuses};
+use headers::{HeaderText, header_texts};
 use reading::{Fields, Reader, Spot};
-use requests::{HeaderText, Requests, header_texts};
+use requests::Requests;
 use scope::Scope;
 use servers::http_problem;
 

@@ -20,8 +20,7 @@ use super::board::{Board, Known};
 use super::judge::{Seen, Slots};
 use super::program::Position;
 use super::replay::Feed;
-use super::{Table, Tally, Watches};
-use crate::protocol::Fields;
+use super::{Table, Tally};
 
 /// Sessions of a core at once where the document sets no bound.
 const SESSIONS_MAX: usize = 1_000_000;
@@ -98,17 +97,6 @@ struct ClosedStage {
     left: u64,
 }
 
-/// What is known of a step before the load.
-#[derive(Debug)]
-struct StepPlan {
-    /// The server that it goes to.
-    server: usize,
-    /// Holes whose value may be missing, or not fit: rows were checked when they were read.
-    doubtful: Vec<Hole>,
-    has_sequence: bool,
-    watches: Watches,
-}
-
 impl Sessions {
     /// The sessions of core `core` of `cores` of the driver that is `driver` of all. `tables` are
     /// the scenario's data sets in their order; `entropy` is any number that is new in each run.
@@ -160,7 +148,7 @@ impl Sessions {
             steps: scenario
                 .steps
                 .iter()
-                .map(|step| plan(step, scenario.cookies))
+                .map(|step| StepPlan::of(step, scenario.cookies))
                 .collect(),
             sets: (0..scenario.flows.len())
                 .map(|flow| sets_of(&scenario, flow))
@@ -455,25 +443,6 @@ enum End {
     Cut,
 }
 
-fn plan(step: &proto::workload::Step, cookies: bool) -> StepPlan {
-    let holes = &step.request.holes;
-    let is_doubtful = |hole: &&Hole| matches!(hole.fill, Fill::Slot(_));
-    let fields = match cookies {
-        _ if step.reads_fields() => Fields::All,
-        true => Fields::Cookies,
-        false => Fields::None,
-    };
-    StepPlan {
-        server: step.request.target,
-        doubtful: holes.iter().filter(is_doubtful).copied().collect(),
-        has_sequence: holes.iter().any(|hole| hole.fill == Fill::Seq),
-        watches: Watches {
-            fields,
-            body: step.reads_body(),
-        },
-    }
-}
-
 /// The data sets whose values a flow's requests use.
 fn sets_of(scenario: &Scenario, flow: usize) -> Vec<usize> {
     let steps = scenario.steps.iter().filter(|step| step.flow == flow);
@@ -489,11 +458,13 @@ fn sets_of(scenario: &Scenario, flow: usize) -> Vec<usize> {
     sets
 }
 
+mod plan;
 mod queue;
 mod replayed;
 mod turns;
 mod users;
 
+use plan::StepPlan;
 use queue::Queue;
 use users::{User, Users};
 

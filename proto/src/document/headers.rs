@@ -1,8 +1,17 @@
-//! Header fields of requests: their names, and values that were masked.
+//! Header fields of requests as they are written: their names, and values that were masked.
 
 use http::HeaderName;
 
+use super::reading::{Reader, Spot};
+use super::text::{Node, Value};
 use crate::secret::MASK;
+
+/// A header field as it is written, with its path; `None` takes the standard one away.
+#[derive(Debug, Clone)]
+pub(super) struct HeaderText {
+    pub(super) name: String,
+    pub(super) value: Option<(Node, String)>,
+}
 
 /// A name that a request may have.
 ///
@@ -34,4 +43,34 @@ pub(super) fn refuse_mask(value: &str) -> Result<(), String> {
         );
     }
     Ok(())
+}
+
+/// Reads `headers`: a map of names to values, lists of values, or nothing.
+pub(super) fn header_texts(reader: &mut Reader, spot: &Spot<'_>) -> Vec<HeaderText> {
+    let mut texts = Vec::new();
+    for (key, entry) in reader.entries(spot, "a map of header fields") {
+        let name = name(&key.name);
+        let Some(name) = reader.right(&entry, name) else {
+            continue;
+        };
+        if is_nothing(entry.node) {
+            texts.push(HeaderText { name, value: None });
+            continue;
+        }
+        for item in reader.items(&entry) {
+            if let Some(value) = reader.raw(&item) {
+                let refused = refuse_mask(value);
+                reader.right(&item, refused);
+                texts.push(HeaderText {
+                    name: name.clone(),
+                    value: Some((item.node.clone(), item.path.clone())),
+                });
+            }
+        }
+    }
+    texts
+}
+
+fn is_nothing(node: &Node) -> bool {
+    matches!(&node.value, Value::Scalar(scalar) if scalar.is_null())
 }

@@ -3,11 +3,12 @@
 use http::Method;
 
 use super::check::{BODY_LEN_MAX, HEADERS_MAX};
+use super::headers::{HeaderText, header_texts};
 use super::reading::{Fields, Reader, Spot};
 use super::scope::{Bit, HoleOf};
 use super::servers::http_problem;
 use super::sets::{Set, file_name};
-use super::text::{Node, Value};
+use super::text::Value;
 use crate::secret::is_secret;
 use crate::workload::{
     Escape, Field, Fill, Hole, HttpChoice, Piece, RequestTemplate, Target, Template,
@@ -37,13 +38,6 @@ pub(super) struct Requests<'a> {
     /// Which HTTP all servers are spoken to in.
     pub(super) http: HttpChoice,
     pub(super) allowed: &'a Allowed<'a>,
-}
-
-/// A header field as it is written, with its path; `None` takes the standard one away.
-#[derive(Debug, Clone)]
-pub(super) struct HeaderText {
-    name: String,
-    value: Option<(Node, String)>,
 }
 
 /// Templates in the making.
@@ -489,34 +483,4 @@ pub(super) fn method(text: &str) -> Result<String, String> {
         ));
     }
     Ok(text.to_owned())
-}
-
-/// Reads `headers`: a map of names to values, lists of values, or nothing.
-pub(super) fn header_texts(reader: &mut Reader, spot: &Spot<'_>) -> Vec<HeaderText> {
-    let mut texts = Vec::new();
-    for (key, entry) in reader.entries(spot, "a map of header fields") {
-        let name = super::headers::name(&key.name);
-        let Some(name) = reader.right(&entry, name) else {
-            continue;
-        };
-        if is_nothing(entry.node) {
-            texts.push(HeaderText { name, value: None });
-            continue;
-        }
-        for item in reader.items(&entry) {
-            if let Some(value) = reader.raw(&item) {
-                let refused = super::headers::refuse_mask(value);
-                reader.right(&item, refused);
-                texts.push(HeaderText {
-                    name: name.clone(),
-                    value: Some((item.node.clone(), item.path.clone())),
-                });
-            }
-        }
-    }
-    texts
-}
-
-fn is_nothing(node: &Node) -> bool {
-    matches!(&node.value, Value::Scalar(scalar) if scalar.is_null())
 }

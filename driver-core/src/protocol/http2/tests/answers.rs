@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::fuzzing::Heard;
 use super::*;
 use crate::protocol::{Fields, Watches};
 
@@ -94,19 +95,28 @@ fn the_first_byte_of_an_answer_is_told_when_its_end_comes_later() {
     assert_eq!(connection.events(), [answered(3)]);
 }
 
-#[test]
-fn fields_and_bodies_are_told_to_those_who_watch() {
+/// What one who watches hears of these bytes, which answer a GET.
+fn heard(watches: Option<Watches>, bytes: &[Vec<u8>]) -> Heard {
     let mut http = Http2::new(&[template("GET")], 4).unwrap();
     let mut state = http.open(0, &mut Vec::new());
-    let mut listener = Listener::<true>::default();
+    let mut listener = Listener::<true> {
+        watches,
+        ..Listener::default()
+    };
     let mut out = Vec::new();
     http.read(&mut state, &settings(&[]), &mut out, &mut listener)
         .unwrap();
-    listener
-        .open
-        .push(http.write(&mut state, 0, &mut |_, _| {}, &mut out));
+    let key = http.write(&mut state, 0, &mut |_, _| {}, &mut out);
+    listener.open.push(key);
+    let bytes = [frame(kind::SETTINGS, flag::ACK, 0, b""), bytes.concat()].concat();
+    http.read(&mut state, &bytes, &mut out, &mut listener)
+        .unwrap();
+    listener.heard
+}
+
+#[test]
+fn fields_and_bodies_are_told_to_those_who_watch() {
     let bytes = [
-        frame(kind::SETTINGS, flag::ACK, 0, b""),
         frame(
             HEADERS,
             END_HEADERS,
@@ -117,11 +127,10 @@ fn fields_and_bodies_are_told_to_those_who_watch() {
         frame(DATA, 0, 1, b"llo"),
         answer(1, b"\x00\x01t\x01v"),
     ];
-    http.read(&mut state, &bytes.concat(), &mut out, &mut listener)
-        .unwrap();
+    let heard = heard(None, &bytes);
     let fields = "\0\0\0\x01:status: 200\n\0\0\0\x01x-token: 127\n\0\0\0\x01t: v\n";
-    assert_eq!(String::from_utf8(listener.heard.fields).unwrap(), fields);
-    assert_eq!(listener.heard.bodies, b"hello");
+    assert_eq!(String::from_utf8(heard.fields).unwrap(), fields);
+    assert_eq!(heard.bodies, b"hello");
 }
 
 #[test]
@@ -134,30 +143,15 @@ fn only_what_is_looked_at_is_told() {
             "\0\0\0\x01:status: 200\n\0\0\0\x01set-cookie: a=b\n\0\0\0\x01t: v\n",
         ),
     ] {
-        let mut http = Http2::new(&[template("GET")], 4).unwrap();
-        let mut state = http.open(0, &mut Vec::new());
+        let bytes = [
+            frame(HEADERS, END_HEADERS, 1, b"\x88\x0f\x28\x03a=b\0\x01t\x01v"),
+            frame(DATA, END_STREAM, 1, b"hello"),
+        ];
         let watches = Watches {
             fields,
             body: false,
         };
-        let mut listener = Listener::<true> {
-            watches: Some(watches),
-            ..Listener::default()
-        };
-        let mut out = Vec::new();
-        http.read(&mut state, &settings(&[]), &mut out, &mut listener)
-            .unwrap();
-        listener
-            .open
-            .push(http.write(&mut state, 0, &mut |_, _| {}, &mut out));
-        let bytes = [
-            frame(kind::SETTINGS, flag::ACK, 0, b""),
-            frame(HEADERS, END_HEADERS, 1, b"\x88\x0f\x28\x03a=b\0\x01t\x01v"),
-            frame(DATA, END_STREAM, 1, b"hello"),
-        ];
-        http.read(&mut state, &bytes.concat(), &mut out, &mut listener)
-            .unwrap();
-        let heard = listener.heard;
+        let heard = heard(Some(watches), &bytes);
         assert_eq!(String::from_utf8(heard.fields).unwrap(), told);
         assert!(heard.bodies.is_empty());
         assert_eq!(heard.events, [answered(1)]);
