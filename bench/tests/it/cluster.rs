@@ -1,6 +1,7 @@
 //! A cluster of real processes for one test, in a folder of its own, gone when the test is.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -60,6 +61,15 @@ impl Cluster {
             (health["active_tests"] == json!([])).then_some(())
         });
         self
+    }
+
+    /// What the client says and how it ends, with these arguments, at this orchestrator.
+    pub(crate) fn client(&self, arguments: &[&str]) -> Output {
+        Command::new(process::binary("client"))
+            .args(["--orchestrator", &self.rest.orchestrator])
+            .args(arguments)
+            .output()
+            .unwrap()
     }
 
     /// Starts everything but drivers.

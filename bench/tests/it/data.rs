@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -79,14 +79,6 @@ fn answer(mut stream: TcpStream, seen: &[AtomicU64], twice: &AtomicU64) -> std::
     }
 }
 
-fn client(cluster: &Cluster, document: &Path) -> Output {
-    Command::new(binary("client"))
-        .args(["--orchestrator", &cluster.rest.orchestrator, "run"])
-        .arg(document)
-        .output()
-        .unwrap()
-}
-
 fn words(output: &Output) -> String {
     let (stdout, stderr) = (&output.stdout, &output.stderr);
     String::from_utf8_lossy(stdout).into_owned() + &String::from_utf8_lossy(stderr)
@@ -126,7 +118,7 @@ fn a_million_rows_go_to_two_drivers_once_and_no_row_is_used_twice() {
         target.port
     );
     fs::write(&document, text).unwrap();
-    let output = client(&cluster, &document);
+    let output = cluster.client(&["run", document.to_str().unwrap()]);
     assert!(words(&output).contains("users.csv: "), "{}", words(&output));
     let result = &results(&cluster)[0];
     assert_whole(result, SESSIONS, target.seen());
@@ -145,7 +137,7 @@ fn a_million_rows_go_to_two_drivers_once_and_no_row_is_used_twice() {
     assert!(!cluster.orchestrator.output().contains("secret-"));
 
     // What is there is sent to nobody again.
-    let again = client(&cluster, &document);
+    let again = cluster.client(&["run", document.to_str().unwrap()]);
     assert!(!words(&again).contains("uploaded in"), "{}", words(&again));
     results(&cluster);
     for driver in &cluster.drivers {
@@ -179,7 +171,7 @@ fn a_long_replay_is_played_exactly_by_two_drivers() {
         .unwrap();
     assert!(imported.status.success(), "{}", words(&imported));
     assert!(fs::metadata(cluster.path("day.replay")).unwrap().len() > 64 << 10);
-    let output = client(&cluster, &document);
+    let output = cluster.client(&["run", document.to_str().unwrap()]);
     let result = &results(&cluster)[0];
     assert_whole(result, REQUESTS, cluster.seen());
     assert_eq!(int(&result["planned"]), REQUESTS, "{}", words(&output));

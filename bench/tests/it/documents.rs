@@ -170,12 +170,7 @@ fn the_client_takes_files_along() {
         steps: [{name: login, POST: /, form: {user: $users.name, password: $users.password}}]\n\
         load: {closed: 4, sessions: $SESSIONS}\nthresholds: [error_rate < 1%]\n";
     fs::write(&document, text).unwrap();
-    let output = Command::new(binary("client"))
-        .args(["--orchestrator", &cluster.rest.orchestrator, "run"])
-        .arg(&document)
-        .args(["-e", "SESSIONS=40"])
-        .output()
-        .unwrap();
+    let output = cluster.client(&["run", document.to_str().unwrap(), "-e", "SESSIONS=40"]);
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{shown}{words}");
@@ -191,16 +186,7 @@ fn a_condition_of_the_document_ends_the_run_of_all_drivers() {
     let text = "steps: [GET /no-such-page]\nload: {open: 50/s, for: 60s}\n\
         abort: [error_rate > 50% for 2s]\n";
     fs::write(&document, text).unwrap();
-    let output = Command::new(binary("client"))
-        .args([
-            "--orchestrator",
-            &cluster.rest.orchestrator,
-            "--json",
-            "run",
-        ])
-        .arg(&document)
-        .output()
-        .unwrap();
+    let output = cluster.client(&["--json", "run", document.to_str().unwrap()]);
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{words}");
     let result: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -296,18 +282,7 @@ fn recorded(cluster: &Cluster, name: &str, requests: u64) -> PathBuf {
 #[test]
 fn two_drivers_replay_a_log_each_request_once() {
     let cluster = Cluster::start(2);
-    let client = |document: &Path| {
-        Command::new(binary("client"))
-            .args([
-                "--orchestrator",
-                &cluster.rest.orchestrator,
-                "--json",
-                "run",
-            ])
-            .arg(document)
-            .output()
-            .unwrap()
-    };
+    let client = |document: &Path| cluster.client(&["--json", "run", document.to_str().unwrap()]);
     let output = client(&recorded(&cluster, "log", 2001));
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{words}");

@@ -1,12 +1,10 @@
 //! The rate of a test that runs, changed: what the target itself counts is the truth.
 
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::cluster::process::binary;
 use crate::cluster::{Cluster, SOON, Signal, assert_whole, int, wait_for};
 
 /// Requests that the target was sent by an instant of the wall clock, which has not come.
@@ -95,10 +93,7 @@ fn a_rate_of_each_driver_changes_from_the_command_line_and_a_count_stays() {
     let test_id = cluster.run("/tsunami/1?rate=50&requests=700");
     await_both(&cluster, &test_id);
     let client = |rate: &str| {
-        let mut command = Command::new(binary("client"));
-        let at = ["--orchestrator", &cluster.rest.orchestrator];
-        command.args(at).args(["rate", &test_id, rate]);
-        let output = command.output().unwrap();
+        let output = cluster.client(&["rate", &test_id, rate]);
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     };

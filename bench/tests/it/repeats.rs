@@ -1,12 +1,11 @@
 //! Sets of runs of one document on two drivers: what the target saw of them is the truth.
 
 use std::fs;
-use std::process::{Command, Output};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::cluster::process::{Process, binary};
+use crate::cluster::process::Process;
 use crate::cluster::{Cluster, SOON, Signal, int, wait_for};
 
 /// Longest wait for a set of a few runs of a second.
@@ -210,6 +209,16 @@ fn ctrl_c_stops_the_set_and_its_run() {
         sets[0]["test_id"].as_str().map(str::to_owned)
     });
     cluster.await_load(&format!("{id}-1"));
+    let arguments = ["--orchestrator", &cluster.rest.orchestrator, "watch", &id];
+    let mut watch = Process::start(&cluster.path(""), "client", "watch", &arguments);
+    wait_for(SOON, "its run to be shown", || {
+        let told = watch.errors() + &watch.output();
+        told.contains(&format!("test {id}-1: ")).then_some(())
+    });
+    watch.signal(Signal::INT);
+    assert_eq!(watch.await_end(), Some(130), "{}", watch.errors());
+    let left = set(&cluster, &id);
+    assert_eq!(left["state"], "running", "who only watched stops nothing");
     client.signal(Signal::INT);
     assert_eq!(client.await_end(), Some(130), "{}", client.errors());
     let set = set(&cluster, &id);
@@ -218,21 +227,13 @@ fn ctrl_c_stops_the_set_and_its_run() {
     assert!(client.output().contains("0 of 3 runs counted"), "{set}");
 }
 
-fn client(cluster: &Cluster, arguments: &[&str]) -> Output {
-    Command::new(binary("client"))
-        .args(["--orchestrator", &cluster.rest.orchestrator])
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
 #[test]
 fn the_client_follows_a_set_with_a_row_a_run_and_exits_by_the_worst() {
     let cluster = Cluster::start(2);
     let file = cluster.path("same.yaml");
     let name = file.to_str().unwrap();
     fs::write(&file, document(2, "100ms")).unwrap();
-    let output = client(&cluster, &["run", name]);
+    let output = cluster.client(&["run", name]);
     let told = String::from_utf8(output.stderr).unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}{told}");
@@ -248,6 +249,9 @@ fn the_client_follows_a_set_with_a_row_a_run_and_exits_by_the_worst() {
     );
     assert!(text.contains(&format!("tag:repeat={id}\n")), "{text}");
     assert_eq!(cluster.seen(), 2 * PLANNED, "{text}");
+    let watched = cluster.client(&["watch", id]);
+    assert_eq!(String::from_utf8(watched.stdout).unwrap(), text);
+    assert_eq!(watched.status.code(), Some(0), "as for who began it");
     let test = cluster.rest.get(&format!("/tests/{id}-2")).json;
     assert_eq!(test["command"][3], "run", "{test}");
     // What the command line says goes before the document; a threshold that no run keeps decides.
@@ -255,7 +259,7 @@ fn the_client_follows_a_set_with_a_row_a_run_and_exits_by_the_worst() {
     let arguments = [
         "run", name, "--repeat", "3", "--rest", "0", "--name", "tight", "--json",
     ];
-    let output = client(&cluster, &arguments);
+    let output = cluster.client(&arguments);
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(3), "{told}");
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();

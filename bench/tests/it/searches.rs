@@ -2,12 +2,10 @@
 //! each time: `make soak` repeats them.
 
 use std::fs;
-use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::cluster::process::binary;
 use crate::cluster::{Cluster, SOON, int, wait_for};
 
 /// Longest wait for a search: a dozen runs of a second and some, one after the other.
@@ -119,14 +117,6 @@ fn a_queue_is_found_from_below_by_two_drivers() {
     assert!(runs > 5, "its {runs} runs are found by it");
 }
 
-fn client(cluster: &Cluster, arguments: &[&str]) -> Output {
-    Command::new(binary("client"))
-        .args(["--orchestrator", &cluster.rest.orchestrator])
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
 #[test]
 fn a_bucket_is_found_from_above_and_the_client_prints_each_step() {
     let cluster = Cluster::start(2);
@@ -137,7 +127,7 @@ fn a_bucket_is_found_from_above_and_the_client_prints_each_step() {
     fs::write(&file, text).unwrap();
     let mut text = String::new();
     let (search, began) = undisturbed(&cluster, 1000.0, || {
-        let output = client(&cluster, &["capacity", name, "--from", &from]);
+        let output = cluster.client(&["capacity", name, "--from", &from]);
         let told = String::from_utf8(output.stderr).unwrap();
         text = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(0), "{text}{told}");
@@ -153,9 +143,11 @@ fn a_bucket_is_found_from_above_and_the_client_prints_each_step() {
     let last = lines[lines.len() - 1];
     assert!(last.starts_with("capacity: "), "{last}");
     assert!(last.ends_with("with error_rate < 1%"), "{last}");
+    let watched = cluster.client(&["watch", search["test_id"].as_str().unwrap()]);
+    assert_eq!(String::from_utf8(watched.stdout).unwrap(), text);
     // What cannot be searched is told with its place and the remedy, before anything is sent.
     fs::write(&file, "steps: [GET /]\nload: {closed: 5, for: 1s}\n").unwrap();
-    let output = client(&cluster, &["capacity", name]);
+    let output = cluster.client(&["capacity", name]);
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{told}");
     assert!(

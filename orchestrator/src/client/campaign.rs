@@ -1,5 +1,5 @@
 //! Following a campaign, whose runs the orchestrator makes one after the other: it is asked now and then
-//! until it has ended. The first Ctrl-C stops it, the second one leaves it.
+//! until it has ended.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::api::{self, Api, ApiError};
 use super::ending::Problem;
-use super::follow::{Interrupts, goes_on};
+use super::follow::{Interrupts, OnInterrupt, goes_on};
 
 /// How often the orchestrator is asked; a run takes seconds.
 const ASK_EVERY: Duration = Duration::from_millis(500);
@@ -35,10 +35,10 @@ pub(super) struct Campaign<'a> {
     api: &'a Api,
     /// Where it is asked for.
     path: String,
-    test_id: &'a str,
     /// What people call one.
     noun: &'static str,
     interrupts: &'a Interrupts,
+    on_interrupt: OnInterrupt<'a>,
     is_stopped: bool,
     /// The last answer.
     heard: Instant,
@@ -49,15 +49,16 @@ impl<'a> Campaign<'a> {
     pub(super) fn new(
         api: &'a Api,
         (path, noun): (&str, &'static str),
-        test_id: &'a str,
+        test_id: &str,
         interrupts: &'a Interrupts,
+        on_interrupt: OnInterrupt<'a>,
     ) -> Self {
         Self {
             api,
             path: format!("{path}/{}", api::segment(test_id)),
-            test_id,
             noun,
             interrupts,
+            on_interrupt,
             is_stopped: false,
             heard: Instant::now(),
         }
@@ -95,14 +96,14 @@ impl<'a> Campaign<'a> {
         }
     }
 
-    /// Waits for the next question; the first Ctrl-C stops the campaign, the second leaves it.
+    /// Waits for the next question; whether Ctrl-C ended that.
     fn is_left(&mut self) -> bool {
         let begin = Instant::now();
         while begin.elapsed() < ASK_EVERY {
-            match self.interrupts.count() {
-                0 => {}
-                1 if self.is_stopped => {}
-                1 => self.stop(),
+            match (self.interrupts.count(), self.on_interrupt) {
+                (0, _) => {}
+                (1, OnInterrupt::Stop(_)) if self.is_stopped => {}
+                (1, OnInterrupt::Stop(id)) => self.stop(id),
                 _ => return true,
             }
             thread::sleep(LOOK_EVERY);
@@ -110,8 +111,8 @@ impl<'a> Campaign<'a> {
         false
     }
 
-    fn stop(&mut self) {
-        let path = format!("stop/{}", api::segment(self.test_id));
+    fn stop(&mut self, id: &str) {
+        let path = format!("stop/{}", api::segment(id));
         match self.api.post(&path, &json!({})) {
             Ok(stopped) => {
                 self.is_stopped = true;

@@ -12,7 +12,7 @@ use super::campaign::{Campaign, Followed};
 use super::cli::{CapacityOptions, DocumentOptions, RunTerms};
 use super::document;
 use super::ending::{Ending, Problem};
-use super::follow::Interrupts;
+use super::follow::{Interrupts, OnInterrupt};
 use super::print;
 
 /// Searches, prints each step and the answer.
@@ -37,7 +37,37 @@ pub fn capacity(api: &Api, options: &CapacityOptions, as_json: bool) -> Result<E
         let base = api.base();
         eprintln!("search {test_id}: {base}/#/capacity/{test_id}");
     }
-    let campaign = Campaign::new(api, ("capacity", "search"), test_id, &interrupts);
+    to_end(
+        api,
+        test_id,
+        &interrupts,
+        OnInterrupt::Stop(test_id),
+        as_json,
+    )
+}
+
+/// Follows a search that was begun elsewhere, and prints its steps and the answer; Ctrl-C leaves it.
+///
+/// # Errors
+/// [`Problem::Api`] with the orchestrator's own words.
+pub(super) fn watch(
+    api: &Api,
+    test_id: &str,
+    interrupts: &Interrupts,
+    as_json: bool,
+) -> Result<Ending, Problem> {
+    to_end(api, test_id, interrupts, OnInterrupt::Leave, as_json)
+}
+
+fn to_end(
+    api: &Api,
+    test_id: &str,
+    interrupts: &Interrupts,
+    on_interrupt: OnInterrupt<'_>,
+    as_json: bool,
+) -> Result<Ending, Problem> {
+    let what = ("capacity", "search");
+    let campaign = Campaign::new(api, what, test_id, interrupts, on_interrupt);
     let mut told = 0;
     let ended = campaign.follow(|search| {
         let answer = answer(api, search)?;

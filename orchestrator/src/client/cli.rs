@@ -78,9 +78,10 @@ pub enum Command {
     /// Search the highest rate at which a document's thresholds hold, and print each step and the
     /// answer; Ctrl-C stops the search
     Capacity(CapacityOptions),
-    /// Follow a test to its end and print its result; Ctrl-C leaves it running
+    /// Follow a test, a set of runs or a search to its end and print its result; Ctrl-C leaves it
+    /// running
     Watch {
-        /// The test
+        /// The test, the set or the search
         test_id: String,
     },
     /// List the tests, newest first

@@ -31,10 +31,10 @@ const AWAY_MAX: Duration = Duration::from_secs(30);
 /// What Ctrl-C does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnInterrupt<'a> {
-    /// Stop what has this id, be it the test or the set of runs that it is of, and wait for the test's
+    /// Stop what has this id, be it what is followed or the set of runs that it is of, and wait for its
     /// end; the second time, leave.
     Stop(&'a str),
-    /// Leave; the test goes on.
+    /// Leave; what is followed goes on.
     Leave,
 }
 

@@ -13,7 +13,7 @@ use super::comparison::reported;
 use super::ending::{Ending, Problem};
 use super::follow::{Followed, Interrupts, OnInterrupt, follow};
 use super::progress::Progress;
-use super::{document, print, repeat, set};
+use super::{capacity, document, print, repeat, set};
 use crate::report;
 
 /// A test that nobody follows is stopped: attempts where the orchestrator does not answer, after
@@ -248,7 +248,8 @@ pub(super) fn abandon(api: &Api, test_id: &str, was_triggered: bool) {
     }
 }
 
-/// Follows a test that was triggered elsewhere. With JSON each answer is a line.
+/// Follows a test that was triggered elsewhere, or a set or a search that was begun there. With JSON
+/// each answer of a test is a line.
 ///
 /// # Errors
 /// [`Problem::Api`] with the orchestrator's own words.
@@ -267,9 +268,31 @@ pub fn watch(api: &Api, test_id: &str, as_json: bool) -> Result<Ending, Problem>
                 let _ = print(&format!("{raw}\n"));
             }
         },
-    )?;
+    );
     progress.finish();
+    let followed = match followed {
+        Err(Problem::Api(ApiError::Refused { status: 404, .. }))
+            if is_one_of(api, "repeats", test_id)? =>
+        {
+            return set::watch(api, test_id, &interrupts, as_json);
+        }
+        Err(Problem::Api(ApiError::Refused { status: 404, .. }))
+            if is_one_of(api, "capacity", test_id)? =>
+        {
+            return capacity::watch(api, test_id, &interrupts, as_json);
+        }
+        followed => followed?,
+    };
     conclude(api, test_id, &followed, Shown::of(as_json, false))
+}
+
+/// Whether a collection of campaigns has one of this id.
+fn is_one_of(api: &Api, collection: &str, id: &str) -> Result<bool, ApiError> {
+    match api.get(&format!("{collection}/{}", api::segment(id))) {
+        Ok(_) => Ok(true),
+        Err(ApiError::Refused { status: 404, .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn told(triggered: &Value) -> String {

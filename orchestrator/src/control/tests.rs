@@ -335,6 +335,18 @@ impl World {
         self.event(Event::Tick);
     }
 
+    /// A driver reports this many seconds of nothing but answers with a bad status.
+    pub(super) fn fail(&mut self, test_id: &str, driver: &str, seconds: u64) {
+        for second in 0..seconds {
+            let mut message = interval(driver, test_id, second);
+            if let Some(report) = &mut message.report {
+                report.counters.ok = 0;
+                report.counters.errors.status = 10;
+            }
+            self.report(message);
+        }
+    }
+
     pub(super) fn phase(&self, test_id: &str) -> Phase {
         self.state.list.get(test_id).unwrap().state
     }

@@ -7,6 +7,7 @@
 mod answer;
 mod backup;
 mod call;
+mod campaigns;
 mod capacity;
 mod commands;
 mod compare;

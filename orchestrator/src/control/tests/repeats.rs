@@ -253,14 +253,7 @@ fn a_condition_that_ends_a_run_is_a_row_and_the_set_goes_on() {
     let mut world = World::with(&["a"]);
     world.repeat("s", "abort: [error_rate > 20% for 1s]\n", false);
     world.start("s-1", &["a"]);
-    for second in 0..2 {
-        let mut message = interval("a", "s-1", second);
-        if let Some(report) = &mut message.report {
-            report.counters.ok = 0;
-            report.counters.errors.status = 10;
-        }
-        world.report(message);
-    }
+    world.fail("s-1", "a", 2);
     world.report(last("a", "s-1", Outcome::Aborted));
     let set = world.set("s");
     assert_eq!(rows(&set), [(Some("s-1"), Standing::Aborted, false)]);

@@ -8,9 +8,7 @@ use serde_json::{Map, Value, json};
 use super::data::with_data;
 use super::documents::refusal;
 use super::{Answer, Call, Worker};
-use crate::control::{
-    Campaign, CampaignKind, CampaignRefusal, CapacityGoal, Command, Goal, Refusal, Reply,
-};
+use crate::control::{Campaign, CampaignKind, Command, Goal};
 
 const KIND: CampaignKind = CampaignKind::Capacity;
 /// Parameters of a search beyond its document.
@@ -40,57 +38,26 @@ impl Worker {
         })
     }
 
-    /// All searches, newest first, without their steps and with the number of their drivers.
+    /// All searches, newest first, without their steps.
     pub(super) fn searches(&self) -> Answer {
-        let campaigns = self.api.live.snapshot().campaigns(KIND);
-        let searches = campaigns.iter().filter_map(|campaign| search_of(campaign));
-        let rows = searches.map(|(campaign, search)| {
-            let mut row = shown(campaign, search);
-            if let Some(fields) = row.as_object_mut() {
-                let steps = fields.remove("steps");
-                let done = steps.as_ref().and_then(Value::as_array).map_or(0, Vec::len);
-                fields.insert("steps_done".to_owned(), done.into());
-                fields.remove("participants");
-                fields.insert("nodes".to_owned(), campaign.participants.len().into());
-            }
-            row
-        });
-        Answer::json(&rows.collect::<Vec<_>>())
+        self.campaigns(KIND, "steps", shown)
     }
 
     /// One search with what is known so far.
     pub(super) fn search(&self, test_id: &str) -> Answer {
-        let snapshot = self.api.live.snapshot();
-        let campaign = snapshot.campaign(test_id);
-        if let Some((campaign, search)) = campaign.and_then(|campaign| search_of(campaign)) {
-            return Answer::json(&shown(campaign, search));
-        }
-        let unknown = CampaignRefusal::Unknown {
-            campaign_id: test_id.to_owned(),
-            kind: KIND,
-        };
-        let unknown = Reply::Refused(Refusal::Campaign(unknown));
-        super::reply::answer(unknown, &self.api.bootstrap)
+        self.campaign(KIND, test_id, shown)
     }
 
     pub(super) fn delete_search(&self, test_id: &str) -> Answer {
-        self.command(Command::DeleteCampaign {
-            test_id: test_id.to_owned(),
-            kind: KIND,
-        })
+        self.delete_campaign(KIND, test_id)
     }
 }
 
-/// The search that a campaign is, if it is one.
-fn search_of(campaign: &Campaign) -> Option<(&Campaign, &CapacityGoal)> {
-    match &campaign.goal {
-        Goal::Capacity(search) => Some((campaign, search)),
-        Goal::Repeat(_) => None,
-    }
-}
-
-/// A search for people: what was found, and the steps that led there.
-fn shown(campaign: &Campaign, search: &CapacityGoal) -> Value {
+/// A search for people, if a campaign is one: what was found, and the steps that led there.
+fn shown(campaign: &Campaign) -> Option<Value> {
+    let Goal::Capacity(search) = &campaign.goal else {
+        return None;
+    };
     let mut shown = json!({
         "test_id": campaign.test_id,
         "name": campaign.labels.name,
@@ -108,7 +75,7 @@ fn shown(campaign: &Campaign, search: &CapacityGoal) -> Value {
     if let (Some(fields), Value::Object(answer)) = (shown.as_object_mut(), answer) {
         fields.extend(answer);
     }
-    shown
+    Some(shown)
 }
 
 /// What the query says of the bounds; the first rate is the document's where it says nothing.

@@ -5,9 +5,7 @@ use proto::document::Document;
 use serde_json::{Value, json};
 
 use super::{Answer, Call, Worker, reply};
-use crate::control::{
-    Campaign, CampaignKind, CampaignRefusal, Command, Goal, LabelsPatch, Refusal, Reply,
-};
+use crate::control::{Campaign, CampaignKind, Command, Goal, LabelsPatch, Reply};
 
 const KIND: CampaignKind = CampaignKind::Repeat;
 
@@ -39,43 +37,18 @@ impl Worker {
         }
     }
 
-    /// All sets, newest first, without their runs and with the number of their drivers.
+    /// All sets, newest first, without their runs.
     pub(super) fn sets(&self) -> Answer {
-        let campaigns = self.api.live.snapshot().campaigns(KIND);
-        let rows = campaigns.iter().filter_map(|campaign| {
-            let mut row = shown(campaign)?;
-            if let Some(fields) = row.as_object_mut() {
-                let runs = fields.remove("runs");
-                let done = runs.as_ref().and_then(Value::as_array).map_or(0, Vec::len);
-                fields.insert("runs_done".to_owned(), done.into());
-                fields.remove("participants");
-                fields.insert("nodes".to_owned(), campaign.participants.len().into());
-            }
-            Some(row)
-        });
-        Answer::json(&rows.collect::<Vec<_>>())
+        self.campaigns(KIND, "runs", shown)
     }
 
     /// One set, as far as it has come.
     pub(super) fn set(&self, test_id: &str) -> Answer {
-        let snapshot = self.api.live.snapshot();
-        let campaign = snapshot.campaign(test_id);
-        if let Some(shown) = campaign.and_then(|campaign| shown(campaign)) {
-            return Answer::json(&shown);
-        }
-        let unknown = CampaignRefusal::Unknown {
-            campaign_id: test_id.to_owned(),
-            kind: KIND,
-        };
-        let unknown = Reply::Refused(Refusal::Campaign(unknown));
-        reply::answer(unknown, &self.api.bootstrap)
+        self.campaign(KIND, test_id, shown)
     }
 
     pub(super) fn delete_set(&self, test_id: &str) -> Answer {
-        self.command(Command::DeleteCampaign {
-            test_id: test_id.to_owned(),
-            kind: KIND,
-        })
+        self.delete_campaign(KIND, test_id)
     }
 
     pub(super) fn label_set(&self, test_id: &str, call: &Call) -> Answer {
