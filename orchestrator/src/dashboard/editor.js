@@ -260,12 +260,13 @@ function showRight(it, told) {
 }
 
 // What a document comes to, as it was told.
-export function linesOf({ name, targets, flows, files, secrets, sessions_planned: sessions }) {
+export function linesOf({ name, targets, flows, files, secrets, runs, sessions_planned: sessions }) {
   const weights = flows.reduce((sum, flow) => sum + flow.weight, 0);
   const share = ({ weight }) =>
     flows.length > 1 && weights > 0 ? `, ${format.percent(weight / weights, 0)} of the sessions` : "";
   const planned = sessions === null ? "as many sessions as come" : format.plural(sessions, "session");
-  const lines = [`${name}: ${planned} at ${targets.join(", ")}`];
+  const times = runs > 1 ? `${runs} runs, each ` : "";
+  const lines = [`${name}: ${times}${planned} at ${targets.join(", ")}`];
   for (const flow of flows) lines.push(`flow ${flow.name}${share(flow)}: ${flow.steps.join(" → ")}`);
   if (files.length > 0) lines.push(`files: ${files.join(", ")}`);
   if (secrets.length > 0) lines.push(`secrets that each driver has: ${secrets.join(", ")}`);

@@ -50,7 +50,9 @@ export function latency(ms) {
 }
 
 export function bytes(value) {
-  return absent(value) ? NONE : `${compact(value)}B`;
+  if (absent(value)) return NONE;
+  const number = compact(value);
+  return number.includes(THIN) ? `${number}B` : `${number}${THIN}B`;
 }
 
 // A share of 0 to 1. What is not zero never looks like zero.

@@ -1,7 +1,7 @@
 //! Real processes: the embedded broker, an orchestrator, a test server and drivers.
 
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -159,6 +159,29 @@ impl Cluster {
             answer.status().as_u16(),
             serde_json::from_str(&text).unwrap(),
         )
+    }
+
+    /// How many bytes come within a time in answer to a GET that has no end.
+    pub(crate) fn hear(&self, path: &str, time: Duration) -> usize {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
+        let (host, token) = (self.address(), self.authorization());
+        let head =
+            format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {token}\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let (begin, mut heard, mut bytes) = (Instant::now(), 0, [0; 16 << 10]);
+        while let Some(left) = time
+            .checked_sub(begin.elapsed())
+            .filter(|left| !left.is_zero())
+        {
+            stream.set_read_timeout(Some(left)).unwrap();
+            match stream.read(&mut bytes) {
+                Ok(0) => panic!("it ended after {:?}", begin.elapsed()),
+                Ok(more) => heard += more,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        heard
     }
 
     /// Creates and triggers a test, and returns its id.

@@ -1,9 +1,11 @@
-// Stands in for the orchestrator: a run of an hour on eight nodes that goes on while it is watched.
+// Stands in for the orchestrator: a run of some hours on some nodes, and of some steps, that goes on
+// while it is watched.
 "use strict";
 (() => {
-  const NODES = 8;
+  const { nodes: NODES, hours: HOURS, steps: STEPS } = window.made;
+  const LENGTH_S = 3600 * HOURS;
   const opened = Date.now();
-  const elapsed = () => 3500 + Math.floor((Date.now() - opened) / 1000);
+  const elapsed = () => LENGTH_S - 100 + Math.floor((Date.now() - opened) / 1000);
   const figures = [
     "min",
     "max",
@@ -41,9 +43,9 @@
       service_p99: 4 * wave,
     };
   };
-  const rows = Array.from({ length: 3600 }, (_, second) => row(second));
+  const rows = Array.from({ length: LENGTH_S }, (_, second) => row(second));
   const tally = (parts) => ({
-    planned: 288e6 / parts,
+    planned: (80_000 * LENGTH_S) / parts,
     offered: 80_000 * elapsed(),
     sent: (80_000 * elapsed()) / parts,
     completed: (80_000 * elapsed()) / parts,
@@ -85,6 +87,22 @@
       verdict: valid,
       foreign: null,
     }));
+  const steps = () =>
+    Array.from({ length: STEPS }, (_, at) => ({
+      name: `step-${at + 1}`,
+      flow: "main",
+      sent: Math.round((80_000 * elapsed()) / STEPS),
+      ok: Math.round((79_995 * elapsed()) / STEPS),
+      status: 0,
+      failed: 0,
+      lost: 0,
+      without_value: 0,
+      requests_per_second: null,
+      checks: [],
+      missing: 0,
+      response: statistics,
+      service: statistics,
+    }));
   const joined = (points, last) => {
     const span = Math.ceil(last / points);
     return rows
@@ -93,7 +111,7 @@
       .map((one) => ({ ...one, sent: one.sent * span, bytes_sent: one.bytes_sent * span }));
   };
   const series = (query) => {
-    const last = Math.min(3600, elapsed());
+    const last = Math.min(LENGTH_S, elapsed());
     const points = Number(query.get("points"));
     return points ? joined(points, last) : rows.slice(Number(query.get("series_from")), last);
   };
@@ -117,6 +135,7 @@
       start_skew_ms: 0.3,
       thresholds: [],
       nodes: nodes(),
+      ...(STEPS > 0 ? { steps: steps(), flows: [], data: [] } : {}),
       series: series(query),
     }),
     nodes: () =>
@@ -131,9 +150,9 @@
       test_id: "hour",
       test_type: "TSUNAMI",
       state: "running",
-      config: { rate: 10_000, duration_s: 3600 },
+      config: { rate: 10_000, duration_s: LENGTH_S },
       participants: ids,
-      started_unix_ms: opened - 3_500_000,
+      started_unix_ms: opened - (LENGTH_S - 100) * 1000,
     }),
     healthz: () => ({ broker: { state: "up" } }),
   };

@@ -86,6 +86,10 @@ fn check_numbers(stage: &Stage) {
         ),
         ("[m.percent(0.000001, 2)]", spaced(&["< 0.01 %"])),
         (
+            "[0, 512, 1520].map(m.bytes)",
+            spaced(&["0 B", "512 B", "1.52 kB"]),
+        ),
+        (
             "[0, 0.99, 0.999, 1].map(m.quantile)",
             spaced(&["0 %", "99 %", "99.9 %", "100 %"]),
         ),

@@ -49,10 +49,16 @@ impl Stage {
         self.browser.open(&self.cluster.url(fragment));
     }
 
-    /// Opens the page of a run of an hour on eight nodes, which goes on: what stands in for the
-    /// orchestrator makes it up.
+    /// Opens the page of a run of an hour on eight nodes, which goes on.
     pub(crate) fn open_an_hour(&self) {
-        let script = include_str!("hour.js");
+        self.open_made_up(8, 1, 0);
+    }
+
+    /// Opens the page of a run of so many nodes, hours and steps, which goes on: what stands in for
+    /// the orchestrator makes it up.
+    pub(crate) fn open_made_up(&self, nodes: u32, hours: u32, steps: u32) {
+        let made = json!({"nodes": nodes, "hours": hours, "steps": steps});
+        let script = format!("window.made = {made};\n{}", include_str!("hour.js"));
         self.browser.devtools(
             "Page.addScriptToEvaluateOnNewDocument",
             &json!({"source": script}),

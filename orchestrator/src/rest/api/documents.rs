@@ -155,6 +155,7 @@ fn checked(document: &Document) -> Answer {
         "flows": flows.collect::<Vec<_>>(),
         "files": scenario.files,
         "secrets": scenario.secrets,
+        "runs": document.repeat,
         "sessions_planned": scenario.load.planned(Part::WHOLE),
         "document": kept,
     }))
@@ -194,7 +195,7 @@ mod tests {
     #[test]
     fn a_right_document_is_shown_without_its_secrets() {
         let text = "target: http://h/\ndefaults: {headers: {Authorization: Bearer abc}}\n\
-            load: {open: 5/s, for: 2s}\n";
+            load: {open: 5/s, for: 2s}\nrepeat: 3\n";
         let answer = read(text);
         let body = body(&answer);
         assert_eq!(
@@ -202,6 +203,7 @@ mod tests {
             (200, &json!(10))
         );
         assert_eq!(body["flows"][0]["name"], "main");
+        assert_eq!(body["runs"], 3);
         assert!(!String::from_utf8(answer.body).unwrap().contains("abc"));
     }
 }

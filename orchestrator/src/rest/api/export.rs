@@ -24,7 +24,7 @@ const STEPS_PER_HALVING: u32 = 5;
 const LOG_VERSION: &[u8] = b"#[Histogram log format version 1.3]\n";
 
 /// The columns of a CSV.
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 17] = [
     "second",
     "offered",
     "sent",
@@ -39,7 +39,12 @@ const COLUMNS: [&str; 14] = [
     "service_p50_ms",
     "service_p99_ms",
     "note",
+    "in_flight",
+    "bytes_sent",
+    "bytes_received",
 ];
+/// Which of them says what a row is about that is of no second.
+const NOTE: usize = 13;
 
 /// Which samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,8 +246,9 @@ fn csv(rows: &[SeriesRow], covers: &Covers) -> String {
         let numbers = [offered, sent, completed, rest.ok, rest.errors, rest.shed];
         let mut fields = vec![String::new()];
         fields.extend(numbers.map(|number| number.to_string()));
-        fields.resize(COLUMNS.len() - 1, String::new());
-        fields.push(format!("in no second: {}", covers.gaps().join("; ")));
+        // What was in flight and the bytes of these requests nobody knows.
+        fields.resize(COLUMNS.len(), String::new());
+        fields[NOTE] = format!("in no second: {}", covers.gaps().join("; "));
         write(fields);
     }
     let bytes = table.into_inner().expect("invariant: a Vec takes all");
@@ -266,7 +272,11 @@ fn csv_row(row: &SeriesRow) -> Vec<String> {
     let figures = figures
         .into_iter()
         .map(|figure| figure.map_or(String::new(), |ms| ms.to_string()));
-    numbers.chain(figures).chain([String::new()]).collect()
+    let note = [String::new()];
+    let traffic = [counts.in_flight, counts.bytes_sent, counts.bytes_received]
+        .map(|count| count.map_or(String::new(), |count| count.to_string()));
+    let all = numbers.chain(figures).chain(note).chain(traffic);
+    all.collect()
 }
 
 #[cfg(test)]
@@ -335,13 +345,15 @@ mod tests {
 
     #[test]
     fn a_csv_has_a_line_a_second_and_empty_figures_without_samples() {
-        let row = SeriesRow {
+        let mut row = SeriesRow {
             p50: Some(1.5),
             ..SeriesRow::default()
         };
+        row.counts.bytes_received = Some(70);
         let text = csv(&[row], &Covers::default());
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[1], "0,0,0,0,0,0,0,1.5,,,,,,");
+        assert_eq!(COLUMNS[NOTE], "note");
+        assert_eq!(lines[1], "0,0,0,0,0,0,0,1.5,,,,,,,,,70");
         assert_eq!(lines[0].split(',').count(), lines[1].split(',').count());
     }
 }
