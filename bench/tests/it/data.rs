@@ -180,14 +180,19 @@ fn a_long_replay_is_played_exactly_by_two_drivers() {
     assert_eq!(shares, [REQUESTS / 2; 2]);
 }
 
+/// Rows of a long file, and the bytes of each, about.
+const LONG_ROWS: usize = 3_000;
+const ROW: usize = 100_000;
+const LONG: u64 = 300_000_000;
+
 /// Rows of which most is a column that nobody uses, so that the file is long and its use quick.
-fn long_rows(cluster: &Cluster, bytes: usize) -> PathBuf {
-    let (path, pad) = (cluster.path("rows.csv"), 100_000);
+fn long_rows(cluster: &Cluster) -> PathBuf {
+    let path = cluster.path("rows.csv");
     let mut random = fastrand::Rng::with_seed(7);
     let mut rows = "id,pad\n".to_owned();
-    for row in 0..bytes / pad {
+    for row in 0..LONG_ROWS {
         let letter = char::from(random.u8(b'a'..=b'z'));
-        let _ = writeln!(rows, "{row},{}", String::from(letter).repeat(pad));
+        let _ = writeln!(rows, "{row},{}", String::from(letter).repeat(ROW));
     }
     fs::write(&path, rows).unwrap();
     path
@@ -195,7 +200,7 @@ fn long_rows(cluster: &Cluster, bytes: usize) -> PathBuf {
 
 /// Uploads such rows, and creates a test of them for two drivers.
 fn test_of_long_rows(cluster: &Cluster) -> String {
-    let file = long_rows(cluster, 300 << 20);
+    let file = long_rows(cluster);
     let put = cluster.rest.put_file("/data/rows.csv", &file);
     assert_eq!(put.status, 200, "{}", put.text);
     let document = "data: {rows: {file: rows.csv, pick: unique}}\ndrivers: {min: 2}\n\
@@ -205,14 +210,13 @@ fn test_of_long_rows(cluster: &Cluster) -> String {
     created.json["TestId"].as_str().unwrap().to_owned()
 }
 
-/// Waits until a driver has some of its file, and not all.
-fn await_middle(driver: &Process) -> u64 {
-    wait_for(SOON, "a file on its way", || {
+/// Waits until a driver has so many bytes of its file, and not all.
+fn await_middle(driver: &Process, bytes: u64) {
+    wait_for(RUN, "a file on its way", || {
         let events = driver.events();
         let needs = events.iter().rev().find_map(|line| line.get("needs"))?;
-        let from = int(&needs[0]["from"]);
-        (from > 0).then_some(from)
-    })
+        (int(&needs[0]["from"]) >= bytes).then_some(())
+    });
 }
 
 /// Triggers a test, as often as it takes for two drivers to be up.
@@ -227,7 +231,11 @@ fn trigger(cluster: &Cluster, test_id: &str) {
 fn a_transfer_goes_on_where_it_was_when_the_orchestrator_is_killed() {
     let mut cluster = Cluster::start(2);
     let test_id = test_of_long_rows(&cluster);
-    let had = await_middle(&cluster.drivers[0]);
+    // Both read the same pieces; who joined later has what it missed still to come.
+    cluster
+        .drivers
+        .iter()
+        .for_each(|driver| await_middle(driver, LONG / 3));
     cluster.restart_orchestrator();
     trigger(&cluster, &test_id);
     let result = cluster.await_end(&test_id);
@@ -236,17 +244,15 @@ fn a_transfer_goes_on_where_it_was_when_the_orchestrator_is_killed() {
     let sent: u64 = told(&cluster.orchestrator, "data_sent", "bytes")
         .iter()
         .sum();
-    assert!(
-        sent < (300 << 20) + (8 << 20) && had > 0,
-        "{had}, then {sent}"
-    );
+    // A busy machine lets a window be sent again.
+    assert!(sent > 0 && sent < LONG * 5 / 6, "{sent} bytes again");
 }
 
 #[test]
 fn a_driver_that_is_killed_in_mid_transfer_asks_again_when_it_is_back() {
     let mut cluster = Cluster::start(2);
     let test_id = test_of_long_rows(&cluster);
-    await_middle(&cluster.drivers[1]);
+    await_middle(&cluster.drivers[1], 1);
     cluster.drivers[1].kill();
     cluster.drivers.remove(1);
     cluster.add_driver("driver-2");
