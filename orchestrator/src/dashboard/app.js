@@ -2,30 +2,22 @@
 
 import { get, onLink, poll } from "./api.js";
 import { assert, h, setAttribute, setText } from "./dom.js";
-import { capacityView } from "./capacity.js";
-import { compareView } from "./compare.js";
-import { formView } from "./form.js";
 import * as format from "./format.js";
-import { historyView } from "./history.js";
-import { nodesView } from "./nodes.js";
-import { overviewView } from "./overview.js";
-import { repeatsView } from "./repeats.js";
-import { testView } from "./test.js";
-import { trendView } from "./trend.js";
 
+// Of each view its heading until it is there, and what brings it:
 // view: (root, segments of the path, query) => { stop() }
 const UNKNOWN = "unknown";
 const VIEWS = {
-  overview: overviewView,
-  new: formView,
-  test: testView,
-  tests: historyView,
-  compare: compareView,
-  capacity: capacityView,
-  nodes: nodesView,
-  repeats: repeatsView,
-  trend: trendView,
-  [UNKNOWN]: unknownView,
+  overview: ["Overview", async () => (await import("./overview.js")).overviewView],
+  new: ["New test", async () => (await import("./form.js")).formView],
+  test: ["Test", async () => (await import("./test.js")).testView],
+  tests: ["History", async () => (await import("./history.js")).historyView],
+  compare: ["Compare", async () => (await import("./compare.js")).compareView],
+  capacity: ["Capacity", async () => (await import("./capacity.js")).capacityView],
+  nodes: ["Nodes", async () => (await import("./nodes.js")).nodesView],
+  repeats: ["Sets of runs", async () => (await import("./repeats.js")).repeatsView],
+  trend: ["Trend", async () => (await import("./trend.js")).trendView],
+  [UNKNOWN]: ["There is nothing here", async () => unknownView],
 };
 const THEMES = ["auto", "light", "dark"];
 const main = document.getElementById("content");
@@ -56,18 +48,41 @@ function decoded(segment) {
   }
 }
 
-function show() {
+// Goes to the view that the address names. It is loaded when it is first asked for, so that a slow
+// line brings the first one soon.
+async function show() {
   const [name, segments, query] = route();
   const known = Object.hasOwn(VIEWS, name) ? name : UNKNOWN;
+  const [heading, load] = VIEWS[known];
   current?.stop();
-  main.replaceChildren();
+  const loading = { stop() {} };
+  current = loading;
+  main.replaceChildren(h("h1", {}, heading));
   document.title = `${known} · dlts`;
   for (const link of document.querySelectorAll("nav [data-view]")) {
     setAttribute(link, "aria-current", link.dataset.view === known ? "page" : null);
   }
-  current = VIEWS[known](main, segments, query);
-  assert(typeof current.stop === "function", "a view can be stopped");
   scrollTo(0, 0);
+  const view = await load().catch(() => notLoadedView);
+  // Another address may have been gone to meanwhile.
+  if (current !== loading) return;
+  main.replaceChildren();
+  current = view(main, segments, query);
+  assert(typeof current.stop === "function", "a view can be stopped");
+}
+
+// The other views, so that they are there when the orchestrator is not.
+function loadOthers() {
+  const others = Object.values(VIEWS).map(([, load]) => load());
+  // One that does not come is asked for again when it is gone to.
+  return Promise.allSettled(others);
+}
+
+function notLoadedView(root) {
+  const reload = h("button", { type: "button", on: { click: () => location.reload() } }, "Load the page again");
+  const words = "This view could not be loaded: the orchestrator is away, or has another version now.";
+  root.append(h("h1", {}, "Not loaded"), h("p", {}, words), h("p", {}, reload));
+  return { stop() {} };
 }
 
 function showLink({ up, since }) {
@@ -139,5 +154,5 @@ setUpTheme();
 setUpSkip();
 onLink(showLink);
 window.addEventListener("hashchange", show);
-show();
+show().then(loadOthers);
 watchHealth();

@@ -5,7 +5,7 @@ import { ApiError, inWords, post, postUnasked } from "./api.js";
 import { card, h, setAttribute, setText } from "./dom.js";
 import * as format from "./format.js";
 import { recall, remember } from "./memory.js";
-import { setLink } from "./repeats.js";
+import { setLink } from "./run.js";
 
 // The text stays while one looks elsewhere, in this tab only.
 const TEXT_KEY = "dlts-document";

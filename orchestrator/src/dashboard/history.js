@@ -4,8 +4,7 @@ import { get, poll } from "./api.js";
 import { card, h, keyed, setAttribute, setAttributes, setText } from "./dom.js";
 import * as format from "./format.js";
 import { scroll, setBadge } from "./parts.js";
-import { setLink, setOf } from "./repeats.js";
-import { hasEnded, outcomeOf } from "./run.js";
+import { hasEnded, outcomeOf, setLink, setOf } from "./run.js";
 
 const PAGE = 100;
 

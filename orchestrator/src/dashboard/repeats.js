@@ -5,16 +5,9 @@ import { about, followed, headOf } from "./capacity.js";
 import { card, h, keyed, setAttribute, setAttributes, setText } from "./dom.js";
 import * as format from "./format.js";
 import { badge, scroll, setBadge } from "./parts.js";
+import { setLink } from "./run.js";
 
 const STYLES = { good: "pass", breached: "fail" };
-
-export const setLink = (id) => `#/repeats/${encodeURIComponent(id)}`;
-
-// The set that a test is a run of, if the orchestrator made it.
-export function setOf({ test_id: id, tags }) {
-  const set = tags?.repeat;
-  return set && id.startsWith(`${set}-`) ? set : null;
-}
 
 export function repeatsView(root, [testId]) {
   return testId ? followed(root, "repeats", testId, build(testId)) : listView(root);

@@ -133,3 +133,11 @@ function shape(testType, params) {
 export function measuredFrom({ started_unix_ms: started, config }) {
   return started ? started + (config.warmup_s ?? 0) * 1000 : null;
 }
+
+export const setLink = (id) => `#/repeats/${encodeURIComponent(id)}`;
+
+// The set that a test is a run of, if the orchestrator made it.
+export function setOf({ test_id: id, tags }) {
+  const set = tags?.repeat;
+  return set && id.startsWith(`${set}-`) ? set : null;
+}

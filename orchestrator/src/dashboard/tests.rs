@@ -25,7 +25,10 @@ fn every_asset_that_the_page_names_exists() {
 fn every_module_that_a_module_imports_exists() {
     let mut count = 0;
     for (name, body) in FILES {
-        let imports = body.lines().filter_map(|line| line.split_once("from \"./"));
+        let ways = ["from \"./", "import(\"./"];
+        let imports = body
+            .lines()
+            .filter_map(|line| ways.iter().find_map(|way| line.split_once(way)));
         for (_, rest) in imports {
             let imported = rest.split('"').next().unwrap();
             let path = format!("{PREFIX}{}/{imported}", VERSION.as_str());
