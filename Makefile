@@ -5,7 +5,11 @@
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-BIN := $(TARGET)/release
+# Of `release` and what is made of it: the C library to build against where older systems shall run it,
+# such as GLIBC=2.31 for Debian 11; another linker does that (pip install cargo-zigbuild ziglang).
+GLIBC ?=
+TRIPLE := $(if $(GLIBC),$(shell uname -m)-unknown-linux-gnu)
+BIN := $(TARGET)/$(if $(GLIBC),$(TRIPLE)/)release
 VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)
 # Tests of `it` in which the broker has no part.
 NO_BROKER := --skip capacity --skip deployment --skip frozen_target --skip images --skip outsiders --skip readme --skip refusals
@@ -28,7 +32,8 @@ build: ## All binaries, in target/release
 
 release: ## The same with TLS and SASL to the broker (builds OpenSSL: needs perl)
 	@$(call need,perl,building OpenSSL needs perl (apt install perl))
-	$(CARGO) build --release --locked --workspace --bins --features kafka-tls
+	@$(if $(GLIBC),$(call need,cargo-zigbuild,building for an older C library needs cargo-zigbuild and zig (pip install cargo-zigbuild ziglang)))
+	$(CARGO) $(if $(GLIBC),zigbuild --target $(TRIPLE).$(GLIBC),build) --release --locked --workspace --bins --features kafka-tls
 
 images: release ## Images of driver, orchestrator and test server, by docker, podman or buildah
 	.deploy/images/build $(BIN) $(TARGET)/images $(VERSION)
@@ -41,7 +46,7 @@ dist: release ## A tarball of that with its checksum, in target/dist
 
 deb: release ## A Debian package of that, in target/dist (needs cargo-deb)
 	@$(call need,cargo-deb,cargo install cargo-deb)
-	$(CARGO) deb --no-build --strip --package orchestrator --output $(TARGET)/dist/
+	$(CARGO) deb --no-build --strip $(TRIPLE:%=--target %) --package orchestrator --output $(TARGET)/dist/
 
 test: ## All tests
 	$(CARGO) build --locked --workspace --bins --features "$(FEATURES)"

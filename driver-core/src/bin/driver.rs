@@ -11,7 +11,7 @@ use driver_core::local::{self, ImportArgs, RunArgs, TryArgs};
 
 /// Distributed HTTP load tester: the driver.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(name = "driver", version, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
