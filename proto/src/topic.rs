@@ -1,4 +1,4 @@
-//! The topics of the bus: five of the reference, and two of ours.
+//! The topics of the bus: five of the reference, and three of ours.
 
 use std::fmt;
 
@@ -21,11 +21,14 @@ pub enum Topic {
     /// Files for the drivers that ask for them: [`crate::transfer::Chunk`]. Ours alone, and read by
     /// drivers that need a file, from when they ask for it.
     Data,
+    /// What mergers read of [`Self::Metrics`], for the orchestrator: [`crate::message::Merged`]. Ours
+    /// alone.
+    Merged,
 }
 
 impl Topic {
     /// Every topic, those of the reference in the order of a test's life.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Register,
         Self::TestConfig,
         Self::Trigger,
@@ -33,6 +36,7 @@ impl Topic {
         Self::Heartbeat,
         Self::Control,
         Self::Data,
+        Self::Merged,
     ];
 
     /// The name on the wire.
@@ -46,13 +50,14 @@ impl Topic {
             Self::Heartbeat => "heartbeat",
             Self::Control => "control",
             Self::Data => "data",
+            Self::Merged => "merged",
         }
     }
 
     /// Whether other implementations of the reference do not have it.
     #[must_use]
     pub const fn is_ours(self) -> bool {
-        matches!(self, Self::Control | Self::Data)
+        matches!(self, Self::Control | Self::Data | Self::Merged)
     }
 
     /// Whether the orchestrator reads it.

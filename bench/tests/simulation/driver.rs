@@ -467,7 +467,7 @@ fn event(topic: Topic, mut payload: Vec<u8>, now_ns: u64) -> Option<Event> {
             // Few enough for a trigger.
             Order::Participants { .. } | Order::Fence { .. } | Order::Unknown => None,
         },
-        Topic::Register | Topic::Metrics | Topic::Heartbeat | Topic::Data => None,
+        Topic::Register | Topic::Metrics | Topic::Heartbeat | Topic::Data | Topic::Merged => None,
     }
 }
 

@@ -299,7 +299,7 @@ impl Orchestrator {
                 Event::Metrics(Box::new(message), stored.payload)
             }
             // No test here names a file.
-            Topic::Data => return,
+            Topic::Data | Topic::Merged => return,
         };
         let Some(state) = &mut self.state else { return };
         let actions = state.apply(event, at(now_ns));

@@ -10,8 +10,8 @@ use std::io::{Read, Write};
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
-use proto::histogram::{HistogramError, LatenciesWire, Sparse, SparseLatencies};
-use proto::measure::{Report, SecondRow};
+use proto::histogram::{HistogramError, LatenciesWire, SparseLatencies};
+use proto::measure::{IntervalFigures, Report, SecondRow};
 use proto::units::NS_PER_S;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -53,32 +53,16 @@ struct MergedSecond {
     latencies: LatenciesWire,
 }
 
-/// One second of one driver: its counts, and the figures of its response and service times in ns;
-/// `None` without samples.
+/// One second of one driver: its counts, and what its samples came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NodeSecond {
     /// The counts.
     #[serde(flatten)]
     pub counts: SecondRow,
-    /// Response time, p50.
-    #[serde(rename = "r50", skip_serializing_if = "Option::is_none")]
-    pub p50_ns: Option<u64>,
-    /// Response time, p99.
-    #[serde(rename = "r99", skip_serializing_if = "Option::is_none")]
-    pub p99_ns: Option<u64>,
-    /// Response time, largest.
-    #[serde(rename = "rm", skip_serializing_if = "Option::is_none")]
-    pub max_ns: Option<u64>,
-    /// Service time, p50.
-    #[serde(rename = "s50", skip_serializing_if = "Option::is_none")]
-    pub service_p50_ns: Option<u64>,
-    /// Service time, p99.
-    #[serde(rename = "s99", skip_serializing_if = "Option::is_none")]
-    pub service_p99_ns: Option<u64>,
-    /// Service time, largest.
-    #[serde(rename = "sm", skip_serializing_if = "Option::is_none")]
-    pub service_max_ns: Option<u64>,
+    /// The figures.
+    #[serde(flatten)]
+    pub figures: IntervalFigures,
 }
 
 /// The second that a report's samples are counted in: the last one that it covers.
@@ -102,16 +86,10 @@ pub(super) fn node_seconds(report: &Report) -> Vec<NodeSecond> {
             ..SecondRow::default()
         }));
     }
-    let (response, service) = (&report.latencies.response, &report.latencies.service);
     for row in rows.iter_mut().filter(|row| row.counts.second == at) {
-        [row.p50_ns, row.p99_ns, row.max_ns] = figures(response);
-        [row.service_p50_ns, row.service_p99_ns, row.service_max_ns] = figures(service);
+        row.figures = IntervalFigures::from(&report.latencies);
     }
     rows
-}
-
-fn figures(samples: &Sparse) -> [Option<u64>; 3] {
-    [0.5, 0.99, 1.0].map(|quantile| samples.value_at_quantile(quantile))
 }
 
 /// The seconds and rows that wait for their pieces.
@@ -317,7 +295,8 @@ mod tests {
         assert!(rows.len() <= 120 * 100, "{} bytes", rows.len());
         let read = read_rows(rows).unwrap();
         assert_eq!(read.len(), 120);
-        assert!(read[7].p50_ns < read[7].p99_ns && read[7].p99_ns < read[7].max_ns);
+        let figures = read[7].figures;
+        assert!(figures.p50_ns < figures.p99_ns && figures.p99_ns < figures.max_ns);
     }
 
     #[test]
@@ -326,7 +305,7 @@ mod tests {
         both.append(&report(5, &[30]));
         let rows = node_seconds(&both);
         assert_eq!(rows.len(), 2);
-        assert_eq!((rows[0].counts.sent, rows[0].max_ns), (1, None));
-        assert!(rows[1].max_ns.unwrap() >= 30_000);
+        assert_eq!((rows[0].counts.sent, rows[0].figures.max_ns), (1, None));
+        assert!(rows[1].figures.max_ns.unwrap() >= 30_000);
     }
 }

@@ -72,7 +72,7 @@ fn decode(record: Record) -> Result<Option<Event>, DecodeError> {
             let metrics: message::Metrics = codec::decode(&mut bytes)?;
             Event::Metrics(Box::new(metrics), payload)
         }
-        Topic::Data => return Ok(None),
+        Topic::Data | Topic::Merged => return Ok(None),
     }))
 }
 
