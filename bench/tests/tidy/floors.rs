@@ -26,6 +26,8 @@ const PROTO: &[Row] = &[
         ],
     ),
     ("bus", &["codec", "message", "topic"]),
+    // Reports of a range into one message; never a topic.
+    ("merging", &["codec", "histogram", "measure", "message"]),
     // Which piece of which file goes to whom; never a file or a topic.
     ("transfer", &["digest", "message"]),
     // From reports to a result.
@@ -68,7 +70,7 @@ const PROTO: &[Row] = &[
     // A log as it came, in a file; never what plays it.
     ("replay", &["units"]),
     // What was measured; never a test's intent.
-    ("measure", &["histogram", "lenient", "secret"]),
+    ("measure", &["histogram", "lenient", "secret", "units"]),
     ("log", &["clock", "codec"]),
     ("clock", &[]),
     ("codec", &[]),

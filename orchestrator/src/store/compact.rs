@@ -12,7 +12,6 @@ use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use proto::histogram::{HistogramError, LatenciesWire, SparseLatencies};
 use proto::measure::{IntervalFigures, Report, SecondRow};
-use proto::units::NS_PER_S;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -65,16 +64,10 @@ pub struct NodeSecond {
     pub figures: IntervalFigures,
 }
 
-/// The second that a report's samples are counted in: the last one that it covers.
-pub(super) fn second_of(report: &Report) -> u64 {
-    let last = report.seconds.iter().map(|row| row.second).max();
-    last.unwrap_or(report.interval_start_ns / NS_PER_S)
-}
-
 /// The rows of a driver's interval report: one for each of its seconds, with the figures in that
 /// in which its samples are counted.
 pub(super) fn node_seconds(report: &Report) -> Vec<NodeSecond> {
-    let at = second_of(report);
+    let at = report.second();
     let row = |counts: &SecondRow| NodeSecond {
         counts: *counts,
         ..NodeSecond::default()
@@ -110,7 +103,7 @@ impl Compactor {
     /// Takes an interval report; they come in about the order of their seconds. What is full is
     /// added to `pieces`.
     pub(super) fn add(&mut self, node_id: &str, report: &Report, pieces: &mut Vec<Piece>) {
-        let second = self.seconds.entry(second_of(report)).or_default();
+        let second = self.seconds.entry(report.second()).or_default();
         second.add(&report.latencies);
         if self.seconds.len() >= SECONDS_OPEN_MAX + SECONDS_A_PIECE {
             self.close_seconds(SECONDS_A_PIECE, pieces);

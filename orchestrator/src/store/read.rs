@@ -12,7 +12,7 @@ use rusqlite::types::{FromSqlError, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
-use super::compact::{NodeSecond, inflate, node_seconds, read_rows, read_seconds, second_of};
+use super::compact::{NodeSecond, inflate, node_seconds, read_rows, read_seconds};
 use super::{BUSY_TIMEOUT, Store, StoreError};
 use crate::control::run::Run;
 use crate::control::{Offsets, Outgoing, Restored, TestDetail, TestRow};
@@ -245,7 +245,7 @@ impl Reader {
         let _instant = self.connection.unchecked_transaction()?;
         if !self.is_compact(test_id)? {
             return self.each_interval(test_id, |_, report| {
-                take(second_of(&report), &report.latencies);
+                take(report.second(), &report.latencies);
             });
         }
         let sql = "SELECT payload FROM merged_seconds WHERE test_id = ?1 ORDER BY part";

@@ -8,5 +8,6 @@ mod documents;
 mod embedded_broker;
 mod examples;
 mod golden;
+mod merging;
 mod other_implementations;
 mod round_trip;
