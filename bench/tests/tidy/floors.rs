@@ -166,7 +166,9 @@ const DRIVER: &[Row] = &[
 ];
 
 const ORCHESTRATOR: &[Row] = &[
-    ("bin", &["appliance", "client", "front", "start"]),
+    ("bin", &["appliance", "client", "front", "merger", "start"]),
+    // Beside the orchestrator, over the bus alone.
+    ("merger", &[]),
     ("front", &["appliance", "client"]),
     (
         "start",
