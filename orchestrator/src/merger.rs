@@ -44,6 +44,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 const ENDS_EVERY: Duration = Duration::from_secs(1);
 /// Time that the broker has to say so: what is read meanwhile waits.
 const ENDS_TIMEOUT: Duration = Duration::from_secs(1);
+/// Until they are asked for again where no answer came.
+const ENDS_RETRY: Duration = Duration::from_secs(5);
 /// Between lines of the log on what was merged.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 /// After how long without a partition it is said why.
@@ -108,12 +110,12 @@ pub fn run(options: &Options) -> Result<(), MergerError> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
-    let settings = BusSettings::new(&options.kafka, "dlts-merger", &options.kafka_property)?;
-    let publisher = Publisher::new(&settings)?;
     let merger = Merger {
         id: options.merger_id.clone().unwrap_or_else(own_id),
         incarnation: id::new_incarnation(),
     };
+    let settings = BusSettings::new(&options.kafka, &merger.id, &options.kafka_property)?;
+    let publisher = Publisher::new(&settings)?;
     let fields = json!({
         "merger_id": merger.id,
         "group": options.group,
@@ -134,7 +136,7 @@ pub fn run(options: &Options) -> Result<(), MergerError> {
         settings,
         paused: BTreeSet::new(),
         told: Told::new(),
-        asked_ends: Instant::now(),
+        ask_ends_at: Instant::now(),
     };
     let ended = process.run(&stop);
     if let Err(error) = &ended {
@@ -158,7 +160,10 @@ fn find(settings: &BusSettings, stop: &AtomicBool) -> Option<Cluster> {
                 log::info("broker_up", fields);
                 return Some(cluster);
             }
-            Ok(_) => "the broker has no topic metrics yet; the orchestrator makes it".to_owned(),
+            Ok(_) => "the broker has no topic metrics yet, which the orchestrator makes, or does not \
+                      show it to this merger: kafka-acls --add --allow-principal User:NAME --operation \
+                      Describe --operation Read --topic metrics"
+                .to_owned(),
             Err(error @ BusError::Topics { .. }) => format!(
                 "{error}; let this merger make it (kafka-acls --add --allow-principal User:NAME \
                  --operation Create --topic merged), or make it (kafka-topics --create --topic merged \
@@ -217,7 +222,7 @@ struct Process {
     /// Partitions of which more was read than can be sent at the moment.
     paused: BTreeSet<i32>,
     told: Told,
-    asked_ends: Instant,
+    ask_ends_at: Instant,
 }
 
 impl Process {
@@ -345,15 +350,21 @@ impl Process {
 
     /// Asks where the partitions end, from time to time: the lag is shown, and nothing depends on it.
     fn ask_ends(&mut self) {
-        if self.partitions.is_empty() || self.asked_ends.elapsed() < ENDS_EVERY {
+        if self.partitions.is_empty() || Instant::now() < self.ask_ends_at {
             return;
         }
-        self.asked_ends = Instant::now();
         let numbers = self.partitions.numbers();
-        match self.group.ends(&numbers, ENDS_TIMEOUT) {
-            Ok(ends) => self.partitions.note_ends(&ends),
-            Err(error) => self.told.trouble(error.to_string()),
-        }
+        let wait = match self.group.ends(&numbers, ENDS_TIMEOUT) {
+            Ok(ends) => {
+                self.partitions.note_ends(&ends);
+                ENDS_EVERY
+            }
+            Err(error) => {
+                self.told.trouble(error.to_string());
+                ENDS_RETRY
+            }
+        };
+        self.ask_ends_at = Instant::now() + wait;
     }
 
     /// Each deal is told of a member also where it changes nothing for it.
