@@ -102,7 +102,8 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     let (address, access) = check::check(options)?;
     let tls = check::tls(options)?;
     limits::raise_open_file_limit();
-    let settings = BusSettings::new(&options.kafka, "dlts-orchestrator", &options.kafka_property)?;
+    let settings = BusSettings::new(&options.kafka, "dlts-orchestrator", &options.kafka_property)?
+        .with_metrics_partitions(options.metrics_partitions);
     let publisher = Publisher::new(&settings)?;
     let listener = listen(&options.listen, address)?;
     let address = listener.local_addr().map_err(no("socket"))?;

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use proto::bus::{self, BusError, BusSettings, Cluster, Partition, StartAt, Subscriber};
-use proto::clock;
 use proto::topic::Topic;
+use proto::{clock, log};
 use rayon::ThreadPool;
+use serde_json::json;
 
 use crate::control::{Batch, Broker, Event, Now, Offsets, RawReading};
 use decoding::Read;
@@ -69,6 +70,9 @@ impl TopicReader {
         };
         self.recognise(&cluster);
         self.tell_partitions();
+        if let Some(reason) = cluster.lacks_partitions(&self.settings) {
+            log::warn("few_partitions", json!({"reason": reason}));
+        }
         self.settings = self.settings.for_cluster(&cluster);
         loop {
             let subscriber = Subscriber::new(&self.settings, &[]);

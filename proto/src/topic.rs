@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A topic of the bus. What we make has one partition, so that its messages have one order.
+/// A topic of the bus. What we make has one partition, so that its messages have one order; only
+/// [`Self::Metrics`] may have several, since reports are told apart by what they say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic {
     /// Drivers announce themselves: [`crate::message::Register`].

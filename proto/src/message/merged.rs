@@ -11,7 +11,8 @@ use crate::measure::IntervalFigures;
 ///
 /// It says the same as the messages of the range, in less room and for less work. The reader holds
 /// it to that: a range counts where it begins at the offset up to which the partition was counted,
-/// and none of its reports was counted before; whatever else comes, a merger that woke up late, a
+/// and none of its reports was counted before, also not in this range, where a report that came twice
+/// is in one part twice, or in two; whatever else comes, a merger that woke up late, a
 /// duplicate, a test that is not known, is read from the partition itself. So a merger keeps
 /// nothing, and may end at any instant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
