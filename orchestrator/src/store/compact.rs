@@ -12,6 +12,7 @@ use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use proto::histogram::{HistogramError, LatenciesWire, SparseLatencies};
 use proto::measure::{IntervalFigures, Report, SecondRow};
+use proto::message::{MergedPart, MergedReport};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -64,9 +65,9 @@ pub struct NodeSecond {
     pub figures: IntervalFigures,
 }
 
-/// The rows of a driver's interval report: one for each of its seconds, with the figures in that
-/// in which its samples are counted.
-pub(super) fn node_seconds(report: &Report) -> Vec<NodeSecond> {
+/// The rows of a driver's interval report: one for each of its seconds, with the figures of its
+/// samples in that in which these are counted.
+pub(super) fn node_seconds(report: &Report, figures: IntervalFigures) -> Vec<NodeSecond> {
     let at = report.second();
     let row = |counts: &SecondRow| NodeSecond {
         counts: *counts,
@@ -80,9 +81,21 @@ pub(super) fn node_seconds(report: &Report) -> Vec<NodeSecond> {
         }));
     }
     for row in rows.iter_mut().filter(|row| row.counts.second == at) {
-        row.figures = IntervalFigures::from(&report.latencies);
+        row.figures = figures;
     }
     rows
+}
+
+/// The rows of each report of a part.
+pub(super) fn part_seconds(
+    part: &MergedPart,
+) -> impl Iterator<Item = (&str, Vec<NodeSecond>)> + use<'_> {
+    part.reports
+        .iter()
+        .filter_map(|MergedReport(message, figures)| {
+            let rows = node_seconds(message.report.as_ref()?, *figures);
+            Some((message.node_id.as_str(), rows))
+        })
 }
 
 /// The seconds and rows that wait for their pieces.
@@ -103,13 +116,34 @@ impl Compactor {
     /// Takes an interval report; they come in about the order of their seconds. What is full is
     /// added to `pieces`.
     pub(super) fn add(&mut self, node_id: &str, report: &Report, pieces: &mut Vec<Piece>) {
-        let second = self.seconds.entry(report.second()).or_default();
-        second.add(&report.latencies);
+        self.add_samples(report.second(), &report.latencies, pieces);
+        let figures = IntervalFigures::from(&report.latencies);
+        self.add_rows(node_id, node_seconds(report, figures), pieces);
+    }
+
+    /// Takes reports that came merged, about in their order too.
+    pub(super) fn add_part(
+        &mut self,
+        part: &MergedPart,
+        latencies: &SparseLatencies,
+        pieces: &mut Vec<Piece>,
+    ) {
+        self.add_samples(part.second, latencies, pieces);
+        for (node_id, rows) in part_seconds(part) {
+            self.add_rows(node_id, rows, pieces);
+        }
+    }
+
+    fn add_samples(&mut self, second: u64, latencies: &SparseLatencies, pieces: &mut Vec<Piece>) {
+        self.seconds.entry(second).or_default().add(latencies);
         if self.seconds.len() >= SECONDS_OPEN_MAX + SECONDS_A_PIECE {
             self.close_seconds(SECONDS_A_PIECE, pieces);
         }
+    }
+
+    fn add_rows(&mut self, node_id: &str, rows: Vec<NodeSecond>, pieces: &mut Vec<Piece>) {
         let node = self.nodes.entry(node_id.to_owned()).or_default();
-        node.rows.extend(node_seconds(report));
+        node.rows.extend(rows);
         if node.rows.len() >= ROWS_A_PIECE {
             pieces.push(node.close(node_id));
         }
@@ -296,7 +330,7 @@ mod tests {
     fn a_report_of_several_seconds_gives_each_its_counts_and_the_last_its_figures() {
         let mut both = report(4, &[10]);
         both.append(&report(5, &[30]));
-        let rows = node_seconds(&both);
+        let rows = node_seconds(&both, IntervalFigures::from(&both.latencies));
         assert_eq!(rows.len(), 2);
         assert_eq!((rows[0].counts.sent, rows[0].figures.max_ns), (1, None));
         assert!(rows[1].figures.max_ns.unwrap() >= 30_000);

@@ -135,7 +135,7 @@
       participants: ids,
       started_unix_ms: opened - 3_500_000,
     }),
-    healthz: () => ({ broker: { state: "up" } }),
+    healthz: () => ({ broker: { state: "up" }, mergers: { mergers: [], reasons: [] } }),
   };
   window.fetch = async (path) => {
     const url = new URL(path, location.origin);

@@ -167,6 +167,36 @@ impl Subscriber {
         Ok(self.consumer.assign(&list)?)
     }
 
+    /// Reads a partition from a place on, beside those that are read.
+    ///
+    /// # Errors
+    /// [`BusError::Kafka`] when librdkafka refuses.
+    pub fn read_from(&self, place: Partition, start: StartAt) -> Result<(), BusError> {
+        self.leave(place)?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(place.0.name(), place.1, start.into())?;
+        self.consumer.incremental_assign(&list)?;
+        let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+        starts.push((place, start));
+        Ok(())
+    }
+
+    /// Reads a partition no more, if it is read. What was fetched of it is dropped.
+    ///
+    /// # Errors
+    /// [`BusError::Kafka`] when librdkafka refuses.
+    pub fn leave(&self, place: Partition) -> Result<(), BusError> {
+        let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = starts.len();
+        starts.retain(|(other, _)| *other != place);
+        if starts.len() == before {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::new();
+        list.add_partition(place.0.name(), place.1);
+        Ok(self.consumer.incremental_unassign(&list)?)
+    }
+
     /// Waits for the next event, for `timeout` at most.
     #[allow(clippy::must_use_candidate)] // polling serves the client's callbacks too
     pub fn poll(&self, timeout: Duration) -> Option<Event> {
