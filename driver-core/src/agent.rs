@@ -46,6 +46,15 @@ pub struct AgentOptions {
     /// Any librdkafka property, name=value; may be repeated
     #[arg(long = "kafka-property", value_name = "NAME=VALUE", value_parser = bus::parse_property)]
     pub kafka_properties: Vec<(String, String)>,
+    /// Partitions of the topic metrics where we make it, 1 to 100; as the orchestrator is told
+    #[arg(
+        long,
+        env = "DLTS_METRICS_PARTITIONS",
+        value_name = "COUNT",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=100)
+    )]
+    pub metrics_partitions: u16,
     /// Orchestrator address, host:port; asked for the broker when --kafka is not given
     #[arg(long, env = "DLTS_ORCHESTRATOR", value_name = "HOST:PORT")]
     pub orchestrator: Option<String>,

@@ -5,8 +5,8 @@
 //! [`Action::Persist`] durable before it performs any other. Where the store cannot be written it
 //! performs the others all the same: running tests go on, new ones are refused.
 //!
-//! Parts ([`registry`], [`run`], runs, campaigns, queue, list, orphans, outbox) own their fields and know
-//! no rules. Rules (messages, commands, rates, arming, ending, campaigning, outgoing) use the parts, and own no
+//! Parts ([`registry`], [`run`], runs, campaigns, queue, list, orphans, mergers, outbox) own their fields and know
+//! no rules. Rules (messages, merging, commands, rates, arming, ending, campaigning, outgoing) use the parts, and own no
 //! field.
 
 mod arming;
@@ -18,6 +18,8 @@ mod ending;
 mod interface;
 mod labels;
 mod list;
+mod mergers;
+mod merging;
 mod messages;
 mod now;
 mod orphans;
@@ -50,11 +52,15 @@ pub use campaigns::{
 };
 pub use interface::{
     Action, Asked, Batch, Broker, CampaignRefusal, Change, Command, Event, KeptFile, Line, Loaded,
-    Offsets, Refusal, Reply, Restored, Settings, StoredReport, StoredResult,
+    Offsets, Refusal, Reply, Restored, Settings, StoredPart, StoredReport, StoredResult,
 };
 pub use labels::{Labels, LabelsPatch, Note};
 use list::List;
 pub use list::{Outcome, Selection, SortBy, TestRow};
+use mergers::Mergers;
+pub use mergers::{
+    MergedRange, MergerRow, PartitionRow, RangeError, RangePart, RawReading, UntouchedReport,
+};
 use now::MessageClock;
 pub use now::Now;
 use orphans::Orphans;
@@ -66,7 +72,7 @@ use registry::Registry;
 use run::Run;
 use runs::Runs;
 pub use runs::{OpenRun, SeenRun};
-pub use snapshot::{Counts, NodeRow, Snapshot, TestDetail};
+pub use snapshot::{Counts, NodeRow, RangeCounts, Snapshot, TestDetail};
 use upkeep::{Tombstones, Upkeep};
 
 /// Runs that have not ended, at most: each holds its config.
@@ -88,6 +94,7 @@ pub struct Control {
     list: List,
     outbox: Outbox,
     orphans: Orphans,
+    mergers: Mergers,
     /// Late reports on runs that are being loaded from the store.
     loading: HashMap<String, Vec<(Event, Now)>>,
     clock: MessageClock,
@@ -115,6 +122,7 @@ impl Control {
             campaigns: Campaigns::restore(restored.campaigns, now),
             queue: Queue::default(),
             orphans: Orphans::default(),
+            mergers: Mergers::restore(restored.counted),
             loading: HashMap::new(),
             clock: MessageClock::restore(restored.clock_ms),
             pulse: Pulse::default(),
@@ -167,6 +175,14 @@ impl Control {
             Event::Register(message) => self.registered(message, actions),
             Event::Heartbeat(message) => self.heartbeat(message, now, actions),
             Event::Metrics(message, payload) => self.reported(message, payload, now, actions),
+            Event::OfMetrics {
+                partition,
+                next,
+                event,
+            } => self.metrics_read(partition, next, event, now, actions),
+            Event::Merged(range) => self.merged_read(*range, now, actions),
+            Event::Partitions(partitions) => self.partitions_found(&partitions),
+            Event::Forgotten { log, partitions } => self.partitions_forgotten(log, &partitions),
             Event::Config(config) => self.config_read(*config, now, actions),
             Event::Trigger(trigger) => self.trigger_read(trigger, now, actions),
             Event::Control(message) => self.control_read(message, now, actions),

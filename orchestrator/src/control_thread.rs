@@ -21,6 +21,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use proto::bus::Publisher;
 use proto::clock;
 use proto::log::Level;
+use proto::topic::Topic;
 use serde_json::json;
 use thiserror::Error;
 
@@ -28,7 +29,9 @@ pub use housekeeping::Housekeeper;
 use housekeeping::{Done, House};
 pub use journal::Journal;
 
-use crate::control::{Action, Asked, Batch, Command, Control, Event, Line, Loaded, Now, Reply};
+use crate::control::{
+    Action, Asked, Batch, Command, Control, Event, Line, Loaded, Now, RawReading, Reply,
+};
 use crate::files::Files;
 use crate::live::Live;
 use crate::store::{Backlog, Store, StoreError};
@@ -131,6 +134,16 @@ pub struct ControlThread {
     looked: Instant,
     files: Arc<Files>,
     asked: Sender<Asked>,
+    /// To the topic reader.
+    raw: Sender<RawReading>,
+}
+
+/// What others read of topics, and what of it they are to read.
+pub struct Reading {
+    /// What was read.
+    pub batches: Receiver<Batch>,
+    /// What is to be read of `metrics` itself.
+    pub raw: Sender<RawReading>,
 }
 
 impl ControlThread {
@@ -143,7 +156,7 @@ impl ControlThread {
         mut control: Control,
         store: Store,
         publisher: Publisher,
-        batches: Receiver<Batch>,
+        reading: Reading,
         stop: Arc<AtomicBool>,
         data: (Arc<Files>, Sender<Asked>),
     ) -> Result<(Self, Handle, Arc<Live>, Housekeeper), StoreError> {
@@ -158,7 +171,7 @@ impl ControlThread {
             store,
             publisher,
             journal: Journal::start(),
-            batches,
+            batches: reading.batches,
             requests,
             stop,
             backlog: Backlog::default(),
@@ -173,6 +186,7 @@ impl ControlThread {
             looked: Instant::now(),
             files: data.0,
             asked: data.1,
+            raw: reading.raw,
         };
         let drops = Arc::clone(&thread.drops);
         let requests = sender;
@@ -243,6 +257,10 @@ impl ControlThread {
             actions.extend(self.control.apply(event, now));
         }
         self.backlog.offsets.extend(batch.offsets);
+        // Of `metrics` not what was read counts, but what was counted, which mergers read too.
+        let counted = self.control.counted().filter(|(_, next)| *next > 0);
+        let counted = counted.map(|(number, next)| ((Topic::Metrics, number), next));
+        self.backlog.offsets.extend(counted);
     }
 
     /// Hears of what the housekeeper did, and looks at the store once a second.
@@ -416,6 +434,8 @@ impl ControlThread {
                 // A driver that finds no room asks again in a second.
                 let _ = self.asked.try_send(asked);
             }
+            // Who reads ends before we do, and then needs nothing.
+            Action::ReadRaw(reading) => drop(self.raw.send(reading)),
             Action::RemoveFile(sha256) => {
                 if let Err(error) = self.files.remove(&sha256) {
                     let fields = json!({"sha256": sha256, "error": error.to_string()});
@@ -444,6 +464,7 @@ impl Journal {
 mod tests {
     use std::path::Path;
 
+    use crossbeam_channel::unbounded;
     use proto::bus::BusSettings;
 
     use super::*;
@@ -462,12 +483,14 @@ mod tests {
         let bus = BusSettings::new("127.0.0.1:1", "test", &[]).unwrap();
         let publisher = Publisher::new(&bus).unwrap();
         let (_, batches) = bounded(1);
+        let (raw, _) = unbounded();
+        let reading = Reading { batches, raw };
         let stop = Arc::default();
         let files = Arc::new(Files::open(store.path(), 0).unwrap());
         let (asked, _) = bounded(1);
         let data = (files, asked);
         let (thread, handle, _, _) =
-            ControlThread::new(control, store, publisher, batches, stop, data).unwrap();
+            ControlThread::new(control, store, publisher, reading, stop, data).unwrap();
         (thread, handle)
     }
 

@@ -33,7 +33,7 @@ const OF_DRIVER: [(&str, &str); 5] = [
 ];
 
 /// Programs that run until they are told to end, and those that have commands of their own.
-const PROGRAMS: [(&str, &str, &str); 5] = [
+const PROGRAMS: [(&str, &str, &str); 6] = [
     (
         "cluster",
         "client",
@@ -44,6 +44,11 @@ const PROGRAMS: [(&str, &str, &str); 5] = [
         "orchestrator",
         "orchestrator",
         "Be the orchestrator of a cluster",
+    ),
+    (
+        "merger",
+        "merger",
+        "Merge reports before the orchestrator of a large cluster",
     ),
     ("testserver", "testserver", "Be a target to try things on"),
     ("bench", "bench", "Measure dlts beside other tools"),

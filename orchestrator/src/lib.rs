@@ -1,11 +1,12 @@
 //! The control plane of dlts: registry, runs, store, REST and dashboard, and the terminal tools.
 //!
-//! Three programs live here, and share what the table says; a fourth, `dlts`, is one name for all
+//! Four programs live here, and share what the table says; a fifth, `dlts`, is one name for all
 //! programs of dlts: see [`front`].
 //!
 //! | program | rooms |
 //! |---|---|
 //! | `orchestrator` | [`start`], [`rest`] with the [`dashboard`], [`control_thread`], [`topic_reader`], [`store`], [`control`] |
+//! | `merger` | [`merger`] |
 //! | `client` | [`client`]; what [`control::registry`] and [`comparison`] mean |
 //! | `appliance` | [`appliance`]; the API as [`client::api`] calls it |
 //!
@@ -65,6 +66,7 @@ pub mod data_sender;
 pub mod files;
 pub mod front;
 pub mod live;
+pub mod merger;
 pub mod report;
 pub mod rest;
 pub mod start;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{bounded, unbounded};
 use proto::bus::{BusError, BusSettings, Publisher};
 use proto::{clock, log};
 use rustls::ServerConfig;
@@ -21,14 +21,14 @@ use signal_hook::iterator::Signals;
 use thiserror::Error;
 
 use crate::control::{Control, Now, Settings};
-use crate::control_thread::{BATCHES_MAX, ControlThread};
+use crate::control_thread::{BATCHES_MAX, ControlThread, Reading};
 use crate::data_sender::{ASKED_MAX, DataSender};
 use crate::files::Files;
 use crate::rest::access::Access;
 use crate::rest::api::{Api, Worker};
 use crate::rest::front::{self, Downloads, Front, Traffic};
 use crate::store::{self, Backups, Loaded, Store, StoreError};
-use crate::topic_reader::TopicReader;
+use crate::topic_reader::{RawReadings, TopicReader};
 use options::Options;
 use threads::{Threads, pool_behind};
 
@@ -102,7 +102,8 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     let (address, access) = check::check(options)?;
     let tls = check::tls(options)?;
     limits::raise_open_file_limit();
-    let settings = BusSettings::new(&options.kafka, "dlts-orchestrator", &options.kafka_property)?;
+    let settings = BusSettings::new(&options.kafka, "dlts-orchestrator", &options.kafka_property)?
+        .with_metrics_partitions(options.metrics_partitions);
     let publisher = Publisher::new(&settings)?;
     let listener = listen(&options.listen, address)?;
     let address = listener.local_addr().map_err(no("socket"))?;
@@ -207,6 +208,11 @@ impl Service {
     ) -> Result<Self, StartError> {
         let stop = Arc::new(AtomicBool::new(false));
         let (batches, incoming) = bounded(BATCHES_MAX);
+        let (raw, raw_asked) = unbounded();
+        let reading = Reading {
+            batches: incoming,
+            raw,
+        };
         let node_id = loaded.node_id.unwrap_or_default();
         let topic_reader = TopicReader {
             settings: settings.clone(),
@@ -215,7 +221,9 @@ impl Service {
             cluster_id: loaded.restored.cluster_id.clone(),
             decoders: pool_behind("topic-decoder")?,
             batches,
+            asked: raw_asked,
             stop: Arc::clone(&stop),
+            raw: RawReadings::default(),
         };
         let settings_of_state = Settings {
             node_id: node_id.clone(),
@@ -236,7 +244,7 @@ impl Service {
         };
         let data = (Arc::clone(&files), asked);
         let (control_thread, handle, live, housekeeper) =
-            ControlThread::new(control, store, publisher, incoming, Arc::clone(&stop), data)?;
+            ControlThread::new(control, store, publisher, reading, Arc::clone(&stop), data)?;
         let traffic = Arc::new(Traffic::default());
         let (server, address) = backend()?;
         let queues = Arc::clone(live.queues());

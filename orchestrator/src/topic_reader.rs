@@ -4,19 +4,22 @@
 //! control thread together with the offsets that they lead to.
 
 mod decoding;
+mod raw;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender};
 use proto::bus::{self, BusError, BusSettings, Cluster, Partition, StartAt, Subscriber};
-use proto::clock;
 use proto::topic::Topic;
+use proto::{clock, log};
 use rayon::ThreadPool;
+use serde_json::json;
 
-use crate::control::{Batch, Broker, Event, Now, Offsets};
+use crate::control::{Batch, Broker, Event, Now, Offsets, RawReading};
 use decoding::Read;
+pub use raw::{RawReadings, Taken, Turn};
 
 /// Time that the broker has to answer a question.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -32,6 +35,10 @@ const BATCH_WAIT: Duration = Duration::from_millis(10);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Between questions for the cluster's id while nothing seems wrong.
 const ID_EVERY: Duration = Duration::from_secs(30);
+/// Between looks at whether there are mergers, which make the topic `merged`.
+const MERGERS_EVERY: Duration = Duration::from_secs(5);
+/// What mergers write goes to the first partition of their topic.
+const MERGED: Partition = (Topic::Merged, 0);
 
 /// What the reading thread needs.
 pub struct TopicReader {
@@ -47,8 +54,12 @@ pub struct TopicReader {
     pub decoders: ThreadPool,
     /// Where batches go.
     pub batches: Sender<Batch>,
+    /// What is to be read of `metrics` itself.
+    pub asked: Receiver<RawReading>,
     /// Set to end the thread.
     pub stop: Arc<AtomicBool>,
+    /// How far `metrics` is read.
+    pub raw: RawReadings,
 }
 
 impl TopicReader {
@@ -58,6 +69,10 @@ impl TopicReader {
             return;
         };
         self.recognise(&cluster);
+        self.tell_partitions();
+        if let Some(reason) = cluster.lacks_partitions(&self.settings) {
+            log::warn("few_partitions", json!({"reason": reason}));
+        }
         self.settings = self.settings.for_cluster(&cluster);
         loop {
             let subscriber = Subscriber::new(&self.settings, &[]);
@@ -104,7 +119,11 @@ impl TopicReader {
 
     /// Forgets the offsets when they are those of another log; whether they are.
     fn recognise(&mut self, cluster: &Cluster) -> bool {
+        // What mergers write is read where it is; without them nothing is missing.
+        let is_read =
+            |topic: &Topic| *topic != Topic::Merged || cluster.topics.contains(&Topic::Merged);
         let all = Topic::ALL.into_iter().filter(|topic| topic.is_folded());
+        let all = all.filter(is_read);
         self.partitions = all.flat_map(|topic| cluster.partitions_of(topic)).collect();
         let Some(id) = &cluster.id else {
             return false;
@@ -120,20 +139,48 @@ impl TopicReader {
     /// Reads these partitions from their beginning, also after a restart before anything was read.
     fn forget(&mut self, partitions: &[Partition]) {
         self.offsets.retain(|place, _| !partitions.contains(place));
-        let batch = Batch {
+        let mut batch = Batch {
             offsets: partitions.iter().map(|place| (*place, 0)).collect(),
+            ..Batch::default()
+        };
+        let of_metrics = numbers_of_metrics(partitions);
+        if !of_metrics.is_empty() {
+            let event = Event::Forgotten {
+                log: self.raw.forget(&of_metrics),
+                partitions: of_metrics,
+            };
+            batch.events.push((event, now()));
+        }
+        let _ = self.batches.send(batch);
+    }
+
+    /// Tells the state which partitions of `metrics` there are.
+    fn tell_partitions(&self) {
+        let event = Event::Partitions(numbers_of_metrics(&self.partitions));
+        let batch = Batch {
+            events: vec![(event, now())],
             ..Batch::default()
         };
         let _ = self.batches.send(batch);
     }
 
-    fn starts(&self) -> Vec<(Partition, StartAt)> {
-        let start = |place: &Partition| {
-            let known = self.offsets.get(place);
-            let at = known.map_or(StartAt::Beginning, |next| StartAt::Offset(*next));
-            (*place, at)
-        };
-        self.partitions.iter().map(start).collect()
+    /// Where each partition is read on that is read now.
+    fn starts(&mut self) -> Vec<(Partition, StartAt)> {
+        let mut starts = Vec::new();
+        for place in &self.partitions {
+            let known = self.offsets.get(place).copied();
+            let start = match *place {
+                (Topic::Metrics, partition) => match self.raw.start(partition, known) {
+                    Turn::From(next) => start_at(next),
+                    Turn::Stay | Turn::Leave => continue,
+                },
+                // What was merged before was also read.
+                MERGED => known.map_or(StartAt::End, StartAt::Offset),
+                _ => start_at(known),
+            };
+            starts.push((*place, start));
+        }
+        starts
     }
 
     /// Tells the state what is known of the broker.
@@ -153,12 +200,13 @@ impl TopicReader {
     fn read(&mut self, subscriber: &Subscriber) {
         let mut watch = Watch::new();
         while !self.is_stopped() {
+            self.obey(subscriber);
             let Gathered {
                 read,
                 offsets,
                 is_lost,
                 forbidden,
-            } = gather(subscriber);
+            } = self.gather(subscriber);
             self.offsets
                 .extend(offsets.iter().map(|(place, next)| (*place, *next)));
             let events = decoding::events(&self.decoders, read);
@@ -176,10 +224,96 @@ impl TopicReader {
                 self.report(true, trouble);
                 self.check_cluster(subscriber);
             }
-            if watch.is_time_for_id() {
+            if watch.is_time_for_id() || self.has_found_mergers(subscriber, &mut watch) {
                 self.check_cluster(subscriber);
             }
         }
+    }
+
+    /// Whether there is what mergers write, and was not before. One who may not know lives without.
+    fn has_found_mergers(&self, subscriber: &Subscriber, watch: &mut Watch) -> bool {
+        !self.partitions.contains(&MERGED)
+            && watch.is_time_for_mergers()
+            && subscriber.has(Topic::Merged, ASK_TIMEOUT).unwrap_or(false)
+    }
+
+    /// Reads of `metrics` what the state asks for.
+    fn obey(&mut self, subscriber: &Subscriber) {
+        while let Ok(asked) = self.asked.try_recv() {
+            let turn = self.raw.obey(asked);
+            self.turn(subscriber, asked.partition, turn);
+        }
+    }
+
+    fn turn(&self, subscriber: &Subscriber, partition: i32, turn: Turn) {
+        let place = (Topic::Metrics, partition);
+        let turned = match turn {
+            Turn::Stay => Ok(()),
+            Turn::From(next) => subscriber.read_from(place, start_at(next)),
+            Turn::Leave => subscriber.leave(place),
+        };
+        if let Err(error) = turned {
+            self.report(true, Some(error.to_string()));
+        }
+    }
+
+    /// What becomes of what was read, and what it leads to.
+    fn take(&mut self, subscriber: &Subscriber, read: Read, gathered: &mut Gathered) {
+        let (place, first, next) = match &read {
+            Read::Record(record) => (
+                (record.topic, record.partition),
+                record.offset,
+                record.offset + 1,
+            ),
+            Read::Gap(gap) => (gap.place, gap.first, gap.next),
+            Read::Passed(..) => return,
+        };
+        let (Topic::Metrics, partition) = place else {
+            gathered.offsets.insert(place, next);
+            return gathered.read.push((read, now()));
+        };
+        // The state says up to where it was counted.
+        let (taken, turn) = self.raw.take(partition, first, next);
+        match taken {
+            Taken::Yes => gathered.read.push((read, now())),
+            Taken::NoneBefore(offset) => {
+                gathered.read.push((Read::Passed(partition, offset), now()));
+            }
+            Taken::No => {}
+        }
+        self.turn(subscriber, partition, turn);
+    }
+
+    /// Reads what there is.
+    fn gather(&mut self, subscriber: &Subscriber) -> Gathered {
+        let mut gathered = Gathered::default();
+        let began = Instant::now();
+        let mut wait = POLL_WAIT;
+        while gathered.read.len() < BATCH_MAX {
+            match subscriber.poll(wait) {
+                Some(bus::Event::Record(record)) => {
+                    self.take(subscriber, Read::Record(record), &mut gathered);
+                }
+                Some(bus::Event::OffsetLost) => {
+                    gathered.is_lost = true;
+                    break;
+                }
+                Some(bus::Event::Forbidden(error)) => {
+                    gathered.forbidden = Some(error);
+                    break;
+                }
+                Some(bus::Event::Unreadable(gap)) => {
+                    self.take(subscriber, Read::Gap(gap), &mut gathered);
+                }
+                // The client goes on trying; its health tells when it is serious.
+                Some(bus::Event::Trouble(_)) | None => break,
+            }
+            if began.elapsed() >= BATCH_WAIT {
+                break;
+            }
+            wait = Duration::ZERO;
+        }
+        gathered
     }
 
     /// Another cluster behind the same address is read from its beginning, and so is a topic that
@@ -196,10 +330,11 @@ impl TopicReader {
         let gone: Vec<Partition> = gone.copied().collect();
         let is_one_missing = Topic::ALL
             .iter()
-            .any(|topic| !cluster.topics.contains(topic));
+            .any(|topic| *topic != Topic::Merged && !cluster.topics.contains(topic));
         if is_other || is_one_missing || self.partitions != before {
             let remade = bus::ensure_topics(&self.settings, ASK_TIMEOUT);
             self.forget(&gone);
+            self.tell_partitions();
             self.report(true, remade.err().map(|error| error.to_string()));
             self.reassign(subscriber);
         }
@@ -214,18 +349,21 @@ impl TopicReader {
             // Nothing is known of it, so nothing is given up.
             Err(_) => true,
         };
-        let lost: Vec<Partition> = self
-            .offsets
-            .iter()
-            .filter(|(place, next)| !has(**place, **next))
-            .map(|(place, _)| *place)
+        let starts = self.starts().into_iter();
+        let lost: Vec<Partition> = starts
+            .filter(|(place, start)| match start {
+                StartAt::Offset(next) => !has(*place, *next),
+                StartAt::Beginning | StartAt::End | StartAt::Tail(_) => false,
+            })
+            .map(|(place, _)| place)
             .collect();
         self.forget(&lost);
         self.reassign(subscriber);
     }
 
-    fn reassign(&self, subscriber: &Subscriber) {
-        if let Err(error) = subscriber.assign_partitions(self.starts()) {
+    fn reassign(&mut self, subscriber: &Subscriber) {
+        let starts = self.starts();
+        if let Err(error) = subscriber.assign_partitions(starts) {
             self.report(true, Some(error.to_string()));
         }
     }
@@ -235,6 +373,7 @@ impl TopicReader {
 struct Watch {
     looked: Instant,
     asked_id: Instant,
+    asked_mergers: Instant,
     trouble: Option<String>,
 }
 
@@ -244,6 +383,7 @@ impl Watch {
         Self {
             looked: now,
             asked_id: now,
+            asked_mergers: now,
             trouble: None,
         }
     }
@@ -276,53 +416,36 @@ impl Watch {
         }
         is_time
     }
+
+    fn is_time_for_mergers(&mut self) -> bool {
+        let is_time = self.trouble.is_none() && self.asked_mergers.elapsed() >= MERGERS_EVERY;
+        if is_time {
+            self.asked_mergers = Instant::now();
+        }
+        is_time
+    }
+}
+
+/// The partitions of `metrics` among others, by number.
+fn numbers_of_metrics(partitions: &[Partition]) -> Vec<i32> {
+    let of_metrics = |(topic, number): &Partition| (*topic == Topic::Metrics).then_some(*number);
+    partitions.iter().filter_map(of_metrics).collect()
+}
+
+fn start_at(next: Option<i64>) -> StartAt {
+    next.map_or(StartAt::Beginning, StartAt::Offset)
 }
 
 /// What was read in one go.
 #[derive(Default)]
 struct Gathered {
     read: Vec<(Read, Now)>,
-    /// Where they lead to.
+    /// Where they lead to, but for `metrics`.
     offsets: Offsets,
     /// The broker does not have the next offset.
     is_lost: bool,
     /// A right is missing.
     forbidden: Option<BusError>,
-}
-
-/// Reads what there is.
-fn gather(subscriber: &Subscriber) -> Gathered {
-    let mut gathered = Gathered::default();
-    let began = Instant::now();
-    let mut wait = POLL_WAIT;
-    while gathered.read.len() < BATCH_MAX {
-        match subscriber.poll(wait) {
-            Some(bus::Event::Record(record)) => {
-                let place = (record.topic, record.partition);
-                gathered.offsets.insert(place, record.offset + 1);
-                gathered.read.push((Read::Record(record), now()));
-            }
-            Some(bus::Event::OffsetLost) => {
-                gathered.is_lost = true;
-                break;
-            }
-            Some(bus::Event::Forbidden(error)) => {
-                gathered.forbidden = Some(error);
-                break;
-            }
-            Some(bus::Event::Unreadable(gap)) => {
-                gathered.offsets.insert(gap.place, gap.next);
-                gathered.read.push((Read::Gap(gap), now()));
-            }
-            // The client goes on trying; its health tells when it is serious.
-            Some(bus::Event::Trouble(_)) | None => break,
-        }
-        if began.elapsed() >= BATCH_WAIT {
-            break;
-        }
-        wait = Duration::ZERO;
-    }
-    gathered
 }
 
 /// When a message is read: what its producer stamped it with is nobody's time but its own.
@@ -346,7 +469,9 @@ mod tests {
             cluster_id: Some("one".into()),
             decoders: ThreadPoolBuilder::new().num_threads(1).build().unwrap(),
             batches,
+            asked: crossbeam_channel::never(),
             stop: Arc::default(),
+            raw: RawReadings::default(),
         };
         let cluster = |id: &str| Cluster {
             id: Some(id.to_owned()),
@@ -364,7 +489,8 @@ mod tests {
         all.extend([0, 1, 2].map(|number| (Topic::Metrics, number)));
         let all: Offsets = all.into_iter().map(|place| (place, 0)).collect();
         assert_eq!(batch.offsets, all, "each partition of each topic");
-        assert_eq!(reader.starts().len(), 8);
+        assert_eq!(batch.events.len(), 1, "what was counted of metrics");
+        assert_eq!(reader.starts().len(), 9);
         assert_eq!(reader.offsets, Offsets::new());
         reader.offsets.insert((Topic::Trigger, 0), 7);
         reader.forget(&[(Topic::Trigger, 0)]);

@@ -1,26 +1,29 @@
 //! The bus: the one place that names `rdkafka`.
 //!
-//! Every consumer is assigned all partitions of its topics, without a consumer group: every driver
-//! must see every config and trigger, and the orchestrator keeps its offsets in its own store, in
-//! the transaction that keeps what it read. Clients must be made before any thread is pinned,
+//! Drivers and the orchestrator are assigned all partitions of their topics, without a consumer group:
+//! every driver must see every config and trigger, and the orchestrator keeps its offsets in its own
+//! store, in the transaction that keeps what it read. Mergers, who share the work, are a [`Group`].
+//! Clients must be made before any thread is pinned,
 //! since librdkafka's threads inherit the affinity mask of the thread that makes them.
 
 mod admin;
 mod embedded;
+mod group;
 mod health;
 mod publisher;
 mod settings;
 mod subscriber;
 mod unreadable;
 
-pub use admin::{Cluster, ensure_topics, inspect};
+pub use admin::{Cluster, ensure_merged, ensure_topics, inspect};
 pub use embedded::EmbeddedBroker;
+pub use group::{Group, GroupEvent};
 pub use health::Health;
 pub use publisher::{Delivery, Publisher};
 pub use settings::{BusSettings, parse_property};
 pub use subscriber::{Event, Gap, Partition, Record, StartAt, Subscriber};
 
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use thiserror::Error;
 
 /// What can go wrong between a node and the broker.
@@ -63,6 +66,16 @@ pub enum BusError {
         /// The same as that tool takes them.
         flags: String,
     },
+    /// The broker knows us and does not let us be a member of the group.
+    #[error(
+        "the broker does not let us into the consumer group {group} (GroupAuthorizationFailed); an \
+         admin gives the right: kafka-acls --add --allow-principal User:NAME --operation Read \
+         --group {group}"
+    )]
+    GroupForbidden {
+        /// The group.
+        group: String,
+    },
     /// The broker does not answer.
     #[error("no broker answers at {brokers}: {reason}; {remedy}")]
     Unreachable {
@@ -91,5 +104,21 @@ impl BusError {
     #[must_use]
     pub fn is_for_good(&self) -> bool {
         matches!(self, Self::TooLarge | Self::Forbidden { .. })
+    }
+
+    /// Whether the broker does not have the topic that was written to.
+    #[must_use]
+    pub fn is_of_no_topic(&self) -> bool {
+        let Self::Kafka(error) = self else {
+            return false;
+        };
+        matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::UnknownTopic
+                    | RDKafkaErrorCode::UnknownTopicOrPartition
+                    | RDKafkaErrorCode::UnknownPartition
+            )
+        )
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::codec;
 use crate::document::{Document, Node, Setting};
-use crate::message::{Control, Heartbeat, Message, Metrics, Register, TestConfig, Trigger};
+use crate::message::{Control, Heartbeat, Merged, Message, Metrics, Register, TestConfig, Trigger};
 use crate::summary::{Absorbed, Context, Plan, Summary};
 use crate::topic::Topic;
 use crate::transfer::Chunk;
@@ -28,6 +28,7 @@ pub fn check_message(bytes: &[u8]) {
         Topic::Metrics => reread(bytes).iter().for_each(check_fold),
         Topic::Heartbeat => drop(reread::<Heartbeat>(bytes)),
         Topic::Control => drop(reread::<Control>(bytes)),
+        Topic::Merged => drop(reread::<Merged>(bytes)),
         Topic::Data => {
             if let Ok(chunk) = Chunk::decode(bytes) {
                 assert_eq!(chunk.encode(), bytes, "not what was written");

@@ -21,6 +21,12 @@ pub fn new_node_id() -> String {
     format!("driver-{}", letters(8))
 }
 
+/// A new merger id: `merger-`, the host, and 4 letters.
+#[must_use]
+pub fn new_merger_id(hostname: &str) -> String {
+    format!("merger-{hostname}-{}", letters(4))
+}
+
 /// A new report id: 16 letters, unique over all nodes and tests.
 #[must_use]
 pub fn new_report_id() -> String {

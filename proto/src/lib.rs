@@ -12,6 +12,7 @@
 //! | [`secret`] | what is a secret by its name, and what is shown in its place |
 //! | [`measure`] | what was measured, in plain numbers: counts, reports, a clock's offset |
 //! | [`histogram`] | the one shape of latency histograms, and its V2-deflate form on the wire |
+//! | [`merging`] | the pure work of a merger: many reports in, one message out that says the same |
 //! | [`summary`] | the pure fold from reports to a result: merge, statistics, accounting, verdict |
 //! | [`comparison`] | two sets of runs held against each other: the one judge |
 //! | [`ci`] | what CI pages show of an answer: `JUnit` XML and Markdown |
@@ -45,6 +46,7 @@ pub mod id;
 mod lenient;
 pub mod log;
 pub mod measure;
+pub mod merging;
 pub mod message;
 pub mod replay;
 pub mod secret;

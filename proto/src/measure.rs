@@ -7,6 +7,7 @@ mod bad_answers;
 mod clock_offset;
 mod counters;
 mod environment;
+mod interval_figures;
 mod progress;
 mod rates;
 mod reasons;
@@ -23,6 +24,7 @@ pub use bad_answers::{
 pub use clock_offset::ClockOffset;
 pub use counters::{Counters, ErrorCounters, Imbalance, SecondRow};
 pub use environment::Environment;
+pub use interval_figures::IntervalFigures;
 pub use progress::{PROGRESS_PARTS_MAX, PartProgress, Progress};
 pub use rates::{LateRate, RatesFollowed};
 pub use reasons::{REASON_CHARS_MAX, REASONS_A_KIND_MAX, Reason, ReasonKind, Reasons};

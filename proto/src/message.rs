@@ -6,6 +6,7 @@
 
 mod control;
 mod heartbeat;
+mod merged;
 mod metrics;
 mod register;
 mod test_config;
@@ -13,6 +14,7 @@ mod trigger;
 
 pub use control::{Control, Order};
 pub use heartbeat::{ClockEcho, ClockProbe, Heartbeat, Need, NodeState, Role};
+pub use merged::{Merged, MergedPart, MergedReport, Skipped, Untouched};
 pub use metrics::{Logged, Metrics};
 pub use register::{REGISTER_TYPE, Register};
 pub use test_config::{DEFAULT_BURST, DEFAULT_COUNT, TestConfig};
@@ -48,6 +50,10 @@ impl Message for Trigger {
 
 impl Message for Metrics {
     const TOPIC: Topic = Topic::Metrics;
+}
+
+impl Message for Merged {
+    const TOPIC: Topic = Topic::Merged;
 }
 
 impl Message for Control {

@@ -1,8 +1,9 @@
-//! The topics of the bus: five of the reference, and two of ours.
+//! The topics of the bus: five of the reference, and three of ours.
 
 use std::fmt;
 
-/// A topic of the bus. What we make has one partition, so that its messages have one order.
+/// A topic of the bus. What we make has one partition, so that its messages have one order; only
+/// [`Self::Metrics`] may have several, since reports are told apart by what they say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic {
     /// Drivers announce themselves: [`crate::message::Register`].
@@ -21,11 +22,14 @@ pub enum Topic {
     /// Files for the drivers that ask for them: [`crate::transfer::Chunk`]. Ours alone, and read by
     /// drivers that need a file, from when they ask for it.
     Data,
+    /// What mergers read of [`Self::Metrics`], for the orchestrator: [`crate::message::Merged`]. Ours
+    /// alone.
+    Merged,
 }
 
 impl Topic {
     /// Every topic, those of the reference in the order of a test's life.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Register,
         Self::TestConfig,
         Self::Trigger,
@@ -33,6 +37,7 @@ impl Topic {
         Self::Heartbeat,
         Self::Control,
         Self::Data,
+        Self::Merged,
     ];
 
     /// The name on the wire.
@@ -46,13 +51,14 @@ impl Topic {
             Self::Heartbeat => "heartbeat",
             Self::Control => "control",
             Self::Data => "data",
+            Self::Merged => "merged",
         }
     }
 
     /// Whether other implementations of the reference do not have it.
     #[must_use]
     pub const fn is_ours(self) -> bool {
-        matches!(self, Self::Control | Self::Data)
+        matches!(self, Self::Control | Self::Data | Self::Merged)
     }
 
     /// Whether the orchestrator reads it.

@@ -22,6 +22,15 @@ pub(super) struct Cluster {
     target: String,
 }
 
+/// How many processes there are beside the broker, the target and the orchestrator.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Size {
+    /// Drivers.
+    pub(super) drivers: u32,
+    /// Mergers, and partitions of `metrics` for them.
+    pub(super) mergers: u32,
+}
+
 /// One of them, its output in a file.
 struct Process {
     name: String,
@@ -35,13 +44,13 @@ impl Cluster {
     pub(super) fn start(
         folder: &Path,
         broker: Option<&str>,
-        drivers: u32,
+        size: Size,
         cores: &[usize],
     ) -> Result<Self, Error> {
         fs::create_dir_all(folder).map_err(Error::Scratch)?;
         let mut processes = Vec::new();
         let mut start = |program: &str, name: &str, arguments: &[&str]| {
-            let process = Process::start(folder, program, name, arguments)?;
+            let process = Process::start(folder, program, name, size, arguments)?;
             processes.push(process);
             Ok::<_, Error>(processes.len() - 1)
         };
@@ -69,11 +78,17 @@ impl Cluster {
             folder,
             "orchestrator",
             "orchestrator",
+            size,
             &arguments,
         )?);
         let orchestrator_at = processes.len() - 1;
         let orchestrator = processes[orchestrator_at].address()?;
-        for index in 0..drivers {
+        for index in 0..size.mergers {
+            let name = format!("merger-{index}");
+            let arguments = ["--kafka", &bootstrap, "--merger-id", &name];
+            processes.push(Process::start(folder, "merger", &name, size, &arguments)?);
+        }
+        for index in 0..size.drivers {
             let core = cores[index as usize % cores.len()].to_string();
             let name = format!("driver-{index}");
             let arguments = [
@@ -88,7 +103,7 @@ impl Cluster {
                 "--logs",
                 "logs",
             ];
-            processes.push(Process::start(folder, "driver", &name, &arguments)?);
+            processes.push(Process::start(folder, "driver", &name, size, &arguments)?);
         }
         let cluster = Self {
             processes,
@@ -97,7 +112,10 @@ impl Cluster {
             orchestrator_at,
             target,
         };
-        cluster.wait_until_up(drivers as usize)?;
+        cluster.wait_until_up(size.drivers as usize)?;
+        if size.mergers > 0 {
+            cluster.wait_until_merged()?;
+        }
         Ok(cluster)
     }
 
@@ -122,6 +140,11 @@ impl Cluster {
         self.pids_of("driver-").collect()
     }
 
+    /// The mergers' process ids.
+    pub(super) fn merger_pids(&self) -> Vec<u32> {
+        self.pids_of("merger-").collect()
+    }
+
     fn pids_of(&self, start: &str) -> impl Iterator<Item = u32> {
         let named = self.processes.iter();
         named
@@ -138,6 +161,13 @@ impl Cluster {
             .map_err(|_| Error::Answer { url, message: text })
     }
 
+    /// A figure of the orchestrator's exposition, 0 where it has none of that name.
+    pub(super) fn exposed(&self, name: &str) -> Result<f64, Error> {
+        let text = rig::get(&format!("http://{}/metrics", self.orchestrator))?;
+        let line = |line: &str| line.strip_prefix(name)?.trim().parse().ok();
+        Ok(text.lines().find_map(line).unwrap_or(0.0))
+    }
+
     pub(super) fn get(&self, path: &str) -> Result<Value, Error> {
         let url = format!("http://{}{path}", self.orchestrator);
         let text = rig::get(&url)?;
@@ -151,6 +181,25 @@ impl Cluster {
         match answer {
             Some(answer) if answer.get("error").is_none() => Ok(answer),
             _ => Err(Error::Answer { url, message: text }),
+        }
+    }
+
+    /// Waits until the mergers have all partitions.
+    fn wait_until_merged(&self) -> Result<(), Error> {
+        let begin = Instant::now();
+        loop {
+            let health = self.get("/healthz")?;
+            let partitions = health["mergers"]["partitions"].as_array();
+            let has_merger = |row: &Value| !row["merger_id"].is_null();
+            if partitions.is_some_and(|rows| !rows.is_empty() && rows.iter().all(has_merger)) {
+                return Ok(());
+            }
+            if begin.elapsed() > PATIENCE {
+                let said: Vec<String> = self.processes.iter().map(Process::last_words).collect();
+                let message = format!("not all partitions are merged; {}", said.join("; "));
+                return Err(Error::Nothing(message));
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 
@@ -179,7 +228,13 @@ impl Cluster {
 }
 
 impl Process {
-    fn start(folder: &Path, program: &str, name: &str, arguments: &[&str]) -> Result<Self, Error> {
+    fn start(
+        folder: &Path,
+        program: &str,
+        name: &str,
+        size: Size,
+        arguments: &[&str],
+    ) -> Result<Self, Error> {
         let path = crate::tools::locate(program).ok_or_else(|| Error::Missing {
             program: program.to_owned(),
             remedy: "cargo build --release --locked".to_owned(),
@@ -193,6 +248,8 @@ impl Process {
             .args(arguments)
             .current_dir(folder)
             .env_remove("BROKER_IP")
+            // Of whoever makes the topic: the broker, or the orchestrator.
+            .env("DLTS_METRICS_PARTITIONS", size.mergers.max(1).to_string())
             .stdin(Stdio::null())
             .stdout(File::create(&stdout).map_err(failed)?)
             .stderr(File::create(folder.join(format!("{name}.err"))).map_err(failed)?)

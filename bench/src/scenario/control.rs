@@ -8,6 +8,9 @@
 //! broker that holds it (`--kafka`); at the embedded one, which keeps 5 MiB a topic, it spreads its
 //! reports over the second. Its reports are encoded before the start, so that it is not the limit.
 //!
+//! `--mergers 0,3` measures the second without mergers, and with three of them, which share as many
+//! partitions of `metrics`: what they take, and what is left for the orchestrator.
+//!
 //! `--real 20,50` measures something else: so many real drivers, idle, and the CPU time of broker,
 //! orchestrator and drivers; none of them first. The simulated ones read nothing, the real ones do.
 //!
@@ -28,6 +31,7 @@ use proto::message::Metrics;
 use crate::output::View;
 use crate::results::{Cell, Document, Settings};
 use crate::rig::{Error, Rig};
+use crate::scenario::cluster::Size;
 use crate::table::Column;
 use crate::throughput;
 
@@ -44,6 +48,12 @@ pub struct Options {
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "8,100,1000",
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub nodes: Vec<u32>,
+
+    /// Mergers between the crowd and the orchestrator; each number is measured, such as 0,3. A
+    /// broker of --kafka needs as many partitions of metrics
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0",
+          value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub mergers: Vec<u32>,
 
     /// Real idle drivers to start instead, such as 20,50
     #[arg(long, value_name = "LIST", value_delimiter = ',',
@@ -102,6 +112,8 @@ pub const VIEW: View = View {
         Column::plain("REST ms p50", "rest_p50_ms", 1.0, 1),
         Column::plain("p99", "rest_p99_ms", 1.0, 1),
         Column::plain("cores", "cores", 1.0, 2),
+        Column::plain("mergers' cores", "merger_cores", 1.0, 2),
+        Column::plain("merged %", "merged_share", 100.0, 1),
         Column::plain("RSS MiB", "rss_mib", 1.0, 0),
         Column::plain("broker cores", "broker_cores", 1.0, 3),
         Column::plain("% of a core a driver", "broker_share_per_driver", 100.0, 3),
@@ -125,12 +137,24 @@ pub fn run(options: &Options) -> Result<Document, Error> {
     let simulated = options.nodes.iter().filter(|_| options.real.is_empty());
     for &nodes in simulated {
         cells.push(merge_cell(options, nodes, &latencies)?);
-        let mut cell = Cell::new("orchestrator", &[("nodes", f64::from(nodes))]);
-        let folder = rig.scratch().join(format!("control-{nodes}"));
-        cell.samples
-            .push(crowd::measure(options, &folder, nodes, &latencies)?);
-        cell.summarise();
-        cells.push(cell);
+        for &mergers in &options.mergers {
+            let size = Size {
+                mergers,
+                ..Size::default()
+            };
+            let subject = match mergers {
+                0 => "orchestrator".to_owned(),
+                1 => "with a merger".to_owned(),
+                count => format!("with {count} mergers"),
+            };
+            let mut cell = Cell::new(&subject, &[("nodes", f64::from(nodes))]);
+            let folder = rig.scratch().join(format!("control-{nodes}-{mergers}"));
+            let crowd = (nodes, size);
+            cell.samples
+                .push(crowd::measure(options, &folder, crowd, &latencies)?);
+            cell.summarise();
+            cells.push(cell);
+        }
     }
     let mut document = throughput::document("control", &rig, Settings::default(), cells);
     for (name, value) in [

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Size};
 use crate::output::View;
 use crate::results::{Cell, Document, Sample, Settings};
 use crate::rig::{Error, Rig};
@@ -66,7 +66,11 @@ pub fn run(options: &Options) -> Result<Document, Error> {
     let mut cells = Vec::new();
     for &drivers in &options.drivers {
         let folder = rig.scratch().join(format!("scale-{drivers}"));
-        let cluster = Cluster::start(&folder, None, drivers, &rig.host.cores)?;
+        let size = Size {
+            drivers,
+            ..Size::default()
+        };
+        let cluster = Cluster::start(&folder, None, size, &rig.host.cores)?;
         let mut cell = Cell::new("dlts", &[("drivers", f64::from(drivers))]);
         for repetition in 0..options.repetitions {
             let sample = measure_once(&cluster, options)?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
+use proto::bus::Partition;
 use proto::topic::Topic;
 
 /// A message in the log.
@@ -18,7 +19,7 @@ pub(crate) struct Stored {
 struct Sending {
     sender: String,
     token: u64,
-    topic: Topic,
+    place: Partition,
     payload: Vec<u8>,
     arrive_ns: u64,
     /// Whether the log gets it.
@@ -28,15 +29,27 @@ struct Sending {
 }
 
 /// The log, and what is on its way to it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Bus {
-    log: BTreeMap<Topic, Vec<Stored>>,
+    log: BTreeMap<Partition, Vec<Stored>>,
     sending: Vec<Sending>,
     pub(crate) away: bool,
     pub(crate) faulty: bool,
+    /// Of `metrics`; other topics have one.
+    pub(crate) partitions: i32,
 }
 
 impl Bus {
+    pub(crate) fn new(partitions: i32) -> Self {
+        Self {
+            log: BTreeMap::new(),
+            sending: Vec::new(),
+            away: false,
+            faulty: false,
+            partitions,
+        }
+    }
+
     /// A node hands a message over.
     pub(crate) fn send(
         &mut self,
@@ -44,6 +57,25 @@ impl Bus {
         sender: &str,
         token: u64,
         (topic, payload): (Topic, Vec<u8>),
+        now_ns: u64,
+    ) {
+        // By the key, as Kafka does: what one node reports stays in its order.
+        let key = sender
+            .bytes()
+            .fold(0, |sum: u8, byte| sum.wrapping_add(byte));
+        let partition = match topic {
+            Topic::Metrics => i32::from(key) % self.partitions,
+            _ => 0,
+        };
+        self.send_to(rng, sender, token, (topic, partition, payload), now_ns);
+    }
+
+    pub(crate) fn send_to(
+        &mut self,
+        rng: &mut Rng,
+        sender: &str,
+        token: u64,
+        (topic, partition, payload): (Topic, i32, Vec<u8>),
         now_ns: u64,
     ) {
         let delay_ns = if self.faulty {
@@ -55,7 +87,7 @@ impl Bus {
         self.sending.push(Sending {
             sender: sender.to_owned(),
             token,
-            topic,
+            place: (topic, partition),
             payload,
             arrive_ns: now_ns + delay_ns,
             // A lost acknowledgement: it arrived, and is sent again.
@@ -82,7 +114,7 @@ impl Bus {
                 } else {
                     0
                 };
-                let log = self.log.entry(sending.topic).or_default();
+                let log = self.log.entry(sending.place).or_default();
                 let before = log.last().map_or(0, |stored| stored.visible_ns);
                 log.push(Stored {
                     payload: sending.payload,
@@ -95,8 +127,8 @@ impl Bus {
     }
 
     /// Messages of a sender that died are on their way all the same, but nobody is told.
-    pub(crate) fn read(&self, topic: Topic, from: usize, now_ns: u64) -> &[Stored] {
-        let log = self.log.get(&topic).map_or(&[][..], Vec::as_slice);
+    pub(crate) fn read(&self, place: Partition, from: usize, now_ns: u64) -> &[Stored] {
+        let log = self.log.get(&place).map_or(&[][..], Vec::as_slice);
         let visible = log.partition_point(|stored| stored.visible_ns <= now_ns);
         if self.away {
             &[]
@@ -105,8 +137,8 @@ impl Bus {
         }
     }
 
-    /// Messages in a topic.
+    /// Messages in the first partition of a topic.
     pub(crate) fn len(&self, topic: Topic) -> usize {
-        self.log.get(&topic).map_or(0, Vec::len)
+        self.log.get(&(topic, 0)).map_or(0, Vec::len)
     }
 }

@@ -1,5 +1,6 @@
 //! A driver: its real state machine and outbox around an engine that only counts.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use driver_core::control::Outbox;
@@ -60,6 +61,8 @@ pub(crate) struct Driver {
     pub(crate) frozen_until_ns: u64,
     /// What the target saw of it, by test.
     pub(crate) sent: Vec<(String, u64)>,
+    /// How long its answers took, by test.
+    pub(crate) times: BTreeMap<String, SparseLatencies>,
 }
 
 impl Driver {
@@ -67,7 +70,7 @@ impl Driver {
         let topics = [Topic::TestConfig, Topic::Trigger, Topic::Control];
         let mut node = Node::new(id, 1);
         // Configs from before are known, not prepared.
-        for stored in bus.read(Topic::TestConfig, 0, u64::MAX) {
+        for stored in bus.read((Topic::TestConfig, 0), 0, u64::MAX) {
             if let Ok(config) = codec::decode(&mut stored.payload.clone()) {
                 node.remember(config);
             }
@@ -86,6 +89,7 @@ impl Driver {
             alive: true,
             frozen_until_ns: 0,
             sent: Vec::new(),
+            times: BTreeMap::new(),
         }
     }
 
@@ -111,7 +115,7 @@ impl Driver {
     fn read(&mut self, rng: &mut Rng, bus: &Bus, now_ns: u64) {
         for at in 0..self.cursors.len() {
             let (topic, from) = self.cursors[at];
-            let news = bus.read(topic, from, now_ns).to_vec();
+            let news = bus.read((topic, 0), from, now_ns).to_vec();
             self.cursors[at].1 += news.len();
             for stored in news {
                 if let Some(event) = event(topic, stored.payload, now_ns) {
@@ -214,6 +218,10 @@ impl Driver {
             .map(|r| r.counters.sent)
             .sum();
         self.sent.push((test_id.clone(), sent));
+        let times = self.times.entry(test_id.clone()).or_default();
+        for report in reports.iter().filter(|report| !report.last) {
+            times.add(&report.latencies);
+        }
         for report in reports {
             self.report(&test_id, report);
         }
@@ -467,7 +475,7 @@ fn event(topic: Topic, mut payload: Vec<u8>, now_ns: u64) -> Option<Event> {
             // Few enough for a trigger.
             Order::Participants { .. } | Order::Fence { .. } | Order::Unknown => None,
         },
-        Topic::Register | Topic::Metrics | Topic::Heartbeat | Topic::Data => None,
+        Topic::Register | Topic::Metrics | Topic::Heartbeat | Topic::Data | Topic::Merged => None,
     }
 }
 

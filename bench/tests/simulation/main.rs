@@ -1,7 +1,7 @@
 //! The whole control plane in one thread, on a clock of its own, from one seed: the orchestrator's
 //! state, the drivers' state machines and outboxes, a store and a bus, while messages come late,
 //! twice, or only after a retry, the broker goes away, drivers freeze and die, and the orchestrator
-//! is killed and restarted.
+//! is killed and restarted; mergers die, sleep through their replacement and wake up.
 //!
 //! What must hold, whatever happens: every run ends; a result never counts what was not sent, nor
 //! anything twice; and where no driver died, the result is exactly what the drivers did.
@@ -16,6 +16,7 @@
 
 mod bus;
 mod driver;
+mod merger;
 mod orchestrator;
 mod world;
 
@@ -125,6 +126,84 @@ fn dying_and_freezing_drivers_leave_results_that_claim_no_more_than_happened() {
     });
 }
 
+/// Messages that the orchestrator read itself, and those that it counted merged, of all worlds.
+#[derive(Default)]
+struct Reading {
+    raw: Cell<u64>,
+    merged: Cell<u64>,
+}
+
+impl Reading {
+    fn add(&self, world: &World) {
+        let (raw, merged) = world.read();
+        self.raw.set(self.raw.get() + raw);
+        self.merged.set(self.merged.get() + merged);
+    }
+
+    /// Panics unless so many came merged for each one that was read itself.
+    fn assert_merged(&self, to_raw: std::ops::Range<u64>) {
+        let (raw, merged) = (self.raw.get(), self.merged.get());
+        let is_so = raw * to_raw.start <= merged && merged <= raw.saturating_mul(to_raw.end);
+        assert!(
+            is_so || seeds(SEEDS).len() < 100,
+            "{raw} raw, {merged} merged"
+        );
+    }
+}
+
+#[test]
+fn mergers_change_nothing_and_leave_little_to_read() {
+    let faults = Faults {
+        mergers: 3,
+        ..Faults::default()
+    };
+    let reading = Reading::default();
+    each_seed(faults, |world| {
+        world.assert_all_ended();
+        world.assert_exact();
+        world.assert_states(&["done", "aborted"]);
+        reading.add(world);
+    });
+    let (raw, merged) = (reading.raw.get(), reading.merged.get());
+    assert!(raw * 20 < merged, "{raw} raw, {merged} merged");
+}
+
+#[test]
+fn killed_sleeping_and_rival_mergers_come_to_the_same_result() {
+    for mergers in [1, 3] {
+        let faults = Faults {
+            messages: true,
+            outages: true,
+            kills: true,
+            mergers,
+            ..Faults::default()
+        };
+        let reading = Reading::default();
+        each_seed(faults, |world| {
+            world.assert_all_ended();
+            world.assert_exact();
+            reading.add(world);
+        });
+        reading.assert_merged(1..50);
+    }
+}
+
+#[test]
+fn mergers_of_dying_drivers_claim_no_more_than_happened() {
+    let faults = Faults {
+        messages: true,
+        outages: true,
+        kills: true,
+        deaths: true,
+        mergers: 2,
+        ..Faults::default()
+    };
+    each_seed(faults, |world| {
+        world.assert_all_ended();
+        world.assert_no_more_than_happened();
+    });
+}
+
 #[test]
 fn searches_and_sets_come_to_their_end_beside_the_tests_of_others() {
     let faults = Faults {
@@ -156,6 +235,7 @@ fn searches_and_sets_of_a_killed_orchestrator_go_on_and_claim_nothing_that_is_no
             kills: true,
             deaths,
             campaigns: true,
+            ..Faults::default()
         };
         each_seed(faults, |world| {
             world.assert_all_ended();

@@ -7,11 +7,13 @@ use fastrand::Rng;
 use orchestrator::control::registry::NodeRecord;
 use orchestrator::control::run::Run;
 use orchestrator::control::{
-    Action, Broker, Campaign, Change, Command, Control, Event, Loaded, Now, Outgoing, Reply,
-    Restored, Settings, TestRow,
+    Action, Broker, Campaign, Change, Command, Control, Event, Loaded, MergedRange, Now, Outgoing,
+    RangePart, RawReading, Reply, Restored, Settings, TestRow,
 };
-use proto::bus::BusError;
+use orchestrator::topic_reader::{RawReadings, Taken, Turn};
+use proto::bus::{BusError, Partition};
 use proto::codec;
+use proto::histogram::SparseLatencies;
 use proto::message::Metrics;
 use proto::summary::Summary;
 use proto::topic::Topic;
@@ -32,7 +34,13 @@ pub(crate) struct Disk {
     pub(crate) campaigns: BTreeMap<String, Campaign>,
     /// Results of the tests that ended, as JSON.
     pub(crate) results: BTreeMap<String, Value>,
-    cursors: BTreeMap<Topic, usize>,
+    /// What was counted that came merged.
+    parts: BTreeMap<(String, i32, i64, u64), Vec<u8>>,
+    /// Reports that were counted that came merged.
+    pub(crate) merged: u64,
+    /// The merged samples of the tests that ended.
+    pub(crate) samples: BTreeMap<String, SparseLatencies>,
+    cursors: BTreeMap<Partition, usize>,
     cluster_id: Option<String>,
     clock_ms: Option<u64>,
 }
@@ -57,7 +65,17 @@ impl Disk {
                 let key = (report.test_id, report.node_id, report.sequence);
                 self.reports.insert(key, report.payload);
             }
+            Change::Part(part) => {
+                self.merged += part.reports;
+                let key = (part.test_id, part.partition, part.from, part.second);
+                assert!(
+                    self.parts.insert(key, part.payload).is_none(),
+                    "counted twice"
+                );
+            }
             Change::Result(result) => {
+                let samples = SparseLatencies::try_from(&result.latencies).unwrap();
+                self.samples.insert(result.test_id.clone(), samples);
                 let value = serde_json::from_str(&result.result).unwrap();
                 self.results.insert(result.test_id, value);
             }
@@ -83,6 +101,15 @@ impl Disk {
 
     fn with_reports(&self, run: &Run) -> (Run, Summary) {
         let mut summary = Summary::default();
+        for ((test_id, ..), payload) in &self.parts {
+            if *test_id == run.test_id {
+                let RangePart {
+                    part, latencies, ..
+                } = RangePart::decode(payload.clone()).unwrap();
+                assert!(summary.takes([&part]), "counted as it came");
+                summary.absorb_part(&part, &latencies);
+            }
+        }
         for ((test_id, ..), payload) in &self.reports {
             if *test_id == run.test_id {
                 let report: Metrics = codec::decode(&mut payload.clone()).unwrap();
@@ -90,6 +117,15 @@ impl Disk {
             }
         }
         (run.clone(), summary)
+    }
+
+    /// Up to where each partition of `metrics` was counted.
+    fn counted(&self) -> impl Iterator<Item = (i32, i64)> {
+        let of_metrics = self
+            .cursors
+            .iter()
+            .filter(|((topic, _), _)| *topic == Topic::Metrics);
+        of_metrics.map(|((_, number), next)| (*number, i64::try_from(*next).unwrap()))
     }
 
     fn restored(&self) -> Restored {
@@ -107,6 +143,7 @@ impl Disk {
             open,
             outbox: self.outbox.values().cloned().collect(),
             campaigns: self.campaigns.values().cloned().collect(),
+            counted: self.counted().collect(),
             tombstones: Vec::new(),
             cluster_id: self.cluster_id.clone(),
             clock_ms: self.clock_ms,
@@ -124,6 +161,15 @@ pub(crate) struct Orchestrator {
     pub(crate) replies: Vec<(u64, Reply)>,
     /// A number for each life, so that deliveries of a former one are not mistaken.
     life: u64,
+    /// The topic reader's part: what of `metrics` is read itself, what is asked of it, and what is on
+    /// its way from it.
+    raw: RawReadings,
+    asked: Vec<RawReading>,
+    reading: BTreeMap<i32, VecDeque<Event>>,
+    /// Where it is in each partition.
+    places: BTreeMap<i32, usize>,
+    /// Messages of `metrics` that were read themselves.
+    pub(crate) read_raw: u64,
 }
 
 pub(crate) const ID: &str = "orchestrator";
@@ -138,6 +184,11 @@ impl Orchestrator {
             tickets: 0,
             replies: Vec::new(),
             life: 0,
+            raw: RawReadings::default(),
+            asked: Vec::new(),
+            reading: BTreeMap::new(),
+            places: BTreeMap::new(),
+            read_raw: 0,
         }
     }
 
@@ -147,6 +198,8 @@ impl Orchestrator {
     }
 
     pub(crate) fn kill(&mut self, up_at_ns: u64) {
+        self.reading.clear();
+        self.asked.clear();
         self.state = None;
         self.up_at_ns = up_at_ns;
     }
@@ -253,11 +306,16 @@ impl Orchestrator {
         let mut topics = Topic::ALL;
         rng.shuffle(&mut topics);
         for topic in topics {
-            let from = self.disk.cursors.get(&topic).copied().unwrap_or(0);
-            let news = bus.read(topic, from, now_ns).to_vec();
+            if topic == Topic::Metrics {
+                self.read_metrics(rng, bus, now_ns);
+                continue;
+            }
+            let place = (topic, 0);
+            let from = self.disk.cursors.get(&place).copied().unwrap_or(0);
+            let news = bus.read(place, from, now_ns).to_vec();
             for stored in news {
-                *self.disk.cursors.entry(topic).or_default() += 1;
-                self.record(topic, stored, rng, bus, now_ns);
+                *self.disk.cursors.entry(place).or_default() += 1;
+                self.record(topic, &stored, rng, bus, now_ns);
             }
         }
         let Some(state) = &mut self.state else { return };
@@ -267,6 +325,15 @@ impl Orchestrator {
 
     fn start(&mut self, rng: &mut Rng, bus: &mut Bus, now_ns: u64) {
         self.life += 1;
+        self.raw = RawReadings::default();
+        self.places.clear();
+        let partitions: Vec<i32> = (0..bus.partitions).collect();
+        for number in &partitions {
+            let counted = self.disk.cursors.get(&(Topic::Metrics, *number)).copied();
+            let next = counted.map(|next| i64::try_from(next).unwrap());
+            assert_eq!(self.raw.start(*number, next), Turn::From(next));
+            self.places.insert(*number, counted.unwrap_or(0));
+        }
         let settings = Settings {
             node_id: ID.to_owned(),
             default_target: "http://127.0.0.1:8000/".to_owned(),
@@ -281,12 +348,62 @@ impl Orchestrator {
             cluster_id: Some("cluster".to_owned()),
             trouble: None,
         };
-        let actions = state.apply(Event::Broker(broker), at(now_ns));
+        let mut actions = state.apply(Event::Partitions(partitions), at(now_ns));
+        actions.extend(state.apply(Event::Broker(broker), at(now_ns)));
         self.state = Some(state);
         self.perform(actions, rng, bus, now_ns);
     }
 
-    fn record(&mut self, topic: Topic, stored: Stored, rng: &mut Rng, bus: &mut Bus, now_ns: u64) {
+    /// Counts what was read of `metrics` in the step before, and reads what is to be read now.
+    fn read_metrics(&mut self, rng: &mut Rng, bus: &mut Bus, now_ns: u64) {
+        for event in std::mem::take(&mut self.reading).into_values().flatten() {
+            self.apply(event, rng, bus, now_ns);
+        }
+        for asked in std::mem::take(&mut self.asked) {
+            if let Turn::From(next) = self.raw.obey(asked) {
+                let next = usize::try_from(next.unwrap_or(0)).unwrap();
+                self.places.insert(asked.partition, next);
+            }
+        }
+        for (number, place) in &mut self.places {
+            let reading = self.reading.entry(*number).or_default();
+            if !self.raw.is_read(*number) {
+                continue;
+            }
+            let news = bus.read((Topic::Metrics, *number), *place, now_ns);
+            // A fetch is of some messages, and may bring more than are wanted.
+            for stored in news.iter().take(40) {
+                let offset = i64::try_from(*place).unwrap();
+                *place += 1;
+                let (taken, _) = self.raw.take(*number, offset, offset + 1);
+                if taken != Taken::Yes {
+                    continue;
+                }
+                self.read_raw += 1;
+                let message = codec::decode(&mut stored.payload.clone()).unwrap();
+                let event = Event::Metrics(Box::new(message), stored.payload.clone());
+                reading.push_back(Event::OfMetrics {
+                    partition: *number,
+                    next: offset + 1,
+                    event: Some(Box::new(event)),
+                });
+            }
+        }
+    }
+
+    fn apply(&mut self, event: Event, rng: &mut Rng, bus: &mut Bus, now_ns: u64) {
+        let Some(state) = &mut self.state else { return };
+        let actions = state.apply(event, at(now_ns));
+        for (number, next) in state.counted() {
+            let place = (Topic::Metrics, number);
+            self.disk
+                .cursors
+                .insert(place, usize::try_from(next).unwrap());
+        }
+        self.perform(actions, rng, bus, now_ns);
+    }
+
+    fn record(&mut self, topic: Topic, stored: &Stored, rng: &mut Rng, bus: &mut Bus, now_ns: u64) {
         let mut bytes = stored.payload.clone();
         let event = match topic {
             Topic::Register => Event::Register(codec::decode(&mut bytes).unwrap()),
@@ -294,16 +411,14 @@ impl Orchestrator {
             Topic::Trigger => Event::Trigger(codec::decode(&mut bytes).unwrap()),
             Topic::Heartbeat => Event::Heartbeat(codec::decode(&mut bytes).unwrap()),
             Topic::Control => Event::Control(codec::decode(&mut bytes).unwrap()),
-            Topic::Metrics => {
-                let message: Metrics = codec::decode(&mut bytes).unwrap();
-                Event::Metrics(Box::new(message), stored.payload)
+            Topic::Merged => {
+                let range = MergedRange::decode(&bytes).unwrap();
+                Event::Merged(Box::new(range))
             }
-            // No test here names a file.
-            Topic::Data => return,
+            // No test here names a file, and `metrics` has a reader of its own.
+            Topic::Data | Topic::Metrics => return,
         };
-        let Some(state) = &mut self.state else { return };
-        let actions = state.apply(event, at(now_ns));
-        self.perform(actions, rng, bus, now_ns);
+        self.apply(event, rng, bus, now_ns);
     }
 
     fn load(&mut self, test_id: String, now_ns: u64) -> Vec<Action> {
@@ -337,6 +452,7 @@ impl Orchestrator {
                     let content = (message.topic, message.payload);
                     bus.send(rng, &sender, message.token, content, now_ns);
                 }
+                Action::ReadRaw(asked) => self.asked.push(asked),
                 Action::Reply(ticket, reply) => self.replies.push((ticket, reply)),
                 // Nothing that is seen changes by it.
                 Action::Compact(_)

@@ -5,6 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use orchestrator::control::{Campaign, CampaignState, Command, Goal, Reply};
 use proto::document::{Defaults, Document, Params, Setting};
+use proto::histogram::SparseLatencies;
 use proto::summary::{Capacity, CapacityAnswer, CapacityBounds, Repeats};
 use proto::units::NS_PER_MS;
 use proto::workload::{Rate, RateSpec, TestType, Workload};
@@ -12,6 +13,7 @@ use serde_json::Value;
 
 use crate::bus::Bus;
 use crate::driver::{CAPACITY, Driver, RATE};
+use crate::merger::Mergers;
 use crate::orchestrator::Orchestrator;
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
@@ -40,6 +42,9 @@ pub(crate) struct Faults {
     pub(crate) kills: bool,
     /// Drivers freeze and die.
     pub(crate) deaths: bool,
+    /// So many mergers read several partitions of `metrics`; with other faults they die, sleep, and
+    /// lose their partitions.
+    pub(crate) mergers: usize,
     /// People also search for capacities, and want sets of runs: no fault, but more that goes on.
     pub(crate) campaigns: bool,
 }
@@ -51,6 +56,7 @@ pub(crate) struct World {
     bus: Bus,
     orchestrator: Orchestrator,
     drivers: Vec<Driver>,
+    mergers: Mergers,
     outage_until_ns: u64,
     /// Tests that are to be triggered, with the ticket of a trigger that is not answered.
     wanted: Vec<(String, Option<u64>)>,
@@ -59,8 +65,10 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64, faults: Faults) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let mut bus = Bus::default();
+        let partitions = if faults.mergers > 0 { rng.i32(1..4) } else { 1 };
+        let mut bus = Bus::new(partitions);
         bus.faulty = faults.messages;
+        let mergers = Mergers::new(faults.mergers);
         let count = rng.usize(1..5);
         let drivers = (0..count)
             .map(|at| Driver::new(&format!("d{at}"), &bus))
@@ -72,6 +80,7 @@ impl World {
             bus,
             orchestrator: Orchestrator::new(),
             drivers,
+            mergers,
             outage_until_ns: 0,
             wanted: Vec::new(),
         }
@@ -115,11 +124,14 @@ impl World {
                 let told = (token, arrived);
                 self.orchestrator
                     .delivered(&mut self.rng, &mut self.bus, told, self.now_ns);
-            } else if let Some(driver) = self.drivers.iter_mut().find(|d| d.alive && d.id == sender)
+            } else if !self.mergers.delivered(&sender, arrived)
+                && let Some(driver) = self.drivers.iter_mut().find(|d| d.alive && d.id == sender)
             {
                 driver.delivered(token, arrived);
             }
         }
+        self.mergers.are_disturbed = self.faults.messages && !calm;
+        self.mergers.step(&mut self.rng, &mut self.bus, self.now_ns);
         self.orchestrator
             .step(&mut self.rng, &mut self.bus, self.now_ns);
         for driver in &mut self.drivers {
@@ -430,8 +442,25 @@ impl World {
             let nodes = result["nodes"].as_array().unwrap();
             assert_eq!(nodes.len(), self.orchestrator.participants(test_id).len());
             assert_eq!(result["accounting"]["holds"], true, "{result}");
+            self.assert_times(test_id);
             self.assert_rates(test_id, result);
         }
+    }
+
+    /// The samples are those of one recording of all drivers.
+    fn assert_times(&self, test_id: &str) {
+        let times = self
+            .drivers
+            .iter()
+            .filter_map(|driver| driver.times.get(test_id));
+        let times: Vec<&SparseLatencies> = times.collect();
+        let counted = &self.orchestrator.disk.samples[test_id];
+        assert_eq!(*counted, SparseLatencies::sum(&times), "{test_id}");
+    }
+
+    /// How many messages of `metrics` the orchestrator read itself, and how many it counted merged.
+    pub(crate) fn read(&self) -> (u64, u64) {
+        (self.orchestrator.read_raw, self.orchestrator.disk.merged)
     }
 
     /// A run for a time sent what its rates ask for, as far as its nodes say that they followed them.
@@ -508,6 +537,13 @@ impl World {
     /// No result claims what did not happen, nor anything twice.
     pub(crate) fn assert_no_more_than_happened(&self) {
         for (test_id, result) in &self.orchestrator.disk.results {
+            let in_histogram = self.orchestrator.disk.samples[test_id].response.len();
+            let missing = result["coverage"]["times_missing"].as_u64().unwrap_or(0);
+            assert_eq!(
+                in_histogram + missing,
+                int(&result["ok"]),
+                "{test_id}: {result}"
+            );
             for node in result["nodes"].as_array().unwrap() {
                 let of_node = |driver: &&Driver| node["node_id"] == driver.id.as_str();
                 let driver = self.drivers.iter().find(of_node).unwrap();

@@ -25,7 +25,9 @@ const PROTO: &[Row] = &[
             "codec", "document", "message", "summary", "topic", "transfer", "workload",
         ],
     ),
-    ("bus", &["codec", "message", "topic"]),
+    ("bus", &["clock", "codec", "message", "topic"]),
+    // Reports of a range into one message; never a topic.
+    ("merging", &["codec", "histogram", "measure", "message"]),
     // Which piece of which file goes to whom; never a file or a topic.
     ("transfer", &["digest", "message"]),
     // From reports to a result.
@@ -68,7 +70,7 @@ const PROTO: &[Row] = &[
     // A log as it came, in a file; never what plays it.
     ("replay", &["units"]),
     // What was measured; never a test's intent.
-    ("measure", &["histogram", "lenient", "secret"]),
+    ("measure", &["histogram", "lenient", "secret", "units"]),
     ("log", &["clock", "codec"]),
     ("clock", &[]),
     ("codec", &[]),
@@ -164,7 +166,9 @@ const DRIVER: &[Row] = &[
 ];
 
 const ORCHESTRATOR: &[Row] = &[
-    ("bin", &["appliance", "client", "front", "start"]),
+    ("bin", &["appliance", "client", "front", "merger", "start"]),
+    // Beside the orchestrator, over the bus alone.
+    ("merger", &[]),
     ("front", &["appliance", "client"]),
     (
         "start",

@@ -299,6 +299,7 @@ const PURE: &[&str] = &[
     "proto/src/message",
     "proto/src/histogram",
     "proto/src/transfer",
+    "proto/src/merging",
     "driver-core/src/plan",
     "driver-core/src/control",
     "driver-core/src/dispatch",

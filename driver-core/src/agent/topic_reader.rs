@@ -331,7 +331,9 @@ impl TopicReader {
                     received_unix_ns,
                 })
             }
-            Topic::Register | Topic::Metrics | Topic::Heartbeat | Topic::Data => return None,
+            Topic::Register | Topic::Metrics | Topic::Heartbeat | Topic::Data | Topic::Merged => {
+                return None;
+            }
         };
         match inbound {
             Ok(inbound) => Some(inbound),

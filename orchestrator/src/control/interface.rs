@@ -1,11 +1,14 @@
 //! What goes into the fold and what comes out of it.
 
+mod stored;
+
+pub use stored::{Change, Restored, StoredPart, StoredReport, StoredResult};
+
 use std::collections::BTreeMap;
 
 use proto::bus::{BusError, Partition};
 use proto::digest::Sha256;
 use proto::document::Document;
-use proto::histogram::LatenciesWire;
 use proto::log::Level;
 use proto::message::{self, Heartbeat, Metrics, Need, Register, TestConfig, Trigger};
 use proto::summary::{CapacityBounds, Summary};
@@ -13,9 +16,8 @@ use proto::topic::Topic;
 use proto::workload::{Rate, RateChange, Workload};
 use serde_json::Value;
 
-use super::registry::NodeRecord;
 use super::run::Run;
-use super::{Campaign, CampaignKind, LabelsPatch, Now, Outgoing, TestRow};
+use super::{Campaign, CampaignKind, LabelsPatch, MergedRange, Now, Outgoing, RawReading, TestRow};
 
 /// What does not change while the process lives.
 #[derive(Debug, Clone)]
@@ -53,6 +55,28 @@ pub enum Event {
     Heartbeat(Heartbeat),
     /// A driver reports; with the message as it was read.
     Metrics(Box<Metrics>, Vec<u8>),
+    /// What was read of a partition of `metrics`: an event like the one before, or nothing, and where
+    /// reading went on to.
+    OfMetrics {
+        /// Which.
+        partition: i32,
+        /// The offset after it; those before it were read.
+        next: i64,
+        /// What was read, if anything was.
+        event: Option<Box<Event>>,
+    },
+    /// What a merger read of a partition of `metrics`.
+    Merged(Box<MergedRange>),
+    /// The partitions of `metrics` that there are.
+    Partitions(Vec<i32>),
+    /// What is known of partitions of `metrics` is of a log that is gone: they are read from their
+    /// beginning.
+    Forgotten {
+        /// The number of the log that is read from now on; they rise. See [`RawReading::log`].
+        log: u64,
+        /// Which.
+        partitions: Vec<i32>,
+    },
     /// A test was published.
     Config(Box<TestConfig>),
     /// A test was started or stopped.
@@ -100,6 +124,8 @@ impl Event {
             Self::Register(_)
                 | Self::Heartbeat(_)
                 | Self::Metrics(..)
+                | Self::OfMetrics { .. }
+                | Self::Merged(_)
                 | Self::Config(_)
                 | Self::Trigger(_)
                 | Self::Control(_)
@@ -429,6 +455,8 @@ pub enum Action {
     Log(Line),
     /// Send files to a driver that lacks them.
     Send(Asked),
+    /// Read a partition of `metrics` itself, so far.
+    ReadRaw(RawReading),
     /// Remove a file that no test names.
     RemoveFile(Sha256),
 }
@@ -453,73 +481,6 @@ pub struct KeptFile {
     pub used_unix_ms: u64,
 }
 
-/// A change of what is stored.
-#[derive(Debug, Clone)]
-pub enum Change {
-    /// A run was created or moved on.
-    Run(Box<Run>, Box<TestRow>),
-    /// A campaign began or went on.
-    Campaign(Box<Campaign>),
-    /// A campaign is deleted.
-    ForgetCampaign(String),
-    /// Only a test's line in the list changed.
-    Row(Box<TestRow>),
-    /// A driver came or changed.
-    Node(NodeRecord),
-    /// A driver is forgotten.
-    ForgetNode(String),
-    /// A report was counted.
-    Report(StoredReport),
-    /// A run ended, or a late report changed its result.
-    Result(Box<StoredResult>),
-    /// A message waits for its delivery.
-    Outbox(Outgoing),
-    /// A message was delivered.
-    OutboxDone(u64),
-    /// A test is deleted with all that belongs to it.
-    ForgetTest {
-        /// Which.
-        test_id: String,
-        /// Until when what is still read about it is dropped, ms since 1970.
-        until_unix_ms: u64,
-    },
-    /// What is read about a deleted test is news again.
-    ForgetTombstone(String),
-    /// No report on a test that ended counts any more.
-    Complete(String),
-    /// The log that is read from now on.
-    Cluster(String),
-    /// The time of our last pulse that was read back, ms since 1970: message time.
-    Clock(u64),
-}
-
-/// A report as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredReport {
-    /// The test.
-    pub test_id: String,
-    /// The driver.
-    pub node_id: String,
-    /// Its place among the driver's reports; -1 for those of other implementations, of which only
-    /// the newest counts.
-    pub sequence: i64,
-    /// The message.
-    pub payload: Vec<u8>,
-}
-
-/// A result as it is stored.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoredResult {
-    /// The test.
-    pub test_id: String,
-    /// The result as JSON, without its series.
-    pub result: String,
-    /// The series as JSON.
-    pub series: String,
-    /// The merged histograms.
-    pub latencies: LatenciesWire,
-}
-
 /// A line of the log.
 #[derive(Debug)]
 pub enum Line {
@@ -537,25 +498,4 @@ pub enum Line {
     Metrics(Box<Metrics>),
     /// An event of our own.
     Event(Level, &'static str, Value),
-}
-
-/// What a store holds when the process starts.
-#[derive(Debug, Default)]
-pub struct Restored {
-    /// The drivers.
-    pub nodes: Vec<NodeRecord>,
-    /// Every test, in the order of creation.
-    pub rows: Vec<TestRow>,
-    /// The runs that have not ended, with what was reported on them.
-    pub open: Vec<(Run, Summary)>,
-    /// The campaigns.
-    pub campaigns: Vec<Campaign>,
-    /// Messages whose delivery is not known.
-    pub outbox: Vec<Outgoing>,
-    /// Deleted tests, and until when what is read about each is dropped, ms since 1970.
-    pub tombstones: Vec<(String, u64)>,
-    /// The log that was read.
-    pub cluster_id: Option<String>,
-    /// Message time: see [`Change::Clock`].
-    pub clock_ms: Option<u64>,
 }

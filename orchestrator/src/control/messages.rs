@@ -119,6 +119,7 @@ impl Control {
             self.save_node(&change.node_id.clone(), actions);
             log_change(Some(change), actions);
         }
+        self.notice_silent_mergers(now, actions);
         for test_id in self.runs.active() {
             self.settle(&test_id, now, actions);
         }
@@ -211,7 +212,7 @@ impl Control {
     }
 
     /// A participant is at work: the run is on, whatever our own clock says.
-    fn start(&mut self, test_id: &str, node_id: &str, now: Now, actions: &mut Actions) {
+    pub(super) fn start(&mut self, test_id: &str, node_id: &str, now: Now, actions: &mut Actions) {
         let is_armed =
             |open: &OpenRun| open.run.phase == Phase::Armed && open.part(node_id).is_some();
         if self.runs.get(test_id).is_some_and(is_armed) {

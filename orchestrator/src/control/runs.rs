@@ -109,6 +109,12 @@ impl Runs {
         self.open.get_mut(test_id)
     }
 
+    /// A run in memory, also one that has ended, to be looked at.
+    pub(super) fn peek(&self, test_id: &str) -> Option<&OpenRun> {
+        let open = self.open.get(test_id);
+        open.or_else(|| self.late.find(test_id))
+    }
+
     /// A run in memory, also one that has ended.
     pub(super) fn in_memory(&mut self, test_id: &str) -> Option<&mut OpenRun> {
         if self.open.contains_key(test_id) {

@@ -12,13 +12,15 @@ use super::list::Rows;
 use super::registry::{Liveness, Node, Nodes};
 use super::run::{Phase, Run, Transition};
 use super::runs::{SeenRun, SeenRuns};
-use super::{Broker, Control, Now, Selection, TestRow};
+use super::{Broker, Control, MergerRow, Now, PartitionRow, Selection, TestRow};
 
 /// What went by since the process started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Counts {
     /// Reports that were counted.
     pub reports: u64,
+    /// Of them, those that came merged.
+    pub reports_merged: u64,
     /// Reports that had been counted before.
     pub duplicates: u64,
     /// Messages that do not decode, or whose content makes no sense.
@@ -31,6 +33,18 @@ pub struct Counts {
     pub fenced: u64,
     /// Messages of drivers for which there was no room, or whose id cannot be one.
     pub nodes_refused: u64,
+}
+
+/// Ranges that mergers published, since the process started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RangeCounts {
+    /// Those that were counted as they came.
+    pub counted: u64,
+    /// Those that were dropped, since all of it had been counted.
+    pub overlaps: u64,
+    /// Those that the orchestrator read from the partition itself, since they held something that had
+    /// been counted, or that it could not place yet.
+    pub refused: u64,
 }
 
 /// A driver as `GET /nodes` shows it.
@@ -118,6 +132,12 @@ pub struct Snapshot {
     pub store_trouble: Option<String>,
     /// What went by.
     pub counts: Counts,
+    /// The mergers that were heard of.
+    pub mergers: Vec<MergerRow>,
+    /// The partitions of `metrics`, once a merger was heard of.
+    pub partitions: Vec<PartitionRow>,
+    /// Merged ranges.
+    pub ranges: RangeCounts,
     /// Messages whose delivery is not known.
     pub outbox_len: usize,
     /// Another one whenever a run in memory changed.
@@ -142,9 +162,21 @@ impl Control {
                 nodes_refused: self.registry.refused(),
                 ..self.counts
             },
+            mergers: self.mergers.rows(self.registry.observed_ms(), now),
+            partitions: self.mergers.partitions(),
+            ranges: RangeCounts {
+                counted: self.mergers.ranges,
+                overlaps: self.mergers.overlaps(),
+                refused: self.mergers.refused,
+            },
             outbox_len: self.outbox.len(),
             version: self.runs.version(),
         }
+    }
+
+    /// Up to where each partition of `metrics` was counted.
+    pub fn counted(&self) -> impl Iterator<Item = (i32, i64)> {
+        self.mergers.counted()
     }
 
     /// Bytes of the store that hold something.
@@ -171,6 +203,25 @@ impl Snapshot {
     #[must_use]
     pub fn tests(&self, wanted: &Selection) -> Vec<Arc<TestRow>> {
         self.rows.select(wanted)
+    }
+
+    /// What is not as it should be of the mergers that were heard of, in words.
+    pub fn merging_troubles(&self, now: Now) -> impl Iterator<Item = String> {
+        let merger = |row: &MergerRow| {
+            let reason = row.reason.as_ref()?;
+            Some(format!("merger {}: {reason}", row.merger_id))
+        };
+        let partition = move |row: &PartitionRow| {
+            let since_ms = row.silent_since_unix_ms?;
+            let seconds = (now.wall_ns / 1_000_000).saturating_sub(since_ms) / 1000;
+            let number = row.partition;
+            Some(format!(
+                "partition {number} of metrics is read by no merger for {seconds} s; the \
+                 orchestrator reads it itself until one does: start a merger, or look why none has it"
+            ))
+        };
+        let mergers = self.mergers.iter().filter_map(merger);
+        mergers.chain(self.partitions.iter().filter_map(partition))
     }
 
     /// Each test's line.

@@ -6,6 +6,7 @@ mod delivery;
 mod faults;
 mod files;
 mod lifecycle;
+mod mergers;
 mod orders;
 mod processes;
 mod queue;
@@ -59,6 +60,9 @@ pub(super) struct World {
     pub(super) asked: Vec<Asked>,
     /// Files that were removed.
     pub(super) removed: Vec<proto::digest::Sha256>,
+    /// What was asked of the reader.
+    pub(super) raw: Vec<RawReading>,
+    pub(super) parts: Vec<StoredPart>,
 }
 
 fn settings() -> Settings {
@@ -108,6 +112,8 @@ impl World {
             lines: Vec::new(),
             asked: Vec::new(),
             removed: Vec::new(),
+            raw: Vec::new(),
+            parts: Vec::new(),
         }
     }
 
@@ -132,6 +138,7 @@ impl World {
             outbox: self.outbox.values().cloned().collect(),
             campaigns: self.campaigns.values().cloned().collect(),
             tombstones: self.tombstones.clone().into_iter().collect(),
+            counted: self.state.counted().collect(),
             cluster_id: self.cluster_id.clone(),
             clock_ms: self.clock_ms,
         };
@@ -142,6 +149,12 @@ impl World {
     /// What was persisted of the reports on a test.
     fn summary(&self, test_id: &str) -> Summary {
         let mut summary = Summary::default();
+        for part in self.parts.iter().filter(|part| part.test_id == test_id) {
+            let RangePart {
+                part, latencies, ..
+            } = RangePart::decode(part.payload.clone()).unwrap();
+            summary.absorb_part(&part, &latencies);
+        }
         let of_test = self
             .reports
             .iter()
@@ -171,6 +184,7 @@ impl World {
                 Action::Persist(change) => self.persist(change),
                 Action::Log(line) => self.lines.push(line),
                 Action::Send(asked) => self.asked.push(asked),
+                Action::ReadRaw(asked) => self.raw.push(asked),
                 Action::RemoveFile(sha256) => self.removed.push(sha256),
                 Action::Load(test_id) => self.load(test_id),
             }
@@ -205,6 +219,7 @@ impl World {
                 self.reports
                     .push(proto::codec::decode(&mut payload).unwrap());
             }
+            Change::Part(part) => self.parts.push(part),
             Change::Node(node) => {
                 self.nodes.insert(node.node_id.clone(), node);
             }

@@ -200,11 +200,45 @@ function inWords(shown, { nodes, states, cores_up: cores }) {
 
 export const getNodes = () => get("/nodes");
 
+// Who merges what the drivers report; hidden where nobody was heard of.
+export function allMergers() {
+  const number = { scope: "col", class: "number" };
+  const columns = ["Heard", "Partitions", "Lag"].map((name) => h("th", number, name));
+  const head = h("tr", {}, h("th", { scope: "col" }, "Merger"), h("th", { scope: "col" }, "State"));
+  head.append(...columns);
+  const body = h("tbody");
+  const create = () => {
+    const cells = columns.map(() => h("td", { class: "number" }));
+    return h("tr", {}, h("th", { scope: "row" }), h("td", {}, h("span")), cells);
+  };
+  const show = (row, merger) => {
+    setAttributes(row, { "data-merger-id": merger.merger_id, "data-state": merger.state });
+    setText(row.children[0], merger.merger_id);
+    setBadge(row.children[1].firstChild, merger.state);
+    setText(row.children[2], format.duration(merger.heard_age_s));
+    setText(row.children[3], merger.partitions.join(", ") || format.NONE);
+    setText(row.children[4], format.count(merger.lag_messages));
+  };
+  const table = h("table", { class: "nodes" }, h("thead", {}, head), body);
+  const reasons = h("div");
+  const element = card("Mergers", scroll("Mergers", table), reasons);
+  element.hidden = true;
+  const why = () => h("p", { class: "note" });
+  function update(known) {
+    element.hidden = known.mergers.length === 0;
+    keyed(body, known.mergers, (merger) => merger.merger_id, create, show);
+    keyed(reasons, known.reasons, (_, at) => at, why, setText);
+  }
+  return { element, update };
+}
+
 export function nodesView(root) {
   const nodes = allNodes();
-  root.append(h("h1", {}, "Nodes"), nodes.element);
+  const mergers = allMergers();
+  root.append(h("h1", {}, "Nodes"), nodes.element, mergers.element);
   return poll(async () => {
     nodes.update(await getDrivers());
+    mergers.update((await get("/healthz")).mergers);
     return 1000;
   });
 }

@@ -37,6 +37,16 @@ pub struct Options {
     #[arg(long, value_name = "NAME=VALUE", value_parser = proto::bus::parse_property)]
     pub kafka_property: Vec<(String, String)>,
 
+    /// Partitions of the topic metrics where we make it, 1 to 100: as many mergers can share it
+    #[arg(
+        long,
+        value_name = "COUNT",
+        env = "DLTS_METRICS_PARTITIONS",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=100)
+    )]
+    pub metrics_partitions: u16,
+
     /// Target of tests that name none
     #[arg(
         long,

@@ -23,9 +23,7 @@ impl Backlog {
         if self.changes.len() > 64 {
             self.replace_older(&change);
         }
-        if let Change::Report(report) = &change {
-            self.report_bytes += report.payload.len();
-        }
+        self.report_bytes += reported(&change).map_or(0, |(bytes, _)| bytes);
         self.changes.push_back(change);
         while self.report_bytes > BYTES_MAX {
             self.drop_oldest_report();
@@ -92,13 +90,21 @@ impl Backlog {
     }
 
     fn drop_oldest_report(&mut self) {
-        let at = self
-            .changes
-            .iter()
-            .position(|change| matches!(change, Change::Report(_)));
-        if let Some(Change::Report(report)) = at.and_then(|at| self.changes.remove(at)) {
-            self.report_bytes -= report.payload.len();
-            self.dropped += 1;
+        let mut changes = self.changes.iter();
+        let at = changes.position(|change| reported(change).is_some());
+        let oldest = at.and_then(|at| self.changes.remove(at));
+        if let Some((bytes, reports)) = oldest.as_ref().and_then(reported) {
+            self.report_bytes -= bytes;
+            self.dropped += reports;
         }
+    }
+}
+
+/// The length of reports in a change, and how many they are.
+fn reported(change: &Change) -> Option<(usize, u64)> {
+    match change {
+        Change::Report(report) => Some((report.payload.len(), 1)),
+        Change::Part(part) => Some((part.payload.len(), part.reports)),
+        _ => None,
     }
 }

@@ -10,9 +10,9 @@ use std::io::{Read, Write};
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
-use proto::histogram::{HistogramError, LatenciesWire, Sparse, SparseLatencies};
-use proto::measure::{Report, SecondRow};
-use proto::units::NS_PER_S;
+use proto::histogram::{HistogramError, LatenciesWire, SparseLatencies};
+use proto::measure::{IntervalFigures, Report, SecondRow};
+use proto::message::{MergedPart, MergedReport};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -53,44 +53,22 @@ struct MergedSecond {
     latencies: LatenciesWire,
 }
 
-/// One second of one driver: its counts, and the figures of its response and service times in ns;
-/// `None` without samples.
+/// One second of one driver: its counts, and what its samples came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NodeSecond {
     /// The counts.
     #[serde(flatten)]
     pub counts: SecondRow,
-    /// Response time, p50.
-    #[serde(rename = "r50", skip_serializing_if = "Option::is_none")]
-    pub p50_ns: Option<u64>,
-    /// Response time, p99.
-    #[serde(rename = "r99", skip_serializing_if = "Option::is_none")]
-    pub p99_ns: Option<u64>,
-    /// Response time, largest.
-    #[serde(rename = "rm", skip_serializing_if = "Option::is_none")]
-    pub max_ns: Option<u64>,
-    /// Service time, p50.
-    #[serde(rename = "s50", skip_serializing_if = "Option::is_none")]
-    pub service_p50_ns: Option<u64>,
-    /// Service time, p99.
-    #[serde(rename = "s99", skip_serializing_if = "Option::is_none")]
-    pub service_p99_ns: Option<u64>,
-    /// Service time, largest.
-    #[serde(rename = "sm", skip_serializing_if = "Option::is_none")]
-    pub service_max_ns: Option<u64>,
+    /// The figures.
+    #[serde(flatten)]
+    pub figures: IntervalFigures,
 }
 
-/// The second that a report's samples are counted in: the last one that it covers.
-pub(super) fn second_of(report: &Report) -> u64 {
-    let last = report.seconds.iter().map(|row| row.second).max();
-    last.unwrap_or(report.interval_start_ns / NS_PER_S)
-}
-
-/// The rows of a driver's interval report: one for each of its seconds, with the figures in that
-/// in which its samples are counted.
-pub(super) fn node_seconds(report: &Report) -> Vec<NodeSecond> {
-    let at = second_of(report);
+/// The rows of a driver's interval report: one for each of its seconds, with the figures of its
+/// samples in that in which these are counted.
+pub(super) fn node_seconds(report: &Report, figures: IntervalFigures) -> Vec<NodeSecond> {
+    let at = report.second();
     let row = |counts: &SecondRow| NodeSecond {
         counts: *counts,
         ..NodeSecond::default()
@@ -102,16 +80,22 @@ pub(super) fn node_seconds(report: &Report) -> Vec<NodeSecond> {
             ..SecondRow::default()
         }));
     }
-    let (response, service) = (&report.latencies.response, &report.latencies.service);
     for row in rows.iter_mut().filter(|row| row.counts.second == at) {
-        [row.p50_ns, row.p99_ns, row.max_ns] = figures(response);
-        [row.service_p50_ns, row.service_p99_ns, row.service_max_ns] = figures(service);
+        row.figures = figures;
     }
     rows
 }
 
-fn figures(samples: &Sparse) -> [Option<u64>; 3] {
-    [0.5, 0.99, 1.0].map(|quantile| samples.value_at_quantile(quantile))
+/// The rows of each report of a part.
+pub(super) fn part_seconds(
+    part: &MergedPart,
+) -> impl Iterator<Item = (&str, Vec<NodeSecond>)> + use<'_> {
+    part.reports
+        .iter()
+        .filter_map(|MergedReport(message, figures)| {
+            let rows = node_seconds(message.report.as_ref()?, *figures);
+            Some((message.node_id.as_str(), rows))
+        })
 }
 
 /// The seconds and rows that wait for their pieces.
@@ -132,13 +116,34 @@ impl Compactor {
     /// Takes an interval report; they come in about the order of their seconds. What is full is
     /// added to `pieces`.
     pub(super) fn add(&mut self, node_id: &str, report: &Report, pieces: &mut Vec<Piece>) {
-        let second = self.seconds.entry(second_of(report)).or_default();
-        second.add(&report.latencies);
+        self.add_samples(report.second(), &report.latencies, pieces);
+        let figures = IntervalFigures::from(&report.latencies);
+        self.add_rows(node_id, node_seconds(report, figures), pieces);
+    }
+
+    /// Takes reports that came merged, about in their order too.
+    pub(super) fn add_part(
+        &mut self,
+        part: &MergedPart,
+        latencies: &SparseLatencies,
+        pieces: &mut Vec<Piece>,
+    ) {
+        self.add_samples(part.second, latencies, pieces);
+        for (node_id, rows) in part_seconds(part) {
+            self.add_rows(node_id, rows, pieces);
+        }
+    }
+
+    fn add_samples(&mut self, second: u64, latencies: &SparseLatencies, pieces: &mut Vec<Piece>) {
+        self.seconds.entry(second).or_default().add(latencies);
         if self.seconds.len() >= SECONDS_OPEN_MAX + SECONDS_A_PIECE {
             self.close_seconds(SECONDS_A_PIECE, pieces);
         }
+    }
+
+    fn add_rows(&mut self, node_id: &str, rows: Vec<NodeSecond>, pieces: &mut Vec<Piece>) {
         let node = self.nodes.entry(node_id.to_owned()).or_default();
-        node.rows.extend(node_seconds(report));
+        node.rows.extend(rows);
         if node.rows.len() >= ROWS_A_PIECE {
             pieces.push(node.close(node_id));
         }
@@ -317,16 +322,17 @@ mod tests {
         assert!(rows.len() <= 120 * 100, "{} bytes", rows.len());
         let read = read_rows(rows).unwrap();
         assert_eq!(read.len(), 120);
-        assert!(read[7].p50_ns < read[7].p99_ns && read[7].p99_ns < read[7].max_ns);
+        let figures = read[7].figures;
+        assert!(figures.p50_ns < figures.p99_ns && figures.p99_ns < figures.max_ns);
     }
 
     #[test]
     fn a_report_of_several_seconds_gives_each_its_counts_and_the_last_its_figures() {
         let mut both = report(4, &[10]);
         both.append(&report(5, &[30]));
-        let rows = node_seconds(&both);
+        let rows = node_seconds(&both, IntervalFigures::from(&both.latencies));
         assert_eq!(rows.len(), 2);
-        assert_eq!((rows[0].counts.sent, rows[0].max_ns), (1, None));
-        assert!(rows[1].max_ns.unwrap() >= 30_000);
+        assert_eq!((rows[0].counts.sent, rows[0].figures.max_ns), (1, None));
+        assert!(rows[1].figures.max_ns.unwrap() >= 30_000);
     }
 }

@@ -7,19 +7,33 @@ use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 
 use super::compact::{Compactor, Piece, deflate};
 use super::{Store, StoreError, configure};
+use crate::control::RangePart;
 
 /// Rows that are read, or deleted, in one slice: some 2 MB of reports.
 const ROWS_A_SLICE: usize = 256;
+/// The same of parts, each of which has the reports of some hundred drivers.
+const PARTS_A_SLICE: usize = 8;
 /// Pages that are given back in one slice: 1 MB.
 const PAGES_A_SLICE: u32 = 256;
 /// Free pages that are kept for what comes next.
 const PAGES_KEPT: u32 = 64;
 
-/// What belongs to a test, beyond its row and its result.
-const PARTS: [&str; 4] = ["reports", "merged_seconds", "node_seconds", "last_reports"];
+/// What belongs to a test, beyond its row and its result: what was reported …
+const REPORTED: [&str; 2] = ["reports", "merged_parts"];
+/// … and what that becomes in little room.
+const COMPACT: [&str; 3] = ["merged_seconds", "node_seconds", "last_reports"];
 
 /// A report as it is stored: driver, sequence, message.
 type Found = (String, i64, Vec<u8>);
+
+/// A row of what was reported.
+#[derive(Debug, Clone, Copy)]
+enum Reported {
+    /// Of `reports`.
+    Report(i64),
+    /// Of `merged_parts`.
+    Part(i64),
+}
 
 /// The one that does it.
 #[derive(Debug)]
@@ -44,6 +58,22 @@ impl Store {
     }
 }
 
+impl Reported {
+    fn is_in_slice_with(&self, next: &Self) -> bool {
+        matches!(
+            (self, next),
+            (Self::Report(_), Self::Report(_)) | (Self::Part(_), Self::Part(_))
+        )
+    }
+
+    fn rows_a_slice(self) -> usize {
+        match self {
+            Self::Report(_) => ROWS_A_SLICE,
+            Self::Part(_) => PARTS_A_SLICE,
+        }
+    }
+}
+
 impl Keeper {
     /// Compacts a run on which no report counts any more; `goes_on` is asked between slices. Until
     /// its last slice the run is read as it was; after it the old rows are doomed. Whether it was
@@ -57,17 +87,15 @@ impl Keeper {
         goes_on: impl Fn() -> bool,
     ) -> Result<bool, StoreError> {
         self.forget_half_done(test_id)?;
-        let sql = "SELECT rowid FROM reports WHERE test_id = ?1 ORDER BY sequence";
-        let rows: Result<Vec<i64>, _> = {
-            let mut statement = self.connection.prepare_cached(sql)?;
-            statement.query_map([test_id], |row| row.get(0))?.collect()
-        };
+        let rows = self.reported(test_id)?;
         let mut compactor = Compactor::default();
-        for slice in rows?.chunks(ROWS_A_SLICE) {
-            if !goes_on() {
-                return Ok(false);
+        for slice in rows.chunk_by(Reported::is_in_slice_with) {
+            for slice in slice.chunks(slice[0].rows_a_slice()) {
+                if !goes_on() {
+                    return Ok(false);
+                }
+                self.compact_slice(test_id, slice, &mut compactor)?;
             }
-            self.compact_slice(test_id, slice, &mut compactor)?;
         }
         self.complete(test_id, &compactor.finish())?;
         Ok(true)
@@ -81,8 +109,26 @@ impl Keeper {
         Ok(self.delete_some()? || self.give_back_some()?)
     }
 
+    /// What was reported on a test, about in the order of its seconds.
+    fn reported(&self, test_id: &str) -> Result<Vec<Reported>, StoreError> {
+        let rows =
+            |sql, reported: fn(i64) -> Reported| -> Result<Vec<(i64, Reported)>, StoreError> {
+                let mut statement = self.connection.prepare_cached(sql)?;
+                let row = |row: &Row<'_>| Ok((row.get(0)?, reported(row.get(1)?)));
+                let rows: Result<Vec<_>, _> = statement.query_map([test_id], row)?.collect();
+                Ok(rows?)
+            };
+        let parts = "SELECT second, rowid FROM merged_parts WHERE test_id = ?1";
+        let mut all = rows(parts, Reported::Part)?;
+        let reports = "SELECT sequence, rowid FROM reports WHERE test_id = ?1";
+        all.extend(rows(reports, Reported::Report)?);
+        // A driver's intervals are about a second each.
+        all.sort_by_key(|(second, _)| *second);
+        Ok(all.into_iter().map(|(_, reported)| reported).collect())
+    }
+
     fn forget_half_done(&mut self, test_id: &str) -> Result<(), StoreError> {
-        for table in &PARTS[1..] {
+        for table in COMPACT {
             let sql = format!("DELETE FROM {table} WHERE test_id = ?1");
             self.connection.prepare_cached(&sql)?.execute([test_id])?;
         }
@@ -92,24 +138,31 @@ impl Keeper {
     fn compact_slice(
         &mut self,
         test_id: &str,
-        rows: &[i64],
+        rows: &[Reported],
         compactor: &mut Compactor,
     ) -> Result<(), StoreError> {
         let (mut pieces, mut verbatim) = (Vec::new(), Vec::new());
-        let sql = "SELECT node_id, sequence, payload FROM reports WHERE rowid = ?1";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        for rowid in rows {
-            let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-            let found: Option<Found> = statement.query_row([rowid], row).optional()?;
-            let Some((node_id, sequence, payload)) = found else {
-                continue;
-            };
-            match super::read::interval(&payload) {
-                Some(report) => compactor.add(&node_id, &report, &mut pieces),
-                None => verbatim.push((node_id, sequence, deflate(&payload))),
+        for row in rows {
+            match row {
+                Reported::Part(rowid) => {
+                    if let Some(RangePart {
+                        part, latencies, ..
+                    }) = self.part(*rowid)?
+                    {
+                        compactor.add_part(&part, &latencies, &mut pieces);
+                    }
+                }
+                Reported::Report(rowid) => {
+                    let Some((node_id, sequence, payload)) = self.report(*rowid)? else {
+                        continue;
+                    };
+                    match super::read::interval(&payload) {
+                        Some(report) => compactor.add(&node_id, &report, &mut pieces),
+                        None => verbatim.push((node_id, sequence, deflate(&payload))),
+                    }
+                }
             }
         }
-        drop(statement);
         let behavior = TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(behavior)?;
         for piece in &pieces {
@@ -121,6 +174,21 @@ impl Keeper {
             transaction.prepare_cached(sql)?.execute(values)?;
         }
         Ok(transaction.commit()?)
+    }
+
+    fn report(&self, rowid: i64) -> Result<Option<Found>, StoreError> {
+        let sql = "SELECT node_id, sequence, payload FROM reports WHERE rowid = ?1";
+        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.query_row([rowid], row).optional()?)
+    }
+
+    /// A part that was deleted meanwhile is `None`; it decoded when it was read from the broker.
+    fn part(&self, rowid: i64) -> Result<Option<RangePart>, StoreError> {
+        let sql = "SELECT payload FROM merged_parts WHERE rowid = ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let payload: Option<Vec<u8>> = statement.query_row([rowid], |row| row.get(0)).optional()?;
+        Ok(payload.and_then(|payload| RangePart::decode(payload).ok()))
     }
 
     /// The last slice: from now on the run is read from its pieces.
@@ -162,20 +230,28 @@ impl Keeper {
         let Some((rowid, test_id, is_whole)) = first else {
             return Ok(false);
         };
-        let tables = if is_whole { &PARTS[..] } else { &PARTS[..1] };
+        let compact = COMPACT.iter().filter(|_| is_whole);
         let transaction = self.connection.transaction_with_behavior(behavior)?;
-        let mut deleted = 0;
-        for table in tables {
+        let mut is_done = true;
+        for table in REPORTED.iter().chain(compact) {
             let sql = format!(
                 "DELETE FROM {table} WHERE rowid IN \
                  (SELECT rowid FROM {table} WHERE test_id = ?1 LIMIT ?2)"
             );
-            let most = ROWS_A_SLICE - deleted;
-            deleted += transaction
+            let most = if *table == REPORTED[1] {
+                PARTS_A_SLICE
+            } else {
+                ROWS_A_SLICE
+            };
+            let deleted = transaction
                 .prepare_cached(&sql)?
                 .execute(params![test_id, most])?;
+            if deleted == most {
+                is_done = false;
+                break;
+            }
         }
-        if deleted < ROWS_A_SLICE {
+        if is_done {
             let sql = "DELETE FROM doomed WHERE rowid = ?1";
             transaction.prepare_cached(sql)?.execute([rowid])?;
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use proto::bus::Partition;
 use proto::histogram::{LatenciesWire, SparseLatencies};
-use proto::measure::Report;
+use proto::measure::{IntervalFigures, Report};
 use proto::message::Metrics;
 use proto::summary::{SeriesRow, Summary};
 use proto::topic::Topic;
@@ -12,10 +12,10 @@ use rusqlite::types::{FromSqlError, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 
-use super::compact::{NodeSecond, inflate, node_seconds, read_rows, read_seconds, second_of};
+use super::compact::{NodeSecond, inflate, node_seconds, part_seconds, read_rows, read_seconds};
 use super::{BUSY_TIMEOUT, Store, StoreError};
 use crate::control::run::Run;
-use crate::control::{Offsets, Outgoing, Restored, TestDetail, TestRow};
+use crate::control::{Offsets, Outgoing, RangePart, Restored, TestDetail, TestRow};
 
 /// What a store holds when the process starts.
 #[derive(Debug, Default)]
@@ -45,15 +45,22 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the file does not read.
     pub fn load(&self) -> Result<Loaded, StoreError> {
+        let offsets = self.offsets()?;
+        let counted = offsets
+            .iter()
+            .filter(|((topic, _), _)| *topic == Topic::Metrics)
+            .map(|((_, number), next)| (*number, *next))
+            .collect();
         Ok(Loaded {
             node_id: self.meta("node_id")?,
-            offsets: self.offsets()?,
+            offsets,
             restored: Restored {
                 nodes: self.texts("SELECT record FROM nodes", "a driver")?,
                 rows: self.rows()?,
                 open: self.open_runs()?,
                 campaigns: self.texts("SELECT campaign FROM campaigns", "a campaign")?,
                 outbox: self.outbox()?,
+                counted,
                 tombstones: self.tombstones()?,
                 cluster_id: self.meta("cluster_id")?,
                 clock_ms: self.meta("clock_ms")?.and_then(|ms| ms.parse().ok()),
@@ -77,6 +84,18 @@ impl Store {
 
     fn with_reports(&self, run: Run) -> Result<(Run, Summary), StoreError> {
         let mut summary = Summary::default();
+        // As its nodes go on: after its last report no part of a node is counted.
+        each_part(
+            &self.connection,
+            &run.test_id,
+            |RangePart {
+                 part, latencies, ..
+             }| {
+                if summary.takes([&part]) {
+                    summary.absorb_part(&part, &latencies);
+                }
+            },
+        )?;
         each_report(&self.connection, &run.test_id, |report| {
             summary.absorb(&report);
         })?;
@@ -244,8 +263,11 @@ impl Reader {
         // Of one instant: a run may become compact at any.
         let _instant = self.connection.unchecked_transaction()?;
         if !self.is_compact(test_id)? {
-            return self.each_interval(test_id, |_, report| {
-                take(second_of(&report), &report.latencies);
+            self.each_interval(test_id, |_, report| {
+                take(report.second(), &report.latencies);
+            })?;
+            return each_part(&self.connection, test_id, |part| {
+                take(part.part.second, &part.latencies);
             });
         }
         let sql = "SELECT payload FROM merged_seconds WHERE test_id = ?1 ORDER BY part";
@@ -273,8 +295,14 @@ impl Reader {
     ) -> Result<(), StoreError> {
         let _instant = self.connection.unchecked_transaction()?;
         if !self.is_compact(test_id)? {
+            each_part(&self.connection, test_id, |part| {
+                for (node_id, rows) in part_seconds(&part.part) {
+                    rows.into_iter().for_each(|row| take(node_id, row));
+                }
+            })?;
             return self.each_interval(test_id, |node_id, report| {
-                node_seconds(&report)
+                let figures = IntervalFigures::from(&report.latencies);
+                node_seconds(&report, figures)
                     .into_iter()
                     .for_each(|row| take(node_id, row));
             });
@@ -355,6 +383,23 @@ fn each_report(
         // It decoded when it was read from the broker.
         if let Ok(report) = proto::codec::decode(&mut payload) {
             take(report);
+        }
+    }
+    Ok(())
+}
+
+fn each_part(
+    connection: &Connection,
+    test_id: &str,
+    mut take: impl FnMut(RangePart),
+) -> Result<(), StoreError> {
+    let sql = "SELECT payload FROM merged_parts WHERE test_id = ?1 ORDER BY second";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([test_id])?;
+    while let Some(row) = rows.next()? {
+        // It decoded when it was read from the broker.
+        if let Ok(part) = RangePart::decode(row.get(0)?) {
+            take(part);
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// The newest schema version.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// What SQLite calls its mode in which a file gives free pages back when it is told to.
 const INCREMENTAL: u32 = 2;
@@ -96,6 +96,17 @@ const STEPS: [&str; VERSION as usize] = [
             'length_ns', campaign -> '$.length_ns',
             'runs', campaign -> '$.runs'
         ))
+    );
+    ",
+    // 5: reports that came merged with those of other drivers.
+    "
+    CREATE TABLE merged_parts (
+        test_id TEXT NOT NULL,
+        partition INTEGER NOT NULL,
+        from_offset INTEGER NOT NULL,
+        second INTEGER NOT NULL,
+        payload BLOB NOT NULL,
+        UNIQUE (test_id, partition, from_offset, second)
     );
     ",
 ];

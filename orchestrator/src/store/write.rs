@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{Backlog, Store, StoreError};
 use crate::control::run::Run;
-use crate::control::{Change, Offsets, Outgoing, StoredReport, StoredResult, TestRow};
+use crate::control::{Change, Offsets, Outgoing, StoredPart, StoredReport, StoredResult, TestRow};
 
 impl Store {
     /// Writes the changes and the offsets up to which they have read: all of it, or nothing.
@@ -67,6 +67,7 @@ fn apply(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreErro
             [node_id],
         ),
         Change::Report(report) => add_report(transaction, report),
+        Change::Part(part) => add_part(transaction, part),
         Change::Result(result) => set_result(transaction, result),
         Change::Outbox(message) => add_outgoing(transaction, message),
         Change::OutboxDone(token) => {
@@ -114,6 +115,18 @@ fn add_report(transaction: &Transaction<'_>, report: &StoredReport) -> Result<()
         report.node_id,
         report.sequence,
         report.payload
+    ];
+    execute(transaction, sql, values)
+}
+
+fn add_part(transaction: &Transaction<'_>, part: &StoredPart) -> Result<(), StoreError> {
+    let sql = "INSERT OR REPLACE INTO merged_parts VALUES (?1, ?2, ?3, ?4, ?5)";
+    let values = params![
+        part.test_id,
+        part.partition,
+        part.from,
+        part.second,
+        part.payload
     ];
     execute(transaction, sql, values)
 }

@@ -2,13 +2,13 @@
 //! a thousand drivers come together: the processors share them.
 
 use proto::bus::{Gap, Record};
-use proto::codec::{self, DecodeError};
+use proto::codec;
 use proto::message;
 use proto::topic::Topic;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
-use crate::control::{Event, Now};
+use crate::control::{Event, MergedRange, Now, RangeError};
 
 /// Fewest messages that are worth another thread: a few milliseconds of reports.
 const SHARE_MIN: usize = 16;
@@ -20,45 +20,71 @@ pub(super) enum Read {
     Record(Record),
     /// Messages that cannot be read.
     Gap(Gap),
+    /// There is nothing more before this offset of this partition of `metrics`.
+    Passed(i32, i64),
+}
+
+impl Read {
+    /// Whether decoding it takes as long as that of many others.
+    fn is_long(&self) -> bool {
+        matches!(self, Self::Record(record) if record.topic == Topic::Merged)
+    }
 }
 
 /// The events of what was read and when, in its order.
 pub(super) fn events(decoders: &ThreadPool, read: Vec<(Read, Now)>) -> Vec<(Event, Now)> {
     let decode = |(read, now)| event(read).map(|event| (event, now));
-    if read.len() < 2 * SHARE_MIN {
+    let has_long = read.iter().any(|(read, _)| read.is_long());
+    let share_min = if has_long { 1 } else { SHARE_MIN };
+    if read.len() < 2 * share_min {
         return read.into_iter().filter_map(decode).collect();
     }
     decoders.install(|| {
-        let shares = read.into_par_iter().with_min_len(SHARE_MIN);
+        let shares = read.into_par_iter().with_min_len(share_min);
         shares.filter_map(decode).collect()
     })
 }
 
-/// What it says; nothing for a message of a topic that is not read.
+/// What it says, and of `metrics` where it stood; nothing for a message of a topic that is not read.
 fn event(read: Read) -> Option<Event> {
-    match read {
+    let (place, next, event) = match read {
         Read::Record(record) => {
             let (topic, offset) = (record.topic, record.offset);
-            decode(record).unwrap_or_else(|error| {
+            let place = (topic, record.partition);
+            let event = decode(record).unwrap_or_else(|error| {
                 Some(Event::Malformed {
                     count: 1,
                     topic,
                     offset,
                     error: error.to_string(),
                 })
-            })
+            });
+            (place, offset + 1, event)
         }
-        // They count as messages that do not decode.
-        Read::Gap(gap) => Some(Event::Malformed {
-            topic: gap.place.0,
-            offset: gap.first,
-            count: gap.count(),
-            error: gap.reason,
+        Read::Gap(gap) => {
+            // They count as messages that do not decode.
+            let count = gap.count();
+            let event = Event::Malformed {
+                topic: gap.place.0,
+                offset: gap.first,
+                count,
+                error: gap.reason,
+            };
+            (gap.place, gap.next, Some(event))
+        }
+        Read::Passed(partition, next) => ((Topic::Metrics, partition), next, None),
+    };
+    match place {
+        (Topic::Metrics, partition) => Some(Event::OfMetrics {
+            partition,
+            next,
+            event: event.map(Box::new),
         }),
+        _ => event,
     }
 }
 
-fn decode(record: Record) -> Result<Option<Event>, DecodeError> {
+fn decode(record: Record) -> Result<Option<Event>, RangeError> {
     let mut bytes = record.payload;
     Ok(Some(match record.topic {
         Topic::Register => Event::Register(codec::decode(&mut bytes)?),
@@ -72,6 +98,7 @@ fn decode(record: Record) -> Result<Option<Event>, DecodeError> {
             let metrics: message::Metrics = codec::decode(&mut bytes)?;
             Event::Metrics(Box::new(metrics), payload)
         }
+        Topic::Merged => Event::Merged(Box::new(MergedRange::decode(&bytes)?)),
         Topic::Data => return Ok(None),
     }))
 }

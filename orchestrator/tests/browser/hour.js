@@ -154,7 +154,7 @@
       participants: ids,
       started_unix_ms: opened - (LENGTH_S - 100) * 1000,
     }),
-    healthz: () => ({ broker: { state: "up" } }),
+    healthz: () => ({ broker: { state: "up" }, mergers: { mergers: [], reasons: [] } }),
   };
   window.fetch = async (path) => {
     const url = new URL(path, location.origin);

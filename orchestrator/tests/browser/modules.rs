@@ -34,9 +34,41 @@ fn calculations_are_right() {
     check_events(&stage);
     check_axes(&stage);
     check_nodes(&stage);
+    check_mergers(&stage);
     check_lists(&stage);
     check_sets(&stage);
     stage.assert_no_console_errors();
+}
+
+fn check_mergers(stage: &Stage) {
+    let merger = json!({"merger_id": "m1", "state": "silent", "heard_age_s": 12,
+        "partitions": [2, 5], "lag_messages": 1234, "reason": null});
+    let shown = |mergers: &Value, reasons: &Value| {
+        format!(
+            "(() => {{ const card = m.allMergers();
+                card.update({{mergers: {mergers}, reasons: {reasons}}});
+                const texts = [...card.element.querySelectorAll('tbody tr > *, p')];
+                return [card.element.hidden, ...texts.map((cell) => cell.textContent)]; }})()"
+        )
+    };
+    let cases = [
+        (shown(&json!([]), &json!([])), json!([true])),
+        (
+            shown(&json!([merger]), &json!(["partition 3 is read by none"])),
+            json!([
+                false,
+                "m1",
+                "silent",
+                "12 s",
+                "2, 5",
+                "1,234",
+                "partition 3 is read by none"
+            ]),
+        ),
+    ];
+    for (expression, expected) in cases {
+        check(stage, "nodes.js", &[(&expression, expected)]);
+    }
 }
 
 fn check_sets(stage: &Stage) {

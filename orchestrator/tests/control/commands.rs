@@ -92,6 +92,12 @@ fn drivers_come_by_page_by_state_and_in_numbers() {
     let refused = orchestrator.get("/nodes?state=dwon");
     assert_eq!(refused.status, 400, "{refused:?}");
     assert!(refused.text.contains("suspect"), "{refused:?}");
+    let refused = orchestrator.get("/nodes?role=broker");
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(
+        refused.text.contains("neither driver nor merger"),
+        "{refused:?}"
+    );
     let refused = orchestrator.get("/nodes?limit=-1");
     assert_eq!(refused.status, 400, "{refused:?}");
     assert!(refused.text.contains("limit"), "{refused:?}");

@@ -391,7 +391,9 @@ fn documented(orchestrator: &Orchestrator, player: &Player, test_id: &str) {
     for path in ["/tests", "/nodes", "/healthz"] {
         holds("get", path, path, "");
     }
-    holds("get", "/nodes", "/nodes?summary=1", "");
+    for query in ["summary=1", "role=merger", "role=driver"] {
+        holds("get", "/nodes", &format!("/nodes?{query}"), "");
+    }
     let nodes = |query: &str| of_test("/metrics") + query;
     let page = holds(
         "get",

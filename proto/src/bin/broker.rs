@@ -25,11 +25,21 @@ struct Options {
     /// File to write the address to once the broker answers; removed at the end
     #[arg(long, value_name = "PATH", env = "BROKER_PORT_FILE")]
     port_file: Option<PathBuf>,
+
+    /// Partitions of the topic metrics, 1 to 100: as many mergers can share it
+    #[arg(
+        long,
+        value_name = "COUNT",
+        env = "DLTS_METRICS_PARTITIONS",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=100)
+    )]
+    metrics_partitions: u16,
 }
 
 const AFTER_HELP: &str = "\
 Prints `ready 127.0.0.1:PORT` once it answers, then one JSON line with its cluster id.
-Topics: register, test_config, trigger, metrics, heartbeat, of one partition each.
+Topics: register, test_config, trigger, metrics, heartbeat, and three of ours, control, data, merged.
 Ends on SIGTERM or SIGINT. Exit codes: 0 ended by a signal, 1 cannot serve, 2 usage.
 
 Example: broker --port-file run/broker.address";
@@ -58,7 +68,7 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<(), Failure> {
     // Registered before the ready line, so that whoever reads it may end us at once.
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Failure::Signals)?;
-    let broker = EmbeddedBroker::start()?;
+    let broker = EmbeddedBroker::with_metrics_partitions(options.metrics_partitions)?;
     if let Some(path) = &options.port_file {
         write_address(path, broker.address())?;
     }

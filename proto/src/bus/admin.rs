@@ -21,6 +21,10 @@ const REASON_POLL: Duration = Duration::from_millis(20);
 const DATA_RETENTION_MS: &str = "3600000";
 /// After how long a segment of `data` is closed, ms, so that its age counts.
 const DATA_SEGMENT_MS: &str = "600000";
+/// How long what mergers wrote stays: `metrics` itself says the same for longer.
+const MERGED_RETENTION_MS: &str = "14400000";
+/// After how long a segment of `merged` is closed, ms.
+const MERGED_SEGMENT_MS: &str = "1800000";
 
 /// What a broker says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +42,20 @@ impl Cluster {
     pub fn partitions_of(&self, topic: Topic) -> impl Iterator<Item = Partition> + use<> {
         let count = self.partitions.get(&topic).copied().unwrap_or(1);
         (0..count).map(move |number| (topic, number))
+    }
+
+    /// In words what to do where `metrics` was there already, with fewer partitions than the settings
+    /// ask for.
+    #[must_use]
+    pub fn lacks_partitions(&self, settings: &BusSettings) -> Option<String> {
+        let wanted = settings.partitions_of(Topic::Metrics);
+        let has = *self.partitions.get(&Topic::Metrics)?;
+        (has < wanted).then(|| {
+            format!(
+                "the topic metrics was there before, with {has} of {wanted} partitions; more than {has} \
+                 mergers share it after: kafka-topics --alter --topic metrics --partitions {wanted}"
+            )
+        })
     }
 
     /// Whether it is the embedded broker, which answers an empty fetch only after its time.
@@ -120,38 +138,55 @@ fn remedy(reason: &str) -> &'static str {
         })
 }
 
-/// Makes the topics that are missing, with one partition and the broker's default replication, and
-/// says which cluster it is.
+/// Makes the topics that are missing, with the broker's default replication, and says which cluster
+/// it is. They get one partition, `metrics` as many as the settings say; `merged` is for mergers to
+/// make.
 ///
 /// # Errors
 /// [`BusError::Unreachable`] when the broker does not answer within `timeout`,
 /// [`BusError::Topics`] when it does not let us make them.
 pub fn ensure_topics(settings: &BusSettings, timeout: Duration) -> Result<Cluster, BusError> {
-    let cluster = inspect(settings, timeout)?;
-    let missing: Vec<Topic> = Topic::ALL
-        .into_iter()
+    let of_all = |topic: &Topic| *topic != Topic::Merged;
+    ensure(settings, Topic::ALL.into_iter().filter(of_all), timeout)
+}
+
+/// Makes `merged` where it is missing, and says which cluster it is.
+///
+/// # Errors
+/// As [`ensure_topics`].
+pub fn ensure_merged(settings: &BusSettings, timeout: Duration) -> Result<Cluster, BusError> {
+    ensure(settings, [Topic::Merged].into_iter(), timeout)
+}
+
+fn ensure(
+    settings: &BusSettings,
+    wanted: impl Iterator<Item = Topic>,
+    timeout: Duration,
+) -> Result<Cluster, BusError> {
+    let mut cluster = inspect(settings, timeout)?;
+    let missing: Vec<Topic> = wanted
         .filter(|topic| !cluster.topics.contains(topic))
         .collect();
     if missing.is_empty() {
         return Ok(cluster);
     }
     let client: AdminClient<Context> = settings.admin().create_with_context(Context::default())?;
-    create(&client, &missing, timeout)?;
-    let mut partitions = cluster.partitions;
-    partitions.extend(missing.into_iter().map(|topic| (topic, 1)));
-    Ok(Cluster {
-        topics: Topic::ALL.to_vec(),
-        partitions,
-        ..cluster
-    })
+    create(&client, settings, &missing, timeout)?;
+    let made = missing.into_iter();
+    let made = made.map(|topic| (topic, settings.partitions_of(topic)));
+    cluster.partitions.extend(made);
+    cluster.topics = cluster.partitions.keys().copied().collect();
+    Ok(cluster)
 }
 
 fn create(
     client: &AdminClient<Context>,
+    settings: &BusSettings,
     topics: &[Topic],
     timeout: Duration,
 ) -> Result<(), BusError> {
-    let wanted: Vec<NewTopic<'_>> = topics.iter().map(new_topic).collect();
+    let new = |topic: &Topic| new_topic(*topic, settings.partitions_of(*topic));
+    let wanted: Vec<NewTopic<'_>> = topics.iter().map(new).collect();
     let options = AdminOptions::new()
         .operation_timeout(Some(timeout))
         .request_timeout(Some(timeout));
@@ -171,13 +206,16 @@ fn create(
 }
 
 /// A topic with the broker's default replication.
-fn new_topic(topic: &Topic) -> NewTopic<'_> {
-    let new = NewTopic::new(topic.name(), 1, TopicReplication::Fixed(-1));
+fn new_topic(topic: Topic, partitions: i32) -> NewTopic<'static> {
+    let new = NewTopic::new(topic.name(), partitions, TopicReplication::Fixed(-1));
     match topic {
         // A broker removes no segment that is still written to, however old.
         Topic::Data => new
             .set("retention.ms", DATA_RETENTION_MS)
             .set("segment.ms", DATA_SEGMENT_MS),
+        Topic::Merged => new
+            .set("retention.ms", MERGED_RETENTION_MS)
+            .set("segment.ms", MERGED_SEGMENT_MS),
         _ => new,
     }
 }

@@ -32,12 +32,21 @@ impl EmbeddedBroker {
     /// # Errors
     /// [`BusError::Kafka`] when it cannot listen, [`BusError::Unreachable`] when it does not answer.
     pub fn start() -> Result<Self, BusError> {
+        Self::with_metrics_partitions(1)
+    }
+
+    /// The same, with so many partitions of `metrics`, at least one.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn with_metrics_partitions(metrics_partitions: u16) -> Result<Self, BusError> {
         let cluster = MockCluster::new(1)?;
-        for topic in Topic::ALL {
-            cluster.create_topic(topic.name(), 1, 1)?;
-        }
         let address = cluster.bootstrap_servers();
-        let settings = BusSettings::new(&address, "broker", &[])?;
+        let settings =
+            BusSettings::new(&address, "broker", &[])?.with_metrics_partitions(metrics_partitions);
+        for topic in Topic::ALL {
+            cluster.create_topic(topic.name(), settings.partitions_of(topic), 1)?;
+        }
         let identity = inspect(&settings, FIRST_ANSWER_MAX)?;
         Ok(Self {
             _cluster: cluster,

@@ -8,6 +8,8 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
+use super::group::Changes;
+
 /// Shared between a client and whoever wants to know how it fares.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
@@ -73,9 +75,11 @@ impl Health {
 }
 
 /// The callbacks of every client of ours.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Context {
     pub(super) health: Health,
+    /// What a member of a group learned.
+    pub(super) changes: Changes,
 }
 
 impl ProducerContext for Context {

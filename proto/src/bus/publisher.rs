@@ -114,9 +114,13 @@ impl Publisher {
         token: u64,
     ) -> Result<(), BusError> {
         let record = BaseRecord::with_opaque_to(topic.name(), Box::new(token))
-            .partition(0)
             .key(key)
             .payload(payload);
+        // Where there are several, the key says which: a node's reports stay in their order.
+        let record = match topic {
+            Topic::Metrics => record,
+            _ => record.partition(0),
+        };
         self.producer
             .send(record)
             .map_err(|(error, _)| undelivered(error, topic.name()))

@@ -2,7 +2,8 @@
 
 use rdkafka::ClientConfig;
 
-use super::{BusError, Cluster};
+use super::{BusError, Cluster, group};
+use crate::topic::Topic;
 
 /// Properties that the program depends on and sets itself.
 const OWN: [&str; 7] = [
@@ -22,6 +23,7 @@ pub struct BusSettings {
     client_id: String,
     properties: Vec<(String, String)>,
     fetch_wait_ms: u32,
+    metrics_partitions: i32,
 }
 
 /// Longest wait of a fetch at the embedded broker, which answers an empty one only after it …
@@ -52,7 +54,26 @@ impl BusSettings {
             client_id: client_id.to_owned(),
             properties: properties.to_vec(),
             fetch_wait_ms: FETCH_WAIT_EMBEDDED_MS,
+            metrics_partitions: 1,
         })
+    }
+
+    /// The same, but with so many partitions of `metrics` where it is we who make it: as many mergers
+    /// can share it.
+    #[must_use]
+    pub fn with_metrics_partitions(&self, metrics_partitions: u16) -> Self {
+        Self {
+            metrics_partitions: metrics_partitions.max(1).into(),
+            ..self.clone()
+        }
+    }
+
+    /// How many partitions a topic gets where we make it.
+    pub(super) fn partitions_of(&self, topic: Topic) -> i32 {
+        match topic {
+            Topic::Metrics => self.metrics_partitions,
+            _ => 1,
+        }
     }
 
     /// The same, for a cluster that is known: consumers ask a real broker a hundred times less
@@ -116,9 +137,27 @@ impl BusSettings {
     }
 
     pub(super) fn consumer(&self) -> ClientConfig {
+        self.with_overrides(self.reading("dlts-unused"))
+    }
+
+    /// A member of a consumer group.
+    pub(super) fn member(&self, group: &str) -> ClientConfig {
+        let mut config = self.reading(group);
+        config
+            // Who keeps a partition goes on reading it while others change hands.
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", group::SESSION_MS)
+            .set("heartbeat.interval.ms", group::HEARTBEAT_MS)
+            .set("max.poll.interval.ms", group::BUSY_MAX_MS)
+            // What is gone cannot be merged.
+            .set("auto.offset.reset", "earliest");
+        self.with_overrides(config)
+    }
+
+    fn reading(&self, group: &str) -> ClientConfig {
         let mut config = self.common();
         config
-            .set("group.id", "dlts-unused")
+            .set("group.id", group)
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             // An offset that the broker does not have is a fact to report, not to paper over.
@@ -126,7 +165,7 @@ impl BusSettings {
             .set("fetch.wait.max.ms", self.fetch_wait_ms.to_string())
             .set("fetch.error.backoff.ms", "50")
             .set("fetch.queue.backoff.ms", "50");
-        self.with_overrides(config)
+        config
     }
 
     pub(super) fn admin(&self) -> ClientConfig {
@@ -246,7 +285,13 @@ mod tests {
     #[test]
     fn our_configurations_are_ones_that_librdkafka_knows() {
         let settings = BusSettings::new("localhost:9092", "test", &[]).unwrap();
-        for config in [settings.producer(), settings.consumer(), settings.admin()] {
+        let member = settings.member("group");
+        for config in [
+            settings.producer(),
+            settings.consumer(),
+            settings.admin(),
+            member,
+        ] {
             config.create_native_config().unwrap();
         }
     }

@@ -6,17 +6,15 @@ use std::time::Duration;
 
 use rdkafka::Message as _;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::health::{Context, Health};
 use super::unreadable::{self, Place};
-use super::{BusError, BusSettings};
+use super::{BusError, BusSettings, group};
 use crate::topic::Topic;
-
-impl ConsumerContext for Context {}
 
 /// A partition of a topic, by its number from 0. What we write goes to the first.
 pub type Partition = (Topic, i32);
@@ -100,9 +98,9 @@ impl Gap {
 /// How long a question about a partition may take.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// A consumer without a group.
+/// A consumer; one without a group, unless a [`Group`](super::Group) made it.
 pub struct Subscriber {
-    consumer: BaseConsumer<Context>,
+    pub(super) consumer: BaseConsumer<Context>,
     config: ClientConfig,
     /// Where it began, for partitions of which nothing was read yet.
     starts: Mutex<Vec<(Partition, StartAt)>>,
@@ -115,15 +113,32 @@ impl Subscriber {
     /// # Errors
     /// [`BusError::Kafka`] for properties that librdkafka does not know.
     pub fn new(settings: &BusSettings, topics: &[(Topic, StartAt)]) -> Result<Self, BusError> {
-        let config = settings.consumer();
-        let consumer: BaseConsumer<Context> = config.create_with_context(Context::default())?;
-        let subscriber = Self {
-            consumer,
-            config,
-            starts: Mutex::default(),
-        };
+        let subscriber = Self::of(settings.consumer())?;
         subscriber.assign(topics)?;
         Ok(subscriber)
+    }
+
+    /// One that reads nothing yet.
+    pub(super) fn of(config: ClientConfig) -> Result<Self, BusError> {
+        Ok(Self {
+            consumer: config.create_with_context(Context::default())?,
+            config,
+            starts: Mutex::default(),
+        })
+    }
+
+    /// What the client's callbacks know.
+    pub(super) fn context(&self) -> &Context {
+        self.consumer.context()
+    }
+
+    /// Keeps where reading begins, where somebody else assigned it.
+    pub(super) fn note_starts(&self, places: impl Iterator<Item = (Partition, StartAt)>) {
+        let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+        for (place, start) in places {
+            starts.retain(|(known, _)| *known != place);
+            starts.push((place, start));
+        }
     }
 
     /// Starts anew at other places of the topics' first partitions.
@@ -152,6 +167,36 @@ impl Subscriber {
         Ok(self.consumer.assign(&list)?)
     }
 
+    /// Reads a partition from a place on, beside those that are read.
+    ///
+    /// # Errors
+    /// [`BusError::Kafka`] when librdkafka refuses.
+    pub fn read_from(&self, place: Partition, start: StartAt) -> Result<(), BusError> {
+        self.leave(place)?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(place.0.name(), place.1, start.into())?;
+        self.consumer.incremental_assign(&list)?;
+        let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+        starts.push((place, start));
+        Ok(())
+    }
+
+    /// Reads a partition no more, if it is read. What was fetched of it is dropped.
+    ///
+    /// # Errors
+    /// [`BusError::Kafka`] when librdkafka refuses.
+    pub fn leave(&self, place: Partition) -> Result<(), BusError> {
+        let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = starts.len();
+        starts.retain(|(other, _)| *other != place);
+        if starts.len() == before {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::new();
+        list.add_partition(place.0.name(), place.1);
+        Ok(self.consumer.incremental_unassign(&list)?)
+    }
+
     /// Waits for the next event, for `timeout` at most.
     #[allow(clippy::must_use_candidate)] // polling serves the client's callbacks too
     pub fn poll(&self, timeout: Duration) -> Option<Event> {
@@ -174,6 +219,10 @@ impl Subscriber {
                 let starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
                 let topics: BTreeSet<Topic> = starts.iter().map(|((topic, _), _)| *topic).collect();
                 Some(Event::Forbidden(forbidden(topics)))
+            }
+            Err(error) if group::is_forbidden(&error) => {
+                let group = self.config.get("group.id").unwrap_or_default().to_owned();
+                Some(Event::Forbidden(BusError::GroupForbidden { group }))
             }
             Err(error) => Some(trouble(&error)),
         }
@@ -293,7 +342,7 @@ impl Subscriber {
     /// How the client fares.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.consumer.context().health.clone()
+        self.context().health.clone()
     }
 }
 
@@ -301,7 +350,7 @@ fn is_forbidden(code: Option<RDKafkaErrorCode>) -> bool {
     code == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
 }
 
-fn forbidden(topics: impl IntoIterator<Item = Topic>) -> BusError {
+pub(super) fn forbidden(topics: impl IntoIterator<Item = Topic>) -> BusError {
     let names: Vec<&str> = topics.into_iter().map(Topic::name).collect();
     BusError::Unreadable {
         flags: format!(" --topic {}", names.join(" --topic ")),

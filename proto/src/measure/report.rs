@@ -8,6 +8,7 @@ use super::{
 };
 use crate::histogram::SparseLatencies;
 use crate::lenient::{self, Number};
+use crate::units::NS_PER_S;
 
 /// The reference's latency figures in ms, cumulative for the node and the test. For people and other
 /// implementations: nothing of ours is ever computed from them. A figure of others that is absent,
@@ -228,6 +229,13 @@ pub struct Report {
 }
 
 impl Report {
+    /// The second of the run that the samples are counted in: the last one that the report covers.
+    #[must_use]
+    pub fn second(&self) -> u64 {
+        let last = self.seconds.iter().map(|row| row.second).max();
+        last.unwrap_or(self.interval_start_ns / NS_PER_S)
+    }
+
     /// Appends the report of the interval that follows. Nothing is lost by it: counts add,
     /// histograms add, every second keeps its row. Only reports that nobody else may have read yet
     /// may be merged, since a reader counts a range of sequence numbers once or not at all.

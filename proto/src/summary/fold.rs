@@ -1,5 +1,7 @@
 //! The fold itself: reports in, totals out.
 
+mod parts;
+
 use std::sync::OnceLock;
 
 use rpds::RedBlackTreeMapSync;
@@ -124,8 +126,12 @@ impl From<&SparseLatencies> for Figures {
 #[derive(Debug, Clone, Default)]
 pub struct NodeSummary {
     seen: Ranges,
+    /// Of what came before the last report; without the samples that came merged. Of a node whose
+    /// samples all came on their own it is let go of with the last report, which has all of it.
     intervals: Totals,
     last: Option<Totals>,
+    /// Whether samples of it came merged with those of others.
+    is_merged: bool,
     /// Computed when they are first asked for after a report: a live result shows them all each
     /// time, and most nodes have not reported since the last one.
     figures: OnceLock<Figures>,
@@ -158,11 +164,15 @@ impl NodeSummary {
         self.last.as_ref().unwrap_or(&self.intervals)
     }
 
-    /// The latency figures of the totals.
+    /// The latency figures of the totals; none where its samples came merged with those of others,
+    /// until its last report.
     #[must_use]
     pub fn figures(&self) -> &Figures {
-        self.figures
-            .get_or_init(|| Figures::from(&self.totals().latencies))
+        let compute = || match &self.last {
+            None if self.is_merged => Figures::default(),
+            _ => Figures::from(&self.totals().latencies),
+        };
+        self.figures.get_or_init(compute)
     }
 
     /// Whether the node has sent its last report.
@@ -187,14 +197,16 @@ impl NodeSummary {
             let mut totals = Totals::default();
             totals.absorb(report);
             self.last = Some(totals);
-            // It has all of them, and of a thousand drivers they would be half of the memory.
-            self.intervals = Totals::default();
+            if !self.is_merged {
+                // Of a thousand drivers they would be half of the memory.
+                self.intervals = Totals::default();
+            }
             self.outcome = report.outcome;
             self.connections = report.connections;
             self.sessions.clone_from(&report.sessions);
-        } else if self.last.is_none() {
+        } else if self.last.is_none() || self.is_merged {
             self.intervals.absorb(report);
-            if let Some(progress) = &report.progress {
+            if let Some(progress) = report.progress.as_ref().filter(|_| self.last.is_none()) {
                 self.sessions.get_or_insert_default().see(progress);
             }
         }
@@ -228,6 +240,8 @@ pub type Nodes = RedBlackTreeMapSync<String, NodeSummary>;
 pub struct Summary {
     nodes: Nodes,
     series: Series,
+    /// The samples that came merged, of all nodes.
+    parts: SparseLatencies,
     /// Computed when it is first asked for after a report.
     merged: OnceLock<SparseLatencies>,
 }
@@ -257,16 +271,6 @@ impl Summary {
         }
         let node = self.nodes.get_mut(node_id);
         node.expect("invariant: it was put there")
-    }
-
-    /// The samples of all nodes in one set of histograms.
-    #[must_use]
-    pub fn merged(&self) -> &SparseLatencies {
-        self.merged.get_or_init(|| {
-            let nodes = self.nodes.values();
-            let all: Vec<_> = nodes.map(|node| &node.totals().latencies).collect();
-            SparseLatencies::sum(&all)
-        })
     }
 
     /// What became of the sessions of all nodes that said so; `None` before one did.

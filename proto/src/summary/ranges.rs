@@ -10,13 +10,27 @@ impl Ranges {
     /// Adds `first..=last`; false, and nothing changed, when any of it was there already. Nodes
     /// merge only what they never sent, so a range that overlaps was counted before.
     pub(crate) fn insert(&mut self, first: u64, last: u64) -> bool {
-        let at = self.ranges.partition_point(|(_, end)| *end < first);
-        if self.ranges.get(at).is_some_and(|(start, _)| *start <= last) {
+        let at = self.place_of(first);
+        if self.is_taken(at, last) {
             return false;
         }
         self.ranges.insert(at, (first, last));
         self.join(at);
         true
+    }
+
+    /// Whether any of `first..=last` is there.
+    pub(crate) fn has_any(&self, first: u64, last: u64) -> bool {
+        self.is_taken(self.place_of(first), last)
+    }
+
+    /// Where a range that begins at `first` is, or goes.
+    fn place_of(&self, first: u64) -> usize {
+        self.ranges.partition_point(|(_, end)| *end < first)
+    }
+
+    fn is_taken(&self, at: usize, last: u64) -> bool {
+        self.ranges.get(at).is_some_and(|(start, _)| *start <= last)
     }
 
     /// Joins the range at `at` with its neighbours where they touch.
@@ -64,6 +78,7 @@ mod tests {
             for (first, len) in inserts {
                 let numbers = first..=first + len;
                 let is_new = numbers.clone().all(|n| !set.contains(&n));
+                prop_assert_eq!(ranges.has_any(first, first + len), !is_new);
                 prop_assert_eq!(ranges.insert(first, first + len), is_new);
                 if is_new {
                     set.extend(numbers);

@@ -196,6 +196,7 @@ impl Summary {
             reports_missing: count(&missing),
             missing,
             in_no_second: self.in_no_second(counters).into(),
+            times_missing: self.times_missing(),
             unfinished_nodes: context
                 .expected
                 .iter()
@@ -240,6 +241,10 @@ impl Summary {
         let missing = count(coverage.missing.iter().filter(|gap| !gap.healed));
         if missing > 0 {
             verdict.note(&Doubt::ReportsMissing { missing });
+        }
+        if coverage.times_missing > 0 {
+            let answers = coverage.times_missing;
+            verdict.note(&Doubt::TimesMissing { answers });
         }
         if nodes.is_empty() {
             verdict.note(&Doubt::NothingReported);

@@ -4,7 +4,7 @@ use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 
 use super::heatmap::HeatGrid;
-use crate::histogram::Sparse;
+use crate::histogram::{Sparse, SparseLatencies};
 use crate::measure::{Report, SecondRow};
 
 /// Seconds that keep their samples, counted back from the newest. Reports that come later than
@@ -89,19 +89,31 @@ impl Series {
     /// Adds one interval report. Its counts go to their seconds; its samples to the last of them,
     /// which is the only one unless reports were merged.
     pub(crate) fn add(&mut self, report: &Report) {
+        self.count(report);
+        let last = report.seconds.iter().map(|row| row.second).max();
+        if let Some(second) = last {
+            self.add_samples(second, &report.latencies);
+        }
+    }
+
+    /// Adds the counts of an interval report, whose samples come with those of others.
+    pub(crate) fn count(&mut self, report: &Report) {
         for row in &report.seconds {
             let second = self.second(row.second);
             second.counts.second = row.second;
             second.counts.add(row);
             self.sum.add(row);
         }
-        let last = report.seconds.iter().map(|row| row.second).max();
-        let Some(second) = last.and_then(|second| self.seconds.get_mut(&second)) else {
+    }
+
+    /// Adds samples to a second, if it has any counts.
+    pub(crate) fn add_samples(&mut self, second: u64, latencies: &SparseLatencies) {
+        let Some(second) = self.seconds.get_mut(&second) else {
             return;
         };
         if let Samples::Open { response, service } = &mut second.samples {
-            response.add(&report.latencies.response);
-            service.add(&report.latencies.service);
+            response.add(&latencies.response);
+            service.add(&latencies.service);
         }
         self.close_old();
     }
@@ -226,7 +238,7 @@ fn join(mut one: SeriesRow, other: SeriesRow) -> SeriesRow {
 mod tests {
     use super::super::heatmap::HeatOf;
     use super::*;
-    use crate::histogram::{Latencies, SparseLatencies};
+    use crate::histogram::Latencies;
 
     fn row(second: u64, sent: u64, p99: Option<f64>) -> SeriesRow {
         let counts = SecondRow {

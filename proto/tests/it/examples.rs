@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use proto::codec;
 use proto::document::Params;
 use proto::histogram::Latencies;
 use proto::measure::{
@@ -9,8 +10,9 @@ use proto::measure::{
     ErrorCounters, Health, LatencyFigures, Outcome, PartProgress, Progress, ReasonKind, Reasons,
     Report, SecondRow,
 };
+use proto::merging::{Merger, Range, Read};
 use proto::message::{
-    ClockEcho, ClockProbe, Heartbeat, Metrics, NodeState, REGISTER_TYPE, Register, Role,
+    ClockEcho, ClockProbe, Heartbeat, Merged, Metrics, NodeState, REGISTER_TYPE, Register, Role,
     TestConfig, Trigger, TriggerKind,
 };
 use proto::workload::TestType;
@@ -287,6 +289,21 @@ pub(crate) fn last_metrics() -> Metrics {
         report: Some(last),
         ..metrics()
     }
+}
+
+/// A range with a part, a last report, and what cannot be read.
+pub(crate) fn merged() -> Merged {
+    let mut range = Range::starting_at(41);
+    let messages = [metrics(), metrics(), last_metrics()];
+    for (offset, message) in (41..).zip(messages) {
+        range.add(Read::message(offset, codec::encode(&message)));
+    }
+    range.add(Read::gap(44, 46, "BadCompression"));
+    let merger = Merger {
+        id: "merger-1".into(),
+        incarnation: 17,
+    };
+    range.merged(&merger, 2, 50)
 }
 
 pub(crate) fn driver_heartbeat() -> Heartbeat {

@@ -59,6 +59,11 @@ fn metrics() {
     assert_golden("metrics_last", &examples::last_metrics());
 }
 
+#[test]
+fn merged() {
+    assert_golden("merged", &examples::merged());
+}
+
 /// What came to the wire later is absent in the reports of drivers of before, and so zero or empty.
 #[test]
 fn a_last_report_of_version_0_1_is_read() {

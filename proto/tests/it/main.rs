@@ -8,5 +8,7 @@ mod documents;
 mod embedded_broker;
 mod examples;
 mod golden;
+mod group;
+mod merging;
 mod other_implementations;
 mod round_trip;

@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proto::codec;
-use proto::message::{Heartbeat, Message, Metrics, Register, TestConfig, Trigger};
+use proto::message::{Heartbeat, Merged, Message, Metrics, Register, TestConfig, Trigger};
 
 use crate::arbitrary;
 use crate::examples;
@@ -26,6 +26,7 @@ fn decode_as_each(bytes: &[u8]) {
     let _ = codec::decode::<Trigger>(&mut bytes.to_vec());
     let _ = codec::decode::<Metrics>(&mut bytes.to_vec());
     let _ = codec::decode::<Heartbeat>(&mut bytes.to_vec());
+    let _ = codec::decode::<Merged>(&mut bytes.to_vec());
 }
 
 /// A valid message of each kind, as bytes, for mutation.
@@ -36,6 +37,7 @@ fn valid_bytes() -> Vec<Vec<u8>> {
         codec::encode(&examples::trigger()),
         codec::encode(&examples::last_metrics()),
         codec::encode(&examples::driver_heartbeat()),
+        codec::encode(&examples::merged()),
     ]
 }
 

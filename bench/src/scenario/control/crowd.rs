@@ -22,7 +22,7 @@ use super::{NS_PER_S, Options, PATIENCE, SAMPLES, bus, counters, message, node_i
 use crate::machine;
 use crate::results::Sample;
 use crate::rig::Error;
-use crate::scenario::cluster::Cluster;
+use crate::scenario::cluster::{Cluster, Size};
 use crate::statistics::quantile_of;
 
 /// Pause of the thread that plays when nothing is due.
@@ -50,10 +50,10 @@ type Published = Arc<Mutex<Vec<Instant>>>;
 pub(super) fn measure(
     options: &Options,
     folder: &Path,
-    nodes: u32,
+    (nodes, size): (u32, Size),
     latencies: &SparseLatencies,
 ) -> Result<Sample, Error> {
-    let cluster = Cluster::start(folder, options.kafka.as_deref(), 0, &[])?;
+    let cluster = Cluster::start(folder, options.kafka.as_deref(), size, &[])?;
     let settings = BusSettings::new(cluster.bootstrap(), "crowd", &[]).map_err(bus)?;
     let publisher = Publisher::new(&settings).map_err(bus)?;
     let published = Published::default();
@@ -108,7 +108,12 @@ fn ask(
     tell(Cue::Start { start_ns, seconds })?;
     let pid = cluster.orchestrator_pid();
     let cpu_s = || machine::cpu_seconds(pid).unwrap_or(f64::NAN);
-    let (begin, cpu_before_s) = (Instant::now(), cpu_s());
+    let merger_pids = cluster.merger_pids();
+    let mergers_cpu_s = || {
+        let each = merger_pids.iter().map(|&pid| machine::cpu_seconds(pid));
+        each.sum::<Option<f64>>().unwrap_or(f64::NAN)
+    };
+    let (begin, cpu_before_s, mergers_before_s) = (Instant::now(), cpu_s(), mergers_cpu_s());
     let path = format!("/metrics/{test_id}?points=1");
     let (mut ages_ms, mut answers_ms) = (Vec::new(), Vec::new());
     let result = loop {
@@ -126,13 +131,22 @@ fn ask(
         }
         thread::sleep(ASK_EVERY);
     };
-    let cores = (cpu_s() - cpu_before_s) / begin.elapsed().as_secs_f64();
+    let elapsed_s = begin.elapsed().as_secs_f64();
+    let cores = (cpu_s() - cpu_before_s) / elapsed_s;
+    let merger_cores = (mergers_cpu_s() - mergers_before_s) / elapsed_s;
     let expected = u64::from(nodes) * seconds * SAMPLES;
     let missing = result["coverage"]["reports_missing"]
         .as_f64()
         .unwrap_or(f64::NAN);
     let uncounted = expected.abs_diff(result["ok"].as_u64().unwrap_or(0)) / SAMPLES;
     let at = |values: &[f64], quantile| quantile_of(values, quantile).unwrap_or(f64::NAN);
+    let [merged, all] =
+        ["dlts_reports_merged_total", "dlts_reports_total"].map(|name| cluster.exposed(name));
+    let of_mergers = [
+        ("merger_cores", merger_cores),
+        ("merged_share", merged? / all?),
+    ];
+    let of_mergers = of_mergers.into_iter().filter(|_| !merger_pids.is_empty());
     Ok([
         ("shown_after_p50_ms", at(&ages_ms, 0.5)),
         ("shown_after_max_ms", at(&ages_ms, 1.0)),
@@ -142,8 +156,10 @@ fn ask(
         ("rss_mib", machine::rss_max_mib(pid).unwrap_or(f64::NAN)),
         ("lost", missing + uncounted as f64),
     ]
+    .into_iter()
+    .chain(of_mergers)
     .map(|(name, value)| (name.to_owned(), value))
-    .into())
+    .collect())
 }
 
 /// How old the oldest report was, when it was asked, of those that the answer does not have.

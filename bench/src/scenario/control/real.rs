@@ -12,7 +12,7 @@ use super::Options;
 use crate::machine;
 use crate::results::{Cell, Sample};
 use crate::rig::{Error, Rig};
-use crate::scenario::cluster::Cluster;
+use crate::scenario::cluster::{Cluster, Size};
 
 /// Until consumers have joined and metadata are known.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -44,7 +44,11 @@ fn measure(
     drivers: u32,
     cores: &[usize],
 ) -> Result<Sample, Error> {
-    let cluster = Cluster::start(folder, options.kafka.as_deref(), drivers, cores)?;
+    let size = Size {
+        drivers,
+        ..Size::default()
+    };
+    let cluster = Cluster::start(folder, options.kafka.as_deref(), size, cores)?;
     let broker = options.broker_pid.or(cluster.broker_pid());
     let orchestrator = Some(cluster.orchestrator_pid());
     let driver_pids = cluster.driver_pids();

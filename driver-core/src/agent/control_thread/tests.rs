@@ -26,6 +26,7 @@ fn control(properties: &[(String, String)]) -> ControlThread {
     let options = AgentOptions {
         kafka: None,
         kafka_properties: Vec::new(),
+        metrics_partitions: 1,
         orchestrator: None,
         node_id: None,
         cores: None,

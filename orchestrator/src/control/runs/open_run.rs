@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use proto::digest::Sha256;
 use proto::document::{Document, InvalidParam};
-use proto::message::{Metrics, NodeState};
+use proto::histogram::SparseLatencies;
+use proto::message::{MergedPart, MergedReport, Metrics, NodeState};
 use proto::summary::{Absorbed, Context, NodeSummary, Summary, TestResult};
 use proto::workload::{Rate, Threshold, Unchangeable, Workload};
 
@@ -143,6 +144,30 @@ impl OpenRun {
             self.met = watch.take(report, awaited).or_else(|| self.met.take());
         }
         absorbed
+    }
+
+    /// Whether these parts can be counted as they are.
+    pub(in crate::control) fn takes(&self, parts: &[&MergedPart]) -> bool {
+        let is_ours = |report: &MergedReport| !self.is_of_another_process(&report.0);
+        let mut reports = parts.iter().flat_map(|part| &part.reports);
+        reports.all(is_ours)
+            && self.summary.takes(parts.iter().copied())
+            && (self.watch.is_none() || parts.iter().all(|part| Watch::takes(part)))
+    }
+
+    /// Counts the reports of a part that [`Self::takes`] says can be.
+    pub(in crate::control) fn absorb_part(
+        &mut self,
+        part: &MergedPart,
+        latencies: &SparseLatencies,
+    ) {
+        self.summary.absorb_part(part, latencies);
+        self.is_told = true;
+        let awaited = self.parts.awaited();
+        if let Some(watch) = &mut self.watch {
+            let met = watch.take_part(part, latencies, awaited);
+            self.met = met.or_else(|| self.met.take());
+        }
     }
 
     /// The condition that ends the run from now on.

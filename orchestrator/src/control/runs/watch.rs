@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use proto::document::Document;
+use proto::histogram::SparseLatencies;
 use proto::measure::Report;
+use proto::message::MergedPart;
 use proto::summary::Aborting;
 
 /// A second is not waited for any longer when one so much later has begun.
@@ -36,6 +38,39 @@ impl Watch {
         if report.last || report.sequence_first != report.sequence || report.sequence < self.next {
             return None;
         }
+        self.add(report);
+        self.judge(awaited)
+    }
+
+    /// Whether [`Self::take_part`] can take it: all of it is of one interval.
+    pub(super) fn takes(part: &MergedPart) -> bool {
+        let reports = || part.reports.iter().filter_map(|one| one.0.report.as_ref());
+        let first = reports().map(|report| report.sequence_first).min();
+        first == reports().map(|report| report.sequence).max()
+    }
+
+    /// As [`Self::take`], of nodes whose samples came merged.
+    pub(super) fn take_part(
+        &mut self,
+        part: &MergedPart,
+        latencies: &SparseLatencies,
+        awaited: usize,
+    ) -> Option<String> {
+        let reports = part.reports.iter().filter_map(|one| one.0.report.as_ref());
+        for report in reports {
+            if report.sequence < self.next {
+                return None;
+            }
+            self.add(report);
+        }
+        let interval = part.reports.first()?.0.report.as_ref()?.sequence;
+        if let Some((merged, _)) = self.seconds.get_mut(&interval) {
+            merged.latencies.add(latencies);
+        }
+        self.judge(awaited)
+    }
+
+    fn add(&mut self, report: &Report) {
         let (merged, nodes) = self.seconds.entry(report.sequence).or_insert_with(|| {
             let start = Report {
                 interval_start_ns: report.interval_start_ns,
@@ -48,6 +83,10 @@ impl Watch {
         merged.counters.add(&report.counters);
         merged.latencies.add(&report.latencies);
         *nodes += 1;
+    }
+
+    /// Judges the seconds that are reported.
+    fn judge(&mut self, awaited: usize) -> Option<String> {
         let newest = *self.seconds.last_key_value()?.0;
         let mut reason = None;
         while let Some(second) = self.seconds.first_entry() {

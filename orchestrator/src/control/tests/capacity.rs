@@ -16,7 +16,7 @@ fn document(more: &str) -> Box<Document> {
 }
 
 impl World {
-    fn seek(&mut self, test_id: &str, more: &str) -> Option<Reply> {
+    pub(super) fn seek(&mut self, test_id: &str, more: &str) -> Option<Reply> {
         self.command(Command::Seek {
             test_id: test_id.to_owned(),
             document: document(more),

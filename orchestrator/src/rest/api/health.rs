@@ -1,8 +1,10 @@
 //! `GET /healthz`.
 
-use serde_json::json;
+use proto::clock;
+use serde_json::{Value, json};
 
 use super::{Answer, Worker};
+use crate::control::{Now, Snapshot};
 
 impl Worker {
     /// 200 as long as the process works; the states of broker and store are fields, since a broker
@@ -29,7 +31,25 @@ impl Worker {
                 "state": if store_trouble.is_none() { "ok" } else { "failing" },
                 "reason": store_trouble,
             },
+            "mergers": mergers(&snapshot),
             "active_tests": snapshot.active,
         }))
     }
+}
+
+/// Who merges what. The orchestrator reads itself what nobody merges, so that nothing is missing.
+fn mergers(snapshot: &Snapshot) -> Value {
+    let now = Now::new(clock::unix_ns(), clock::monotonic_ns());
+    let reasons: Vec<String> = snapshot.merging_troubles(now).collect();
+    let state = match (snapshot.mergers.is_empty(), reasons.is_empty()) {
+        (true, _) => "none",
+        (false, true) => "ok",
+        (false, false) => "degraded",
+    };
+    json!({
+        "state": state,
+        "reasons": reasons,
+        "mergers": snapshot.mergers,
+        "partitions": snapshot.partitions,
+    })
 }

@@ -120,6 +120,15 @@ impl Worker {
             let error = format!("state: {unknown:?} is none of {}", STATES.join(", "));
             return Err(Answer::error(400, &error, "see /openapi.json"));
         }
+        let role: Option<String> = call.param("role", "a text")?;
+        match role.as_deref() {
+            None | Some("driver") => {}
+            Some("merger") => return Ok(Answer::json(&self.api.live.snapshot().mergers)),
+            Some(unknown) => {
+                let error = format!("role: {unknown:?} is neither driver nor merger");
+                return Err(Answer::error(400, &error, "see /openapi.json"));
+            }
+        }
         let page = Page::asked(call, "offset", "limit")?;
         let now = Now::new(clock::unix_ns(), clock::monotonic_ns());
         let mut rows = self.api.live.snapshot().nodes(now);

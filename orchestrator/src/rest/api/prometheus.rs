@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use exposition::Exposition;
 
 use super::{Answer, Worker};
-use crate::control::Snapshot;
 use crate::control::registry::{INCOMPATIBLE, Liveness};
+use crate::control::{MergerRow, Snapshot};
 use crate::control_thread::Drops;
 
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -73,6 +73,7 @@ fn cluster(out: &mut Exposition, snapshot: &Snapshot) {
     for (phase, count) in snapshot.tests_by_phase() {
         out.sample("dlts_tests", &[("state", phase.name())], count);
     }
+    mergers(out, snapshot);
     let up = u8::from(snapshot.broker.trouble.is_none());
     out.single("dlts_broker_up", "gauge", "Whether the broker answers.", up);
     let ok = u8::from(snapshot.store_trouble.is_none());
@@ -84,11 +85,59 @@ fn cluster(out: &mut Exposition, snapshot: &Snapshot) {
     );
 }
 
+/// Nothing where no merger was heard of.
+fn mergers(out: &mut Exposition, snapshot: &Snapshot) {
+    if snapshot.mergers.is_empty() {
+        return;
+    }
+    out.family("dlts_mergers", "gauge", "Mergers by state.");
+    for state in ["up", "silent", "incompatible"] {
+        let is_so = |row: &&MergerRow| row.state == state;
+        let count = snapshot.mergers.iter().filter(is_so).count();
+        out.sample("dlts_mergers", &[("state", state)], count);
+    }
+    let partitions = || {
+        let rows = snapshot.partitions.iter();
+        rows.map(|row| (row.partition.to_string(), row))
+    };
+    let help = "Whether a merger reads this partition of metrics.";
+    out.family("dlts_partition_merged", "gauge", help);
+    for (partition, row) in partitions() {
+        let merged = u8::from(row.merger_id.is_some());
+        out.sample(
+            "dlts_partition_merged",
+            &[("partition", &partition)],
+            merged,
+        );
+    }
+    let help = "Messages of this partition of metrics that its merger had not read yet.";
+    out.family("dlts_merger_lag_messages", "gauge", help);
+    for (partition, row) in partitions() {
+        let labels = [("partition", partition.as_str())];
+        out.sample("dlts_merger_lag_messages", &labels, row.lag_messages);
+    }
+    let help = "Ranges of mergers, by what became of them.";
+    out.family("dlts_merged_ranges_total", "counter", help);
+    let ranges = snapshot.ranges;
+    for (outcome, count) in [
+        ("counted", ranges.counted),
+        ("overlap", ranges.overlaps),
+        ("reread", ranges.refused),
+    ] {
+        out.sample("dlts_merged_ranges_total", &[("outcome", outcome)], count);
+    }
+}
+
 fn process(out: &mut Exposition, snapshot: &Snapshot, drops: &Drops) {
     let counts = snapshot.counts;
     let get = |value: &AtomicU64| value.load(Ordering::Relaxed);
     for (name, help, value) in [
         ("dlts_reports_total", "Reports counted.", counts.reports),
+        (
+            "dlts_reports_merged_total",
+            "Of them, those that came merged.",
+            counts.reports_merged,
+        ),
         (
             "dlts_reports_duplicate_total",
             "Reports that had been counted before.",

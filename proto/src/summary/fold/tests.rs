@@ -7,6 +7,7 @@ use crate::histogram::{self, Latencies, Sparse};
 use crate::measure::ReasonKind;
 use crate::summary::{Context, Judgement, Plan};
 
+mod parts;
 mod sessions;
 
 /// One node's interval with these response times, all sent and answered in it.

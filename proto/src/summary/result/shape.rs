@@ -235,6 +235,10 @@ pub struct Coverage {
     /// What the series does not have, as these reports held it and last reports count it: the sums
     /// over the seconds and this are the totals.
     pub in_no_second: InNoSecond,
+    /// Answers of these reports whose times are in no histogram of the run: their node's last report
+    /// has them in one sum with what came merged with samples of nodes that sent no last report.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub times_missing: u64,
     /// Participants that have not sent their last report; at the end of a run, the lost ones, of whose
     /// plans the rest is [`Tally::unknown`].
     pub unfinished_nodes: Vec<String>,
@@ -242,6 +246,14 @@ pub struct Coverage {
     pub unmerged_nodes: Vec<String>,
     /// Share (0 to 1) of the planned requests that is accounted for; `None` when nothing is planned.
     pub planned_share: Option<f64>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The identities of the accounting.

@@ -76,6 +76,8 @@ pub(in crate::summary) enum Doubt<'a> {
     Lost { unknown: u64 },
     /// Interval reports that no last report healed.
     ReportsMissing { missing: u64 },
+    /// Times that only a last report has, which cannot be taken out of it.
+    TimesMissing { answers: u64 },
     /// No driver reported anything.
     NothingReported,
     /// The run's accounting does not add up.
@@ -132,6 +134,7 @@ impl Doubt<'_> {
             | Self::LateRate { .. }
             | Self::RateIgnored { .. }
             | Self::Shed { .. }
+            | Self::TimesMissing { .. }
             | Self::NoHistograms
             | Self::LinkFull { .. }
             | Self::Lost { .. } => Judgement::Suspect,
@@ -316,6 +319,11 @@ impl fmt::Display for Doubt<'_> {
                 "lost before its last report; {unknown} requests of its plan are unknown"
             ),
             Self::ReportsMissing { missing } => write!(f, "{missing} reports never came"),
+            Self::TimesMissing { answers } => write!(
+                f,
+                "the times of {answers} answers are in no percentile: their reports never came, and \
+                 a merged run takes last reports only where every driver sent its own"
+            ),
             Self::NothingReported => f.write_str("no driver reported anything"),
             Self::Imbalance { imbalance } => {
                 write!(f, "the accounting does not add up: {imbalance}")

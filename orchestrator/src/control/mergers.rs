@@ -1,0 +1,331 @@
+//! Who merges which partition of `metrics`, and how far each was counted.
+
+mod chain;
+mod range;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use proto::message::WIRE_VERSION;
+use serde::Serialize;
+
+use chain::Chain;
+pub use chain::RawReading;
+pub use range::{MergedRange, RangeError, RangePart, UntouchedReport};
+
+use super::Now;
+
+/// A partition of which no merger was heard for this long is read itself, ms of observed time.
+const SILENT_MS: u64 = 10_000;
+/// A merger that was not heard for this long is forgotten, ms of observed time.
+const FORGET_MS: u64 = 600_000;
+/// Most mergers and partitions that are known.
+const KNOWN_MAX: usize = 10_000;
+
+/// What changed of a partition, or of who merges it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Nothing.
+    Nothing,
+    /// A merger reads it from now on.
+    Begins,
+    /// What this merger says cannot be counted, and why; said once.
+    Refused(String),
+    /// The same, said before.
+    Ignored,
+}
+
+/// A merger.
+#[derive(Debug, Clone)]
+struct Merger {
+    incarnation: u64,
+    wire: u64,
+    heard_at_ms: u64,
+    heard_mono_ns: u64,
+}
+
+/// What was heard of a partition.
+#[derive(Debug, Clone)]
+struct Heart {
+    merger_id: String,
+    heard_at_ms: u64,
+    /// The offset up to which that merger had read, and the partition's end then.
+    to: i64,
+    end: i64,
+}
+
+/// A partition.
+#[derive(Debug, Default)]
+struct Place {
+    chain: Chain,
+    /// Its newest sign of a merger.
+    heart: Option<Heart>,
+    /// Since when no merger reads it though others are read by some: observed time, ms.
+    alone_since_ms: Option<u64>,
+    /// The same by our clock, ms since 1970, once it is long enough.
+    silent_since_ms: Option<u64>,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Mergers {
+    known: BTreeMap<String, Merger>,
+    places: BTreeMap<i32, Place>,
+    log: u64,
+    /// Ranges that were counted as they came.
+    pub(super) ranges: u64,
+    /// Ranges that had to be read from the partition itself.
+    pub(super) refused: u64,
+}
+
+/// A merger, as `GET /nodes?role=merger` and `GET /healthz` show it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MergerRow {
+    /// Its id.
+    pub merger_id: String,
+    /// `up`, `silent`, or `incompatible`.
+    pub state: &'static str,
+    /// Since its last sign of life, s.
+    pub heard_age_s: f64,
+    /// The partitions of `metrics` that it reads.
+    pub partitions: Vec<i32>,
+    /// Messages of these that it has not read yet.
+    pub lag_messages: u64,
+    /// Why what it says is not counted.
+    pub reason: Option<String>,
+}
+
+/// A partition of `metrics`, as `GET /healthz` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PartitionRow {
+    /// Which.
+    pub partition: i32,
+    /// Who merges it; null where nobody does, so that the orchestrator reads it itself.
+    pub merger_id: Option<String>,
+    /// Messages that its merger had not read when it was last heard.
+    pub lag_messages: u64,
+    /// The offset up to which it was counted.
+    pub counted: i64,
+    /// Since when no merger reads it though there are some, ms since 1970.
+    pub silent_since_unix_ms: Option<u64>,
+}
+
+impl Mergers {
+    /// As it was stored: the next offset of each partition.
+    pub(super) fn restore(counted: BTreeMap<i32, i64>) -> Self {
+        let place = |pos| Place {
+            chain: Chain::at(pos),
+            ..Place::default()
+        };
+        let places = counted
+            .into_iter()
+            .map(|(number, pos)| (number, place(pos)));
+        Self {
+            places: places.collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The partitions that there are.
+    pub(super) fn know(&mut self, partitions: &[i32]) {
+        for partition in partitions {
+            self.place(*partition);
+        }
+    }
+
+    /// Up to where each partition was counted.
+    pub(super) fn counted(&self) -> impl Iterator<Item = (i32, i64)> {
+        let places = self.places.iter();
+        places.map(|(number, place)| (*number, place.chain.pos()))
+    }
+
+    /// Another log is read from its beginning.
+    pub(super) fn forget(&mut self, log: u64, partitions: &[i32]) {
+        self.log = log;
+        for partition in partitions {
+            self.places.insert(*partition, Place::default());
+        }
+    }
+
+    fn place(&mut self, partition: i32) -> Option<&mut Place> {
+        if self.places.len() >= KNOWN_MAX {
+            return self.places.get_mut(&partition);
+        }
+        Some(self.places.entry(partition).or_default())
+    }
+
+    /// Messages up to `next` were read from a partition itself; whether they are to be counted.
+    pub(super) fn pass(&mut self, partition: i32, next: i64) -> bool {
+        self.place(partition)
+            .is_none_or(|place| place.chain.pass(next))
+    }
+
+    /// Takes what a merger says, and keeps it until [`Self::next`] gives it out.
+    pub(super) fn hear(&mut self, range: MergedRange, observed_ms: u64, now: Now) -> Heard {
+        let is_known = self.known.get(&range.merger_id);
+        let is_told = is_known.is_some_and(|known| {
+            known.wire == range.wire && known.incarnation == range.incarnation
+        });
+        if is_known.is_some() || self.known.len() < KNOWN_MAX {
+            let merger = Merger {
+                incarnation: range.incarnation,
+                wire: range.wire,
+                heard_at_ms: observed_ms,
+                heard_mono_ns: now.mono_ns,
+            };
+            self.known.insert(range.merger_id.clone(), merger);
+        }
+        if range.wire != WIRE_VERSION {
+            return if is_told {
+                Heard::Ignored
+            } else {
+                Heard::Refused(other_wire(range.wire))
+            };
+        }
+        // One that there is not, or that was not found yet.
+        let Some(place) = self.places.get_mut(&range.partition) else {
+            return Heard::Ignored;
+        };
+        let is_ahead = range.to >= place.chain.pos();
+        let is_useful = is_ahead || range.is_near_end();
+        let begins = is_useful && !place.chain.is_merged();
+        if is_ahead || place.heart.is_none() || begins {
+            place.heart = Some(Heart {
+                merger_id: range.merger_id.clone(),
+                heard_at_ms: observed_ms,
+                to: range.to,
+                end: range.end,
+            });
+        }
+        if is_useful {
+            place.chain.rely();
+        }
+        place.chain.offer(range);
+        if !begins {
+            return Heard::Nothing;
+        }
+        place.alone_since_ms = None;
+        place.silent_since_ms = None;
+        Heard::Begins
+    }
+
+    /// The next range of a partition that may be counted: see [`Chain::next`].
+    pub(super) fn next(&mut self, partition: i32) -> Option<MergedRange> {
+        self.places.get_mut(&partition)?.chain.next()
+    }
+
+    /// That range is counted.
+    pub(super) fn take(&mut self, range: &MergedRange) {
+        self.ranges += 1;
+        if let Some(place) = self.places.get_mut(&range.partition) {
+            place.chain.pass(range.to);
+        }
+    }
+
+    /// That range cannot be counted as it is.
+    pub(super) fn refuse(&mut self, range: &MergedRange) {
+        self.refused += 1;
+        if let Some(place) = self.places.get_mut(&range.partition) {
+            place.chain.refuse(range);
+        }
+    }
+
+    /// What the reader is to be told of a partition.
+    pub(super) fn ask(&mut self, partition: i32) -> Option<RawReading> {
+        let log = self.log;
+        self.places.get_mut(&partition)?.chain.ask(partition, log)
+    }
+
+    /// Observed time goes on: the partitions that are read by no merger from now on.
+    pub(super) fn silent(&mut self, observed_ms: u64, now: Now) -> Vec<i32> {
+        let since = |at_ms: u64| observed_ms.saturating_sub(at_ms);
+        self.known
+            .retain(|_, merger| since(merger.heard_at_ms) < FORGET_MS);
+        let lives =
+            |merger: &Merger| merger.wire == WIRE_VERSION && since(merger.heard_at_ms) < SILENT_MS;
+        let some_live = self.known.values().any(lives);
+        let mut silent = Vec::new();
+        for (number, place) in &mut self.places {
+            let heard_at_ms = place.heart.as_ref().map(|heart| heart.heard_at_ms);
+            if place.chain.is_merged() {
+                if heard_at_ms.is_none_or(|at_ms| since(at_ms) >= SILENT_MS) {
+                    place.chain.read_alone();
+                    place.silent_since_ms = Some(now.wall_ns / 1_000_000);
+                    silent.push(*number);
+                }
+                continue;
+            }
+            if !some_live {
+                place.alone_since_ms = None;
+            } else if since(*place.alone_since_ms.get_or_insert(observed_ms)) >= SILENT_MS
+                && place.silent_since_ms.is_none()
+            {
+                place.silent_since_ms = Some(now.wall_ns / 1_000_000);
+                silent.push(*number);
+            }
+        }
+        silent
+    }
+
+    /// Ranges that were dropped, since all of it had been counted.
+    pub(super) fn overlaps(&self) -> u64 {
+        self.places.values().map(|place| place.chain.overlaps).sum()
+    }
+
+    /// The mergers that were heard of.
+    pub(super) fn rows(&self, observed_ms: u64, now: Now) -> Vec<MergerRow> {
+        let row = |(merger_id, merger): (&String, &Merger)| {
+            let is_its = |heart: &&Heart| heart.merger_id == *merger_id;
+            let of_place = |(number, place): (&i32, &Place)| {
+                let heart = place.heart.clone().filter(|heart| is_its(&heart))?;
+                place.chain.is_merged().then_some((*number, lag(&heart)))
+            };
+            let hers: Vec<(i32, u64)> = self.places.iter().filter_map(of_place).collect();
+            let is_silent = observed_ms.saturating_sub(merger.heard_at_ms) >= SILENT_MS;
+            let reason = (merger.wire != WIRE_VERSION).then(|| other_wire(merger.wire));
+            MergerRow {
+                merger_id: merger_id.clone(),
+                state: match (&reason, is_silent) {
+                    (Some(_), _) => "incompatible",
+                    (None, true) => "silent",
+                    (None, false) => "up",
+                },
+                heard_age_s: now.since_ns(merger.heard_mono_ns) as f64 / 1e9,
+                partitions: hers.iter().map(|(number, _)| *number).collect(),
+                lag_messages: hers.iter().map(|(_, lag)| lag).sum(),
+                reason,
+            }
+        };
+        self.known.iter().map(row).collect()
+    }
+
+    /// The partitions, once a merger was heard of.
+    pub(super) fn partitions(&self) -> Vec<PartitionRow> {
+        if self.known.is_empty() {
+            return Vec::new();
+        }
+        let row = |(number, place): (&i32, &Place)| {
+            let heart = place.heart.as_ref().filter(|_| place.chain.is_merged());
+            PartitionRow {
+                partition: *number,
+                merger_id: heart.map(|heart| heart.merger_id.clone()),
+                lag_messages: heart.map_or(0, lag),
+                counted: place.chain.pos(),
+                silent_since_unix_ms: place.silent_since_ms,
+            }
+        };
+        self.places.iter().map(row).collect()
+    }
+}
+
+fn lag(heart: &Heart) -> u64 {
+    u64::try_from(heart.end - heart.to).unwrap_or(0)
+}
+
+fn other_wire(theirs: u64) -> String {
+    format!(
+        "it speaks version {theirs} of the wire, this orchestrator {WIRE_VERSION}, so that what it \
+         merges is not counted; run the same version of dlts on both"
+    )
+}
