@@ -48,6 +48,8 @@ const ENDS_TIMEOUT: Duration = Duration::from_secs(1);
 const ENDS_RETRY: Duration = Duration::from_secs(5);
 /// Between lines of the log on what was merged.
 const TELL_EVERY: Duration = Duration::from_secs(10);
+/// Most troubles that are told before the broker is heard again.
+const TROUBLES_MAX: usize = 16;
 /// After how long without a partition it is said why.
 const IDLE_TOLD_AFTER: Duration = Duration::from_secs(10);
 /// How long the end waits for what is on its way.
@@ -182,7 +184,8 @@ fn find(settings: &BusSettings, stop: &AtomicBool) -> Option<Cluster> {
 
 /// What was told, and when.
 struct Told {
-    trouble: Option<String>,
+    /// Troubles since the broker was last heard.
+    troubles: BTreeSet<String>,
     merged_at: Instant,
     messages: u64,
     ranges: u64,
@@ -194,7 +197,7 @@ struct Told {
 impl Told {
     fn new() -> Self {
         Self {
-            trouble: None,
+            troubles: BTreeSet::new(),
             merged_at: Instant::now(),
             messages: 0,
             ranges: 0,
@@ -203,11 +206,19 @@ impl Told {
         }
     }
 
-    /// The client repeats its trouble; once is enough until something comes again.
+    /// The client repeats its troubles; once is enough until the broker is heard again.
     fn trouble(&mut self, reason: String) {
-        if self.trouble.as_ref() != Some(&reason) {
+        if self.troubles.len() < TROUBLES_MAX && !self.troubles.contains(&reason) {
             log::warn("bus_trouble", json!({"reason": reason}));
-            self.trouble = Some(reason);
+            self.troubles.insert(reason);
+        }
+    }
+
+    /// The broker was heard.
+    fn all_is_well(&mut self) {
+        if !self.troubles.is_empty() {
+            self.troubles.clear();
+            log::info("bus_up", json!({}));
         }
     }
 }
@@ -251,7 +262,7 @@ impl Process {
     fn take(&mut self, event: GroupEvent) -> Result<(), BusError> {
         match event {
             GroupEvent::Record(record) => {
-                self.told.trouble = None;
+                self.told.all_is_well();
                 self.told.messages += 1;
                 let read = Read::message(record.offset, record.payload);
                 self.add(record.partition, read);
@@ -318,7 +329,10 @@ impl Process {
     fn note_deliveries(&mut self, wait: Duration) -> Result<(), BusError> {
         for Delivery { token, error } in self.publisher.poll(wait) {
             let fate = match error {
-                None => Fate::Arrived,
+                None => {
+                    self.told.all_is_well();
+                    Fate::Arrived
+                }
                 Some(BusError::TooLarge) => Fate::TooLong,
                 Some(error) if error.is_for_good() => return Err(error),
                 Some(error) => {
