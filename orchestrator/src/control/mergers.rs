@@ -18,6 +18,10 @@ use super::Now;
 
 /// A partition of which no merger was heard for this long is read itself, ms of observed time.
 const SILENT_MS: u64 = 10_000;
+/// What is in a partition of which no merger was heard for this long may not have been read yet …
+const STALLED_MS: u64 = 3_000;
+/// … nor for this long after it is read itself, ms of observed time.
+const CATCH_UP_MS: u64 = 5_000;
 /// A merger that was not heard for this long is forgotten, ms of observed time.
 const FORGET_MS: u64 = 600_000;
 /// Most mergers and partitions that are known.
@@ -65,6 +69,8 @@ struct Place {
     alone_since_ms: Option<u64>,
     /// The same by our clock, ms since 1970, once it is long enough.
     silent_since_ms: Option<u64>,
+    /// When mergers were given up, observed time, ms.
+    left_at_ms: Option<u64>,
 }
 
 /// All of them.
@@ -251,6 +257,7 @@ impl Mergers {
             if place.chain.is_merged() {
                 if heard_at_ms.is_none_or(|at_ms| since(at_ms) >= SILENT_MS) {
                     place.chain.read_alone();
+                    place.left_at_ms = Some(observed_ms);
                     place.silent_since_ms = Some(now.wall_ns / 1_000_000);
                     silent.push(*number);
                 }
@@ -266,6 +273,21 @@ impl Mergers {
             }
         }
         silent
+    }
+
+    /// Whether reports may lie unread in a partition whose merger is gone: nobody's silence says
+    /// anything then.
+    pub(super) fn are_stalled(&self, observed_ms: u64) -> bool {
+        let since = |at_ms: u64| observed_ms.saturating_sub(at_ms);
+        let is_stalled = |place: &Place| {
+            let heard = place.heart.as_ref().map(|heart| since(heart.heard_at_ms));
+            let is_unheard = place.chain.is_merged() && heard.is_none_or(|ms| ms >= STALLED_MS);
+            is_unheard
+                || place
+                    .left_at_ms
+                    .is_some_and(|at_ms| since(at_ms) < CATCH_UP_MS)
+        };
+        self.places.values().any(is_stalled)
     }
 
     /// Ranges that were dropped, since all of it had been counted.
