@@ -1,6 +1,6 @@
 # Thin on purpose: each target is one line to cargo or to a binary; `appliance` and `bench` do the work.
 #
-# Variables of `make up`: DRIVERS=1..16, BROKER=host:port|embedded|redpanda|kafka, TESTSERVER_PORT, ORCHESTRATOR_PORT.
+# Variables of `make up`: DRIVERS=1..16, MERGERS=0..16, BROKER=host:port|embedded|redpanda|kafka, TESTSERVER_PORT, ORCHESTRATOR_PORT.
 # They reach the binaries through the environment, on either side: `DRIVERS=4 make up`, `make up DRIVERS=4`.
 
 CARGO ?= cargo
@@ -30,7 +30,7 @@ release: ## The same with TLS and SASL to the broker (builds OpenSSL: needs perl
 	@$(call need,perl,building OpenSSL needs perl (apt install perl))
 	$(CARGO) build --release --locked --workspace --bins --features kafka-tls
 
-images: release ## Images of driver, orchestrator and test server, by docker, podman or buildah
+images: release ## Images of driver, orchestrator, merger and test server, by docker, podman or buildah
 	.deploy/images/build $(BIN) $(TARGET)/images $(VERSION)
 
 install: ## What was built, as PREFIX/bin/dlts-*, with units and settings (PREFIX=/usr/local DESTDIR=)

@@ -17,6 +17,7 @@ use proto::histogram::{Latencies, Sparse, SparseLatencies, decode_sparse, encode
 use proto::measure::{
     Counters, LatencyFigures, PROGRESS_PARTS_MAX, PartProgress, Progress, Report,
 };
+use proto::merging::{LEN_MAX, Merger, Range, Read};
 use proto::message::Metrics;
 use proto::summary::Summary;
 use proto::workload::{Arrival, Request, Target};
@@ -260,7 +261,26 @@ fn codec(criterion: &mut Criterion) {
     });
 }
 
+/// What a merger does for a report, and for the range of a quarter of a second of a thousand drivers.
+fn merger(criterion: &mut Criterion) {
+    let bytes = proto::codec::encode(&message());
+    criterion.bench_function("merger/read", |bencher| {
+        bencher.iter(|| Read::message(0, black_box(bytes.clone())));
+    });
+    let mut range = Range::starting_at(0);
+    for offset in 0..250 {
+        range.add(Read::message(offset, bytes.clone()));
+    }
+    let merger = Merger {
+        id: "merger".into(),
+        incarnation: 1,
+    };
+    criterion.bench_function("merger/range_of_250", |bencher| {
+        bencher.iter(|| black_box(&range).encoded(&merger, 0, 250, LEN_MAX));
+    });
+}
+
 criterion_group!(
-    hot_paths, schedule, request, answer, http2, record, merge, codec
+    hot_paths, schedule, request, answer, http2, record, merge, codec, merger
 );
 criterion_main!(hot_paths);

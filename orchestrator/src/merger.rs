@@ -44,8 +44,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 const ENDS_EVERY: Duration = Duration::from_secs(1);
 /// Time that the broker has to say so: what is read meanwhile waits.
 const ENDS_TIMEOUT: Duration = Duration::from_secs(1);
+/// Until they are asked for again where no answer came.
+const ENDS_RETRY: Duration = Duration::from_secs(5);
 /// Between lines of the log on what was merged.
 const TELL_EVERY: Duration = Duration::from_secs(10);
+/// Most troubles that are told before the broker is heard again.
+const TROUBLES_MAX: usize = 16;
 /// After how long without a partition it is said why.
 const IDLE_TOLD_AFTER: Duration = Duration::from_secs(10);
 /// How long the end waits for what is on its way.
@@ -108,12 +112,12 @@ pub fn run(options: &Options) -> Result<(), MergerError> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
-    let settings = BusSettings::new(&options.kafka, "dlts-merger", &options.kafka_property)?;
-    let publisher = Publisher::new(&settings)?;
     let merger = Merger {
         id: options.merger_id.clone().unwrap_or_else(own_id),
         incarnation: id::new_incarnation(),
     };
+    let settings = BusSettings::new(&options.kafka, &merger.id, &options.kafka_property)?;
+    let publisher = Publisher::new(&settings)?;
     let fields = json!({
         "merger_id": merger.id,
         "group": options.group,
@@ -134,7 +138,7 @@ pub fn run(options: &Options) -> Result<(), MergerError> {
         settings,
         paused: BTreeSet::new(),
         told: Told::new(),
-        asked_ends: Instant::now(),
+        ask_ends_at: Instant::now(),
     };
     let ended = process.run(&stop);
     if let Err(error) = &ended {
@@ -158,7 +162,10 @@ fn find(settings: &BusSettings, stop: &AtomicBool) -> Option<Cluster> {
                 log::info("broker_up", fields);
                 return Some(cluster);
             }
-            Ok(_) => "the broker has no topic metrics yet; the orchestrator makes it".to_owned(),
+            Ok(_) => "the broker has no topic metrics yet, which the orchestrator makes, or does not \
+                      show it to this merger: kafka-acls --add --allow-principal User:NAME --operation \
+                      Describe --operation Read --topic metrics"
+                .to_owned(),
             Err(error @ BusError::Topics { .. }) => format!(
                 "{error}; let this merger make it (kafka-acls --add --allow-principal User:NAME \
                  --operation Create --topic merged), or make it (kafka-topics --create --topic merged \
@@ -177,7 +184,8 @@ fn find(settings: &BusSettings, stop: &AtomicBool) -> Option<Cluster> {
 
 /// What was told, and when.
 struct Told {
-    trouble: Option<String>,
+    /// Troubles since the broker was last heard.
+    troubles: BTreeSet<String>,
     merged_at: Instant,
     messages: u64,
     ranges: u64,
@@ -189,7 +197,7 @@ struct Told {
 impl Told {
     fn new() -> Self {
         Self {
-            trouble: None,
+            troubles: BTreeSet::new(),
             merged_at: Instant::now(),
             messages: 0,
             ranges: 0,
@@ -198,11 +206,19 @@ impl Told {
         }
     }
 
-    /// The client repeats its trouble; once is enough until something comes again.
+    /// The client repeats its troubles; once is enough until the broker is heard again.
     fn trouble(&mut self, reason: String) {
-        if self.trouble.as_ref() != Some(&reason) {
+        if self.troubles.len() < TROUBLES_MAX && !self.troubles.contains(&reason) {
             log::warn("bus_trouble", json!({"reason": reason}));
-            self.trouble = Some(reason);
+            self.troubles.insert(reason);
+        }
+    }
+
+    /// The broker was heard.
+    fn all_is_well(&mut self) {
+        if !self.troubles.is_empty() {
+            self.troubles.clear();
+            log::info("bus_up", json!({}));
         }
     }
 }
@@ -217,7 +233,7 @@ struct Process {
     /// Partitions of which more was read than can be sent at the moment.
     paused: BTreeSet<i32>,
     told: Told,
-    asked_ends: Instant,
+    ask_ends_at: Instant,
 }
 
 impl Process {
@@ -246,7 +262,7 @@ impl Process {
     fn take(&mut self, event: GroupEvent) -> Result<(), BusError> {
         match event {
             GroupEvent::Record(record) => {
-                self.told.trouble = None;
+                self.told.all_is_well();
                 self.told.messages += 1;
                 let read = Read::message(record.offset, record.payload);
                 self.add(record.partition, read);
@@ -313,7 +329,10 @@ impl Process {
     fn note_deliveries(&mut self, wait: Duration) -> Result<(), BusError> {
         for Delivery { token, error } in self.publisher.poll(wait) {
             let fate = match error {
-                None => Fate::Arrived,
+                None => {
+                    self.told.all_is_well();
+                    Fate::Arrived
+                }
                 Some(BusError::TooLarge) => Fate::TooLong,
                 Some(error) if error.is_for_good() => return Err(error),
                 Some(error) => {
@@ -345,15 +364,21 @@ impl Process {
 
     /// Asks where the partitions end, from time to time: the lag is shown, and nothing depends on it.
     fn ask_ends(&mut self) {
-        if self.partitions.is_empty() || self.asked_ends.elapsed() < ENDS_EVERY {
+        if self.partitions.is_empty() || Instant::now() < self.ask_ends_at {
             return;
         }
-        self.asked_ends = Instant::now();
         let numbers = self.partitions.numbers();
-        match self.group.ends(&numbers, ENDS_TIMEOUT) {
-            Ok(ends) => self.partitions.note_ends(&ends),
-            Err(error) => self.told.trouble(error.to_string()),
-        }
+        let wait = match self.group.ends(&numbers, ENDS_TIMEOUT) {
+            Ok(ends) => {
+                self.partitions.note_ends(&ends);
+                ENDS_EVERY
+            }
+            Err(error) => {
+                self.told.trouble(error.to_string());
+                ENDS_RETRY
+            }
+        };
+        self.ask_ends_at = Instant::now() + wait;
     }
 
     /// Each deal is told of a member also where it changes nothing for it.

@@ -89,7 +89,7 @@ fn image(name: &str) -> String {
 
 #[test]
 fn images_set_what_their_programs_read() {
-    for program in ["driver", "orchestrator", "testserver"] {
+    for program in ["driver", "merger", "orchestrator", "testserver"] {
         let image = image(program);
         let lines = image.lines().filter_map(|line| line.strip_prefix("ENV "));
         let settings = lines.flat_map(str::split_whitespace);

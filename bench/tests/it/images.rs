@@ -97,7 +97,7 @@ fn images_are_small_and_theirs_is_no_shell() {
         Ok(images) => images,
         Err(why) => return skip(&why),
     };
-    for name in ["driver", "orchestrator", "testserver"] {
+    for name in ["driver", "merger", "orchestrator", "testserver"] {
         let image = images.image(name);
         assert_eq!(image.config["User"], "65532:65532", "{name}");
         assert_eq!(image.config["StopSignal"], "SIGTERM", "{name}");

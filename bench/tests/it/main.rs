@@ -18,6 +18,7 @@ mod first_minute;
 mod frozen_target;
 mod images;
 mod interoperation;
+mod mergers;
 mod outsiders;
 mod rates;
 mod readme;

@@ -20,6 +20,7 @@ mod broker;
 mod certificates;
 mod faults;
 mod latencies;
+mod mergers;
 mod other_clients;
 mod replicas;
 mod secured;

@@ -6,8 +6,20 @@ use crate::broker::{Kafka, free_ports, property};
 use crate::certificates::Authority;
 
 /// What the README asks for: who, which operations, on which topics.
-const GRANTS: [(&str, &[&str], &[Topic]); 3] = [
-    ("orchestrator", &["Describe", "Read", "Write"], &Topic::ALL),
+const GRANTS: [Grant; 3] = [
+    (
+        "orchestrator",
+        &["Describe", "Read", "Write"],
+        &[
+            Topic::Register,
+            Topic::TestConfig,
+            Topic::Trigger,
+            Topic::Metrics,
+            Topic::Heartbeat,
+            Topic::Control,
+            Topic::Data,
+        ],
+    ),
     (
         "driver",
         &["Describe", "Read"],
@@ -24,6 +36,17 @@ const GRANTS: [(&str, &[&str], &[Topic]); 3] = [
         &[Topic::Register, Topic::Metrics, Topic::Heartbeat],
     ),
 ];
+
+/// What it asks for besides where there are mergers.
+const GRANTS_WITH_MERGERS: [Grant; 3] = [
+    ("orchestrator", &["Describe", "Read"], &[Topic::Merged]),
+    ("merger", &["Describe", "Read"], &[Topic::Metrics]),
+    ("merger", &["Create", "Describe", "Write"], &[Topic::Merged]),
+];
+type Grant = (&'static str, &'static [&'static str], &'static [Topic]);
+
+const ACL: &str = "org.apache.kafka.tools.AclCommand";
+const ADD: [&str; 3] = ["--add", "--force", "--allow-principal"];
 
 /// The broker, the address where its certificate has expired, and who certified it.
 pub(crate) struct Secured {
@@ -86,7 +109,7 @@ impl Secured {
                     JAAS,
                 ))
                 .collect();
-            for user in ["orchestrator", "driver"] {
+            for user in ["orchestrator", "merger", "driver"] {
                 let user = format!("SCRAM-SHA-512=[name={user},password={user}-secret]");
                 arguments.extend(["--scram".to_owned(), user]);
             }
@@ -120,16 +143,35 @@ impl Secured {
 
     /// Grants what the README asks for, and nothing else.
     pub(crate) fn grant(&self) {
-        const ACL: &str = "org.apache.kafka.tools.AclCommand";
-        let add = ["--add", "--force", "--allow-principal"];
         let create = ["User:orchestrator", "--operation", "Create", "--cluster"];
-        self.tool(ACL, &[&add[..], &create].concat());
-        for (user, operations, topics) in GRANTS {
+        self.tool(ACL, &[&ADD[..], &create].concat());
+        self.grant_all(GRANTS);
+    }
+
+    /// Grants what it asks for on topics where there are mergers.
+    pub(crate) fn grant_topics_of_mergers(&self) {
+        self.grant_all(GRANTS_WITH_MERGERS);
+    }
+
+    /// Lets mergers be a group.
+    pub(crate) fn grant_group_of_mergers(&self) {
+        let group = [
+            "User:merger",
+            "--operation",
+            "Read",
+            "--group",
+            "dlts-merger",
+        ];
+        self.tool(ACL, &[&ADD[..], &group].concat());
+    }
+
+    fn grant_all(&self, grants: [Grant; 3]) {
+        for (user, operations, topics) in grants {
             let user = format!("User:{user}");
             let operations = operations.iter().flat_map(|name| ["--operation", name]);
             let topics = topics.iter().flat_map(|topic| ["--topic", topic.name()]);
             let rest = [user.as_str()].into_iter().chain(operations).chain(topics);
-            let whole: Vec<&str> = add.into_iter().chain(rest).collect();
+            let whole: Vec<&str> = ADD.into_iter().chain(rest).collect();
             self.tool(ACL, &whole);
         }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proto::bus::{self, BusSettings};
+use proto::topic::Topic;
 use serde_json::Value;
 
 use crate::cluster::{Process, RUN, Rest, SOON, core, start_orchestrator, wait_for};
@@ -60,6 +61,7 @@ fn a_secured_kafka_refuses_in_words_and_serves_with_the_documented_rights() {
 
     secured.grant();
     a_run_needs_no_more(&secured);
+    a_merger_says_what_it_lacks_and_needs_no_more(&secured);
 }
 
 /// The topics are made, a test is run, and its result is exact, with the granted rights alone.
@@ -116,4 +118,34 @@ fn a_run_needs_no_more(secured: &Secured) {
     });
     assert_eq!(result["ok"], 500, "{result}");
     assert_eq!(rest.target_text("/metric").trim(), "500");
+}
+
+/// One right after the other is given, as the merger's own words ask for it.
+fn a_merger_says_what_it_lacks_and_needs_no_more(secured: &Secured) {
+    let folder = tempfile::tempdir().unwrap();
+    let address = secured.kafka.address();
+    let properties = Secured::properties("merger", "merger-secret", &secured.authority);
+    let own = options(&properties);
+    let mut arguments = vec!["--kafka", &address];
+    arguments.extend(as_strs(&own));
+    let start = |name: &str| Process::start(folder.path(), "merger", name, &arguments);
+
+    let mut waiting = start("waiting");
+    let lacks = |line: &str| {
+        line.contains("--operation Create --topic merged")
+            .then_some(())
+    };
+    waiting.line(lacks);
+    secured.grant_topics_of_mergers();
+    // It has found them by itself, and ends for the lack of the group.
+    assert_eq!(waiting.await_end(), Some(1), "{}", waiting.output());
+    let errors = waiting.errors();
+    assert_one_clear_line(&errors, &["kafka-acls", "--group dlts-merger"]);
+
+    secured.grant_group_of_mergers();
+    let merger = start("merger");
+    merger.line(|line| line.contains("\"event\":\"partitions\"").then_some(()));
+    let settings = BusSettings::new(&address, "test", &properties).unwrap();
+    let cluster = bus::inspect(&settings, REFUSAL).unwrap();
+    assert!(cluster.topics.contains(&Topic::Merged), "it made it");
 }

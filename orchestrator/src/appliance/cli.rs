@@ -10,8 +10,10 @@ use super::broker::BrokerChoice;
 
 /// Most drivers that one machine is asked to run.
 pub const DRIVERS_MAX: u16 = 16;
+/// Most mergers.
+pub const MERGERS_MAX: u16 = 16;
 
-/// Starts and stops dlts on this machine: broker, test server, orchestrator and drivers.
+/// Starts and stops dlts on this machine: broker, test server, orchestrator, mergers and drivers.
 #[derive(Debug, Parser)]
 #[command(name = "appliance", version, after_help = AFTER_HELP)]
 pub struct Cli {
@@ -33,6 +35,7 @@ const AFTER_HELP: &str = "\
 Examples:
   appliance up                              start with the defaults
   appliance up --drivers 4                  four drivers
+  appliance up --drivers 4 --mergers 2      and two mergers
   appliance up --broker 10.0.0.5:9092       with a broker that runs elsewhere
   appliance up --broker embedded            without Docker, whatever is installed
   appliance status; appliance logs; appliance down
@@ -62,6 +65,14 @@ pub struct UpOptions {
     #[arg(long, env = "DRIVERS", value_name = "N", default_value_t = 2,
           value_parser = clap::value_parser!(u16).range(1..=i64::from(DRIVERS_MAX)))]
     pub drivers: u16,
+    /// Mergers to start, 0 to 16: for more drivers than one orchestrator can follow
+    #[arg(long, env = "MERGERS", value_name = "N", default_value_t = 0,
+          value_parser = clap::value_parser!(u16).range(0..=i64::from(MERGERS_MAX)))]
+    pub mergers: u16,
+    /// Partitions of the topic metrics where it is made anew, 1 to 100 [default: one a merger]
+    #[arg(long, env = "METRICS_PARTITIONS", value_name = "N",
+          value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub metrics_partitions: Option<u16>,
     /// host:port of a running broker, several separated by commas; or embedded, redpanda, kafka, auto
     #[arg(long, env = "BROKER", value_name = "BROKER", default_value = "auto")]
     pub broker: BrokerChoice,
@@ -85,13 +96,21 @@ pub struct UpOptions {
         value_delimiter = ','
     )]
     pub allow_targets: Vec<AllowedTarget>,
-    /// Any librdkafka property for the orchestrator and the drivers; may be repeated
+    /// Any librdkafka property for the orchestrator, the mergers and the drivers; may be repeated
     #[arg(long = "kafka-property", value_name = "NAME=VALUE", value_parser = bus::parse_property)]
     pub kafka_properties: Vec<(String, String)>,
     /// Seconds to wait for all drivers to be up
     #[arg(long, env = "UP_TIMEOUT", value_name = "SECONDS", default_value_t = 60,
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub timeout: u64,
+}
+
+impl UpOptions {
+    /// Partitions of the topic metrics where it is made anew.
+    #[must_use]
+    pub fn metrics_partitions(&self) -> u16 {
+        self.metrics_partitions.unwrap_or(self.mergers.max(1))
+    }
 }
 
 /// Options of `status`.
@@ -146,6 +165,8 @@ mod tests {
         for arguments in [
             ["--drivers", "0"],
             ["--drivers", "17"],
+            ["--mergers", "17"],
+            ["--metrics-partitions", "0"],
             ["--testserver-port", "0"],
             ["--orchestrator-port", "65536"],
             ["--broker", "nonsense"],

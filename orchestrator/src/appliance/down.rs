@@ -30,11 +30,12 @@ pub fn down(folders: &Folders) -> Result<ExitCode, Failure> {
 }
 
 /// Ends the processes of a record in the reverse order of their start: drivers report their end to
-/// an orchestrator that still listens, which writes to a broker that still runs.
+/// mergers and an orchestrator that still listen, which write to a broker that still runs.
 pub(super) fn end_all(folders: &Folders, record: &Running) -> Result<(), Failure> {
     let mut left = Vec::new();
     for names in [
         &["driver"][..],
+        &["merger"],
         &["orchestrator", "testserver"],
         &["broker"],
     ] {

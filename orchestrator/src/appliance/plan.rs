@@ -18,6 +18,8 @@ pub struct Program {
 
 /// The binaries that `up` needs.
 pub const BINARIES: [&str; 4] = ["broker", "testserver", "orchestrator", "driver"];
+/// The binary that it needs where there are to be mergers.
+pub const MERGER: &str = "merger";
 /// The binary that fetches Apache Kafka and becomes it.
 pub const KAFKA: &str = "bench";
 
@@ -34,11 +36,13 @@ fn loopback(port: u16) -> String {
 
 /// The embedded broker. Its port is its own to choose; it writes it to `address_file`.
 #[must_use]
-pub fn broker(address_file: &str) -> Program {
+pub fn broker(options: &UpOptions, address_file: &str) -> Program {
+    let mut arguments = metrics_partitions(options);
+    arguments.extend(owned(&["--port-file", address_file]));
     Program {
         name: "broker".into(),
         binary: "broker",
-        arguments: owned(&["--port-file", address_file]),
+        arguments,
         place: String::new(),
     }
 }
@@ -93,6 +97,31 @@ pub fn orchestrator(options: &UpOptions, broker: &str) -> Program {
     }
 }
 
+/// For whoever makes the topics; one is what they make anyway.
+fn metrics_partitions(options: &UpOptions) -> Vec<String> {
+    match options.metrics_partitions() {
+        1 => Vec::new(),
+        several => owned(&["--metrics-partitions", &several.to_string()]),
+    }
+}
+
+/// The mergers.
+#[must_use]
+pub fn mergers(options: &UpOptions, broker: &str) -> Vec<Program> {
+    let merger = |number: u16| {
+        let name = format!("merger-{number}");
+        let mut arguments = owned(&["--kafka", broker, "--merger-id", &name]);
+        arguments.extend(properties(options));
+        Program {
+            name,
+            binary: MERGER,
+            arguments,
+            place: String::new(),
+        }
+    };
+    (1..=options.mergers).map(merger).collect()
+}
+
 /// Every driver, with the CPUs that it was dealt.
 #[must_use]
 pub fn drivers(options: &UpOptions, broker: &str, deal: &Deal) -> Vec<Program> {
@@ -128,10 +157,17 @@ fn shared(options: &UpOptions) -> Vec<String> {
     for allowed in &options.allow_targets {
         arguments.extend(owned(&["--allow-target", &allowed.to_string()]));
     }
-    for (name, value) in &options.kafka_properties {
-        arguments.extend(owned(&["--kafka-property", &format!("{name}={value}")]));
-    }
+    arguments.extend(metrics_partitions(options));
+    arguments.extend(properties(options));
     arguments
+}
+
+/// How the broker is reached, beside its address.
+fn properties(options: &UpOptions) -> Vec<String> {
+    let properties = options.kafka_properties.iter();
+    properties
+        .flat_map(|(name, value)| owned(&["--kafka-property", &format!("{name}={value}")]))
+        .collect()
 }
 
 #[cfg(test)]
@@ -168,6 +204,26 @@ mod tests {
             "--kafka h:1 --orchestrator 127.0.0.1:8001 --node-id driver-2 --cores 1 --logs logs \
              --target http://127.0.0.1:9000/ --kafka-property a.b=c"
         );
+    }
+
+    #[test]
+    fn each_merger_has_a_partition_of_its_own_unless_it_is_told_otherwise() {
+        let line = |program: &Program| program.arguments.join(" ");
+        let without = options(&[]);
+        assert_eq!(mergers(&without, "h:1"), []);
+        assert_eq!(line(&broker(&without, "run/b")), "--port-file run/b");
+        let three = options(&["--mergers", "3", "--kafka-property", "a.b=c"]);
+        let all = mergers(&three, "h:1");
+        assert_eq!((all.len(), all[2].name.as_str()), (3, "merger-3"));
+        assert_eq!(
+            line(&all[0]),
+            "--kafka h:1 --merger-id merger-1 --kafka-property a.b=c"
+        );
+        for program in [broker(&three, "run/b"), orchestrator(&three, "h:1")] {
+            assert!(line(&program).contains("--metrics-partitions 3"));
+        }
+        let one_of_six = options(&["--mergers", "1", "--metrics-partitions", "6"]);
+        assert!(line(&broker(&one_of_six, "run/b")).starts_with("--metrics-partitions 6 "));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::answer::within;
 use super::cli::UpOptions;
 use super::failure::Failure;
 use super::launch::Launcher;
-use super::plan::BINARIES;
+use super::plan::{BINARIES, MERGER};
 
 /// What glommio needs for the rings of one executor.
 const MEMLOCK_MIN: u64 = 512 << 10;
@@ -26,7 +26,8 @@ const CHECK_FAILED: i32 = 1;
 /// # Errors
 /// The first thing that would fail, with its remedy.
 pub fn check(launcher: &Launcher<'_>, options: &UpOptions) -> Result<(), Failure> {
-    for name in BINARIES {
+    let merger = (options.mergers > 0).then_some(MERGER);
+    for name in BINARIES.into_iter().chain(merger) {
         let binary = launcher.binary(name);
         if !binary.is_file() {
             return Err(Failure::BinaryMissing(binary));

@@ -71,7 +71,7 @@ pub fn is_broker(address: &str) -> bool {
 ///
 /// # Errors
 /// [`Failure::Compose`]; what was started is taken down again.
-pub fn start(folders: &Folders) -> Result<(), Failure> {
+pub fn start(folders: &Folders, metrics_partitions: u16) -> Result<(), Failure> {
     let up = [
         "up",
         "--detach",
@@ -80,7 +80,10 @@ pub fn start(folders: &Folders) -> Result<(), Failure> {
         HEALTHY_MAX_S,
         "redpanda-0",
     ];
-    if compose(folders, &up) && compose(folders, &["run", "--rm", "topics"]) {
+    let partitions = format!("METRICS_PARTITIONS={metrics_partitions}");
+    let topics = ["run", "--rm", "topics"];
+    let metrics = ["run", "--rm", "--env", &partitions, "metrics-topic"];
+    if compose(folders, &up) && compose(folders, &topics) && compose(folders, &metrics) {
         return Ok(());
     }
     // Docker's own words say whether this too failed.
@@ -135,8 +138,9 @@ mod tests {
             COMPOSE.contains(&format!(":{port}:{port}\"\n")),
             "the published port"
         );
-        // The orchestrator makes `data`, with another retention.
-        for topic in Topic::ALL.into_iter().filter(|topic| topic.is_folded()) {
+        // The orchestrator makes `data`, and mergers `merged`, with another retention.
+        let ours = [Topic::Data, Topic::Merged];
+        for topic in Topic::ALL.into_iter().filter(|topic| !ours.contains(topic)) {
             assert!(
                 COMPOSE.contains(&format!("      - {topic}\n")),
                 "topic {topic}"

@@ -148,13 +148,14 @@ impl Start<'_> {
         let deal = cores::deal(&cores::allowed(), usize::from(options.drivers));
         let testserver = plan::testserver(options, &deal);
         let orchestrator = plan::orchestrator(options, &address);
+        let mergers = plan::mergers(options, &address);
         let drivers = plan::drivers(options, &address, &deal);
         self.record.testserver.clone_from(&testserver.place);
         self.record.orchestrator.clone_from(&orchestrator.place);
         self.start(&testserver)?;
         self.start(&orchestrator)?;
-        for driver in &drivers {
-            self.start(driver)?;
+        for program in mergers.iter().chain(&drivers) {
+            self.start(program)?;
         }
         self.wait_for_servers()?;
         self.wait_for_broker()?;
@@ -176,10 +177,10 @@ impl Start<'_> {
             Broker::Redpanda => {
                 self.record.redpanda = true;
                 self.record.save(self.folders)?;
-                redpanda::start(self.folders)?;
+                redpanda::start(self.folders, self.options.metrics_partitions())?;
                 redpanda::ADDRESS.clone_into(&mut self.record.broker);
             }
-            Broker::Embedded => self.start_own(&plan::broker(ADDRESS_FILE))?,
+            Broker::Embedded => self.start_own(&plan::broker(self.options, ADDRESS_FILE))?,
             Broker::Kafka => {
                 self.fetch_kafka()?;
                 self.deadline = Instant::now() + Duration::from_secs(self.options.timeout);

@@ -74,6 +74,7 @@ impl Machine {
             ("bench", &broker),
             ("testserver", SLEEPS),
             ("orchestrator", SLEEPS),
+            ("merger", SLEEPS),
             ("driver", DRIVER),
         ] {
             machine.script(name, script);

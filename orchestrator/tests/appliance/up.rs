@@ -57,6 +57,37 @@ fn up_starts_everything_and_a_second_up_changes_nothing() {
 }
 
 #[test]
+fn mergers_are_started_before_the_drivers_and_ended_with_them() {
+    let mut machine = Machine::new();
+    machine.serve(TWO_UP);
+    let up = machine.run(&["up", "--mergers", "2"]);
+    assert!(up.status.success(), "{}{}", stdout(&up), stderr(&up));
+    let record = machine.record();
+    let entries = record["entries"].as_array().unwrap().iter();
+    let names: Vec<&str> = entries.map(|e| e["name"].as_str().unwrap()).collect();
+    assert_eq!(names[3..], ["merger-1", "merger-2", "driver-1", "driver-2"]);
+    let status = stdout(&machine.run(&["status"]));
+    assert!(status.contains("merger-2"), "{status}");
+    assert!(machine.run(&["down"]).status.success());
+    eventually("all have ended", || machine.left_running().is_empty());
+}
+
+#[test]
+fn the_binary_of_mergers_is_asked_for_only_with_mergers() {
+    let mut machine = Machine::new();
+    std::fs::remove_file(machine.path("bin/merger")).unwrap();
+    let up = machine.run(&["up", "--mergers", "1"]);
+    assert!(!up.status.success());
+    assert!(
+        stderr(&up).contains("bin/merger is missing"),
+        "{}",
+        stderr(&up)
+    );
+    machine.serve(TWO_UP);
+    assert!(machine.run(&["up"]).status.success());
+}
+
+#[test]
 fn status_tells_who_runs_and_who_ended() {
     let mut machine = Machine::new();
     let down = machine.run(&["status"]);

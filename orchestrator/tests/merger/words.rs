@@ -54,6 +54,20 @@ fn a_broker_that_is_away_is_told_of_and_waited_for() {
 }
 
 #[test]
+fn without_its_broker_it_says_so_once_and_ends_in_good_order() {
+    let broker = EmbeddedBroker::start().unwrap();
+    let merger = Merger::start(broker.address(), "m");
+    merger.event("partitions");
+    drop(broker);
+    let told = merger.event("bus_trouble");
+    assert!(
+        told["reason"].as_str().unwrap().contains("Broker"),
+        "{told}"
+    );
+    assert!(merger.end(Signal::TERM).success());
+}
+
+#[test]
 fn one_more_than_there_are_partitions_says_that_it_waits() {
     let broker = EmbeddedBroker::start().unwrap();
     let first = Merger::start(broker.address(), "first");

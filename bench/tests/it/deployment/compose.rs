@@ -7,7 +7,7 @@ fn the_compose_file_starts_our_images_as_they_are() {
     let compose = &documents("redpanda-compose.yml")[0];
     let broker = compose["services"]["redpanda-0"].to_string();
     assert_eq!(strings(&compose["x-node"]["profiles"]), ["nodes"]);
-    for program in ["driver", "orchestrator", "testserver"] {
+    for program in ["driver", "merger", "orchestrator", "testserver"] {
         let service = &compose["services"][program];
         assert_eq!(service["<<"], compose["x-node"], "{program}");
         assert_eq!(service["image"], format!("dlts/{program}:v{VERSION}"));
@@ -43,6 +43,12 @@ fn the_compose_file_starts_our_images_as_they_are() {
             );
         }
     }
+    let merger = &compose["services"]["merger"];
+    assert_eq!(
+        strings(&merger["profiles"]),
+        ["mergers"],
+        "only when asked for"
+    );
     let driver = &compose["services"]["driver"];
     let options = strings(&driver["security_opt"]);
     let profile = options

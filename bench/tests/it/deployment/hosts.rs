@@ -10,7 +10,7 @@ use super::{assert_reads, path, text};
 use crate::cluster::process::binary;
 use crate::cluster::skip::skip;
 
-const ROLES: [&str; 3] = ["driver", "orchestrator", "testserver"];
+const ROLES: [&str; 4] = ["driver", "merger", "orchestrator", "testserver"];
 
 /// Runs one of the scripts with the binaries beside this test.
 fn run(script: &str, arguments: &[&str]) {

@@ -30,7 +30,7 @@ fn list(value: &Value) -> &[Value] {
 }
 
 #[test]
-fn the_settings_are_those_that_both_programs_read() {
+fn the_settings_are_those_that_the_programs_read() {
     let (_, base) = base();
     let generated = &base["configMapGenerator"][0];
     let settings = strings(&generated["literals"]);
@@ -48,7 +48,7 @@ fn the_settings_are_those_that_both_programs_read() {
 #[test]
 fn the_pods_start_our_images_as_they_are() {
     let (manifests, base) = base();
-    for program in ["driver", "orchestrator"] {
+    for program in ["driver", "merger", "orchestrator"] {
         let spec = &manifest(&manifests, "Deployment", program)["spec"];
         let pod = &spec["template"]["spec"];
         assert_eq!(
