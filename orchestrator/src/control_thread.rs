@@ -12,7 +12,7 @@
 mod housekeeping;
 mod journal;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -136,6 +136,8 @@ pub struct ControlThread {
     asked: Sender<Asked>,
     /// To the topic reader.
     raw: Sender<RawReading>,
+    /// Up to where each partition of `metrics` was counted when that was last noted.
+    counted: BTreeMap<i32, i64>,
 }
 
 /// What others read of topics, and what of it they are to read.
@@ -187,6 +189,7 @@ impl ControlThread {
             files: data.0,
             asked: data.1,
             raw: reading.raw,
+            counted: BTreeMap::new(),
         };
         let drops = Arc::clone(&thread.drops);
         let requests = sender;
@@ -258,9 +261,12 @@ impl ControlThread {
         }
         self.backlog.offsets.extend(batch.offsets);
         // Of `metrics` not what was read counts, but what was counted, which mergers read too.
-        let counted = self.control.counted().filter(|(_, next)| *next > 0);
-        let counted = counted.map(|(number, next)| ((Topic::Metrics, number), next));
-        self.backlog.offsets.extend(counted);
+        for (number, next) in self.control.counted() {
+            let is_news = self.counted.insert(number, next) != Some(next);
+            if is_news && next > 0 {
+                self.backlog.offsets.insert((Topic::Metrics, number), next);
+            }
+        }
     }
 
     /// Hears of what the housekeeper did, and looks at the store once a second.

@@ -20,7 +20,7 @@
 //! | [`store`] | the SQLite file |
 //! | [`files`] | the folder of uploaded files beside it |
 //! | [`data_sender`] | these files on their way to the drivers that lack them |
-//! | [`control`] | the fold: messages and commands in, actions out; drivers, runs, campaigns, queue, outbox |
+//! | [`control`] | the fold: messages and commands in, actions out; drivers, runs, campaigns, queue, outbox, mergers |
 //! | [`comparison`] | two results, quantile by quantile |
 //!
 //! A room uses those below it, never one above.
@@ -34,6 +34,20 @@
 //!
 //! What must reach the drivers (configs, triggers) waits in an outbox in the same transaction, and
 //! is sent until the broker has it. What comes twice changes nothing.
+//!
+//! # Mergers
+//! Where mergers read `metrics`, each partition is counted as one gapless chain of ranges, merged or
+//! not. The fold knows up to which offset a partition was counted: that is the offset which is
+//! stored. A merger's range that begins there, and holds nothing that was counted, counts as it came;
+//! overlap is dropped; for everything else (a hole, a duplicate, a run that is not in memory, a
+//! process that takes no part) the fold asks the [`topic_reader`] for the messages themselves, up to
+//! where the next range fits ([`control::RawReading`]). So a merger need keep nothing, and the log
+//! decides: how many mergers there are, when they die, and what they say twice makes no difference.
+//! DESIGN once had mergers keep sums of drivers, to turn last reports into ranges; this way they are
+//! read from where they are.
+//!
+//! A partition of which no merger was heard for 10 s, of observed time, is read itself, and said to
+//! be. While reports may lie unread there, no driver is held for lost.
 //!
 //! # Campaigns
 //! A search for a capacity and a set of runs of one document are campaigns: ordinary runs, `<id>-1`,

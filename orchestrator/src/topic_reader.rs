@@ -37,6 +37,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const ID_EVERY: Duration = Duration::from_secs(30);
 /// Between looks at whether there are mergers, which make the topic `merged`.
 const MERGERS_EVERY: Duration = Duration::from_secs(5);
+/// Time that the broker has for it: nothing is read meanwhile.
+const LOOK_TIMEOUT: Duration = Duration::from_millis(200);
 /// What mergers write goes to the first partition of their topic.
 const MERGED: Partition = (Topic::Merged, 0);
 
@@ -234,7 +236,7 @@ impl TopicReader {
     fn has_found_mergers(&self, subscriber: &Subscriber, watch: &mut Watch) -> bool {
         !self.partitions.contains(&MERGED)
             && watch.is_time_for_mergers()
-            && subscriber.has(Topic::Merged, ASK_TIMEOUT).unwrap_or(false)
+            && subscriber.has(Topic::Merged, LOOK_TIMEOUT).unwrap_or(false)
     }
 
     /// Reads of `metrics` what the state asks for.
@@ -325,7 +327,8 @@ impl TopicReader {
         let before = self.partitions.clone();
         let is_other = self.recognise(&cluster);
         // Those that it had too, of which nothing is known any more.
-        let known = self.partitions.iter().chain(self.offsets.keys());
+        let known = self.partitions.iter().chain(&before);
+        let known = known.chain(self.offsets.keys());
         let gone = known.filter(|(topic, _)| !cluster.topics.contains(topic));
         let gone: Vec<Partition> = gone.copied().collect();
         let is_one_missing = Topic::ALL

@@ -37,6 +37,8 @@ struct Merger {
     places: BTreeMap<i32, Place>,
     publishing: Option<Publishing>,
     frozen_until_ns: u64,
+    /// Until then it lives, and reads nothing.
+    numb_until_ns: u64,
     up_at_ns: u64,
     heard_ns: u64,
 }
@@ -63,6 +65,7 @@ impl Mergers {
             places: BTreeMap::new(),
             publishing: None,
             frozen_until_ns: 0,
+            numb_until_ns: 0,
             up_at_ns: 0,
             heard_ns: 0,
         };
@@ -135,6 +138,7 @@ impl Mergers {
                     merger.up_at_ns = now_ns + rng.u64(0..20 * SECOND);
                 }
                 1 => merger.frozen_until_ns = now_ns + rng.u64(0..15 * SECOND),
+                2 => merger.numb_until_ns = now_ns + rng.u64(0..25 * SECOND),
                 _ => {}
             }
         }
@@ -212,11 +216,12 @@ impl Merger {
             let place = self.places.get_mut(&partition).unwrap();
             let from = usize::try_from(place.next).unwrap();
             let news = bus.read((Topic::Metrics, partition), from, now_ns);
-            if news.is_empty() && now_ns < place.signed_ns + SIGN_NS {
+            let is_numb = now_ns < self.numb_until_ns;
+            if (news.is_empty() || is_numb) && now_ns < place.signed_ns + SIGN_NS {
                 continue;
             }
             place.signed_ns = now_ns;
-            let most = rng.usize(1..30);
+            let most = if is_numb { 0 } else { rng.usize(1..30) };
             let mut range = Range::starting_at(place.next);
             for (offset, stored) in (place.next..).zip(news).take(most) {
                 range.add(Read::message(offset, stored.payload.clone()));

@@ -181,15 +181,24 @@ impl Control {
         log(actions, Level::Info, "test_state", fields);
     }
 
-    /// Ends a run whose participants have all finished.
+    /// Ends a run whose participants have all finished. While reports may lie unread in a partition
+    /// whose merger is gone, nobody is held for lost.
     pub(super) fn settle(&mut self, test_id: &str, now: Now, actions: &mut Actions) {
+        let is_stalled = self.mergers.are_stalled(self.registry.observed_ms());
         let Some(open) = self.runs.get_mut(test_id).filter(|open| open.is_active()) else {
             return;
         };
         let mut is_over = true;
         let mut lost = Vec::new();
         for node_id in &open.run.participants {
-            if open.has_finished(node_id) || open.is_foreign_done(node_id, &self.registry) {
+            if open.has_finished(node_id) {
+                continue;
+            }
+            if is_stalled {
+                is_over = false;
+                break;
+            }
+            if open.is_foreign_done(node_id, &self.registry) {
                 continue;
             }
             match open.loss(node_id, &self.registry) {

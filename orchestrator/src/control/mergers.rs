@@ -18,10 +18,16 @@ use super::Now;
 
 /// A partition of which no merger was heard for this long is read itself, ms of observed time.
 const SILENT_MS: u64 = 10_000;
+/// What is in a partition of which no merger was heard for this long may not have been read yet …
+const STALLED_MS: u64 = 3_000;
+/// … nor for this long after it is read itself, ms of observed time.
+const CATCH_UP_MS: u64 = 5_000;
+/// Between two lines of the log on a merger that is refused, ms of observed time.
+const TELL_EVERY_MS: u64 = 60_000;
 /// A merger that was not heard for this long is forgotten, ms of observed time.
 const FORGET_MS: u64 = 600_000;
 /// Most mergers and partitions that are known.
-const KNOWN_MAX: usize = 10_000;
+const KNOWN_MAX: usize = 1_000;
 
 /// What changed of a partition, or of who merges it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,19 +36,20 @@ pub(super) enum Heard {
     Nothing,
     /// A merger reads it from now on.
     Begins,
-    /// What this merger says cannot be counted, and why; said once.
+    /// What this merger says cannot be counted, and why; said once a minute.
     Refused(String),
-    /// The same, said before.
+    /// The same, said lately; or there is no room for it, or no such partition.
     Ignored,
 }
 
 /// A merger.
 #[derive(Debug, Clone)]
 struct Merger {
-    incarnation: u64,
     wire: u64,
     heard_at_ms: u64,
     heard_mono_ns: u64,
+    /// When it was last said that it is refused, observed time, ms.
+    told_at_ms: Option<u64>,
 }
 
 /// What was heard of a partition.
@@ -53,6 +60,16 @@ struct Heart {
     /// The offset up to which that merger had read, and the partition's end then.
     to: i64,
     end: i64,
+    /// Since when it says the same of a partition that has more, observed time, ms: one that lives
+    /// and does not read.
+    stuck_since_ms: Option<u64>,
+}
+
+impl Heart {
+    /// Since when nobody reads the partition on.
+    fn silent_since_ms(&self) -> u64 {
+        self.stuck_since_ms.unwrap_or(self.heard_at_ms)
+    }
 }
 
 /// A partition.
@@ -65,6 +82,10 @@ struct Place {
     alone_since_ms: Option<u64>,
     /// The same by our clock, ms since 1970, once it is long enough.
     silent_since_ms: Option<u64>,
+    /// When mergers were given up, observed time, ms.
+    left_at_ms: Option<u64>,
+    /// The number of its log.
+    log: u64,
 }
 
 /// All of them.
@@ -72,11 +93,10 @@ struct Place {
 pub(super) struct Mergers {
     known: BTreeMap<String, Merger>,
     places: BTreeMap<i32, Place>,
-    log: u64,
     /// Ranges that were counted as they came.
     pub(super) ranges: u64,
-    /// Ranges that had to be read from the partition itself.
-    pub(super) refused: u64,
+    /// Ranges that held something which only messages say.
+    refused: u64,
 }
 
 /// A merger, as `GET /nodes?role=merger` and `GET /healthz` show it.
@@ -142,9 +162,12 @@ impl Mergers {
 
     /// Another log is read from its beginning.
     pub(super) fn forget(&mut self, log: u64, partitions: &[i32]) {
-        self.log = log;
         for partition in partitions {
-            self.places.insert(*partition, Place::default());
+            let place = Place {
+                log,
+                ..Place::default()
+            };
+            self.places.insert(*partition, place);
         }
     }
 
@@ -163,20 +186,26 @@ impl Mergers {
 
     /// Takes what a merger says, and keeps it until [`Self::next`] gives it out.
     pub(super) fn hear(&mut self, range: MergedRange, observed_ms: u64, now: Now) -> Heard {
-        let is_known = self.known.get(&range.merger_id);
-        let is_told = is_known.is_some_and(|known| {
-            known.wire == range.wire && known.incarnation == range.incarnation
-        });
-        if is_known.is_some() || self.known.len() < KNOWN_MAX {
-            let merger = Merger {
-                incarnation: range.incarnation,
-                wire: range.wire,
-                heard_at_ms: observed_ms,
-                heard_mono_ns: now.mono_ns,
-            };
-            self.known.insert(range.merger_id.clone(), merger);
+        let before = self.known.get(&range.merger_id);
+        if before.is_none() && self.known.len() >= KNOWN_MAX {
+            return Heard::Ignored;
         }
-        if range.wire != WIRE_VERSION {
+        let told_at_ms = before.and_then(|before| before.told_at_ms);
+        let is_refused = range.wire != WIRE_VERSION;
+        let is_told = told_at_ms.is_some_and(|at_ms| observed_ms - at_ms < TELL_EVERY_MS);
+        let told_at_ms = if is_refused && !is_told {
+            Some(observed_ms)
+        } else {
+            told_at_ms
+        };
+        let merger = Merger {
+            wire: range.wire,
+            heard_at_ms: observed_ms,
+            heard_mono_ns: now.mono_ns,
+            told_at_ms,
+        };
+        self.known.insert(range.merger_id.clone(), merger);
+        if is_refused {
             return if is_told {
                 Heard::Ignored
             } else {
@@ -188,7 +217,14 @@ impl Mergers {
             return Heard::Ignored;
         };
         let is_ahead = range.to >= place.chain.pos();
-        let is_useful = is_ahead || range.is_near_end();
+        let before = place.heart.as_ref();
+        let has_moved = before.is_none_or(|heart| range.to > heart.to);
+        let stuck_since_ms = before
+            .filter(|_| !has_moved && range.end > range.to)
+            .map(|heart| heart.stuck_since_ms.unwrap_or(observed_ms));
+        // One that was given up is relied on again when it reads on.
+        let is_useful = (is_ahead || range.is_near_end())
+            && (place.chain.is_merged() || stuck_since_ms.is_none());
         let begins = is_useful && !place.chain.is_merged();
         if is_ahead || place.heart.is_none() || begins {
             place.heart = Some(Heart {
@@ -196,12 +232,13 @@ impl Mergers {
                 heard_at_ms: observed_ms,
                 to: range.to,
                 end: range.end,
+                stuck_since_ms,
             });
         }
         if is_useful {
             place.chain.rely();
         }
-        place.chain.offer(range);
+        place.chain.offer(range, observed_ms);
         if !begins {
             return Heard::Nothing;
         }
@@ -233,8 +270,8 @@ impl Mergers {
 
     /// What the reader is to be told of a partition.
     pub(super) fn ask(&mut self, partition: i32) -> Option<RawReading> {
-        let log = self.log;
-        self.places.get_mut(&partition)?.chain.ask(partition, log)
+        let place = self.places.get_mut(&partition)?;
+        place.chain.ask(partition, place.log)
     }
 
     /// Observed time goes on: the partitions that are read by no merger from now on.
@@ -244,13 +281,16 @@ impl Mergers {
             .retain(|_, merger| since(merger.heard_at_ms) < FORGET_MS);
         let lives =
             |merger: &Merger| merger.wire == WIRE_VERSION && since(merger.heard_at_ms) < SILENT_MS;
+        let nobody_known = self.known.is_empty();
         let some_live = self.known.values().any(lives);
         let mut silent = Vec::new();
         for (number, place) in &mut self.places {
-            let heard_at_ms = place.heart.as_ref().map(|heart| heart.heard_at_ms);
+            place.chain.forget_old(observed_ms);
+            let heard_at_ms = place.heart.as_ref().map(Heart::silent_since_ms);
             if place.chain.is_merged() {
                 if heard_at_ms.is_none_or(|at_ms| since(at_ms) >= SILENT_MS) {
                     place.chain.read_alone();
+                    place.left_at_ms = Some(observed_ms);
                     place.silent_since_ms = Some(now.wall_ns / 1_000_000);
                     silent.push(*number);
                 }
@@ -258,6 +298,9 @@ impl Mergers {
             }
             if !some_live {
                 place.alone_since_ms = None;
+                if nobody_known {
+                    place.silent_since_ms = None;
+                }
             } else if since(*place.alone_since_ms.get_or_insert(observed_ms)) >= SILENT_MS
                 && place.silent_since_ms.is_none()
             {
@@ -266,6 +309,30 @@ impl Mergers {
             }
         }
         silent
+    }
+
+    /// Whether reports may lie unread in a partition whose merger is gone: nobody's silence says
+    /// anything then.
+    pub(super) fn are_stalled(&self, observed_ms: u64) -> bool {
+        let since = |at_ms: u64| observed_ms.saturating_sub(at_ms);
+        let is_stalled = |place: &Place| {
+            let heard = place
+                .heart
+                .as_ref()
+                .map(|heart| since(heart.silent_since_ms()));
+            let is_unheard = place.chain.is_merged() && heard.is_none_or(|ms| ms >= STALLED_MS);
+            is_unheard
+                || place
+                    .left_at_ms
+                    .is_some_and(|at_ms| since(at_ms) < CATCH_UP_MS)
+        };
+        self.places.values().any(is_stalled)
+    }
+
+    /// Ranges that had to be read from the partition itself.
+    pub(super) fn reread(&self) -> u64 {
+        let across = self.places.values().map(|place| place.chain.across);
+        self.refused + across.sum::<u64>()
     }
 
     /// Ranges that were dropped, since all of it had been counted.
@@ -278,8 +345,8 @@ impl Mergers {
         let row = |(merger_id, merger): (&String, &Merger)| {
             let is_its = |heart: &&Heart| heart.merger_id == *merger_id;
             let of_place = |(number, place): (&i32, &Place)| {
-                let heart = place.heart.clone().filter(|heart| is_its(&heart))?;
-                place.chain.is_merged().then_some((*number, lag(&heart)))
+                let heart = place.heart.as_ref().filter(is_its)?;
+                place.chain.is_merged().then_some((*number, lag(heart)))
             };
             let hers: Vec<(i32, u64)> = self.places.iter().filter_map(of_place).collect();
             let is_silent = observed_ms.saturating_sub(merger.heard_at_ms) >= SILENT_MS;
@@ -320,7 +387,7 @@ impl Mergers {
 }
 
 fn lag(heart: &Heart) -> u64 {
-    u64::try_from(heart.end - heart.to).unwrap_or(0)
+    u64::try_from(heart.end.saturating_sub(heart.to)).unwrap_or(0)
 }
 
 fn other_wire(theirs: u64) -> String {

@@ -167,7 +167,7 @@ impl Control {
             ranges: RangeCounts {
                 counted: self.mergers.ranges,
                 overlaps: self.mergers.overlaps(),
-                refused: self.mergers.refused,
+                refused: self.mergers.reread(),
             },
             outbox_len: self.outbox.len(),
             version: self.runs.version(),

@@ -51,6 +51,7 @@ impl Backlog {
     /// They are written.
     pub fn clear(&mut self) {
         self.changes.clear();
+        self.offsets.clear();
         self.report_bytes = 0;
     }
 

@@ -120,7 +120,7 @@ fn add_report(transaction: &Transaction<'_>, report: &StoredReport) -> Result<()
 }
 
 fn add_part(transaction: &Transaction<'_>, part: &StoredPart) -> Result<(), StoreError> {
-    let sql = "INSERT OR REPLACE INTO merged_parts VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql = "INSERT INTO merged_parts VALUES (?1, ?2, ?3, ?4, ?5)";
     let values = params![
         part.test_id,
         part.partition,

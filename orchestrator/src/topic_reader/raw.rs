@@ -12,6 +12,8 @@ struct Course {
     next: Option<i64>,
     /// The offset that is not read any more; `None` to read on.
     until: Option<i64>,
+    /// The number of its log.
+    log: u64,
 }
 
 impl Course {
@@ -70,10 +72,14 @@ impl RawReadings {
 
     /// What is known of these partitions is of another log; the number of the new one.
     pub fn forget(&mut self, partitions: &[i32]) -> u64 {
-        for partition in partitions {
-            self.courses.insert(*partition, Course::default());
-        }
         self.log += 1;
+        for partition in partitions {
+            let course = Course {
+                log: self.log,
+                ..Course::default()
+            };
+            self.courses.insert(*partition, course);
+        }
         self.log
     }
 
@@ -83,7 +89,7 @@ impl RawReadings {
         let Some(course) = self.courses.get_mut(&asked.partition) else {
             return Turn::Stay;
         };
-        if asked.log != self.log {
+        if asked.log != course.log {
             return Turn::Stay;
         }
         let before = *course;
@@ -172,6 +178,12 @@ mod tests {
         assert_eq!(raw.forget(&[3]), 1);
         assert_eq!(raw.obey(ask(900, Some(900))), Turn::Stay);
         assert_eq!(raw.start(3, None), Turn::From(None));
+        assert_eq!(raw.start(5, Some(7)), Turn::From(Some(7)));
+        let of_another = RawReading {
+            partition: 5,
+            ..ask(9, Some(9))
+        };
+        assert_eq!(raw.obey(of_another), Turn::Leave, "its log is the same");
         assert_eq!(
             raw.obey(RawReading {
                 log: 1,

@@ -59,9 +59,9 @@ fn check_mergers(stage: &Stage) {
                 false,
                 "m1",
                 "silent",
-                "12 s",
+                "12\u{202f}s",
                 "2, 5",
-                "1,234",
+                "1\u{202f}234",
                 "partition 3 is read by none"
             ]),
         ),

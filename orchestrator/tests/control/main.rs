@@ -9,6 +9,7 @@ mod commands;
 mod contract;
 mod exposition;
 mod history;
+mod merged;
 mod player;
 mod process;
 mod runs;

@@ -6,6 +6,7 @@ use proto::bus::{BusSettings, Publisher};
 use proto::histogram::{Latencies, SparseLatencies};
 use proto::measure::{Counters, LatencyFigures, Outcome, Report, SecondRow};
 use proto::message::{Heartbeat, Message, Metrics, NodeState, Register, Role, WIRE_VERSION};
+use proto::topic::Topic;
 
 /// Plays any number of drivers.
 pub(crate) struct Player {
@@ -23,6 +24,12 @@ impl Player {
     pub(crate) fn say<M: Message>(&self, node_id: &str, message: &M) {
         self.publisher.publish(node_id, message, 1).unwrap();
         self.publisher.poll(Duration::ZERO);
+    }
+
+    pub(crate) fn publish(&self, topic: Topic, bytes: &[u8]) {
+        self.publisher
+            .publish_bytes(topic, "player", bytes, 1)
+            .unwrap();
     }
 
     pub(crate) fn register(&self, node_id: &str) {
@@ -139,10 +146,8 @@ fn counters(planned: u64, sent: u64) -> Counters {
 impl Player {
     /// The same bytes on every topic.
     pub(crate) fn say_bytes(&self, bytes: &[u8]) {
-        for topic in proto::topic::Topic::ALL {
-            self.publisher
-                .publish_bytes(topic, "player", bytes, 1)
-                .unwrap();
+        for topic in Topic::ALL {
+            self.publish(topic, bytes);
         }
         self.flush();
     }

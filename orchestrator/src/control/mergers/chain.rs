@@ -15,6 +15,8 @@ use super::MergedRange;
 const WAITING_MAX: usize = 256;
 /// … and most bytes of them, as they came. What finds no room is read from the partition.
 const WAITING_BYTES_MAX: usize = 16 << 20;
+/// A range that waits for longer is dropped, ms of observed time: it may be one of a log that is gone.
+const WAITING_MS_MAX: u64 = 30_000;
 
 /// A partition that is to be read itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +42,19 @@ pub(super) struct Chain {
     /// What the reader was told: the same.
     told: Option<i64>,
     /// Ranges that begin behind what was counted, by their bounds.
-    waiting: BTreeMap<(i64, i64), MergedRange>,
+    waiting: BTreeMap<(i64, i64), Waiting>,
     waiting_bytes: usize,
     /// Ranges that were dropped since all of it had been counted.
     pub(super) overlaps: u64,
+    /// Ranges of which some had been counted, so that the rest was read from the partition.
+    pub(super) across: u64,
+}
+
+/// A range that waits, and since when, observed time, ms.
+#[derive(Debug)]
+struct Waiting {
+    range: MergedRange,
+    since_ms: u64,
 }
 
 impl Chain {
@@ -85,7 +96,7 @@ impl Chain {
     }
 
     /// What a merger says of the partition.
-    pub(super) fn offer(&mut self, range: MergedRange) {
+    pub(super) fn offer(&mut self, range: MergedRange, since_ms: u64) {
         if range.to <= self.pos {
             self.overlaps += u64::from(range.from < range.to);
             return;
@@ -93,13 +104,17 @@ impl Chain {
         let has_room =
             self.waiting.len() < WAITING_MAX && self.waiting_bytes + range.len <= WAITING_BYTES_MAX;
         if range.from == range.to {
-            // Whoever reads on from there does not say what was before.
-            return self.fill(range.to);
+            // Whoever reads on from there does not say what was before, unless it said so already.
+            if !self.waiting.keys().any(|(_, to)| *to == range.to) {
+                self.fill(range.to);
+            }
+            return;
         }
         if range.from <= self.pos || has_room {
             self.waiting_bytes += range.len;
-            let known = self.waiting.insert((range.from, range.to), range);
-            self.waiting_bytes -= known.map_or(0, |known| known.len);
+            let bounds = (range.from, range.to);
+            let known = self.waiting.insert(bounds, Waiting { range, since_ms });
+            self.waiting_bytes -= known.map_or(0, |known| known.range.len);
         }
     }
 
@@ -112,17 +127,30 @@ impl Chain {
                 self.fill(from);
                 return None;
             }
-            let range = first.remove();
+            let range = first.remove().range;
             self.waiting_bytes -= range.len;
             if to <= self.pos {
                 self.overlaps += 1;
             } else if from == self.pos {
                 return Some(range);
             } else {
+                self.across += 1;
                 self.fill(to);
             }
         }
         None
+    }
+
+    /// Drops ranges that have waited for too long. What they say is read from the partition.
+    pub(super) fn forget_old(&mut self, observed_ms: u64) {
+        let is_old =
+            |waiting: &Waiting| observed_ms.saturating_sub(waiting.since_ms) > WAITING_MS_MAX;
+        let bytes = &mut self.waiting_bytes;
+        self.waiting.retain(|_, waiting| {
+            let stays = !is_old(waiting);
+            *bytes -= if stays { 0 } else { waiting.range.len };
+            stays
+        });
     }
 
     /// A range holds what its messages must say one by one.

@@ -1,8 +1,11 @@
 //! A range of a partition as a merger published it, ready to be counted.
 
+use std::collections::BTreeSet;
+
 use proto::codec::{self, DecodeError};
 use proto::histogram::{HistogramError, SparseLatencies};
-use proto::message::{Merged, MergedPart, Metrics, Skipped, WIRE_VERSION};
+use proto::measure::Report;
+use proto::message::{Merged, MergedPart, MergedReport, Metrics, Skipped, WIRE_VERSION};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -19,7 +22,10 @@ pub enum RangeError {
     #[error(transparent)]
     Samples(#[from] HistogramError),
     /// Its offsets make no sense.
-    #[error("offsets {from} to {to} of partition {partition} are no range: both rise, from 0 on")]
+    #[error(
+        "offsets {from} to {to} of partition {partition}, which ends at {end}, are no range: they rise \
+         from 0 on, and all that it holds lies between them"
+    )]
     Bounds {
         /// The partition.
         partition: i32,
@@ -27,7 +33,20 @@ pub enum RangeError {
         from: i64,
         /// The one after the last.
         to: i64,
+        /// The end of the partition.
+        end: i64,
     },
+    /// Reports are not of the test and the second that they are merged under, or these come twice.
+    #[error("second {second} of test {test_id:?} is not what its reports are of, or comes twice")]
+    Part {
+        /// The test.
+        test_id: String,
+        /// The second.
+        second: u64,
+    },
+    /// Nobody can be called that.
+    #[error("{0:?} is no merger's id: it is empty, too long, or has control characters")]
+    Id(String),
 }
 
 /// What a merger says of a partition of `metrics`.
@@ -95,16 +114,21 @@ impl MergedRange {
     /// What of it does not read, or makes no sense.
     pub fn decode(payload: &[u8]) -> Result<Self, RangeError> {
         let merged = codec::decode::<Merged>(&mut payload.to_vec());
-        match merged {
-            Ok(merged) if merged.wire == WIRE_VERSION => Self::read(merged, payload.len()),
+        let range = match merged {
+            Ok(merged) if merged.wire == WIRE_VERSION => Self::read(merged, payload.len())?,
             merged => {
                 let head: Head = codec::decode(&mut payload.to_vec())?;
-                if head.wire != WIRE_VERSION {
-                    return Ok(Self::of_another_version(head));
+                if head.wire == WIRE_VERSION {
+                    Self::read(merged?, payload.len())?
+                } else {
+                    Self::of_another_version(head)
                 }
-                Self::read(merged?, payload.len())
             }
+        };
+        if !proto::id::is_acceptable(&range.merger_id) {
+            return Err(RangeError::Id(range.merger_id.chars().take(64).collect()));
         }
+        Ok(range)
     }
 
     fn of_another_version(head: Head) -> Self {
@@ -131,13 +155,22 @@ impl MergedRange {
             end,
             ..
         } = merged;
-        if partition < 0 || from < 0 || to < from {
+        let within = |offset: i64| (from..to).contains(&offset);
+        let of_skipped = |skipped: &Skipped| {
+            let after = skipped.offset.saturating_add_unsigned(skipped.count);
+            within(skipped.offset) && after <= to
+        };
+        let are_within = merged.untouched.iter().all(|one| within(one.offset))
+            && merged.skipped.iter().all(of_skipped);
+        if partition < 0 || from < 0 || to < from || end < to || !are_within {
             return Err(RangeError::Bounds {
                 partition,
                 from,
                 to,
+                end,
             });
         }
+        check_parts(&merged.parts)?;
         let parts: Result<Vec<RangePart>, HistogramError> =
             merged.parts.into_iter().map(RangePart::read).collect();
         let untouched = merged.untouched.into_iter().map(|untouched| {
@@ -168,8 +201,31 @@ impl MergedRange {
     /// Whether its merger has about read its partition to the end: what is left is what came while it
     /// was at work.
     pub(super) fn is_near_end(&self) -> bool {
-        self.end - self.to <= 2 * (self.to - self.from) + NEAR
+        let length = self.to.saturating_sub(self.from);
+        self.end.saturating_sub(self.to) <= length.saturating_mul(2).saturating_add(NEAR)
     }
+}
+
+/// Each part is what its test and second say, once in its range, and can be stored.
+fn check_parts(parts: &[MergedPart]) -> Result<(), RangeError> {
+    let mut seen = BTreeSet::new();
+    for part in parts {
+        let is_its = |report: &MergedReport| {
+            let inner = report.0.report.as_ref();
+            let is_bare = |inner: &Report| inner.latencies == SparseLatencies::default();
+            report.0.test_id == part.test_id
+                && inner.is_some_and(|inner| inner.second() == part.second && is_bare(inner))
+        };
+        let is_storable = i64::try_from(part.second).is_ok();
+        let is_new = seen.insert((&part.test_id, part.second));
+        if !is_storable || !is_new || !part.reports.iter().all(is_its) {
+            return Err(RangeError::Part {
+                test_id: part.test_id.clone(),
+                second: part.second,
+            });
+        }
+    }
+    Ok(())
 }
 
 impl RangePart {

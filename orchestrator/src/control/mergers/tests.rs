@@ -137,7 +137,7 @@ impl World {
             if range.to >= self.chain.pos() || range.is_near_end() {
                 self.chain.rely();
             }
-            self.chain.offer(range);
+            self.chain.offer(range, 0);
         }
         self.count();
     }
@@ -205,7 +205,7 @@ fn once_mergers_are_heard_the_partition_itself_is_read_no_more() {
     chain.rely();
     let hold = chain.ask(0, 0).unwrap();
     assert_eq!((hold.from, hold.until), (7, Some(7)));
-    chain.offer(range(5, 9, 9));
+    chain.offer(range(5, 9, 9), 0);
     assert_eq!(chain.next(), None);
     let fill = chain.ask(0, 0).unwrap();
     assert_eq!(
@@ -213,13 +213,19 @@ fn once_mergers_are_heard_the_partition_itself_is_read_no_more() {
         (7, Some(9)),
         "up to where the next fits"
     );
-    chain.offer(range(9, 12, 12));
+    chain.offer(range(9, 12, 12), 0);
     assert_eq!(chain.next(), None, "it waits");
+    chain.offer(range(12, 12, 12), 0);
+    assert_eq!(
+        chain.ask(0, 0),
+        None,
+        "a sign of life, up to where it waits"
+    );
     assert!(chain.pass(8) && chain.pass(9));
     for _ in 0..100 {
         let range = chain.next().unwrap();
         assert!(chain.pass(range.to));
-        chain.offer(self::range(range.to, range.to + 3, range.to + 3));
+        chain.offer(self::range(range.to, range.to + 3, range.to + 3), 0);
         assert_eq!(chain.ask(0, 0), None);
     }
 }
@@ -229,7 +235,7 @@ fn what_finds_no_room_is_read_from_the_partition() {
     let mut chain = Chain::at(0);
     chain.rely();
     for at in 1..10_000 {
-        chain.offer(range(at, at + 1, at + 1));
+        chain.offer(range(at, at + 1, at + 1), 0);
     }
     assert_eq!(chain.next(), None);
     assert_eq!(chain.ask(0, 0).unwrap().until, Some(1));
@@ -240,7 +246,7 @@ fn what_finds_no_room_is_read_from_the_partition() {
         chain.pass(counted);
     }
     assert!(counted < 1000, "{counted}");
-    chain.offer(range(10_000, 10_000, 10_000));
+    chain.offer(range(10_000, 10_000, 10_000), 0);
     assert_eq!(chain.ask(0, 0).unwrap().until, Some(10_000));
 }
 
@@ -272,7 +278,7 @@ fn a_partition_that_no_merger_reads_is_named_and_read_until_one_is_back() {
     );
     // Nobody reads the other one.
     assert_eq!(
-        mergers.hear(range(0, 0, 3), 70_000, now(70_000)),
+        mergers.hear(range(0, 3, 3), 70_000, now(70_000)),
         Heard::Nothing
     );
     assert_eq!(mergers.silent(71_000, now(71_000)), [1]);
@@ -284,7 +290,7 @@ fn a_partition_that_no_merger_reads_is_named_and_read_until_one_is_back() {
     assert_eq!(rows[1].silent_since_unix_ms, Some(71_000));
     assert_eq!(mergers.rows(80_000, now(80_000))[0].state, "silent");
     assert_eq!(
-        mergers.hear(range(0, 2, 3), 81_000, now(81_000)),
+        mergers.hear(range(3, 5, 5), 81_000, now(81_000)),
         Heard::Begins
     );
     assert_eq!(mergers.partitions()[0].silent_since_unix_ms, None);
@@ -354,6 +360,74 @@ fn what_is_no_range_is_not_read() {
             .contains("-1 to 3")
     );
     assert!(read("{}").is_err());
+    let beyond = text(WIRE_VERSION, 3, 40);
+    assert!(read(&beyond).unwrap_err().contains("which ends at 9"));
+    let nameless = text(WIRE_VERSION, 3, 4).replace("\"m\"", "\"\"");
+    assert!(read(&nameless).unwrap_err().contains("no merger's id"));
+    let skips = text(WIRE_VERSION, 3, 4)
+        .replace('}', r#","skipped":[{"offset":3,"count":2,"error":"e"}]}"#);
+    assert!(read(&skips).is_err(), "more than its range has");
+    let part = format!(
+        r#","parts":[{{"test_id":"t","second":{},"reports":[]}}]}}"#,
+        u64::MAX
+    );
+    let late = text(WIRE_VERSION, 3, 4).replace('}', &part);
+    assert!(
+        read(&late)
+            .unwrap_err()
+            .contains("second 18446744073709551615")
+    );
     let other = r#"{"merger_id":"m","wire":77,"ranges":"of another shape"}"#;
     assert_eq!(read(other).unwrap().wire, 77);
+}
+
+#[test]
+fn a_merger_that_lives_and_does_not_read_is_given_up_until_it_reads_on() {
+    let mut mergers = Mergers::default();
+    mergers.know(&[0]);
+    mergers.hear(range(0, 0, 0), 0, now(0));
+    for second in 1..=9 {
+        let at_ms = second * 1000;
+        mergers.hear(range(0, 0, 5), at_ms, now(at_ms));
+        assert!(mergers.silent(at_ms, now(at_ms)).is_empty());
+    }
+    mergers.hear(range(0, 0, 5), 11_000, now(11_000));
+    assert!(mergers.are_stalled(11_000));
+    assert_eq!(mergers.silent(11_000, now(11_000)), [0]);
+    assert!(mergers.pass(0, 5), "it is read itself");
+    let signs = mergers.hear(range(0, 0, 6), 12_000, now(12_000));
+    assert_eq!(signs, Heard::Nothing, "it lives, and that is all");
+    assert_eq!(mergers.partitions()[0].merger_id, None);
+    let reads = mergers.hear(range(0, 6, 6), 13_000, now(13_000));
+    assert_eq!(reads, Heard::Begins);
+}
+
+#[test]
+fn a_range_that_waits_for_long_is_dropped_and_read_from_the_partition() {
+    let mut chain = Chain::at(0);
+    chain.rely();
+    chain.offer(range(5, 9, 9), 1000);
+    chain.forget_old(31_000);
+    assert_eq!(chain.next(), None);
+    assert_eq!(chain.ask(0, 0).unwrap().until, Some(5));
+    chain.forget_old(31_001);
+    chain.pass(5);
+    assert_eq!(chain.next(), None);
+    chain.offer(range(9, 9, 9), 32_000);
+    assert_eq!(chain.ask(0, 0).unwrap().until, Some(9));
+}
+
+#[test]
+fn partitions_are_of_logs_of_their_own() {
+    let mut mergers = Mergers::default();
+    mergers.know(&[0, 1]);
+    mergers.forget(1, &[0]);
+    let of_partition = |partition| MergedRange {
+        partition,
+        ..range(0, 0, 0)
+    };
+    for partition in [0, 1] {
+        mergers.hear(of_partition(partition), 0, now(0));
+    }
+    assert_eq!([0, 1].map(|at| mergers.ask(at).unwrap().log), [1, 0]);
 }

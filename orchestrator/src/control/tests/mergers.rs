@@ -214,3 +214,22 @@ fn a_condition_is_judged_over_what_came_merged() {
     world.merged(4, &[several]);
     assert_eq!(world.counted(), 4, "it would hide which second it is of");
 }
+
+#[test]
+fn nobody_is_lost_while_reports_may_lie_unread_where_a_merger_died() {
+    let mut world = world();
+    world.merged(0, &[interval("a", "t", 0), interval("b", "t", 0)]);
+    // Merger and drivers end at once; what these said last is in the partition.
+    world.seconds(12, &[]);
+    assert_eq!(world.phase("t"), Phase::Running);
+    assert_eq!(world.raw.last().unwrap().until, None);
+    for (offset, node) in (2..).zip(["a", "b"]) {
+        world.raw(offset, last(node, "t", Outcome::Done));
+    }
+    world.pulse();
+    assert_eq!(world.phase("t"), Phase::Done);
+    let mut world = self::world();
+    world.merged(0, &[interval("a", "t", 0), interval("b", "t", 0)]);
+    world.seconds(30, &[]);
+    assert_eq!(world.phase("t"), Phase::Partial, "but not for ever");
+}
