@@ -374,7 +374,7 @@ impl Process {
                 ENDS_EVERY
             }
             Err(error) => {
-                self.told.trouble(error.to_string());
+                self.told.trouble(format!("the lag is not known: {error}"));
                 ENDS_RETRY
             }
         };
