@@ -274,6 +274,7 @@ impl Process {
             }
             GroupEvent::Assigned(starts) => {
                 self.partitions.assign(&starts);
+                self.start_afresh(&starts);
                 self.tell_partitions(!starts.is_empty());
             }
             GroupEvent::Revoked(numbers) => {
@@ -285,6 +286,20 @@ impl Process {
             GroupEvent::Trouble(reason) => self.told.trouble(reason),
         }
         Ok(())
+    }
+
+    /// One that went while it was paused would come back paused: the client remembers it.
+    fn start_afresh(&mut self, starts: &[(i32, Option<i64>)]) {
+        for (number, start) in starts {
+            log::info(
+                "partition_taken",
+                json!({"partition": number, "from": start}),
+            );
+            self.paused.remove(number);
+            if let Err(error) = self.group.resume(*number) {
+                self.told.trouble(error.to_string());
+            }
+        }
     }
 
     fn add(&mut self, number: i32, read: Read) {

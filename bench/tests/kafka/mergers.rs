@@ -130,11 +130,16 @@ fn mergers_killed_twenty_times_in_mid_run_lose_nothing_and_count_nothing_twice()
     let (answered, merged_count) = counted(&settings(&kafka));
     assert_eq!(answered.values().sum::<u64>(), 9000, "by the ranges alone");
     println!("{merged_count} of {} reports fitted merged", answered.len());
-    assert!(merged_count > 0, "mergers merged nothing");
+    let least = answered.len() / 10;
+    assert!(merged_count >= least, "mergers merged {merged_count} only");
     let exposition = cluster.rest.get("/metrics").text;
     let mut lines = exposition.lines();
     let merged = lines.find_map(|line| line.strip_prefix("dlts_reports_merged_total "));
-    assert_ne!(merged, Some("0"), "the orchestrator read them itself");
+    let merged: usize = merged.unwrap().parse().unwrap();
+    assert!(
+        merged >= least,
+        "the orchestrator read all but {merged} itself"
+    );
     let next = cluster.run("/avalanche?requests=100&connections=4");
     assert_eq!(cluster.await_end(&next)["ok"], 200, "and the next run");
 }

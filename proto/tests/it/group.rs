@@ -156,6 +156,33 @@ fn members_share_the_partitions_and_who_stays_goes_on_where_the_group_was() {
 }
 
 #[test]
+fn a_partition_that_went_while_it_was_paused_is_read_again_once_it_is_resumed() {
+    let broker = broker();
+    let publisher = Publisher::new(&broker.settings()).unwrap();
+    let mut members = [Member::join(&broker)];
+    poll_until(&mut members, "it has all", has_all);
+    for number in 0..PARTITIONS {
+        members[0].group.pause(number).unwrap();
+    }
+    let [first] = members;
+    let mut members = [first, Member::join(&broker)];
+    poll_until(&mut members, "both have two each", |members| {
+        has_all(members) && members.iter().all(|member| member.next.len() == 2)
+    });
+    let [first, second] = members;
+    drop(second);
+    let mut members = [first];
+    poll_until(&mut members, "it has all again", has_all);
+    for number in 0..PARTITIONS {
+        members[0].group.resume(number).unwrap();
+    }
+    publish(&publisher, 0..40);
+    poll_until(&mut members, "all is read", |members| {
+        members[0].read.len() == 40
+    });
+}
+
+#[test]
 fn a_partition_that_is_paused_waits_and_loses_nothing() {
     let broker = broker();
     let publisher = Publisher::new(&broker.settings()).unwrap();
