@@ -16,7 +16,8 @@ const PATIENCE: u64 = 3;
 #[derive(Debug, Clone)]
 pub(super) struct Watch {
     aborting: Aborting,
-    /// What nodes said, merged, and how many, by the number of the interval.
+    /// What nodes said, merged, and how many, by the second that their samples are counted in: a
+    /// driver that was held up counts its reports behind those of the others from then on.
     seconds: BTreeMap<u64, (Report, usize)>,
     /// The first that was not judged.
     next: u64,
@@ -35,18 +36,17 @@ impl Watch {
     /// Takes a report of one of `awaited` nodes; the condition that ends the run, if one does. What
     /// nodes sent later in one piece, because the broker was away, comes too late to end anything.
     pub(super) fn take(&mut self, report: &Report, awaited: usize) -> Option<String> {
-        if report.last || report.sequence_first != report.sequence || report.sequence < self.next {
+        if report.last || report.sequence_first != report.sequence || report.second() < self.next {
             return None;
         }
         self.add(report);
         self.judge(awaited)
     }
 
-    /// Whether [`Self::take_part`] can take it: all of it is of one interval.
+    /// Whether [`Self::take_part`] can take it: each of its reports is of one interval.
     pub(super) fn takes(part: &MergedPart) -> bool {
-        let reports = || part.reports.iter().filter_map(|one| one.0.report.as_ref());
-        let first = reports().map(|report| report.sequence_first).min();
-        first == reports().map(|report| report.sequence).max()
+        let mut reports = part.reports.iter().filter_map(|one| one.0.report.as_ref());
+        reports.all(|report| report.sequence_first == report.sequence)
     }
 
     /// As [`Self::take`], of nodes whose samples came merged.
@@ -56,22 +56,19 @@ impl Watch {
         latencies: &SparseLatencies,
         awaited: usize,
     ) -> Option<String> {
-        let reports = part.reports.iter().filter_map(|one| one.0.report.as_ref());
-        for report in reports {
-            if report.sequence < self.next {
-                return None;
-            }
-            self.add(report);
+        if part.second < self.next {
+            return None;
         }
-        let interval = part.reports.first()?.0.report.as_ref()?.sequence;
-        if let Some((merged, _)) = self.seconds.get_mut(&interval) {
+        let reports = part.reports.iter().filter_map(|one| one.0.report.as_ref());
+        reports.for_each(|report| self.add(report));
+        if let Some((merged, _)) = self.seconds.get_mut(&part.second) {
             merged.latencies.add(latencies);
         }
         self.judge(awaited)
     }
 
     fn add(&mut self, report: &Report) {
-        let (merged, nodes) = self.seconds.entry(report.sequence).or_insert_with(|| {
+        let (merged, nodes) = self.seconds.entry(report.second()).or_insert_with(|| {
             let start = Report {
                 interval_start_ns: report.interval_start_ns,
                 ..Report::default()
@@ -90,12 +87,12 @@ impl Watch {
         let newest = *self.seconds.last_key_value()?.0;
         let mut reason = None;
         while let Some(second) = self.seconds.first_entry() {
-            let is_old = second.key() + PATIENCE <= newest;
+            let is_old = second.key().saturating_add(PATIENCE) <= newest;
             if second.get().1 < awaited && !is_old {
                 break;
             }
             let (number, (merged, _)) = second.remove_entry();
-            self.next = number + 1;
+            self.next = number.saturating_add(1);
             reason = reason.or_else(|| self.aborting.judge(&merged));
         }
         reason
@@ -156,6 +153,27 @@ mod tests {
         assert_eq!(watch.take(&second(6, 0, 50), 2), None);
         let reason = watch.take(&second(6, 90, 0), 2).unwrap();
         assert!(reason.contains("error_rate > 20%"), "{reason}");
+    }
+
+    #[test]
+    fn a_driver_whose_reports_are_counted_behind_those_of_others_is_judged_with_them() {
+        let mut watch = watch();
+        let behind = |at: u64, ok, failed| {
+            let mut report = second(at, ok, failed);
+            report.sequence_first -= 1;
+            report.sequence -= 1;
+            report
+        };
+        for at in 1..6 {
+            assert_eq!(watch.take(&second(at, 90, 0), 2), None);
+            assert_eq!(watch.take(&behind(at, 70, 20), 2), None);
+            assert!(watch.seconds.is_empty(), "second {at} waits for nobody");
+        }
+        for at in 6..8 {
+            watch.take(&second(at, 0, 50), 2);
+            let ends = watch.take(&behind(at, 90, 0), 2).is_some();
+            assert_eq!(ends, at == 7, "two seconds above a fifth, and no more");
+        }
     }
 
     #[test]
