@@ -57,6 +57,7 @@ async function show() {
   current?.stop();
   const loading = { stop() {} };
   current = loading;
+  setAttribute(main, "aria-busy", "true");
   main.replaceChildren(h("h1", {}, heading));
   document.title = `${known} · dlts`;
   for (const link of document.querySelectorAll("nav [data-view]")) {
@@ -66,6 +67,7 @@ async function show() {
   const view = await load().catch(() => notLoadedView);
   // Another address may have been gone to meanwhile.
   if (current !== loading) return;
+  setAttribute(main, "aria-busy", null);
   main.replaceChildren();
   current = view(main, segments, query);
   assert(typeof current.stop === "function", "a view can be stopped");

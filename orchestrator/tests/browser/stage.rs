@@ -45,8 +45,13 @@ impl Stage {
         })
     }
 
+    /// Opens a view, and waits until it is there.
     pub(crate) fn open(&self, fragment: &str) {
         self.browser.open(&self.cluster.url(fragment));
+        let there = "return document.querySelector('main:not([aria-busy])') !== null";
+        self.browser.wait(fragment, SOON, |browser| {
+            browser.run(there, json!([])) == json!(true)
+        });
     }
 
     /// Opens the page of a run of an hour on eight nodes, which goes on.

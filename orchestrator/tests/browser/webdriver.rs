@@ -21,6 +21,8 @@ const FLAGS: [&str; 9] = [
     "--disable-sync",
     "--window-size=1280,900",
 ];
+/// Longest wait for an element, on a busy machine.
+const APPEARS_MAX: Duration = Duration::from_secs(20);
 /// The key of an element's id (W3C `WebDriver`, 12.2).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// A call that takes longer hangs.
@@ -113,7 +115,12 @@ impl Browser {
         self.post(&format!("/element/{id}/value"), &json!({"text": text}));
     }
 
+    /// An element; one that is not there yet is waited for, as a person does.
     fn element(&self, css: &str) -> String {
+        let script = "return document.querySelector(arguments[0]) !== null";
+        self.wait(css, APPEARS_MAX, |browser| {
+            browser.run(script, json!([css])) == json!(true)
+        });
         let found = self.post("/element", &json!({"using": "css selector", "value": css}));
         found[ELEMENT]
             .as_str()
