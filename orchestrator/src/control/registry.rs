@@ -175,10 +175,10 @@ impl Registry {
     /// Whose heartbeat this is: see `Node::speaker`.
     pub fn speaker(&mut self, message: &Heartbeat, held: Option<u64>, is_free: bool) -> Speaker {
         let observed_ms = self.observed_ms;
-        let node = self.nodes.get_mut(&message.node_id);
-        node.map_or(Speaker::Itself, |node| {
+        let speaker = self.change(&message.node_id, |node| {
             node.speaker(message.incarnation, held, is_free, observed_ms)
-        })
+        });
+        speaker.unwrap_or(Speaker::Itself)
     }
 
     /// A driver says that it is there. That alone is no sign of life: registers are read again
@@ -244,6 +244,13 @@ impl Registry {
         let changes: Vec<Change> = self.nodes.iter().filter_map(judge).collect();
         for Change { node_id, to, .. } in &changes {
             self.change(node_id, |node| node.liveness = *to);
+        }
+        let gone = |(node_id, node): (&String, &Node)| {
+            node.is_rival_gone(observed_ms).then(|| node_id.clone())
+        };
+        let gone: Vec<String> = self.nodes.iter().filter_map(gone).collect();
+        for node_id in gone {
+            self.change(&node_id, Node::forget_rival);
         }
         changes
     }

@@ -71,8 +71,8 @@ pub struct Node {
     pub incarnation: Option<u64>,
     /// The version of the wire that it speaks, where that is another than ours.
     pub other_wire: Option<u64>,
-    /// Another process that says it has this id.
-    rival: Option<u64>,
+    /// Another process that says it has this id, and when it was last heard of, in time that counts, ms.
+    rival: Option<(u64, u64)>,
     /// What the process of another incarnation said of itself, for when it takes the place.
     heir: Option<(u64, Identity)>,
     /// The files that it lacks for it.
@@ -128,11 +128,11 @@ impl Node {
         if known.is_none() || incarnation.is_none() || known == incarnation {
             self.incarnation = incarnation.or(known);
             let rival = self.rival.take();
-            return rival.map_or(Speaker::Itself, Speaker::ItselfBefore);
+            return rival.map_or(Speaker::Itself, |(other, _)| Speaker::ItselfBefore(other));
         }
         let is_silent = observed_ms.saturating_sub(self.heard_at_ms) >= SUSPECT_MS;
         if !is_silent || !is_free {
-            self.rival = incarnation;
+            self.rival = incarnation.map(|rival| (rival, observed_ms));
             return Speaker::Rival;
         }
         (self.incarnation, self.rival) = (incarnation, None);
@@ -182,6 +182,16 @@ impl Node {
         }
     }
 
+    /// Whether the process that waits for its place fell silent itself.
+    pub(super) fn is_rival_gone(&self, observed_ms: u64) -> bool {
+        self.rival
+            .is_some_and(|(_, heard_at_ms)| observed_ms.saturating_sub(heard_at_ms) >= SUSPECT_MS)
+    }
+
+    pub(super) fn forget_rival(&mut self) {
+        self.rival = None;
+    }
+
     /// What was measured of its clock is worth nothing any more.
     pub(super) fn forget_clock(&mut self) {
         self.clock = Estimator::default();
@@ -200,12 +210,15 @@ impl Node {
     }
 
     /// Whether a start waits for it: it is up, or has not had the time to be heard of since we
-    /// were restarted; and it understands us.
+    /// were restarted, or is about to be followed by another process of its id; and it understands us.
     #[must_use]
     pub fn is_awaited(&self) -> bool {
         let is_unheard = self.activity == Some(NodeState::Unknown);
-        let may_live =
-            self.liveness == Liveness::Up || self.liveness == Liveness::Suspect && is_unheard;
+        let may_live = match self.liveness {
+            Liveness::Up => true,
+            Liveness::Suspect => is_unheard || self.rival.is_some(),
+            Liveness::Down => self.rival.is_some(),
+        };
         may_live && self.other_wire.is_none()
     }
 
@@ -230,10 +243,11 @@ impl Node {
         })
     }
 
-    /// Whether it is in this state for this test.
+    /// Whether it is in this state for this test: what a silent one said before holds no more.
     #[must_use]
     pub fn is(&self, activity: NodeState, test_id: &str) -> bool {
-        self.activity == Some(activity) && self.test_id.as_deref() == Some(test_id)
+        let is_about_it = || self.test_id.as_deref() == Some(test_id);
+        self.liveness == Liveness::Up && self.activity == Some(activity) && is_about_it()
     }
 }
 

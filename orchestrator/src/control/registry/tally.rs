@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use proto::message::NodeState;
 
-use super::Node;
+use super::{Liveness, Node};
 
 /// How many of the drivers that a start waits for say what about a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,7 +50,9 @@ impl Awaited {
         let Some(activity) = node.activity else {
             return change(&mut self.foreign);
         };
-        let Some(test_id) = &node.test_id else {
+        // What a silent one said holds no more: see `Node::is`.
+        let said = node.test_id.as_ref();
+        let Some(test_id) = said.filter(|_| node.liveness == Liveness::Up) else {
             return;
         };
         let tally = self.by_test.entry(test_id.clone()).or_default();

@@ -108,6 +108,69 @@ fn who_takes_a_dead_drivers_place_is_known_by_what_it_says_of_itself() {
 }
 
 #[test]
+fn a_start_waits_for_the_process_that_takes_a_dead_ones_place() {
+    let mut world = World::with(&[]);
+    let beat = |world: &mut World, node_id: &str, incarnation: u64, test_id| {
+        let state = if test_id == Some("t") {
+            NodeState::Ready
+        } else {
+            NodeState::Idle
+        };
+        let mut message = heartbeat(node_id, Some(state), test_id);
+        message.incarnation = Some(incarnation);
+        world.event(Event::Heartbeat(message));
+    };
+    // Three drivers of which all were killed, and two are back, as after a fall of the whole machine:
+    // one of those that died had even been ready for what comes next.
+    world.create("t");
+    beat(&mut world, "a", 1, Some("t"));
+    beat(&mut world, "b", 1, None);
+    beat(&mut world, "c", 1, None);
+    world.pulse();
+    beat(&mut world, "a", 2, None);
+    beat(&mut world, "b", 2, None);
+    assert!(world.trigger("t").is_none(), "all three may live");
+    world.pulse();
+    world.pulse();
+    let states = |world: &mut World| {
+        let now = world.now();
+        let nodes = world.seen().nodes(now);
+        nodes.iter().map(|node| node.state).collect::<Vec<_>>()
+    };
+    assert_eq!(states(&mut world), ["suspect"; 3]);
+    beat(&mut world, "a", 2, Some("t"));
+    beat(&mut world, "b", 2, None);
+    assert!(world.triggers().is_empty(), "both are about to be followed");
+    world.pulse();
+    beat(&mut world, "a", 2, Some("t"));
+    assert!(world.triggers().is_empty(), "b still is");
+    beat(&mut world, "b", 2, Some("t"));
+    world.deliver();
+    let trigger = &world.triggers()[0];
+    assert_eq!(trigger.participants, Some(vec!["a".into(), "b".into()]));
+    assert!(trigger.incarnations.values().all(|process| *process == 2));
+}
+
+#[test]
+fn a_start_does_not_wait_for_who_wanted_a_dead_ones_place_and_is_gone_too() {
+    let mut world = World::with(&["b"]);
+    let beat = |world: &mut World, incarnation: u64| {
+        let mut message = heartbeat("a", Some(NodeState::Idle), None);
+        message.incarnation = Some(incarnation);
+        world.event(Event::Heartbeat(message));
+    };
+    beat(&mut world, 1);
+    beat(&mut world, 2);
+    for _ in 0..4 {
+        world.pulse();
+        world.beat("b", NodeState::Idle, None);
+    }
+    world.create("t");
+    world.beat("b", NodeState::Ready, Some("t"));
+    assert!(matches!(world.trigger("t"), Some(Reply::Triggered { .. })));
+}
+
+#[test]
 fn a_driver_of_another_wire_version_is_shown_as_incompatible_and_takes_no_part() {
     let mut world = World::with(&[]);
     let beat = |world: &mut World, node_id: &str, wire, state, test_id| {
