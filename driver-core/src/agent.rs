@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
-use proto::bus::{self, BusError};
+use proto::bus::{BusError, PartitionOptions, PropertyOptions};
 use proto::log;
 use proto::units::parse_size;
 use proto::workload::AllowedTarget;
@@ -43,18 +43,12 @@ pub struct AgentOptions {
     /// only that is given
     #[arg(long, env = "BROKER_IP", value_name = "HOST:PORT")]
     pub kafka: Option<String>,
-    /// Any librdkafka property, name=value; may be repeated
-    #[arg(long = "kafka-property", value_name = "NAME=VALUE", value_parser = bus::parse_property)]
-    pub kafka_properties: Vec<(String, String)>,
-    /// Partitions of the topic metrics where we make it, 1 to 100; as the orchestrator is told
-    #[arg(
-        long,
-        env = "DLTS_METRICS_PARTITIONS",
-        value_name = "COUNT",
-        default_value_t = 1,
-        value_parser = clap::value_parser!(u16).range(1..=100)
-    )]
-    pub metrics_partitions: u16,
+    /// How the broker is reached
+    #[command(flatten)]
+    pub properties: PropertyOptions,
+    /// How its topics are made
+    #[command(flatten)]
+    pub partitions: PartitionOptions,
     /// Orchestrator address, host:port; asked for the broker when --kafka is not given
     #[arg(long, env = "DLTS_ORCHESTRATOR", value_name = "HOST:PORT")]
     pub orchestrator: Option<String>,

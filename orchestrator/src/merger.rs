@@ -87,7 +87,7 @@ impl MergerError {
 /// # Errors
 /// What is missing.
 pub fn check(options: &Options) -> Result<(), MergerError> {
-    let settings = BusSettings::new(&options.kafka, "dlts-merger", &options.kafka_property)?;
+    let settings = options.broker.settings("dlts-merger")?;
     let cluster = bus::inspect(&settings, ASK_TIMEOUT)?;
     let missing = [Topic::Metrics, Topic::Merged]
         .into_iter()
@@ -116,12 +116,12 @@ pub fn run(options: &Options) -> Result<(), MergerError> {
         id: options.merger_id.clone().unwrap_or_else(own_id),
         incarnation: id::new_incarnation(),
     };
-    let settings = BusSettings::new(&options.kafka, &merger.id, &options.kafka_property)?;
+    let settings = options.broker.settings(&merger.id)?;
     let publisher = Publisher::new(&settings)?;
     let fields = json!({
         "merger_id": merger.id,
         "group": options.group,
-        "kafka": options.kafka,
+        "kafka": options.broker.kafka,
         "version": env!("CARGO_PKG_VERSION"),
     });
     log::info("merger_up", fields);

@@ -102,8 +102,10 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     let (address, access) = check::check(options)?;
     let tls = check::tls(options)?;
     limits::raise_open_file_limit();
-    let settings = BusSettings::new(&options.kafka, "dlts-orchestrator", &options.kafka_property)?
-        .with_metrics_partitions(options.metrics_partitions);
+    let settings = options
+        .broker
+        .settings("dlts-orchestrator")?
+        .with_metrics_partitions(options.partitions.metrics_partitions);
     let publisher = Publisher::new(&settings)?;
     let listener = listen(&options.listen, address)?;
     let address = listener.local_addr().map_err(no("socket"))?;
@@ -115,7 +117,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     let fields = json!({
         "address": address.to_string(),
         "version": env!("CARGO_PKG_VERSION"),
-        "kafka": options.kafka,
+        "kafka": options.broker.kafka,
         "data": options.data.display().to_string(),
         "node_id": service.node_id,
     });

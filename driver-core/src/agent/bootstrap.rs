@@ -30,10 +30,10 @@ pub(super) fn settings(
     let Some(brokers) = brokers else {
         return Ok(None);
     };
-    let settings = BusSettings::new(&brokers, node_id, &options.kafka_properties)?;
-    Ok(Some(
-        settings.with_metrics_partitions(options.metrics_partitions),
-    ))
+    let settings = BusSettings::new(&brokers, node_id, &options.properties.kafka_properties)?;
+    Ok(Some(settings.with_metrics_partitions(
+        options.partitions.metrics_partitions,
+    )))
 }
 
 /// Asks until the orchestrator answers.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use proto::bus;
+use proto::bus::PropertyOptions;
 use proto::workload::AllowedTarget;
 
 use super::broker::BrokerChoice;
@@ -96,9 +96,9 @@ pub struct UpOptions {
         value_delimiter = ','
     )]
     pub allow_targets: Vec<AllowedTarget>,
-    /// Any librdkafka property for the orchestrator, the mergers and the drivers; may be repeated
-    #[arg(long = "kafka-property", value_name = "NAME=VALUE", value_parser = bus::parse_property)]
-    pub kafka_properties: Vec<(String, String)>,
+    /// How the orchestrator, the mergers and the drivers reach it
+    #[command(flatten)]
+    pub properties: PropertyOptions,
     /// Seconds to wait for all drivers to be up
     #[arg(long, env = "UP_TIMEOUT", value_name = "SECONDS", default_value_t = 60,
           value_parser = clap::value_parser!(u64).range(1..=3600))]

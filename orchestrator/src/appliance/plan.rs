@@ -164,7 +164,7 @@ fn shared(options: &UpOptions) -> Vec<String> {
 
 /// How the broker is reached, beside its address.
 fn properties(options: &UpOptions) -> Vec<String> {
-    let properties = options.kafka_properties.iter();
+    let properties = options.properties.kafka_properties.iter();
     properties
         .flat_map(|(name, value)| owned(&["--kafka-property", &format!("{name}={value}")]))
         .collect()

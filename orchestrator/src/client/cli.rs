@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint, value_parser};
 use clap_complete::Shell;
-use proto::bus;
+use proto::bus::PropertyOptions;
 use proto::ci::ReportArgs;
 use proto::document::{REPEATS_MAX, named_value, parse_rate};
 use proto::units::parse_duration_ns;
@@ -346,9 +346,9 @@ pub struct NodesOptions {
     /// Broker address, host:port, several separated by commas [default: what the orchestrator uses]
     #[arg(long, env = "BROKER_IP", value_name = "HOST:PORT")]
     pub kafka: Option<String>,
-    /// Any librdkafka property; may be repeated
-    #[arg(long = "kafka-property", value_name = "NAME=VALUE", value_parser = bus::parse_property)]
-    pub kafka_properties: Vec<(String, String)>,
+    /// How it is reached
+    #[command(flatten)]
+    pub properties: PropertyOptions,
     /// Print only who comes up, becomes suspect, or goes down
     #[arg(long, short)]
     pub quiet: bool,

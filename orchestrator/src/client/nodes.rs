@@ -32,7 +32,7 @@ pub fn watch(api: &Api, options: &NodesOptions, as_json: bool) -> Result<Ending,
         Some(brokers) => brokers.clone(),
         None => learned(api)?,
     };
-    let settings = BusSettings::new(&brokers, "client", &options.kafka_properties)?;
+    let settings = BusSettings::new(&brokers, "client", &options.properties.kafka_properties)?;
     let topics = [
         (Topic::Register, StartAt::End),
         (Topic::Heartbeat, StartAt::End),

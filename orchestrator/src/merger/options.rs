@@ -1,6 +1,7 @@
 //! The command line of a merger.
 
 use clap::{Args, Parser, Subcommand};
+use proto::bus::BrokerOptions;
 
 /// Merges what drivers report before the orchestrator reads it: for more drivers than one
 /// orchestrator can follow.
@@ -32,18 +33,9 @@ pub enum Command {
 /// How to merge.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// The broker: host:port, several separated by commas
-    #[arg(
-        long,
-        value_name = "HOST:PORT",
-        env = "BROKER_IP",
-        default_value = "127.0.0.1:9093"
-    )]
-    pub kafka: String,
-
-    /// A librdkafka property, name=value; repeatable
-    #[arg(long, value_name = "NAME=VALUE", value_parser = proto::bus::parse_property)]
-    pub kafka_property: Vec<(String, String)>,
+    /// Where the broker is
+    #[command(flatten)]
+    pub broker: BrokerOptions,
 
     /// The consumer group of all mergers of one orchestrator
     #[arg(

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
+use proto::bus::{BrokerOptions, PartitionOptions};
 use proto::units::parse_size;
 use proto::workload::AllowedTarget;
 
@@ -24,28 +25,13 @@ pub struct Options {
     )]
     pub listen: String,
 
-    /// The broker: host:port, several separated by commas
-    #[arg(
-        long,
-        value_name = "HOST:PORT",
-        env = "BROKER_IP",
-        default_value = "127.0.0.1:9093"
-    )]
-    pub kafka: String,
+    /// Where the broker is
+    #[command(flatten)]
+    pub broker: BrokerOptions,
 
-    /// A librdkafka property, name=value; repeatable
-    #[arg(long, value_name = "NAME=VALUE", value_parser = proto::bus::parse_property)]
-    pub kafka_property: Vec<(String, String)>,
-
-    /// Partitions of the topic metrics where we make it, 1 to 100: as many mergers can share it
-    #[arg(
-        long,
-        value_name = "COUNT",
-        env = "DLTS_METRICS_PARTITIONS",
-        default_value_t = 1,
-        value_parser = clap::value_parser!(u16).range(1..=100)
-    )]
-    pub metrics_partitions: u16,
+    /// How its topics are made
+    #[command(flatten)]
+    pub partitions: PartitionOptions,
 
     /// Target of tests that name none
     #[arg(

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use proto::bus::{BusError, EmbeddedBroker};
+use proto::bus::{BusError, EmbeddedBroker, PartitionOptions};
 use proto::log;
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -26,15 +26,8 @@ struct Options {
     #[arg(long, value_name = "PATH", env = "BROKER_PORT_FILE")]
     port_file: Option<PathBuf>,
 
-    /// Partitions of the topic metrics, 1 to 100: as many mergers can share it
-    #[arg(
-        long,
-        value_name = "COUNT",
-        env = "DLTS_METRICS_PARTITIONS",
-        default_value_t = 1,
-        value_parser = clap::value_parser!(u16).range(1..=100)
-    )]
-    metrics_partitions: u16,
+    #[command(flatten)]
+    partitions: PartitionOptions,
 }
 
 const AFTER_HELP: &str = "\
@@ -68,7 +61,7 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<(), Failure> {
     // Registered before the ready line, so that whoever reads it may end us at once.
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Failure::Signals)?;
-    let broker = EmbeddedBroker::with_metrics_partitions(options.metrics_partitions)?;
+    let broker = EmbeddedBroker::with_metrics_partitions(options.partitions.metrics_partitions)?;
     if let Some(path) = &options.port_file {
         write_address(path, broker.address())?;
     }

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::time::Instant;
 
 use crossbeam_channel::bounded;
-use proto::bus::{BusSettings, Publisher};
+use proto::bus::{BusSettings, PartitionOptions, PropertyOptions, Publisher};
 use proto::document::Params;
 use proto::message::{NodeState, Trigger};
 use proto::workload::TestType;
@@ -25,8 +25,10 @@ fn control(properties: &[(String, String)]) -> ControlThread {
     };
     let options = AgentOptions {
         kafka: None,
-        kafka_properties: Vec::new(),
-        metrics_partitions: 1,
+        properties: PropertyOptions::default(),
+        partitions: PartitionOptions {
+            metrics_partitions: 1,
+        },
         orchestrator: None,
         node_id: None,
         cores: None,
