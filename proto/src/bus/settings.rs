@@ -163,6 +163,9 @@ impl BusSettings {
             // An offset that the broker does not have is a fact to report, not to paper over.
             .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", self.fetch_wait_ms.to_string())
+            // What waits in the client stands before our own pulse, and takes memory: a fraction of a
+            // second of the work of its reader.
+            .set("queued.max.messages.kbytes", "16384")
             .set("fetch.error.backoff.ms", "50")
             .set("fetch.queue.backoff.ms", "50");
         config
