@@ -19,7 +19,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use proto::bus::{self, BusError, BusSettings, Cluster, Delivery, Group, GroupEvent, Publisher};
+use proto::bus::{
+    self, BusError, BusSettings, Cluster, Delivery, Group, GroupEvent, Publisher, Start,
+};
 use proto::merging::{Merger, Read};
 use proto::topic::Topic;
 use proto::{clock, id, log};
@@ -44,8 +46,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 const ENDS_EVERY: Duration = Duration::from_secs(1);
 /// Time that the broker has to say so: what is read meanwhile waits.
 const ENDS_TIMEOUT: Duration = Duration::from_secs(1);
-/// Until they are asked for again where no answer came.
-const ENDS_RETRY: Duration = Duration::from_secs(5);
+/// The same for each on its own, where one of them has none.
+const ENDS_TIMEOUT_EACH: Duration = Duration::from_millis(300);
 /// Between lines of the log on what was merged.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 /// Most troubles that are told before the broker is heard again.
@@ -61,11 +63,13 @@ pub enum MergerError {
     /// The broker's address or a property is wrong, or a right is missing.
     #[error(transparent)]
     Bus(#[from] BusError),
-    /// What a merger reads or writes is not there.
+    /// What a merger reads is not there.
     #[error(
-        "the broker has no topic {0}; the orchestrator makes metrics, and the first merger that runs merged"
+        "the broker has no topic metrics, or does not show it to us; the orchestrator makes it, and an \
+         admin gives the right: kafka-acls --add --allow-principal User:NAME --operation Describe \
+         --operation Read --topic metrics"
     )]
-    NoTopics(String),
+    NoMetrics,
     /// The system has no signal handler left.
     #[error("the system has no signal handler for us: {0}")]
     Signals(#[from] io::Error),
@@ -82,22 +86,24 @@ impl MergerError {
     }
 }
 
-/// Checks whether the broker answers and has the topics, and says so in a line of the log.
+/// Checks whether the broker answers and has what a merger reads, and says so in a line of the log. The
+/// rights that only reading and writing need show when it runs.
 ///
 /// # Errors
 /// What is missing.
 pub fn check(options: &Options) -> Result<(), MergerError> {
     let settings = options.broker.settings("dlts-merger")?;
     let cluster = bus::inspect(&settings, ASK_TIMEOUT)?;
-    let missing = [Topic::Metrics, Topic::Merged]
-        .into_iter()
-        .filter(|topic| !cluster.topics.contains(topic));
-    let missing: Vec<&str> = missing.map(Topic::name).collect();
-    if !missing.is_empty() {
-        return Err(MergerError::NoTopics(missing.join(", ")));
+    if !cluster.topics.contains(&Topic::Metrics) {
+        return Err(MergerError::NoMetrics);
     }
     let partitions = cluster.partitions_of(Topic::Metrics).count();
-    let fields = json!({"cluster": cluster.id, "metrics_partitions": partitions});
+    let merged = if cluster.topics.contains(&Topic::Merged) {
+        "there"
+    } else {
+        "the first merger makes it, where it may"
+    };
+    let fields = json!({"cluster": cluster.id, "metrics_partitions": partitions, "merged": merged});
     log::info("merger_check", fields);
     Ok(())
 }
@@ -192,6 +198,8 @@ struct Told {
     bytes: u64,
     /// Since when there is no partition, unless it was told.
     idle_since: Option<Instant>,
+    /// Whether the group has dealt at all.
+    has_been_dealt: bool,
 }
 
 impl Told {
@@ -203,6 +211,7 @@ impl Told {
             ranges: 0,
             bytes: 0,
             idle_since: Some(Instant::now()),
+            has_been_dealt: false,
         }
     }
 
@@ -273,7 +282,8 @@ impl Process {
                 self.add(gap.place.1, read);
             }
             GroupEvent::Assigned(starts) => {
-                self.partitions.assign(&starts);
+                self.told.has_been_dealt = true;
+                self.partitions.assign(&starts, clock::monotonic_ns());
                 self.start_afresh(&starts);
                 self.tell_partitions(!starts.is_empty());
             }
@@ -289,14 +299,15 @@ impl Process {
     }
 
     /// One that went while it was paused would come back paused: the client remembers it.
-    fn start_afresh(&mut self, starts: &[(i32, Option<i64>)]) {
-        for (number, start) in starts {
-            log::info(
-                "partition_taken",
-                json!({"partition": number, "from": start}),
-            );
-            self.paused.remove(number);
-            if let Err(error) = self.group.resume(*number) {
+    fn start_afresh(&mut self, starts: &[Start]) {
+        for Start {
+            partition, offset, ..
+        } in starts
+        {
+            let fields = json!({"partition": partition, "from": offset});
+            log::info("partition_taken", fields);
+            self.paused.remove(partition);
+            if let Err(error) = self.group.resume(*partition) {
                 self.told.trouble(error.to_string());
             }
         }
@@ -342,6 +353,7 @@ impl Process {
     }
 
     fn note_deliveries(&mut self, wait: Duration) -> Result<(), BusError> {
+        let mut is_gone = false;
         for Delivery { token, error } in self.publisher.poll(wait) {
             let fate = match error {
                 None => {
@@ -351,10 +363,7 @@ impl Process {
                 Some(BusError::TooLarge) => Fate::TooLong,
                 Some(error) if error.is_for_good() => return Err(error),
                 Some(error) => {
-                    if error.is_of_no_topic() {
-                        // Somebody deleted it. If it cannot be made, the next attempt tells.
-                        let _ = bus::ensure_merged(&self.settings, ASK_TIMEOUT);
-                    }
+                    is_gone |= error.is_of_no_topic();
                     self.told.trouble(error.to_string());
                     Fate::Lost
                 }
@@ -362,6 +371,10 @@ impl Process {
             let now_ns = clock::monotonic_ns();
             let left_out = self.partitions.note_fate(token, fate, now_ns);
             left_out.into_iter().for_each(tell_left_out);
+        }
+        if is_gone {
+            // Somebody deleted it. If it cannot be made, the next attempt to send tells.
+            let _ = bus::ensure_merged(&self.settings, ASK_TIMEOUT);
         }
         Ok(())
     }
@@ -377,23 +390,40 @@ impl Process {
         }
     }
 
-    /// Asks where the partitions end, from time to time: the lag is shown, and nothing depends on it.
+    /// Asks where the partitions end, from time to time. Of one that we do not reach nothing is said
+    /// for long, and the orchestrator reads it itself.
     fn ask_ends(&mut self) {
         if self.partitions.is_empty() || Instant::now() < self.ask_ends_at {
             return;
         }
-        let numbers = self.partitions.numbers();
-        let wait = match self.group.ends(&numbers, ENDS_TIMEOUT) {
+        let mut numbers = self.partitions.numbers();
+        let is_known = self.note_ends(&numbers, ENDS_TIMEOUT);
+        if !is_known && numbers.len() > 1 {
+            // One that does not answer has the answers of all thrown away.
+            let end = Instant::now() + ENDS_TIMEOUT;
+            fastrand::shuffle(&mut numbers);
+            for number in numbers {
+                if Instant::now() < end {
+                    self.note_ends(&[number], ENDS_TIMEOUT_EACH);
+                }
+            }
+        }
+        self.ask_ends_at = Instant::now() + ENDS_EVERY;
+    }
+
+    /// Asks where these end, and whether the broker said it.
+    fn note_ends(&mut self, numbers: &[i32], timeout: Duration) -> bool {
+        match self.group.ends(numbers, timeout) {
             Ok(ends) => {
-                self.partitions.note_ends(&ends);
-                ENDS_EVERY
+                self.partitions.note_ends(&ends, clock::monotonic_ns());
+                ends.len() == numbers.len()
             }
             Err(error) => {
-                self.told.trouble(format!("the lag is not known: {error}"));
-                ENDS_RETRY
+                let reason = format!("where partitions {numbers:?} end is not known: {error}");
+                self.told.trouble(reason);
+                false
             }
-        };
-        self.ask_ends_at = Instant::now() + wait;
+        }
     }
 
     /// Each deal is told of a member also where it changes nothing for it.
@@ -436,6 +466,12 @@ impl Process {
     fn why_idle(&self) -> String {
         if let Some(error) = self.group.health().last_error() {
             return format!("no partition was dealt to this merger: {error}");
+        }
+        if !self.told.has_been_dealt {
+            return "the group has dealt no partitions yet: has the broker a coordinator for it \
+                    (offsets.topic.replication.factor must not be more than there are brokers), or is \
+                    a member of the group at work that does not answer?"
+                .to_owned();
         }
         let there = match self.metrics_partitions {
             1 => "metrics has one partition, which another merger has".to_owned(),

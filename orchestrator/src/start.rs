@@ -210,6 +210,8 @@ impl Service {
     ) -> Result<Self, StartError> {
         let stop = Arc::new(AtomicBool::new(false));
         let (batches, incoming) = bounded(BATCHES_MAX);
+        // Unbounded, since each of the two threads would wait for the other; it holds one request for each
+        // partition and change of hands.
         let (raw, raw_asked) = unbounded();
         let reading = Reading {
             batches: incoming,

@@ -27,8 +27,11 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 const RETRY_WAIT: Duration = Duration::from_millis(500);
 /// Longest wait for a message; a stop is noticed after it.
 const POLL_WAIT: Duration = Duration::from_millis(50);
-/// Most messages of a batch.
+/// Most messages of a batch …
 const BATCH_MAX: usize = 256;
+/// … and most bytes of them, but for its last message: decoded they take some twenty times as much,
+/// and several batches wait.
+const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Longest time for which messages are gathered before they are decoded.
 const BATCH_WAIT: Duration = Duration::from_millis(10);
 /// Between looks at whether the broker is still there, and still the same.
@@ -158,11 +161,16 @@ impl TopicReader {
 
     /// Tells the state which partitions of `metrics` there are.
     fn tell_partitions(&self) {
-        let event = Event::Partitions(numbers_of_metrics(&self.partitions));
+        self.tell(Event::Partitions(numbers_of_metrics(&self.partitions)));
+    }
+
+    /// Tells the state something that no message said.
+    fn tell(&self, event: Event) {
         let batch = Batch {
             events: vec![(event, now())],
             ..Batch::default()
         };
+        // Nobody takes it when we are about to be stopped.
         let _ = self.batches.send(batch);
     }
 
@@ -192,11 +200,7 @@ impl TopicReader {
             cluster_id: self.cluster_id.clone(),
             trouble,
         };
-        let batch = Batch {
-            events: vec![(Event::Broker(broker), now())],
-            ..Batch::default()
-        };
-        let _ = self.batches.send(batch);
+        self.tell(Event::Broker(broker));
     }
 
     fn read(&mut self, subscriber: &Subscriber) {
@@ -208,6 +212,7 @@ impl TopicReader {
                 offsets,
                 is_lost,
                 forbidden,
+                ..
             } = self.gather(subscriber);
             self.offsets
                 .extend(offsets.iter().map(|(place, next)| (*place, *next)));
@@ -232,11 +237,21 @@ impl TopicReader {
         }
     }
 
-    /// Whether there is what mergers write, and was not before. One who may not know lives without.
+    /// Whether there is what mergers write, and was not before. One who may not know lives without,
+    /// and says so.
     fn has_found_mergers(&self, subscriber: &Subscriber, watch: &mut Watch) -> bool {
-        !self.partitions.contains(&MERGED)
-            && watch.is_time_for_mergers()
-            && subscriber.has(Topic::Merged, LOOK_TIMEOUT).unwrap_or(false)
+        if self.partitions.contains(&MERGED) || !watch.is_time_for_mergers() {
+            return false;
+        }
+        match subscriber.has(Topic::Merged, LOOK_TIMEOUT) {
+            Ok(is_there) => is_there,
+            Err(error @ BusError::Unreadable { .. }) => {
+                self.tell(Event::MergersHidden(error.to_string()));
+                false
+            }
+            // The broker is asked again, and its health is looked after elsewhere.
+            Err(_) => false,
+        }
     }
 
     /// Reads of `metrics` what the state asks for.
@@ -244,18 +259,33 @@ impl TopicReader {
         while let Ok(asked) = self.asked.try_recv() {
             let turn = self.raw.obey(asked);
             self.turn(subscriber, asked.partition, turn);
+            let is_alone = asked.until.is_none() && turn != Turn::Stay;
+            if is_alone {
+                self.tell_end(subscriber, asked.partition);
+            }
         }
     }
 
-    fn turn(&self, subscriber: &Subscriber, partition: i32, turn: Turn) {
+    /// Where a partition ends that no merger reads any more: until then it may hold what is old.
+    fn tell_end(&self, subscriber: &Subscriber, partition: i32) {
+        let place = (Topic::Metrics, partition);
+        // Where it is not known, the state allows some time.
+        if let Ok((_, end)) = subscriber.bounds_of(place, LOOK_TIMEOUT) {
+            self.tell(Event::PartitionEnds { partition, end });
+        }
+    }
+
+    fn turn(&mut self, subscriber: &Subscriber, partition: i32, turn: Turn) {
         let place = (Topic::Metrics, partition);
         let turned = match turn {
             Turn::Stay => Ok(()),
             Turn::From(next) => subscriber.read_from(place, start_at(next)),
             Turn::Leave => subscriber.leave(place),
         };
+        // What is to be read is known here; the client is told all of it again.
         if let Err(error) = turned {
             self.report(true, Some(error.to_string()));
+            self.reassign(subscriber);
         }
     }
 
@@ -291,9 +321,10 @@ impl TopicReader {
         let mut gathered = Gathered::default();
         let began = Instant::now();
         let mut wait = POLL_WAIT;
-        while gathered.read.len() < BATCH_MAX {
+        while gathered.read.len() < BATCH_MAX && gathered.bytes < BATCH_BYTES_MAX {
             match subscriber.poll(wait) {
                 Some(bus::Event::Record(record)) => {
+                    gathered.bytes += record.payload.len();
                     self.take(subscriber, Read::Record(record), &mut gathered);
                 }
                 Some(bus::Event::OffsetLost) => {
@@ -443,6 +474,8 @@ fn start_at(next: Option<i64>) -> StartAt {
 #[derive(Default)]
 struct Gathered {
     read: Vec<(Read, Now)>,
+    /// Of the messages that were read.
+    bytes: usize,
     /// Where they lead to, but for `metrics`.
     offsets: Offsets,
     /// The broker does not have the next offset.

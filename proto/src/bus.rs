@@ -18,7 +18,7 @@ mod unreadable;
 
 pub use admin::{Cluster, ensure_merged, ensure_topics, inspect};
 pub use embedded::EmbeddedBroker;
-pub use group::{Group, GroupEvent};
+pub use group::{Group, GroupEvent, Start};
 pub use health::Health;
 pub use options::{BrokerOptions, PartitionOptions, PropertyOptions};
 pub use publisher::{Delivery, Publisher};

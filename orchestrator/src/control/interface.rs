@@ -69,6 +69,15 @@ pub enum Event {
     Merged(Box<MergedRange>),
     /// The partitions of `metrics` that there are.
     Partitions(Vec<i32>),
+    /// A partition of `metrics` ends there by now, as the broker says.
+    PartitionEnds {
+        /// Which.
+        partition: i32,
+        /// The offset of the next message to come.
+        end: i64,
+    },
+    /// What mergers write may not be read, and why.
+    MergersHidden(String),
     /// What is known of partitions of `metrics` is of a log that is gone: they are read from their
     /// beginning.
     Forgotten {

@@ -18,14 +18,23 @@ use super::Now;
 
 /// A partition of which no merger was heard for this long is read itself, ms of observed time.
 const SILENT_MS: u64 = 10_000;
-/// What is in a partition of which no merger was heard for this long may not have been read yet …
+/// What is in a partition of which no merger was heard for this long may not have been read yet, nor
+/// what was known to be in it for this long and is not counted …
 const STALLED_MS: u64 = 3_000;
-/// … nor for this long after it is read itself, ms of observed time.
+/// … unless nothing more of it was counted for this long: nobody waits for ever for what does not come.
+const STANDSTILL_MS: u64 = 15_000;
+/// A partition that is read itself from now on may hold more than was known of it for this long, ms of
+/// observed time.
 const CATCH_UP_MS: u64 = 5_000;
 /// Between two lines of the log on a merger that is refused, ms of observed time.
 const TELL_EVERY_MS: u64 = 60_000;
 /// A merger that was not heard for this long is forgotten, ms of observed time.
 const FORGET_MS: u64 = 600_000;
+/// A merger takes a partition over from another one, and perhaps back. Where the speaker changes as often
+/// as this, each time within [`CONTEST_MS`] of the last, two have it.
+const CONTEST_TURNS: u32 = 4;
+/// Longest time between two of these changes, ms of observed time.
+const CONTEST_MS: u64 = 5_000;
 /// Most mergers and partitions that are known.
 const KNOWN_MAX: usize = 1_000;
 
@@ -36,6 +45,8 @@ pub(super) enum Heard {
     Nothing,
     /// A merger reads it from now on.
     Begins,
+    /// Two processes read it; who the other one is, said once as long as they go on.
+    Contested(String),
     /// What this merger says cannot be counted, and why; said once a minute.
     Refused(String),
     /// The same, said lately; or there is no room for it, or no such partition.
@@ -56,6 +67,7 @@ struct Merger {
 #[derive(Debug, Clone)]
 struct Heart {
     merger_id: String,
+    incarnation: u64,
     heard_at_ms: u64,
     /// The offset up to which that merger had read, and the partition's end then.
     to: i64,
@@ -72,12 +84,36 @@ impl Heart {
     }
 }
 
+/// What a partition is known to hold: until that is counted, reports lie unread.
+#[derive(Debug, Default)]
+struct Owed {
+    /// Its end …
+    end: i64,
+    /// … as it was at this observed time, ms.
+    since_ms: u64,
+}
+
+/// Who else speaks of a partition.
+#[derive(Debug, Clone)]
+struct Contest {
+    /// The merger that spoke before the newest one.
+    other: String,
+    /// When the speaker last changed, observed time, ms.
+    turned_at_ms: u64,
+    /// How often it changed, each time soon after the last.
+    turns: u32,
+}
+
 /// A partition.
 #[derive(Debug, Default)]
 struct Place {
     chain: Chain,
+    owed: Owed,
+    /// Up to where it was counted when that last changed, and at which observed time, ms.
+    moved: (i64, u64),
     /// Its newest sign of a merger.
     heart: Option<Heart>,
+    contest: Option<Contest>,
     /// Since when no merger reads it though others are read by some: observed time, ms.
     alone_since_ms: Option<u64>,
     /// The same by our clock, ms since 1970, once it is long enough.
@@ -93,10 +129,14 @@ struct Place {
 pub(super) struct Mergers {
     known: BTreeMap<String, Merger>,
     places: BTreeMap<i32, Place>,
+    /// Why what mergers write may not be read, if that is so.
+    pub(super) hidden: Option<String>,
     /// Ranges that were counted as they came.
     pub(super) ranges: u64,
     /// Ranges that held something which only messages say.
     refused: u64,
+    /// What the partitions counted whose log was forgotten: ranges that were read again, and dropped.
+    before: (u64, u64),
 }
 
 /// A merger, as `GET /nodes?role=merger` and `GET /healthz` show it.
@@ -129,6 +169,86 @@ pub struct PartitionRow {
     pub counted: i64,
     /// Since when no merger reads it though there are some, ms since 1970.
     pub silent_since_unix_ms: Option<u64>,
+    /// Two processes that both read it, by their ids.
+    #[serde(skip)]
+    pub rivals: Option<(String, String)>,
+    /// Who has it, lives, and reads nothing of it.
+    #[serde(skip)]
+    pub idler: Option<String>,
+}
+
+impl Place {
+    /// Another process may be speaking than the one before: after a change of hands, or in turns.
+    /// Whether it is known only now that it is in turns.
+    fn note_speaker(&mut self, range: &MergedRange, observed_ms: u64) -> bool {
+        let was_known = self.rivals(observed_ms).is_some();
+        let speaker = (&range.merger_id, range.incarnation);
+        let Some(heart) = &self.heart else {
+            return false;
+        };
+        if (&heart.merger_id, heart.incarnation) == speaker {
+            return false;
+        }
+        let before = self.contest.take();
+        let turns = before
+            .filter(|contest| observed_ms.saturating_sub(contest.turned_at_ms) < CONTEST_MS)
+            .map_or(0, |contest| contest.turns);
+        self.contest = Some(Contest {
+            other: heart.merger_id.clone(),
+            turned_at_ms: observed_ms,
+            turns: turns.saturating_add(1),
+        });
+        !was_known && turns + 1 >= CONTEST_TURNS
+    }
+
+    /// The two that speak of it in turn, if two do.
+    fn rivals(&self, observed_ms: u64) -> Option<(String, String)> {
+        let contest = self.contest.as_ref()?;
+        let heart = self.heart.as_ref()?;
+        let is_going_on = contest.turns >= CONTEST_TURNS
+            && observed_ms.saturating_sub(contest.turned_at_ms) < CONTEST_MS;
+        is_going_on.then(|| (heart.merger_id.clone(), contest.other.clone()))
+    }
+
+    /// Who has it, lives, and reads nothing of it.
+    fn idler(&self, observed_ms: u64) -> Option<String> {
+        let heart = self.heart.as_ref()?;
+        let is_heard = observed_ms.saturating_sub(heart.heard_at_ms) < STALLED_MS;
+        let idles = is_heard && heart.stuck_since_ms.is_some();
+        idles.then(|| heart.merger_id.clone())
+    }
+
+    /// It ends there by now. What is owed already stays so until it is counted.
+    fn note_end(&mut self, end: i64, observed_ms: u64) {
+        if self.chain.pos() < self.owed.end {
+            return;
+        }
+        // After a silence what lies there may be as old as that.
+        let silent_since_ms = self.heart.as_ref().map(Heart::silent_since_ms);
+        let is_after_silence = |at_ms: &u64| observed_ms.saturating_sub(*at_ms) >= STALLED_MS;
+        let since_ms = silent_since_ms.filter(is_after_silence);
+        self.owed = Owed {
+            end,
+            since_ms: since_ms.unwrap_or(observed_ms),
+        };
+    }
+
+    /// Whether reports may lie unread in it that have been there for some time.
+    fn is_stalled(&self, observed_ms: u64) -> bool {
+        let since = |at_ms: u64| observed_ms.saturating_sub(at_ms);
+        let silent_ms = self
+            .heart
+            .as_ref()
+            .map(|heart| since(heart.silent_since_ms()));
+        let is_unheard = self.chain.is_merged() && silent_ms.is_none_or(|ms| ms >= STALLED_MS);
+        let is_behind = self.chain.pos() < self.owed.end
+            && since(self.owed.since_ms) >= STALLED_MS
+            && since(self.owed.since_ms.max(self.moved.1)) < STANDSTILL_MS;
+        let is_new_to_us = self
+            .left_at_ms
+            .is_some_and(|at_ms| since(at_ms) < CATCH_UP_MS);
+        is_unheard || is_behind || is_new_to_us
+    }
 }
 
 impl Mergers {
@@ -167,7 +287,17 @@ impl Mergers {
                 log,
                 ..Place::default()
             };
-            self.places.insert(*partition, place);
+            if let Some(Place { chain, .. }) = self.places.insert(*partition, place) {
+                self.before.0 += chain.across;
+                self.before.1 += chain.overlaps;
+            }
+        }
+    }
+
+    /// A partition ends there by now.
+    pub(super) fn note_end(&mut self, partition: i32, end: i64, observed_ms: u64) {
+        if let Some(place) = self.places.get_mut(&partition) {
+            place.note_end(end, observed_ms);
         }
     }
 
@@ -223,12 +353,18 @@ impl Mergers {
             .filter(|_| !has_moved && range.end > range.to)
             .map(|heart| heart.stuck_since_ms.unwrap_or(observed_ms));
         // One that was given up is relied on again when it reads on.
+        // What ends before what was counted is behind us, or of a log that is no more.
         let is_useful = (is_ahead || range.is_near_end())
+            && range.end >= place.chain.pos()
             && (place.chain.is_merged() || stuck_since_ms.is_none());
+        place.note_end(range.end, observed_ms);
         let begins = is_useful && !place.chain.is_merged();
+        let mut is_contested = false;
         if is_ahead || place.heart.is_none() || begins {
+            is_contested = place.note_speaker(&range, observed_ms);
             place.heart = Some(Heart {
                 merger_id: range.merger_id.clone(),
+                incarnation: range.incarnation,
                 heard_at_ms: observed_ms,
                 to: range.to,
                 end: range.end,
@@ -240,7 +376,8 @@ impl Mergers {
         }
         place.chain.offer(range, observed_ms);
         if !begins {
-            return Heard::Nothing;
+            let rivals = place.rivals(observed_ms).filter(|_| is_contested);
+            return rivals.map_or(Heard::Nothing, |(_, other)| Heard::Contested(other));
         }
         place.alone_since_ms = None;
         place.silent_since_ms = None;
@@ -286,12 +423,17 @@ impl Mergers {
         let mut silent = Vec::new();
         for (number, place) in &mut self.places {
             place.chain.forget_old(observed_ms);
+            if place.chain.pos() != place.moved.0 {
+                place.moved = (place.chain.pos(), observed_ms);
+            }
             let heard_at_ms = place.heart.as_ref().map(Heart::silent_since_ms);
             if place.chain.is_merged() {
                 if heard_at_ms.is_none_or(|at_ms| since(at_ms) >= SILENT_MS) {
                     place.chain.read_alone();
                     place.left_at_ms = Some(observed_ms);
-                    place.silent_since_ms = Some(now.wall_ns / 1_000_000);
+                    let silent_ms = heard_at_ms.map_or(SILENT_MS, since);
+                    place.silent_since_ms =
+                        Some((now.wall_ns / 1_000_000).saturating_sub(silent_ms));
                     silent.push(*number);
                 }
                 continue;
@@ -304,40 +446,30 @@ impl Mergers {
             } else if since(*place.alone_since_ms.get_or_insert(observed_ms)) >= SILENT_MS
                 && place.silent_since_ms.is_none()
             {
-                place.silent_since_ms = Some(now.wall_ns / 1_000_000);
+                place.silent_since_ms = Some((now.wall_ns / 1_000_000).saturating_sub(SILENT_MS));
                 silent.push(*number);
             }
         }
         silent
     }
 
-    /// Whether reports may lie unread in a partition whose merger is gone: nobody's silence says
-    /// anything then.
+    /// Whether reports may lie unread in a partition, since its merger is gone or behind: nobody's
+    /// silence says anything then.
     pub(super) fn are_stalled(&self, observed_ms: u64) -> bool {
-        let since = |at_ms: u64| observed_ms.saturating_sub(at_ms);
-        let is_stalled = |place: &Place| {
-            let heard = place
-                .heart
-                .as_ref()
-                .map(|heart| since(heart.silent_since_ms()));
-            let is_unheard = place.chain.is_merged() && heard.is_none_or(|ms| ms >= STALLED_MS);
-            is_unheard
-                || place
-                    .left_at_ms
-                    .is_some_and(|at_ms| since(at_ms) < CATCH_UP_MS)
-        };
-        self.places.values().any(is_stalled)
+        let mut places = self.places.values();
+        places.any(|place| place.is_stalled(observed_ms))
     }
 
     /// Ranges that had to be read from the partition itself.
     pub(super) fn reread(&self) -> u64 {
         let across = self.places.values().map(|place| place.chain.across);
-        self.refused + across.sum::<u64>()
+        self.before.0 + self.refused + across.sum::<u64>()
     }
 
     /// Ranges that were dropped, since all of it had been counted.
     pub(super) fn overlaps(&self) -> u64 {
-        self.places.values().map(|place| place.chain.overlaps).sum()
+        let overlaps = self.places.values().map(|place| place.chain.overlaps);
+        self.before.1 + overlaps.sum::<u64>()
     }
 
     /// The mergers that were heard of.
@@ -368,7 +500,7 @@ impl Mergers {
     }
 
     /// The partitions, once a merger was heard of.
-    pub(super) fn partitions(&self) -> Vec<PartitionRow> {
+    pub(super) fn partitions(&self, observed_ms: u64) -> Vec<PartitionRow> {
         if self.known.is_empty() {
             return Vec::new();
         }
@@ -380,6 +512,8 @@ impl Mergers {
                 lag_messages: heart.map_or(0, lag),
                 counted: place.chain.pos(),
                 silent_since_unix_ms: place.silent_since_ms,
+                rivals: place.rivals(observed_ms),
+                idler: place.idler(observed_ms),
             }
         };
         self.places.iter().map(row).collect()

@@ -33,6 +33,12 @@ impl Control {
         self.mergers.know(partitions);
     }
 
+    /// A partition ends there by now.
+    pub(super) fn partition_ends(&mut self, partition: i32, end: i64) {
+        let observed_ms = self.registry.observed_ms();
+        self.mergers.note_end(partition, end, observed_ms);
+    }
+
     /// Partitions are read from their beginning, as those of another log, which has this number.
     pub(super) fn partitions_forgotten(&mut self, log_number: u64, partitions: &[i32]) {
         self.mergers.forget(log_number, partitions);
@@ -48,6 +54,13 @@ impl Control {
             Heard::Begins => {
                 let fields = json!({"merger_id": merger_id, "partition": partition});
                 log(actions, Level::Info, "partition_merged", fields);
+            }
+            Heard::Contested(other) => {
+                let detail = "two processes read it, so that most of it is read again here: is one \
+                              of another --group, or do two have one --merger-id?";
+                let fields = json!({"partition": partition, "merger_id": merger_id,
+                    "other": other, "detail": detail});
+                log(actions, Level::Warn, "partition_contested", fields);
             }
             Heard::Refused(reason) => {
                 let fields = json!({"merger_id": merger_id, "partition": partition,

@@ -134,6 +134,8 @@ pub struct Snapshot {
     pub counts: Counts,
     /// The mergers that were heard of.
     pub mergers: Vec<MergerRow>,
+    /// Why what mergers write may not be read, if that is so.
+    pub mergers_hidden: Option<String>,
     /// The partitions of `metrics`, once a merger was heard of.
     pub partitions: Vec<PartitionRow>,
     /// Merged ranges.
@@ -163,7 +165,8 @@ impl Control {
                 ..self.counts
             },
             mergers: self.mergers.rows(self.registry.observed_ms(), now),
-            partitions: self.mergers.partitions(),
+            mergers_hidden: self.mergers.hidden.clone(),
+            partitions: self.mergers.partitions(self.registry.observed_ms()),
             ranges: RangeCounts {
                 counted: self.mergers.ranges,
                 overlaps: self.mergers.overlaps(),
@@ -212,16 +215,40 @@ impl Snapshot {
             Some(format!("merger {}: {reason}", row.merger_id))
         };
         let partition = move |row: &PartitionRow| {
+            let number = row.partition;
+            if let Some((one, other)) = &row.rivals {
+                return Some(format!(
+                    "partition {number} of metrics is read by two mergers, {one} and {other}, so that \
+                     most of it is read again here: is one of another --group, or do two have one \
+                     --merger-id?"
+                ));
+            }
             let since_ms = row.silent_since_unix_ms?;
             let seconds = (now.wall_ns / 1_000_000).saturating_sub(since_ms) / 1000;
-            let number = row.partition;
-            Some(format!(
-                "partition {number} of metrics is read by no merger for {seconds} s; the \
-                 orchestrator reads it itself until one does: start a merger, or look why none has it"
+            Some(row.idler.as_ref().map_or_else(
+                || {
+                    format!(
+                        "partition {number} of metrics is read by no merger for {seconds} s; the \
+                         orchestrator reads it itself until one does: start a merger, or look why \
+                         none has it"
+                    )
+                },
+                |idler| {
+                    format!(
+                        "merger {idler} has partition {number} of metrics and has read nothing of it \
+                         for {seconds} s; the orchestrator reads it itself until it does: end that \
+                         merger, so that another takes it over"
+                    )
+                },
             ))
         };
+        let hidden = self.mergers_hidden.iter();
+        let hidden =
+            hidden.map(|reason| format!("mergers, if there are any, are of no use: {reason}"));
         let mergers = self.mergers.iter().filter_map(merger);
-        mergers.chain(self.partitions.iter().filter_map(partition))
+        hidden
+            .chain(mergers)
+            .chain(self.partitions.iter().filter_map(partition))
     }
 
     /// Each test's line.

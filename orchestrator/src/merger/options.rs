@@ -26,7 +26,7 @@ pub struct Cli {
 /// What a merger does besides.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Check whether a merger can work here: the broker, and its topics
+    /// Check whether the broker answers and has the topic metrics; rights show when a merger runs
     Check(Options),
 }
 

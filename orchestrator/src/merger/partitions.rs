@@ -4,12 +4,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use proto::bus::Start;
 use proto::merging::{LEN_MAX, LEN_WANTED, Merger, Range, Read};
 
 /// Longest time for which messages are gathered, ns: part of the delay of what is shown.
 const GATHER_NS: u64 = ns(Duration::from_millis(250));
 /// Longest silence, ns: where nothing comes, a range that says so is published.
 const SILENCE_NS: u64 = ns(Duration::from_secs(1));
+/// Where a partition ends is known for so long after the broker said it, ns. Beyond it nothing is said
+/// of a partition of which nothing comes: it may be that only we do not reach it.
+const END_NS: u64 = ns(Duration::from_secs(3));
 /// Before what did not arrive is sent again, ns.
 const RETRY_NS: u64 = ns(Duration::from_millis(500));
 /// The least that is tried where the broker takes no messages of a length, in bytes.
@@ -58,8 +62,10 @@ struct Partition {
     since_ns: Option<u64>,
     /// When the last range was published.
     said_ns: Option<u64>,
-    /// Where it ends, as far as known.
+    /// Where it ends, as far as known …
     end: i64,
+    /// … and when the broker last said so.
+    end_ns: Option<u64>,
     /// The range that is on its way.
     flight: Option<Flight>,
 }
@@ -80,12 +86,13 @@ struct Piece {
 }
 
 impl Partition {
-    fn starting_at(start: Option<i64>) -> Self {
+    fn starting_at(start: Start, now_ns: u64) -> Self {
         Self {
-            range: start.map(Range::starting_at),
+            range: start.offset.map(Range::starting_at),
             since_ns: None,
             said_ns: None,
-            end: start.unwrap_or_default(),
+            end: start.end.or(start.offset).unwrap_or_default(),
+            end_ns: start.end.map(|_| now_ns),
             flight: None,
         }
     }
@@ -96,8 +103,13 @@ impl Partition {
         if range.expected_len() >= LEN_WANTED {
             return Some(0);
         }
-        let silent = self.said_ns.map_or(0, |said_ns| said_ns + SILENCE_NS);
-        Some(self.since_ns.map_or(silent, |since| since + GATHER_NS))
+        if let Some(since_ns) = self.since_ns {
+            return Some(since_ns + GATHER_NS);
+        }
+        let due_ns = self.said_ns.map_or(0, |said_ns| said_ns + SILENCE_NS);
+        self.end_ns
+            .is_some_and(|end_ns| due_ns <= end_ns + END_NS)
+            .then_some(due_ns)
     }
 }
 
@@ -127,9 +139,10 @@ impl Partitions {
     }
 
     /// Takes partitions, each from an offset on, where that is known.
-    pub(super) fn assign(&mut self, starts: &[(i32, Option<i64>)]) {
-        for (number, start) in starts {
-            self.all.insert(*number, Partition::starting_at(*start));
+    pub(super) fn assign(&mut self, starts: &[Start], now_ns: u64) {
+        for start in starts {
+            let partition = Partition::starting_at(*start, now_ns);
+            self.all.insert(start.partition, partition);
         }
     }
 
@@ -167,11 +180,12 @@ impl Partitions {
         })
     }
 
-    /// Notes where partitions end.
-    pub(super) fn note_ends(&mut self, ends: &BTreeMap<i32, i64>) {
+    /// Notes where partitions end, as the broker says now.
+    pub(super) fn note_ends(&mut self, ends: &BTreeMap<i32, i64>, now_ns: u64) {
         for (number, end) in ends {
             if let Some(partition) = self.all.get_mut(number) {
                 partition.end = *end;
+                partition.end_ns = Some(now_ns);
             }
         }
     }
@@ -296,7 +310,9 @@ impl Partitions {
             }
             Fate::TooLong => {
                 let piece = flight.pieces.remove(at);
-                self.len_max = (piece.payload.len() / 2).clamp(LEN_MIN, LEN_MAX);
+                // Of several on their way the shortest says most.
+                let half = (piece.payload.len() / 2).max(LEN_MIN);
+                self.len_max = self.len_max.min(half);
                 Some(LeftOut {
                     partition: number,
                     from: piece.from,

@@ -65,7 +65,7 @@ impl RawReadings {
         }
     }
 
-    /// Whether mergers are relied on, so that the offset says nothing of what is kept.
+    /// Whether a partition is read at the moment, by ourselves.
     pub fn is_read(&self, partition: i32) -> bool {
         self.courses.get(&partition).is_some_and(Course::is_read)
     }

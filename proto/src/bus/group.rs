@@ -28,18 +28,28 @@ pub(super) const HEARTBEAT_MS: &str = "1000";
 /// Longest time for which a member may be busy with what it read, ms.
 pub(super) const BUSY_MAX_MS: &str = "30000";
 
-/// How long a question on partitions may take.
-const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// How long a question on partitions may take, while nothing is read of the others.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// Offsets that were committed longer ago than this are those of a group that was gone: nobody waits
 /// for what was written since.
 const COMMIT_AGE_MAX_MS: u64 = 30_000;
 
+/// A partition that is ours from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
+    /// Which.
+    pub partition: i32,
+    /// Where reading begins; `None` where that is not known yet.
+    pub offset: Option<i64>,
+    /// The offset of the next message to come, where the broker said it.
+    pub end: Option<i64>,
+}
+
 /// What a poll of a group brings.
 #[derive(Debug)]
 pub enum GroupEvent {
-    /// These partitions are ours from now on, and reading begins at these offsets; at `None` it is
-    /// not known yet.
-    Assigned(Vec<(i32, Option<i64>)>),
+    /// These partitions are ours from now on; none where the group dealt, and had none for us.
+    Assigned(Vec<Start>),
     /// These are not ours any more.
     Revoked(Vec<i32>),
     /// A message.
@@ -121,11 +131,11 @@ fn numbers(partitions: &TopicPartitionList) -> Vec<i32> {
         .collect()
 }
 
-fn list(starts: &[(i32, Option<i64>)]) -> KafkaResult<TopicPartitionList> {
+fn list(starts: &[Start]) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
-    for (number, start) in starts {
-        let start = start.map_or(Offset::End, Offset::Offset);
-        list.add_partition_offset(Topic::Metrics.name(), *number, start)?;
+    for start in starts {
+        let offset = start.offset.map_or(Offset::End, Offset::Offset);
+        list.add_partition_offset(Topic::Metrics.name(), start.partition, offset)?;
     }
     Ok(list)
 }
@@ -138,17 +148,21 @@ fn uncommitted(error: &KafkaError) -> GroupEvent {
 
 /// Where each partition is read from: where the group stands, unless it stood there long ago; else at
 /// the end.
-fn starts(consumer: &BaseConsumer<Context>, numbers: &[i32]) -> Vec<(i32, Option<i64>)> {
+fn starts(consumer: &BaseConsumer<Context>, numbers: &[i32]) -> Vec<Start> {
     let ends = ends(consumer, numbers, ANSWER_MAX).unwrap_or_default();
     let committed = committed(consumer, numbers).unwrap_or_default();
     let start = |number: &i32| {
-        let (end, committed) = (ends.get(number), committed.get(number));
+        let (end, committed) = (ends.get(number).copied(), committed.get(number).copied());
         // An offset beyond the end is one of a log that is no more.
-        let start = match (committed, end) {
-            (Some(committed), Some(end)) => Some(*committed.min(end)),
-            (committed, end) => committed.or(end).copied(),
+        let offset = match (committed, end) {
+            (Some(committed), Some(end)) => Some(committed.min(end)),
+            (committed, end) => committed.or(end),
         };
-        (*number, start)
+        Start {
+            partition: *number,
+            offset,
+            end,
+        }
     };
     numbers.iter().map(start).collect()
 }
@@ -228,9 +242,11 @@ impl Group {
             },
         };
         if let Some(GroupEvent::Assigned(starts)) = &polled {
-            let at = |start: Option<i64>| start.map_or(StartAt::End, StartAt::Offset);
-            let places = starts.iter();
-            let places = places.map(|(number, start)| ((Topic::Metrics, *number), at(*start)));
+            let place = |start: &Start| {
+                let at = start.offset.map_or(StartAt::End, StartAt::Offset);
+                ((Topic::Metrics, start.partition), at)
+            };
+            let places = starts.iter().map(place);
             self.subscriber.note_starts(places);
         }
         polled

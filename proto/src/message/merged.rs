@@ -6,8 +6,9 @@ use super::Metrics;
 use crate::histogram::LatenciesWire;
 use crate::measure::IntervalFigures;
 
-/// `merged`: what a merger read of a range of one partition of `metrics`, several times a second for
-/// each partition that it has, also when nothing came: that is how a merger says that it lives.
+/// `merged`: what a merger read of a range of one partition of `metrics`, several times a second while
+/// something comes, and once a second where nothing does: that is how a merger says that it lives, and
+/// reaches the partition.
 ///
 /// It says the same as the messages of the range, in less room and for less work. The reader holds
 /// it to that: a range counts where it begins at the offset up to which the partition was counted,

@@ -36,7 +36,11 @@ impl Member {
 
     fn poll(&mut self) {
         match self.group.poll(TICK) {
-            Some(GroupEvent::Assigned(starts)) => self.next.extend(starts),
+            Some(GroupEvent::Assigned(starts)) => {
+                let starts = starts.iter();
+                self.next
+                    .extend(starts.map(|start| (start.partition, start.offset)));
+            }
             Some(GroupEvent::Revoked(numbers)) => {
                 self.next.retain(|number, _| !numbers.contains(number));
             }

@@ -14,7 +14,7 @@ use super::MergedRange;
 /// Most ranges that wait …
 const WAITING_MAX: usize = 256;
 /// … and most bytes of them, as they came. What finds no room is read from the partition.
-const WAITING_BYTES_MAX: usize = 16 << 20;
+const WAITING_BYTES_MAX: usize = 4 << 20;
 /// A range that waits for longer is dropped, ms of observed time: it may be one of a log that is gone.
 const WAITING_MS_MAX: u64 = 30_000;
 
@@ -46,7 +46,8 @@ pub(super) struct Chain {
     waiting_bytes: usize,
     /// Ranges that were dropped since all of it had been counted.
     pub(super) overlaps: u64,
-    /// Ranges of which some had been counted, so that the rest was read from the partition.
+    /// Ranges of which some had been counted, or that found no room, so that they were read from the
+    /// partition.
     pub(super) across: u64,
 }
 
@@ -110,7 +111,9 @@ impl Chain {
             }
             return;
         }
-        if range.from <= self.pos || has_room {
+        if range.from > self.pos && !has_room {
+            self.across += 1;
+        } else {
             self.waiting_bytes += range.len;
             let bounds = (range.from, range.to);
             let known = self.waiting.insert(bounds, Waiting { range, since_ms });

@@ -258,7 +258,7 @@ fn now(ms: u64) -> Now {
 fn a_partition_that_no_merger_reads_is_named_and_read_until_one_is_back() {
     let mut mergers = Mergers::default();
     mergers.know(&[0, 1]);
-    assert!(mergers.partitions().is_empty(), "there are none");
+    assert!(mergers.partitions(0).is_empty(), "there are none");
     assert!(mergers.silent(60_000, now(60_000)).is_empty());
     assert_eq!(
         mergers.hear(range(0, 0, 0), 60_000, now(60_000)),
@@ -285,15 +285,15 @@ fn a_partition_that_no_merger_reads_is_named_and_read_until_one_is_back() {
     assert!(mergers.silent(72_000, now(72_000)).is_empty(), "said once");
     assert_eq!(mergers.silent(80_000, now(80_000)), [0]);
     assert_eq!(mergers.ask(0).unwrap().until, None);
-    let rows = mergers.partitions();
-    assert_eq!(rows[0].silent_since_unix_ms, Some(80_000));
-    assert_eq!(rows[1].silent_since_unix_ms, Some(71_000));
+    let rows = mergers.partitions(80_000);
+    assert_eq!(rows[0].silent_since_unix_ms, Some(70_000));
+    assert_eq!(rows[1].silent_since_unix_ms, Some(61_000));
     assert_eq!(mergers.rows(80_000, now(80_000))[0].state, "silent");
     assert_eq!(
         mergers.hear(range(3, 5, 5), 81_000, now(81_000)),
         Heard::Begins
     );
-    assert_eq!(mergers.partitions()[0].silent_since_unix_ms, None);
+    assert_eq!(mergers.partitions(81_000)[0].silent_since_unix_ms, None);
     mergers.silent(81_000 + FORGET_MS, now(81_000 + FORGET_MS));
     assert!(mergers.rows(0, now(0)).is_empty());
 }
@@ -397,9 +397,120 @@ fn a_merger_that_lives_and_does_not_read_is_given_up_until_it_reads_on() {
     assert!(mergers.pass(0, 5), "it is read itself");
     let signs = mergers.hear(range(0, 0, 6), 12_000, now(12_000));
     assert_eq!(signs, Heard::Nothing, "it lives, and that is all");
-    assert_eq!(mergers.partitions()[0].merger_id, None);
+    let row = mergers.partitions(12_000).remove(0);
+    assert_eq!((row.merger_id, row.idler.as_deref()), (None, Some("m")));
     let reads = mergers.hear(range(0, 6, 6), 13_000, now(13_000));
     assert_eq!(reads, Heard::Begins);
+}
+
+/// A merger says this, what of it follows is counted, and a second goes by.
+fn say(mergers: &mut Mergers, said: MergedRange, at_ms: u64) -> Heard {
+    let heard = mergers.hear(said, at_ms, now(at_ms));
+    while let Some(range) = mergers.next(0) {
+        mergers.take(&range);
+    }
+    mergers.silent(at_ms, now(at_ms));
+    heard
+}
+
+#[test]
+fn reports_lie_unread_where_a_merger_is_behind_as_long_as_it_reads_on() {
+    let mut mergers = Mergers::default();
+    mergers.know(&[0]);
+    say(&mut mergers, range(0, 0, 0), 0);
+    let mut pos = 0;
+    for second in 1..=20 {
+        say(&mut mergers, range(pos, pos + 10, 500), second * 1000);
+        pos += 10;
+        let is_stalled = mergers.are_stalled(second * 1000);
+        assert_eq!(is_stalled, second >= 4, "after {second} s");
+    }
+    say(&mut mergers, range(pos, 500, 520), 21_000);
+    assert!(!mergers.are_stalled(21_000), "what is new may be unread");
+    say(&mut mergers, range(500, 501, 521), 22_000);
+    for second in 23..=40 {
+        say(&mut mergers, range(501, 501, 521), second * 1000);
+    }
+    assert_eq!(mergers.partitions(40_000)[0].merger_id, None);
+    assert!(!mergers.are_stalled(40_000), "nobody waits for ever");
+}
+
+#[test]
+fn after_a_silence_all_that_is_there_by_then_is_waited_for() {
+    let mut mergers = Mergers::default();
+    mergers.know(&[0]);
+    say(&mut mergers, range(0, 5, 5), 1000);
+    assert_eq!(mergers.ask(0).unwrap().until, Some(0));
+    assert!(!mergers.are_stalled(3000));
+    assert!(mergers.are_stalled(4000), "its merger may be dead");
+    // Another one has it now, and has not read yet what came meanwhile.
+    say(&mut mergers, range(5, 5, 9), 7000);
+    assert!(mergers.are_stalled(7000));
+    say(&mut mergers, range(5, 8, 9), 7250);
+    assert!(mergers.are_stalled(7250));
+    say(&mut mergers, range(8, 9, 9), 7500);
+    assert!(!mergers.are_stalled(7500));
+    // The same where it is we who go on.
+    for second in 8..=18 {
+        mergers.silent(second * 1000, now(second * 1000));
+    }
+    assert_eq!(mergers.ask(0).unwrap().until, None);
+    mergers.note_end(0, 30, 18_000);
+    for (offset, at_ms) in (9..29).zip((19_000..).step_by(1000)) {
+        mergers.pass(0, offset + 1);
+        mergers.silent(at_ms, now(at_ms));
+        assert!(mergers.are_stalled(at_ms), "at {offset}");
+    }
+    mergers.pass(0, 30);
+    assert!(!mergers.are_stalled(40_000));
+}
+
+#[test]
+fn of_a_log_that_ends_before_what_was_counted_no_merger_is_relied_on() {
+    let mut mergers = Mergers::default();
+    mergers.know(&[0]);
+    mergers.pass(0, 1000);
+    assert_eq!(say(&mut mergers, range(7, 7, 7), 1000), Heard::Nothing);
+    assert_eq!(mergers.ask(0), None, "it is read, and found to be another");
+    mergers.forget(1, &[0]);
+    assert_eq!(say(&mut mergers, range(7, 7, 7), 2000), Heard::Begins);
+}
+
+#[test]
+fn two_processes_that_read_one_partition_are_named_but_not_a_change_of_hands() {
+    let of = |merger_id: &str, incarnation: u64, at: i64| MergedRange {
+        merger_id: merger_id.into(),
+        incarnation,
+        ..range(at, at + 1, at + 1)
+    };
+    let mut mergers = Mergers::default();
+    mergers.know(&[0]);
+    let mut at = 0_i64;
+    let mut speak = |mergers: &mut Mergers, merger_id: &str, incarnation: u64| {
+        at += 1;
+        let at_ms = 1000 * at.unsigned_abs();
+        let heard = say(mergers, of(merger_id, incarnation, at - 1), at_ms);
+        (heard, mergers.partitions(at_ms)[0].rivals.clone())
+    };
+    for (speaker, incarnation) in [("m", 1), ("m", 2), ("n", 1), ("m", 2), ("m", 2)] {
+        assert_eq!(speak(&mut mergers, speaker, incarnation).1, None);
+    }
+    for _ in 0..7 {
+        assert_eq!(speak(&mut mergers, "m", 2).1, None);
+    }
+    let turns = (0..8).map(|turn| speak(&mut mergers, ["n", "m"][turn % 2], 2));
+    let turns: Vec<_> = turns.collect();
+    let contested = Heard::Contested("n".into());
+    assert!(
+        turns[..3]
+            .iter()
+            .all(|turn| *turn == (Heard::Nothing, None))
+    );
+    let both = Some(("m".to_owned(), "n".to_owned()));
+    assert_eq!(turns[3], (contested, both));
+    assert!(turns[4..].iter().all(|turn| turn.0 == Heard::Nothing));
+    let last_ms = 20_000 + CONTEST_MS;
+    assert_eq!(mergers.partitions(last_ms)[0].rivals, None, "it is over");
 }
 
 #[test]

@@ -15,6 +15,15 @@ fn partitions() -> Partitions {
     })
 }
 
+/// A partition that begins there, and ends.
+fn start(partition: i32, offset: Option<i64>) -> Start {
+    Start {
+        partition,
+        offset,
+        end: offset,
+    }
+}
+
 /// Messages that are no reports: they go along untouched, or are skipped.
 fn read(offset: i64, len: usize) -> Read {
     let text = format!(
@@ -40,7 +49,7 @@ fn sent(partitions: &mut Partitions, now_ns: u64, is_end: bool) -> Vec<(i32, u64
 #[test]
 fn a_range_is_gathered_for_a_quarter_of_a_second_and_committed_when_it_has_arrived() {
     let mut partitions = partitions();
-    partitions.assign(&[(3, Some(10))]);
+    partitions.assign(&[start(3, Some(10))], 0);
     let first = sent(&mut partitions, S, false);
     assert_eq!(first, [(3, 1, (10, 10))], "a sign of life, at once");
     assert_eq!(partitions.take_arrived(), [], "it is on its way");
@@ -68,7 +77,7 @@ fn a_range_is_gathered_for_a_quarter_of_a_second_and_committed_when_it_has_arriv
 #[test]
 fn a_partition_without_messages_is_told_of_once_a_second() {
     let mut partitions = partitions();
-    partitions.assign(&[(0, Some(0)), (1, None)]);
+    partitions.assign(&[start(0, Some(0)), start(1, None)], 0);
     assert_eq!(sent(&mut partitions, S, false).len(), 1, "1 is not known");
     partitions.note_fate(1, Fate::Arrived, S);
     partitions.take_arrived();
@@ -80,9 +89,42 @@ fn a_partition_without_messages_is_told_of_once_a_second() {
 }
 
 #[test]
+fn nothing_is_said_of_a_partition_that_we_do_not_reach() {
+    let mut partitions = partitions();
+    let begun = Start {
+        end: None,
+        ..start(0, Some(7))
+    };
+    partitions.assign(&[begun], 0);
+    assert_eq!(sent(&mut partitions, S, false), [], "its end is not known");
+    let mut now_ns = S;
+    let mut says = |partitions: &mut Partitions, end: Option<i64>| {
+        now_ns += S;
+        if let Some(end) = end {
+            partitions.note_ends(&[(0, end)].into(), now_ns);
+        }
+        let said = sent(partitions, now_ns, false);
+        for (_, token, _) in &said {
+            partitions.note_fate(*token, Fate::Arrived, now_ns);
+        }
+        partitions.take_arrived();
+        said.len()
+    };
+    assert_eq!(says(&mut partitions, Some(7)), 1);
+    let later: usize = (0..10).map(|_| says(&mut partitions, None)).sum();
+    assert_eq!(later, 3, "and then it is silent");
+    assert_eq!(says(&mut partitions, Some(9)), 1);
+    // What was read of it was reached.
+    let later: usize = (0..10).map(|_| says(&mut partitions, None)).sum();
+    assert_eq!(later, 3);
+    partitions.add(0, read(7, 0), 30 * S);
+    assert_eq!(sent(&mut partitions, 31 * S, false)[0].2, (7, 8));
+}
+
+#[test]
 fn much_is_sent_at_once_and_more_than_can_be_sent_is_said() {
     let mut partitions = partitions();
-    partitions.assign(&[(0, Some(0))]);
+    partitions.assign(&[start(0, Some(0))], 0);
     let mut offset = 0;
     let mut fill = |partitions: &mut Partitions| {
         for _ in 0..9 {
@@ -104,7 +146,7 @@ fn much_is_sent_at_once_and_more_than_can_be_sent_is_said() {
 #[test]
 fn what_did_not_arrive_is_sent_again_and_committed_no_sooner() {
     let mut partitions = partitions();
-    partitions.assign(&[(0, Some(5))]);
+    partitions.assign(&[start(0, Some(5))], 0);
     partitions.add(0, read(5, 0), S);
     let first = sent(&mut partitions, 2 * S, false);
     partitions.note_fate(first[0].1, Fate::Lost, 2 * S);
@@ -122,7 +164,7 @@ fn what_did_not_arrive_is_sent_again_and_committed_no_sooner() {
 #[test]
 fn what_the_broker_does_not_take_for_its_length_is_left_out_and_the_next_is_shorter() {
     let mut partitions = partitions();
-    partitions.assign(&[(0, Some(0))]);
+    partitions.assign(&[start(0, Some(0))], 0);
     for offset in 0..4 {
         partitions.add(0, read(offset, 50 << 10), S);
     }
@@ -148,7 +190,7 @@ fn what_the_broker_does_not_take_for_its_length_is_left_out_and_the_next_is_shor
 #[test]
 fn a_message_that_is_too_long_for_any_range_is_left_out() {
     let mut partitions = partitions();
-    partitions.assign(&[(0, Some(0))]);
+    partitions.assign(&[start(0, Some(0))], 0);
     partitions.add(0, read(0, LEN_MAX), S);
     let left_out = partitions.send(2 * S, false, |_, _, _| panic!("nothing is left to send"));
     assert_eq!((left_out[0].from, left_out[0].to), (0, 1));
@@ -158,7 +200,7 @@ fn a_message_that_is_too_long_for_any_range_is_left_out() {
 #[test]
 fn what_was_read_of_a_partition_that_went_is_forgotten() {
     let mut partitions = partitions();
-    partitions.assign(&[(0, Some(0)), (1, Some(0))]);
+    partitions.assign(&[start(0, Some(0)), start(1, Some(0))], 0);
     partitions.add(0, read(0, 0), S);
     partitions.add(1, read(0, 0), S);
     let tokens: Vec<u64> = sent(&mut partitions, 2 * S, false)
@@ -172,26 +214,26 @@ fn what_was_read_of_a_partition_that_went_is_forgotten() {
     assert_eq!(partitions.take_arrived(), [(1, 1)]);
     partitions.add(0, read(1, 0), 2 * S);
     assert_eq!(partitions.numbers(), [1]);
-    partitions.assign(&[(0, Some(1))]);
+    partitions.assign(&[start(0, Some(1))], 0);
     assert_eq!(sent(&mut partitions, 2 * S, false), [(0, 3, (1, 1))]);
 }
 
 #[test]
 fn another_log_under_the_same_name_begins_a_new_range() {
     let mut partitions = partitions();
-    partitions.assign(&[(0, Some(100))]);
+    partitions.assign(&[start(0, Some(100))], 0);
     partitions.add(0, read(100, 0), S);
     partitions.add(0, read(3, 0), S);
     assert_eq!(sent(&mut partitions, 2 * S, false)[0].2, (3, 4));
     assert_eq!(partitions.lag(), 0);
-    partitions.note_ends(&[(0, 9)].into());
+    partitions.note_ends(&[(0, 9)].into(), 0);
     assert_eq!(partitions.lag(), 5);
 }
 
 #[test]
 fn at_the_end_what_was_read_is_sent_without_waiting() {
     let mut partitions = partitions();
-    partitions.assign(&[(0, Some(0)), (1, Some(0))]);
+    partitions.assign(&[start(0, Some(0)), start(1, Some(0))], 0);
     for (_, token, _) in sent(&mut partitions, S, false) {
         partitions.note_fate(token, Fate::Arrived, S);
     }
