@@ -39,7 +39,7 @@ use crate::store::{Backlog, Store, StoreError};
 /// Longest sleep of the control thread: deliveries and deadlines are noticed after it.
 const TURN: Duration = Duration::from_millis(20);
 /// Batches that wait for the control thread; the topic reader waits when there are more.
-pub const BATCHES_MAX: usize = 8;
+pub const BATCHES_MAX: usize = 16;
 /// Requests that wait for the control thread; clients are told to come again when there are more.
 const REQUESTS_MAX: usize = 1024;
 /// Requests that are taken in one turn.
