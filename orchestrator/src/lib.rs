@@ -47,7 +47,9 @@
 //! read from where they are.
 //!
 //! A partition of which no merger was heard for 10 s, of observed time, is read itself, and said to
-//! be. While reports may lie unread there, no driver is held for lost.
+//! be. While reports may lie unread there, no driver is held for lost. That `metrics` was deleted and made
+//! anew shows to whoever reads it; where only mergers do, the reader looks when one of them says that a
+//! partition ends before what was counted.
 //!
 //! # Campaigns
 //! A search for a capacity and a set of runs of one document are campaigns: ordinary runs, `<id>-1`,

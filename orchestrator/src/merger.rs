@@ -30,7 +30,8 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use thiserror::Error;
 
 use options::Options;
-use partitions::{Fate, LeftOut, Partitions};
+// Public for the simulation of `bench`, whose mergers keep the same book.
+pub use partitions::{Fate, LeftOut, Partitions};
 
 /// Time that the broker has to answer a question.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);

@@ -262,11 +262,33 @@ impl TopicReader {
             let is_alone = asked.until.is_none() && turn != Turn::Stay;
             if is_alone {
                 self.tell_end(subscriber, asked.partition);
+            } else if self.raw.is_look(asked) {
+                self.look_at(subscriber, asked);
             }
         }
     }
 
-    /// Where a partition ends that no merger reads any more: until then it may hold what is old.
+    /// A partition that mergers read may be another log by now: whoever reads it would be told so by the
+    /// broker, and we do not.
+    fn look_at(&mut self, subscriber: &Subscriber, asked: RawReading) {
+        let place = (Topic::Metrics, asked.partition);
+        if let Ok((_, end)) = subscriber.bounds_of(place, LOOK_TIMEOUT)
+            && end < asked.from
+        {
+            self.begin_again(subscriber, &[place]);
+        }
+    }
+
+    /// Reads these partitions from their beginning: they are those of another log.
+    fn begin_again(&mut self, subscriber: &Subscriber, lost: &[Partition]) {
+        self.forget(lost);
+        self.reassign(subscriber);
+        for partition in numbers_of_metrics(lost) {
+            self.tell_end(subscriber, partition);
+        }
+    }
+
+    /// Where a partition ends that no merger reads: until then it may hold what is old.
     fn tell_end(&self, subscriber: &Subscriber, partition: i32) {
         let place = (Topic::Metrics, partition);
         // Where it is not known, the state allows some time.
@@ -391,8 +413,7 @@ impl TopicReader {
             })
             .map(|(place, _)| place)
             .collect();
-        self.forget(&lost);
-        self.reassign(subscriber);
+        self.begin_again(subscriber, &lost);
     }
 
     fn reassign(&mut self, subscriber: &Subscriber) {

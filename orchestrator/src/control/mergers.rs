@@ -26,6 +26,12 @@ const STANDSTILL_MS: u64 = 15_000;
 /// A partition that is read itself from now on may hold more than was known of it for this long, ms of
 /// observed time.
 const CATCH_UP_MS: u64 = 5_000;
+/// What mergers say of a partition that was found to be another log may be of the one before for this
+/// long, ms of observed time.
+const SETTLE_MS: u64 = 5_000;
+/// Between two looks at whether a partition of which somebody says that it ends before what was counted
+/// is another log, ms of observed time.
+const DOUBT_EVERY_MS: u64 = 3_000;
 /// Between two lines of the log on a merger that is refused, ms of observed time.
 const TELL_EVERY_MS: u64 = 60_000;
 /// A merger that was not heard for this long is forgotten, ms of observed time.
@@ -122,6 +128,10 @@ struct Place {
     left_at_ms: Option<u64>,
     /// The number of its log.
     log: u64,
+    /// When it was found to be another one than before, observed time, ms.
+    begun_at_ms: Option<u64>,
+    /// When it was last asked whether it is another one now, observed time, ms.
+    doubted_at_ms: Option<u64>,
 }
 
 /// All of them.
@@ -233,6 +243,16 @@ impl Place {
         };
     }
 
+    /// Somebody says that it ends before what was counted: that was said long ago, or of another log,
+    /// which nobody finds who does not read it.
+    fn doubt(&mut self, observed_ms: u64) {
+        let is_old = |at_ms: u64| observed_ms.saturating_sub(at_ms) >= DOUBT_EVERY_MS;
+        if self.doubted_at_ms.is_none_or(is_old) {
+            self.doubted_at_ms = Some(observed_ms);
+            self.chain.doubt();
+        }
+    }
+
     /// Whether reports may lie unread in it that have been there for some time.
     fn is_stalled(&self, observed_ms: u64) -> bool {
         let since = |at_ms: u64| observed_ms.saturating_sub(at_ms);
@@ -244,9 +264,8 @@ impl Place {
         let is_behind = self.chain.pos() < self.owed.end
             && since(self.owed.since_ms) >= STALLED_MS
             && since(self.owed.since_ms.max(self.moved.1)) < STANDSTILL_MS;
-        let is_new_to_us = self
-            .left_at_ms
-            .is_some_and(|at_ms| since(at_ms) < CATCH_UP_MS);
+        let begun_ms = self.left_at_ms.max(self.begun_at_ms);
+        let is_new_to_us = begun_ms.is_some_and(|at_ms| since(at_ms) < CATCH_UP_MS);
         is_unheard || is_behind || is_new_to_us
     }
 }
@@ -280,11 +299,12 @@ impl Mergers {
         places.map(|(number, place)| (*number, place.chain.pos()))
     }
 
-    /// Another log is read from its beginning.
-    pub(super) fn forget(&mut self, log: u64, partitions: &[i32]) {
+    /// Another log is read from its beginning: what it holds by now may be as old as what it replaces.
+    pub(super) fn forget(&mut self, log: u64, partitions: &[i32], observed_ms: u64) {
         for partition in partitions {
             let place = Place {
                 log,
+                begun_at_ms: Some(observed_ms),
                 ..Place::default()
             };
             if let Some(Place { chain, .. }) = self.places.insert(*partition, place) {
@@ -346,6 +366,13 @@ impl Mergers {
         let Some(place) = self.places.get_mut(&range.partition) else {
             return Heard::Ignored;
         };
+        let is_settled = |at_ms: u64| observed_ms.saturating_sub(at_ms) >= SETTLE_MS;
+        if !place.begun_at_ms.is_none_or(is_settled) {
+            return Heard::Ignored;
+        }
+        if range.end < place.chain.pos() {
+            place.doubt(observed_ms);
+        }
         let is_ahead = range.to >= place.chain.pos();
         let before = place.heart.as_ref();
         let has_moved = before.is_none_or(|heart| range.to > heart.to);

@@ -41,7 +41,8 @@ impl Control {
 
     /// Partitions are read from their beginning, as those of another log, which has this number.
     pub(super) fn partitions_forgotten(&mut self, log_number: u64, partitions: &[i32]) {
-        self.mergers.forget(log_number, partitions);
+        let observed_ms = self.registry.observed_ms();
+        self.mergers.forget(log_number, partitions, observed_ms);
     }
 
     /// A merger says what it read.

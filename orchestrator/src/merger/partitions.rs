@@ -1,5 +1,6 @@
 //! The partitions that a merger has: what it read of each and has not published, what is on its way,
-//! and up to where the group may be told that it has come. Pure: time is an argument.
+//! and up to where the group may be told that it has come. Pure: time is an argument. So it serves the
+//! mergers of `bench`'s simulation too, whose broker, group and clock are not real.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,7 +29,7 @@ const fn ns(duration: Duration) -> u64 {
 
 /// What became of a message that was handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub enum Fate {
     /// The broker has it.
     Arrived,
     /// It may be tried again.
@@ -39,14 +40,17 @@ pub(super) enum Fate {
 
 /// A message of a range that nobody publishes, since it is too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct LeftOut {
-    pub(super) partition: i32,
-    pub(super) from: i64,
-    pub(super) to: i64,
+pub struct LeftOut {
+    /// The partition.
+    pub partition: i32,
+    /// The range's first offset.
+    pub from: i64,
+    /// The offset after its last.
+    pub to: i64,
 }
 
 /// All of them.
-pub(super) struct Partitions {
+pub struct Partitions {
     merger: Merger,
     all: BTreeMap<i32, Partition>,
     /// Longest message that the broker is known to take, in bytes.
@@ -114,7 +118,9 @@ impl Partition {
 }
 
 impl Partitions {
-    pub(super) fn new(merger: Merger) -> Self {
+    /// None yet.
+    #[must_use]
+    pub fn new(merger: Merger) -> Self {
         Self {
             merger,
             all: BTreeMap::new(),
@@ -124,22 +130,25 @@ impl Partitions {
     }
 
     /// Whether there are none.
-    pub(super) fn is_empty(&self) -> bool {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
     /// Their numbers.
-    pub(super) fn numbers(&self) -> Vec<i32> {
+    #[must_use]
+    pub fn numbers(&self) -> Vec<i32> {
         self.all.keys().copied().collect()
     }
 
     /// Who merges.
-    pub(super) fn merger(&self) -> &Merger {
+    #[must_use]
+    pub fn merger(&self) -> &Merger {
         &self.merger
     }
 
     /// Takes partitions, each from an offset on, where that is known.
-    pub(super) fn assign(&mut self, starts: &[Start], now_ns: u64) {
+    pub fn assign(&mut self, starts: &[Start], now_ns: u64) {
         for start in starts {
             let partition = Partition::starting_at(*start, now_ns);
             self.all.insert(start.partition, partition);
@@ -147,13 +156,13 @@ impl Partitions {
     }
 
     /// Forgets partitions, and what was read of them: whoever has them now reads it again.
-    pub(super) fn revoke(&mut self, numbers: &[i32]) {
+    pub fn revoke(&mut self, numbers: &[i32]) {
         self.all.retain(|number, _| !numbers.contains(number));
     }
 
     /// Adds what was read next. What comes before what was read already is of another log under the
     /// same name.
-    pub(super) fn add(&mut self, number: i32, read: Read, now_ns: u64) {
+    pub fn add(&mut self, number: i32, read: Read, now_ns: u64) {
         let Some(partition) = self.all.get_mut(&number) else {
             return;
         };
@@ -173,17 +182,24 @@ impl Partitions {
     }
 
     /// Whether so much was read of it that no more should be before a range has arrived.
-    pub(super) fn is_full(&self, number: i32) -> bool {
+    #[must_use]
+    pub fn is_full(&self, number: i32) -> bool {
         self.all.get(&number).is_some_and(|partition| {
             let mut range = partition.range.iter();
             partition.flight.is_some() && range.any(|range| range.expected_len() >= LEN_WANTED)
         })
     }
 
-    /// Notes where partitions end, as the broker says now.
-    pub(super) fn note_ends(&mut self, ends: &BTreeMap<i32, i64>, now_ns: u64) {
+    /// Notes where partitions end, as the broker says now. One that ends before what was read of it is
+    /// another log, of which nothing was read: the client begins at its beginning.
+    pub fn note_ends(&mut self, ends: &BTreeMap<i32, i64>, now_ns: u64) {
         for (number, end) in ends {
             if let Some(partition) = self.all.get_mut(number) {
+                let mut range = partition.range.iter();
+                if range.any(|range| range.to() > *end) {
+                    partition.range = Some(Range::starting_at(0));
+                    partition.since_ns = None;
+                }
                 partition.end = *end;
                 partition.end_ns = Some(now_ns);
             }
@@ -191,7 +207,8 @@ impl Partitions {
     }
 
     /// Messages that the partitions have and that are not merged yet.
-    pub(super) fn lag(&self) -> u64 {
+    #[must_use]
+    pub fn lag(&self) -> u64 {
         let behind = |partition: &Partition| {
             let range = partition.range.as_ref()?;
             u64::try_from(partition.end - range.to()).ok()
@@ -200,7 +217,8 @@ impl Partitions {
     }
 
     /// Whether nothing waits, and nothing is on its way.
-    pub(super) fn is_idle(&self) -> bool {
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
         let is_idle = |partition: &Partition| {
             let is_empty = partition.range.as_ref().is_none_or(Range::is_empty);
             is_empty && partition.flight.is_none()
@@ -209,7 +227,8 @@ impl Partitions {
     }
 
     /// How long nothing is due, at most `most`.
-    pub(super) fn wait(&self, now_ns: u64, most: Duration) -> Duration {
+    #[must_use]
+    pub fn wait(&self, now_ns: u64, most: Duration) -> Duration {
         let due = self
             .all
             .values()
@@ -224,7 +243,7 @@ impl Partitions {
     /// Closes the ranges that are due, all that has anything if it `is_end`, and hands `publish` what
     /// is to be sent: the partition, the number of the message, and itself; it says whether it was
     /// taken. Gives what cannot be sent.
-    pub(super) fn send(
+    pub fn send(
         &mut self,
         now_ns: u64,
         is_end: bool,
@@ -290,7 +309,7 @@ impl Partitions {
 
     /// Notes what became of a message; what is too long is cut shorter from now on, and itself left
     /// out.
-    pub(super) fn note_fate(&mut self, token: u64, fate: Fate, now_ns: u64) -> Option<LeftOut> {
+    pub fn note_fate(&mut self, token: u64, fate: Fate, now_ns: u64) -> Option<LeftOut> {
         let (number, flight, at) = self.all.iter_mut().find_map(|(number, partition)| {
             let flight = partition.flight.as_mut()?;
             let at = flight
@@ -323,7 +342,7 @@ impl Partitions {
     }
 
     /// The partitions whose range has arrived, and where the next one begins: what may be committed.
-    pub(super) fn take_arrived(&mut self) -> Vec<(i32, i64)> {
+    pub fn take_arrived(&mut self) -> Vec<(i32, i64)> {
         let mut arrived = Vec::new();
         for (number, partition) in &mut self.all {
             let has_arrived = |flight: &mut Flight| flight.pieces.is_empty();

@@ -70,6 +70,15 @@ impl RawReadings {
         self.courses.get(&partition).is_some_and(Course::is_read)
     }
 
+    /// Whether nothing is asked for but to look whether the log of a partition is still as long as what
+    /// was counted of it.
+    #[must_use]
+    pub fn is_look(&self, asked: RawReading) -> bool {
+        let course = self.courses.get(&asked.partition);
+        course.is_some_and(|course| course.log == asked.log)
+            && asked.until.is_some_and(|until| until <= asked.from)
+    }
+
     /// What is known of these partitions is of another log; the number of the new one.
     pub fn forget(&mut self, partitions: &[i32]) -> u64 {
         self.log += 1;
@@ -175,7 +184,9 @@ mod tests {
     fn what_was_asked_of_a_log_that_is_gone_is_not_done() {
         let mut raw = RawReadings::default();
         raw.start(3, Some(900));
+        assert!(raw.is_look(ask(900, Some(900))) && !raw.is_look(ask(900, Some(901))));
         assert_eq!(raw.forget(&[3]), 1);
+        assert!(!raw.is_look(ask(900, Some(900))));
         assert_eq!(raw.obey(ask(900, Some(900))), Turn::Stay);
         assert_eq!(raw.start(3, None), Turn::From(None));
         assert_eq!(raw.start(5, Some(7)), Turn::From(Some(7)));

@@ -28,7 +28,8 @@ pub struct RawReading {
     /// What was counted ends here: nothing before it is needed, and all from here on was not counted,
     /// but for what is on its way.
     pub from: i64,
-    /// The offset that is not to be read any more, `from` for nothing at all; `None` to read on.
+    /// The offset that is not to be read any more, `from` or less for nothing at all: then the reader looks
+    /// whether the log is still as long as that. `None` to read on.
     pub until: Option<i64>,
 }
 
@@ -41,6 +42,8 @@ pub(super) struct Chain {
     raw_until: Option<i64>,
     /// What the reader was told: the same.
     told: Option<i64>,
+    /// Nothing of it is read itself, and it may be another log: the reader is to look.
+    is_doubted: bool,
     /// Ranges that begin behind what was counted, by their bounds.
     waiting: BTreeMap<(i64, i64), Waiting>,
     waiting_bytes: usize,
@@ -168,6 +171,11 @@ impl Chain {
         }
     }
 
+    /// It may be another log than the one that was counted. Where it is read itself that shows.
+    pub(super) fn doubt(&mut self) {
+        self.is_doubted = self.raw_until.is_some_and(|until| until <= self.pos);
+    }
+
     /// What the reader is to do that it was not told.
     pub(super) fn ask(&mut self, partition: i32, log: u64) -> Option<RawReading> {
         let is_known = match (self.raw_until, self.told) {
@@ -175,9 +183,10 @@ impl Chain {
             (Some(until), Some(told)) => until <= told,
             _ => false,
         };
-        if is_known {
+        if is_known && !self.is_doubted {
             return None;
         }
+        self.is_doubted = false;
         self.told = self.raw_until;
         Some(RawReading {
             partition,

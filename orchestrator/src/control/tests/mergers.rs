@@ -187,6 +187,8 @@ fn another_log_is_counted_from_its_beginning() {
     let partitions = vec![0];
     world.event(Event::Forgotten { log: 1, partitions });
     assert_eq!(world.counted(), 0);
+    let running = ["a", "b"].map(|node| (node, NodeState::Running, Some("t")));
+    world.seconds(6, &running);
     world.raw(0, interval("a", "t", 1));
     world.merged(1, &[interval("b", "t", 1)]);
     let asked = *world.raw.last().unwrap();

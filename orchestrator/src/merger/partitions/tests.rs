@@ -231,6 +231,24 @@ fn another_log_under_the_same_name_begins_a_new_range() {
 }
 
 #[test]
+fn another_log_of_which_nothing_was_read_yet_is_not_said_to_be_read_to_its_end() {
+    let mut partitions = partitions();
+    partitions.assign(&[start(0, Some(100))], 0);
+    let first = sent(&mut partitions, S, false);
+    partitions.note_fate(first[0].1, Fate::Arrived, S);
+    partitions.take_arrived();
+    partitions.note_ends(&[(0, 9)].into(), 2 * S);
+    let mut said = Vec::new();
+    partitions.send(2 * S, false, |_, _, payload| {
+        let merged: Merged = codec::decode(&mut payload.to_vec()).unwrap();
+        said.push((merged.from, merged.to, merged.end));
+        true
+    });
+    assert_eq!(said, [(0, 0, 9)]);
+    assert_eq!(partitions.lag(), 9);
+}
+
+#[test]
 fn at_the_end_what_was_read_is_sent_without_waiting() {
     let mut partitions = partitions();
     partitions.assign(&[start(0, Some(0)), start(1, Some(0))], 0);
