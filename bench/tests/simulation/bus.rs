@@ -11,7 +11,7 @@ use proto::topic::Topic;
 pub(crate) struct Stored {
     pub(crate) payload: Vec<u8>,
     /// When readers see it, ns.
-    visible_ns: u64,
+    pub(crate) visible_ns: u64,
 }
 
 /// A message on its way, and what its sender is told.
@@ -37,6 +37,8 @@ pub(crate) struct Bus {
     pub(crate) faulty: bool,
     /// Of `metrics`; other topics have one.
     pub(crate) partitions: i32,
+    /// Longest message that `merged` takes, in bytes.
+    pub(crate) merged_len_max: usize,
 }
 
 impl Bus {
@@ -47,6 +49,7 @@ impl Bus {
             away: false,
             faulty: false,
             partitions,
+            merged_len_max: usize::MAX,
         }
     }
 
@@ -124,6 +127,23 @@ impl Bus {
             told.push((sending.sender, sending.token, sending.acknowledged));
         }
         told
+    }
+
+    /// Where a partition ends for readers.
+    pub(crate) fn end(&self, place: Partition, now_ns: u64) -> i64 {
+        let log = self.log.get(&place).map_or(&[][..], Vec::as_slice);
+        let visible = log.partition_point(|stored| stored.visible_ns <= now_ns);
+        i64::try_from(visible).unwrap()
+    }
+
+    /// What a partition holds, whoever sees it.
+    pub(crate) fn all(&self, place: Partition) -> &[Stored] {
+        self.log.get(&place).map_or(&[], Vec::as_slice)
+    }
+
+    /// Somebody deletes a topic, and it is made again: its offsets begin at 0.
+    pub(crate) fn make_anew(&mut self, topic: Topic) {
+        self.log.retain(|(other, _), _| *other != topic);
     }
 
     /// Messages of a sender that died are on their way all the same, but nobody is told.

@@ -1,10 +1,12 @@
 //! The whole control plane in one thread, on a clock of its own, from one seed: the orchestrator's
 //! state, the drivers' state machines and outboxes, a store and a bus, while messages come late,
 //! twice, or only after a retry, the broker goes away, drivers freeze and die, and the orchestrator
-//! is killed and restarted; mergers die, sleep through their replacement and wake up.
+//! is killed and restarted; mergers, whose book is the real one too, die, sleep through their replacement
+//! and wake up, read late, do not reach a leader, and are two groups; `metrics` is deleted and made anew.
 //!
-//! What must hold, whatever happens: every run ends; a result never counts what was not sent, nor
-//! anything twice; and where no driver died, the result is exactly what the drivers did.
+//! What must hold, whatever happens: every run ends, and none while a report that could change it lies
+//! unread in the log; a result never counts what was not sent, nor anything twice; and where no driver
+//! died and nothing was deleted, the result is exactly what the drivers did.
 //!
 //! A failure prints its seed. `SEED=n` runs that one alone, `SEEDS=n` that many.
 
@@ -15,7 +17,11 @@
 )]
 
 mod bus;
+mod checks;
+mod disk;
 mod driver;
+mod foreign;
+mod group;
 mod merger;
 mod orchestrator;
 mod world;
@@ -30,6 +36,8 @@ const SEEDS: u64 = 400;
 
 /// Of them, those of campaigns, which last several times as long.
 const CAMPAIGN_SEEDS: u64 = 100;
+/// And those of a single fault of mergers.
+const MERGER_SEEDS: u64 = 100;
 
 fn seeds(count: u64) -> Vec<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
@@ -41,10 +49,12 @@ fn seeds(count: u64) -> Vec<u64> {
 
 /// Runs a world from each seed; a panic is preceded by the seed that leads to it.
 fn each_seed(faults: Faults, check: impl Fn(&mut World)) {
-    let count = if faults.campaigns {
-        CAMPAIGN_SEEDS
-    } else {
-        SEEDS
+    let has_single =
+        faults.leaders || faults.lags || faults.rivals || faults.remakes || faults.foreigners > 0;
+    let count = match (faults.campaigns, has_single) {
+        (true, _) => CAMPAIGN_SEEDS,
+        (false, true) => MERGER_SEEDS,
+        (false, false) => SEEDS,
     };
     for seed in seeds(count) {
         let guard = SeedOnPanic(seed);
@@ -182,6 +192,7 @@ fn killed_sleeping_and_rival_mergers_come_to_the_same_result() {
         each_seed(faults, |world| {
             world.assert_all_ended();
             world.assert_exact();
+            world.assert_nobody_is_lost();
             reading.add(world);
         });
         reading.assert_merged(1..50);
@@ -202,6 +213,112 @@ fn mergers_of_dying_drivers_claim_no_more_than_happened() {
         world.assert_all_ended();
         world.assert_no_more_than_happened();
     });
+}
+
+/// Two mergers, and nothing else …
+const MERGED: Faults = Faults {
+    messages: false,
+    outages: false,
+    kills: false,
+    deaths: false,
+    mergers: 2,
+    leaders: false,
+    lags: false,
+    rivals: false,
+    remakes: false,
+    foreigners: 0,
+    campaigns: false,
+};
+/// … and the same killed, asleep, deaf and ended, on a bus that delays, beside an orchestrator that dies.
+const TROUBLED: Faults = Faults {
+    messages: true,
+    outages: true,
+    kills: true,
+    ..MERGED
+};
+
+#[test]
+fn what_a_merger_does_not_reach_is_read_by_the_orchestrator() {
+    for kind in [MERGED, TROUBLED] {
+        let faults = Faults {
+            leaders: true,
+            ..kind
+        };
+        let reading = Reading::default();
+        each_seed(faults, |world| {
+            world.assert_all_ended();
+            world.assert_exact();
+            world.assert_nobody_is_lost();
+            world.assert_mergers_are_relied_on();
+            reading.add(world);
+        });
+        reading.assert_merged(1..100);
+    }
+}
+
+#[test]
+fn idle_drivers_whose_last_reports_a_merger_reads_late_are_not_lost() {
+    for kind in [MERGED, TROUBLED] {
+        let faults = Faults { lags: true, ..kind };
+        each_seed(faults, |world| {
+            world.assert_all_ended();
+            world.assert_exact();
+            world.assert_nobody_is_lost();
+            world.assert_mergers_are_relied_on();
+        });
+    }
+}
+
+#[test]
+fn of_reports_that_are_deleted_what_was_not_read_is_missing_and_said_to_be() {
+    for kind in [MERGED, TROUBLED] {
+        let faults = Faults {
+            remakes: true,
+            ..kind
+        };
+        let remade = Cell::new(0);
+        each_seed(faults, |world| {
+            world.assert_all_ended();
+            world.assert_no_more_than_happened();
+            world.assert_what_is_missing_is_said();
+            world.assert_mergers_are_relied_on();
+            remade.set(remade.get() + world.remade);
+        });
+        let worlds = seeds(MERGER_SEEDS).len();
+        assert!(worlds < 100 || remade.get() > worlds, "{}", remade.get());
+    }
+}
+
+#[test]
+fn two_groups_that_merge_the_same_are_named_and_change_nothing() {
+    for kind in [MERGED, TROUBLED] {
+        let faults = Faults {
+            rivals: true,
+            ..kind
+        };
+        each_seed(faults, |world| {
+            world.assert_all_ended();
+            world.assert_exact();
+            world.assert_nobody_is_lost();
+            world.assert_rivals_are_named();
+        });
+    }
+}
+
+#[test]
+fn no_run_ends_while_reports_of_other_implementations_lie_unread() {
+    for kind in [MERGED, TROUBLED] {
+        let faults = Faults {
+            foreigners: 2,
+            ..kind
+        };
+        each_seed(faults, |world| {
+            world.assert_all_ended();
+            world.assert_no_more_than_happened();
+            world.assert_what_is_missing_is_said();
+            world.assert_nobody_is_lost();
+        });
+    }
 }
 
 #[test]

@@ -1,246 +1,256 @@
-//! Mergers: the real map stage around a consumer group that gives partitions to whoever lives, and
-//! takes them away from who does not know it yet.
+//! A merger: the real book of its partitions around a client of the broker that sleeps, reads late or
+//! nothing, and does not reach every leader.
 
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use proto::merging::{Encoded, LEN_MAX, Merger as Identity, Range, Read};
+use orchestrator::merger::{Fate, Partitions};
+use proto::bus::Start;
+use proto::merging::{Merger as Identity, Read};
 use proto::topic::Topic;
 
 use crate::bus::Bus;
 use crate::world::SECOND;
 
-/// A merger that has not been heard for so long loses its partitions to others.
-const SESSION_NS: u64 = 4 * SECOND;
-/// Signs of life where nothing comes.
-const SIGN_NS: u64 = SECOND;
+/// Between questions where the partitions end.
+const ENDS_EVERY_NS: u64 = SECOND;
+/// How long it waits for an answer of all leaders, and then of each.
+const ENDS_TIMEOUT_NS: u64 = SECOND;
+const ENDS_TIMEOUT_EACH_NS: u64 = 3 * SECOND / 10;
+/// How long an end waits for what is on its way.
+const END_PATIENCE_NS: u64 = 5 * SECOND;
 
-/// What is on the way to the log of a range.
-struct Publishing {
-    partition: i32,
-    ranges: Vec<Encoded>,
-    /// Whether the bus has the first of them.
-    is_sent: bool,
-}
-
-/// What a merger has of a partition.
+/// What the client has of a partition.
 #[derive(Clone, Copy)]
-struct Place {
-    next: i64,
-    signed_ns: u64,
-    /// Which of the group's assignments it is of.
-    generation: u64,
+pub(crate) struct Fetch {
+    /// The next offset; `None` for the end, once that is known.
+    next: Option<i64>,
+    /// Which of the group's deals it is of.
+    pub(crate) deal: u64,
 }
 
-struct Merger {
-    identity: Identity,
-    places: BTreeMap<i32, Place>,
-    publishing: Option<Publishing>,
-    frozen_until_ns: u64,
-    /// Until then it lives, and reads nothing.
-    numb_until_ns: u64,
-    up_at_ns: u64,
-    heard_ns: u64,
+/// What goes wrong with it, each until an instant.
+#[derive(Default)]
+pub(crate) struct Ailments {
+    /// It is not there.
+    pub(crate) down_until_ns: u64,
+    /// It does nothing at all, and wakes up where it was.
+    pub(crate) frozen_until_ns: u64,
+    /// It lives, and reads nothing.
+    pub(crate) numb_until_ns: u64,
+    /// What it reads it reads so much later, ns.
+    pub(crate) late: (u64, u64),
+    /// Partitions whose leader it does not reach.
+    pub(crate) unreached_until_ns: BTreeMap<i32, u64>,
 }
 
-/// All mergers, and what the broker keeps of their group.
-pub(crate) struct Mergers {
-    all: Vec<Merger>,
-    committed: BTreeMap<i32, i64>,
-    /// Which merger has a partition, and since which assignment.
-    owners: BTreeMap<i32, (usize, u64)>,
-    generation: u64,
-    /// Kills, freezes and rebalances happen.
-    pub(crate) are_disturbed: bool,
-    pub(crate) published: usize,
-}
-
-impl Mergers {
-    pub(crate) fn new(count: usize) -> Self {
-        let merger = |at| Merger {
-            identity: Identity {
-                id: format!("m{at}"),
-                incarnation: 1,
-            },
-            places: BTreeMap::new(),
-            publishing: None,
-            frozen_until_ns: 0,
-            numb_until_ns: 0,
-            up_at_ns: 0,
-            heard_ns: 0,
-        };
-        Self {
-            all: (0..count).map(merger).collect(),
-            committed: BTreeMap::new(),
-            owners: BTreeMap::new(),
-            generation: 0,
-            are_disturbed: false,
-            published: 0,
-        }
-    }
-
-    /// A merger as a sender, in its life.
-    fn sender(merger: &Merger) -> String {
-        format!("{}-{}", merger.identity.id, merger.identity.incarnation)
-    }
-
-    /// What became of a message; whether it was one of a merger.
-    pub(crate) fn delivered(&mut self, sender: &str, arrived: bool) -> bool {
-        let Some(at) = self.all.iter().position(|m| Self::sender(m) == sender) else {
-            return false;
-        };
-        let merger = &mut self.all[at];
-        let Some(publishing) = &mut merger.publishing else {
-            return true;
-        };
-        publishing.is_sent = false;
-        if !arrived {
-            return true;
-        }
-        let done = publishing.ranges.remove(0);
-        let partition = publishing.partition;
-        if publishing.ranges.is_empty() {
-            merger.publishing = None;
-        }
-        self.published += usize::from(done.from < done.to);
-        let Some(place) = merger.places.get_mut(&partition) else {
-            return true;
-        };
-        place.next = done.to;
-        // The broker takes no commit of an assignment that is over.
-        if self.owners.get(&partition) == Some(&(at, place.generation)) {
-            self.committed.insert(partition, done.to);
-        }
-        true
-    }
-
-    pub(crate) fn step(&mut self, rng: &mut Rng, bus: &mut Bus, now_ns: u64) {
-        if self.are_disturbed {
-            self.disturb(rng, now_ns);
-        }
-        if bus.away {
-            return;
-        }
-        self.balance(rng, bus.partitions, now_ns);
-        for at in 0..self.all.len() {
-            self.work(at, rng, bus, now_ns);
-        }
-    }
-
-    fn disturb(&mut self, rng: &mut Rng, now_ns: u64) {
-        for merger in &mut self.all {
-            match rng.u32(0..600) {
-                0 => {
-                    // What it has handed over may still arrive.
-                    merger.identity.incarnation += 1;
-                    merger.places.clear();
-                    merger.publishing = None;
-                    merger.up_at_ns = now_ns + rng.u64(0..20 * SECOND);
-                }
-                1 => merger.frozen_until_ns = now_ns + rng.u64(0..15 * SECOND),
-                2 => merger.numb_until_ns = now_ns + rng.u64(0..25 * SECOND),
-                _ => {}
-            }
-        }
-        if rng.u32(0..200) == 0 && !self.owners.is_empty() {
-            let partition = rng.choice(self.owners.keys().copied()).unwrap();
-            self.owners.remove(&partition);
-        }
-    }
-
-    /// Partitions that nobody has go to those that live.
-    fn balance(&mut self, rng: &mut Rng, partitions: i32, now_ns: u64) {
-        for merger in &mut self.all {
-            if now_ns >= merger.up_at_ns && now_ns >= merger.frozen_until_ns {
-                merger.heard_ns = now_ns;
-            }
-        }
-        let mergers = &self.all;
-        let lives = |at: usize| mergers[at].heard_ns + SESSION_NS > now_ns;
-        self.owners.retain(|_, (owner, _)| lives(*owner));
-        let living: Vec<usize> = (0..mergers.len()).filter(|at| lives(*at)).collect();
-        for partition in 0..partitions {
-            if !living.is_empty() && !self.owners.contains_key(&partition) {
-                self.generation += 1;
-                let owner = living[rng.usize(0..living.len())];
-                self.owners.insert(partition, (owner, self.generation));
-            }
-        }
-    }
-
-    fn work(&mut self, at: usize, rng: &mut Rng, bus: &mut Bus, now_ns: u64) {
-        let merger = &mut self.all[at];
-        if now_ns < merger.up_at_ns || now_ns < merger.frozen_until_ns {
-            return;
-        }
-        // What it read before it slept is written before it hears of the group.
-        if let Some(publishing) = merger.publishing.as_mut().filter(|it| !it.is_sent) {
-            publishing.is_sent = true;
-            let payload = publishing.ranges[0].payload.clone();
-            let content = (Topic::Merged, 0, payload.unwrap());
-            bus.send_to(rng, &Self::sender(merger), 0, content, now_ns);
-        }
-        for partition in 0..bus.partitions {
-            let owned = self
-                .owners
-                .get(&partition)
-                .filter(|(owner, _)| *owner == at);
-            let is_same =
-                |place: &Place| owned.is_some_and(|(_, since)| *since == place.generation);
-            match owned {
-                None => drop(merger.places.remove(&partition)),
-                Some(_) if merger.places.get(&partition).is_some_and(is_same) => {}
-                Some((_, generation)) => {
-                    let next = self.committed.get(&partition).copied().unwrap_or(0);
-                    let place = Place {
-                        next,
-                        signed_ns: 0,
-                        generation: *generation,
-                    };
-                    merger.places.insert(partition, place);
-                }
-            }
-        }
-        if merger.publishing.is_none() {
-            merger.read(rng, bus, now_ns);
-        }
-    }
+pub(crate) struct Merger {
+    pub(crate) identity: Identity,
+    pub(crate) partitions: Partitions,
+    pub(crate) fetches: BTreeMap<i32, Fetch>,
+    pub(crate) ailments: Ailments,
+    ask_ends_ns: u64,
+    /// It waits for an answer.
+    busy_until_ns: u64,
+    /// It publishes what it has, until then, and leaves.
+    pub(crate) ends_ns: Option<u64>,
+    /// Messages that are longer than the broker takes, and about to be said to be.
+    too_long: Vec<u64>,
 }
 
 impl Merger {
-    /// Reads a range of one of its partitions.
+    pub(crate) fn new(id: String) -> Self {
+        let identity = Identity { id, incarnation: 1 };
+        Self {
+            partitions: Partitions::new(identity.clone()),
+            identity,
+            fetches: BTreeMap::new(),
+            ailments: Ailments::default(),
+            ask_ends_ns: 0,
+            busy_until_ns: 0,
+            ends_ns: None,
+            too_long: Vec::new(),
+        }
+    }
+
+    /// As a sender, in its life.
+    pub(crate) fn sender(&self) -> String {
+        format!("{}-{}", self.identity.id, self.identity.incarnation)
+    }
+
+    /// Another process takes its place, at this instant. What this one handed over may still arrive.
+    pub(crate) fn die(&mut self, down_until_ns: u64) {
+        let mut next = Self::new(self.identity.id.clone());
+        next.identity.incarnation = self.identity.incarnation + 1;
+        next.partitions = Partitions::new(next.identity.clone());
+        next.ailments.down_until_ns = down_until_ns;
+        *self = next;
+    }
+
+    /// It speaks to its group: a client does also while its process waits.
+    pub(crate) fn lives(&self, now_ns: u64) -> bool {
+        now_ns >= self.ailments.down_until_ns && now_ns >= self.ailments.frozen_until_ns
+    }
+
+    /// It can do its work.
+    pub(crate) fn is_awake(&self, now_ns: u64) -> bool {
+        self.lives(now_ns) && now_ns >= self.busy_until_ns
+    }
+
+    fn reaches(&self, partition: i32, now_ns: u64) -> bool {
+        let until = self.ailments.unreached_until_ns.get(&partition);
+        until.is_none_or(|until_ns| now_ns >= *until_ns)
+    }
+
+    /// What became of a message of this life.
+    pub(crate) fn delivered(&mut self, token: u64, arrived: bool, now_ns: u64) {
+        let fate = if arrived { Fate::Arrived } else { Fate::Lost };
+        self.partitions.note_fate(token, fate, now_ns);
+    }
+
+    /// These are not its partitions any more.
+    pub(crate) fn revoke(&mut self, numbers: &[i32]) {
+        self.fetches.retain(|number, _| !numbers.contains(number));
+        self.partitions.revoke(numbers);
+    }
+
+    /// This is its partition from now on; `committed` is where its group stands, if that is known.
+    pub(crate) fn assign(
+        &mut self,
+        (partition, deal): (i32, u64),
+        committed: Option<i64>,
+        bus: &Bus,
+        now_ns: u64,
+    ) {
+        let is_reached = self.reaches(partition, now_ns);
+        let end = is_reached.then(|| bus.end((Topic::Metrics, partition), now_ns));
+        let offset = match (committed, end) {
+            (Some(committed), Some(end)) => Some(committed.min(end)),
+            (committed, end) => committed.or(end),
+        };
+        let start = Start {
+            partition,
+            offset,
+            end,
+        };
+        self.partitions.assign(&[start], now_ns);
+        let next = offset;
+        self.fetches.insert(partition, Fetch { next, deal });
+    }
+
+    /// Reads, and says what is to be said. Gives what may be committed.
+    pub(crate) fn work(&mut self, rng: &mut Rng, bus: &mut Bus, now_ns: u64) -> Vec<(i32, i64)> {
+        if self.ends_ns.is_none() {
+            self.read(rng, bus, now_ns);
+        }
+        for token in std::mem::take(&mut self.too_long) {
+            self.partitions.note_fate(token, Fate::TooLong, now_ns);
+        }
+        let arrived = self.partitions.take_arrived();
+        self.send(rng, bus, now_ns);
+        if self.ends_ns.is_none() {
+            self.ask_ends(rng, bus, now_ns);
+        }
+        arrived
+    }
+
     fn read(&mut self, rng: &mut Rng, bus: &Bus, now_ns: u64) {
-        let mut places: Vec<i32> = self.places.keys().copied().collect();
-        rng.shuffle(&mut places);
-        for partition in places {
-            let place = self.places.get_mut(&partition).unwrap();
-            let from = usize::try_from(place.next).unwrap();
-            let news = bus.read((Topic::Metrics, partition), from, now_ns);
-            let is_numb = now_ns < self.numb_until_ns;
-            if (news.is_empty() || is_numb) && now_ns < place.signed_ns + SIGN_NS {
-                continue;
-            }
-            place.signed_ns = now_ns;
-            let most = if is_numb { 0 } else { rng.usize(1..30) };
-            let mut range = Range::starting_at(place.next);
-            for (offset, stored) in (place.next..).zip(news).take(most) {
-                range.add(Read::message(offset, stored.payload.clone()));
-            }
-            let end = place.next + i64::try_from(news.len()).unwrap();
-            // As if little went into a message, at times.
-            let len_max = if rng.u8(0..4) == 0 { 20_000 } else { LEN_MAX };
-            let mut ranges = range.encoded(&self.identity, partition, end, len_max);
-            ranges.retain(|range| range.payload.is_some());
-            if ranges.is_empty() {
-                place.next = range.to();
-                continue;
-            }
-            self.publishing = Some(Publishing {
-                partition,
-                ranges,
-                is_sent: false,
-            });
+        let Ailments {
+            numb_until_ns,
+            late: (late_ns, late_until_ns),
+            ..
+        } = self.ailments;
+        if now_ns < numb_until_ns || bus.away {
             return;
         }
+        let late_ns = if now_ns < late_until_ns { late_ns } else { 0 };
+        let read_ns = now_ns.saturating_sub(late_ns);
+        for partition in self.partitions.numbers() {
+            let place = (Topic::Metrics, partition);
+            if !self.reaches(partition, now_ns) || self.partitions.is_full(partition) {
+                continue;
+            }
+            let fetch = self.fetches.get_mut(&partition).unwrap();
+            let end = bus.end(place, now_ns);
+            // Of another log under the same name all is read.
+            let next = fetch
+                .next
+                .map_or(end, |next| if next > end { 0 } else { next });
+            let from = usize::try_from(next).unwrap();
+            let news = bus.read(place, from, read_ns);
+            let most = rng.usize(1..30);
+            let mut after = next;
+            for stored in news.iter().take(most) {
+                let read = Read::message(after, stored.payload.clone());
+                self.partitions.add(partition, read, now_ns);
+                after += 1;
+            }
+            fetch.next = Some(after);
+        }
+    }
+
+    /// Hands over what is due.
+    fn send(&mut self, rng: &mut Rng, bus: &mut Bus, now_ns: u64) {
+        let mut handed = Vec::new();
+        let is_full = bus.faulty && rng.u8(0..20) == 0;
+        let is_end = self.ends_ns.is_some();
+        self.partitions.send(now_ns, is_end, |_, token, payload| {
+            if !is_full {
+                handed.push((token, payload.to_vec()));
+            }
+            !is_full
+        });
+        for (token, payload) in handed {
+            if payload.len() > bus.merged_len_max {
+                self.too_long.push(token);
+            } else {
+                let content = (Topic::Merged, 0, payload);
+                bus.send_to(rng, &self.sender(), token, content, now_ns);
+            }
+        }
+    }
+
+    /// Asks all leaders at once, and where one does not answer, each.
+    fn ask_ends(&mut self, rng: &mut Rng, bus: &Bus, now_ns: u64) {
+        if self.partitions.is_empty() || now_ns < self.ask_ends_ns {
+            return;
+        }
+        let mut numbers = self.partitions.numbers();
+        let end = |number: i32| (number, bus.end((Topic::Metrics, number), now_ns));
+        let is_told = |number: &i32| !bus.away && self.reaches(*number, now_ns);
+        let mut answered_ns = now_ns;
+        let mut ends = BTreeMap::new();
+        if numbers.iter().all(is_told) {
+            ends.extend(numbers.iter().map(|number| end(*number)));
+        } else {
+            answered_ns += ENDS_TIMEOUT_NS;
+            let until_ns = answered_ns + ENDS_TIMEOUT_NS;
+            rng.shuffle(&mut numbers);
+            let is_one = numbers.len() == 1;
+            for number in numbers {
+                if is_one || answered_ns >= until_ns {
+                    break;
+                }
+                if is_told(&number) {
+                    ends.extend([end(number)]);
+                } else {
+                    answered_ns += ENDS_TIMEOUT_EACH_NS;
+                }
+            }
+        }
+        self.partitions.note_ends(&ends, answered_ns);
+        self.busy_until_ns = answered_ns;
+        self.ask_ends_ns = answered_ns + ENDS_EVERY_NS;
+    }
+
+    /// It ends when all of it has arrived, or for not long after that.
+    pub(crate) fn end(&mut self, now_ns: u64) {
+        self.ends_ns.get_or_insert(now_ns + END_PATIENCE_NS);
+    }
+
+    /// Whether it leaves its group.
+    pub(crate) fn has_ended(&self, now_ns: u64) -> bool {
+        self.ends_ns
+            .is_some_and(|at_ns| now_ns >= at_ns || self.partitions.is_idle())
     }
 }

@@ -1,155 +1,23 @@
-//! The orchestrator: its real state around a store in memory that survives its death.
+//! The orchestrator: its real state between a disk and a reader of the topics in memory.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use fastrand::Rng;
-use orchestrator::control::registry::NodeRecord;
 use orchestrator::control::run::Run;
 use orchestrator::control::{
-    Action, Broker, Campaign, Change, Command, Control, Event, Loaded, MergedRange, Now, Outgoing,
-    RangePart, RawReading, Reply, Restored, Settings, TestRow,
+    Action, Broker, Command, Control, Event, Loaded, MergedRange, Now, RawReading, Reply, Settings,
+    Snapshot,
 };
 use orchestrator::topic_reader::{RawReadings, Taken, Turn};
-use proto::bus::{BusError, Partition};
+use proto::bus::BusError;
 use proto::codec;
-use proto::histogram::SparseLatencies;
-use proto::message::Metrics;
-use proto::summary::Summary;
 use proto::topic::Topic;
 use proto::workload::RateChange;
-use serde_json::Value;
 
 use crate::bus::{Bus, Stored};
+use crate::disk::Disk;
 use crate::world::UNIX_NS;
-
-/// What is on the disk.
-#[derive(Default)]
-pub(crate) struct Disk {
-    nodes: BTreeMap<String, NodeRecord>,
-    runs: BTreeMap<String, (Run, TestRow)>,
-    reports: BTreeMap<(String, String, i64), Vec<u8>>,
-    outbox: BTreeMap<u64, Outgoing>,
-    /// The campaigns, as they were last written.
-    pub(crate) campaigns: BTreeMap<String, Campaign>,
-    /// Results of the tests that ended, as JSON.
-    pub(crate) results: BTreeMap<String, Value>,
-    /// What was counted that came merged.
-    parts: BTreeMap<(String, i32, i64, u64), Vec<u8>>,
-    /// Reports that were counted that came merged.
-    pub(crate) merged: u64,
-    /// The merged samples of the tests that ended.
-    pub(crate) samples: BTreeMap<String, SparseLatencies>,
-    cursors: BTreeMap<Partition, usize>,
-    cluster_id: Option<String>,
-    clock_ms: Option<u64>,
-}
-
-impl Disk {
-    fn write(&mut self, change: Change) {
-        match change {
-            Change::Run(run, row) => {
-                self.runs.insert(row.test_id.clone(), (*run, *row));
-            }
-            Change::Node(node) => {
-                self.nodes.insert(node.node_id.clone(), node);
-            }
-            Change::ForgetNode(node_id) => {
-                self.nodes.remove(&node_id);
-            }
-            Change::Campaign(campaign) => {
-                self.campaigns.insert(campaign.test_id.clone(), *campaign);
-            }
-            Change::ForgetCampaign(test_id) => drop(self.campaigns.remove(&test_id)),
-            Change::Report(report) => {
-                let key = (report.test_id, report.node_id, report.sequence);
-                self.reports.insert(key, report.payload);
-            }
-            Change::Part(part) => {
-                self.merged += part.reports;
-                let key = (part.test_id, part.partition, part.from, part.second);
-                assert!(
-                    self.parts.insert(key, part.payload).is_none(),
-                    "counted twice"
-                );
-            }
-            Change::Result(result) => {
-                let samples = SparseLatencies::try_from(&result.latencies).unwrap();
-                self.samples.insert(result.test_id.clone(), samples);
-                let value = serde_json::from_str(&result.result).unwrap();
-                self.results.insert(result.test_id, value);
-            }
-            Change::Outbox(message) => {
-                self.outbox.insert(message.token, message);
-            }
-            Change::OutboxDone(token) => {
-                self.outbox.remove(&token);
-            }
-            Change::ForgetTest { test_id, .. } => {
-                self.runs.remove(&test_id);
-            }
-            Change::Row(_) | Change::ForgetTombstone(_) => {}
-            Change::Complete(test_id) => {
-                if let Some((_, row)) = self.runs.get_mut(&test_id) {
-                    row.is_complete = true;
-                }
-            }
-            Change::Cluster(cluster_id) => self.cluster_id = Some(cluster_id),
-            Change::Clock(ms) => self.clock_ms = Some(ms),
-        }
-    }
-
-    fn with_reports(&self, run: &Run) -> (Run, Summary) {
-        let mut summary = Summary::default();
-        for ((test_id, ..), payload) in &self.parts {
-            if *test_id == run.test_id {
-                let RangePart {
-                    part, latencies, ..
-                } = RangePart::decode(payload.clone()).unwrap();
-                assert!(summary.takes([&part]), "counted as it came");
-                summary.absorb_part(&part, &latencies);
-            }
-        }
-        for ((test_id, ..), payload) in &self.reports {
-            if *test_id == run.test_id {
-                let report: Metrics = codec::decode(&mut payload.clone()).unwrap();
-                summary.absorb(&report);
-            }
-        }
-        (run.clone(), summary)
-    }
-
-    /// Up to where each partition of `metrics` was counted.
-    fn counted(&self) -> impl Iterator<Item = (i32, i64)> {
-        let of_metrics = self
-            .cursors
-            .iter()
-            .filter(|((topic, _), _)| *topic == Topic::Metrics);
-        of_metrics.map(|((_, number), next)| (*number, i64::try_from(*next).unwrap()))
-    }
-
-    fn restored(&self) -> Restored {
-        let mut rows: Vec<TestRow> = self.runs.values().map(|(_, row)| row.clone()).collect();
-        rows.sort_by_key(|row| row.number);
-        let open = self
-            .runs
-            .values()
-            .filter(|(run, _)| !run.phase.has_ended())
-            .map(|(run, _)| self.with_reports(run))
-            .collect();
-        Restored {
-            nodes: self.nodes.values().cloned().collect(),
-            rows,
-            open,
-            outbox: self.outbox.values().cloned().collect(),
-            campaigns: self.campaigns.values().cloned().collect(),
-            counted: self.counted().collect(),
-            tombstones: Vec::new(),
-            cluster_id: self.cluster_id.clone(),
-            clock_ms: self.clock_ms,
-        }
-    }
-}
 
 /// The process, and its disk.
 pub(crate) struct Orchestrator {
@@ -204,6 +72,11 @@ impl Orchestrator {
         self.up_at_ns = up_at_ns;
     }
 
+    /// What people see of it.
+    pub(crate) fn snapshot(&mut self, now_ns: u64) -> Option<Snapshot> {
+        Some(self.state.as_mut()?.snapshot(at(now_ns)))
+    }
+
     pub(crate) fn is_up(&self) -> bool {
         self.state.is_some()
     }
@@ -232,6 +105,11 @@ impl Orchestrator {
 
     pub(crate) fn participants(&self, test_id: &str) -> &[String] {
         &self.disk.runs[test_id].0.participants
+    }
+
+    /// A test.
+    pub(crate) fn run(&self, test_id: &str) -> &Run {
+        &self.disk.runs[test_id].0
     }
 
     /// The changes of a test's rate.
@@ -360,11 +238,9 @@ impl Orchestrator {
             self.apply(event, rng, bus, now_ns);
         }
         for asked in std::mem::take(&mut self.asked) {
-            if let Turn::From(next) = self.raw.obey(asked) {
-                let next = usize::try_from(next.unwrap_or(0)).unwrap();
-                self.places.insert(asked.partition, next);
-            }
+            self.obey(asked, rng, bus, now_ns);
         }
+        self.find_place(rng, bus, now_ns);
         for (number, place) in &mut self.places {
             let reading = self.reading.entry(*number).or_default();
             if !self.raw.is_read(*number) {
@@ -389,6 +265,76 @@ impl Orchestrator {
                 });
             }
         }
+    }
+
+    /// Turns to what is asked for. Of what is read alone it says where it ends; of what is not read it
+    /// looks whether it is another log.
+    fn obey(&mut self, asked: RawReading, rng: &mut Rng, bus: &mut Bus, now_ns: u64) {
+        let RawReading {
+            partition,
+            until,
+            from,
+            ..
+        } = asked;
+        let turn = self.raw.obey(asked);
+        if let Turn::From(next) = turn {
+            let next = usize::try_from(next.unwrap_or(0)).unwrap();
+            self.places.insert(partition, next);
+        }
+        if bus.away {
+            return;
+        }
+        if until.is_none() && turn != Turn::Stay {
+            self.tell_end(partition, bus, now_ns);
+        } else if self.raw.is_look(asked) && bus.end((Topic::Metrics, partition), now_ns) < from {
+            self.forget(&[partition], rng, bus, now_ns);
+            self.tell_end(partition, bus, now_ns);
+        }
+    }
+
+    fn tell_end(&mut self, partition: i32, bus: &Bus, now_ns: u64) {
+        let end = bus.end((Topic::Metrics, partition), now_ns);
+        let reading = self.reading.entry(partition).or_default();
+        reading.push_back(Event::PartitionEnds { partition, end });
+    }
+
+    /// What the broker says to be out of its range is read from its beginning.
+    fn find_place(&mut self, rng: &mut Rng, bus: &mut Bus, now_ns: u64) {
+        let is_lost = |(number, place): &(&i32, &usize)| {
+            let end = bus.end((Topic::Metrics, **number), now_ns);
+            self.raw.is_read(**number) && **place > usize::try_from(end).unwrap()
+        };
+        let lost = self.places.iter().filter(is_lost);
+        let lost: Vec<i32> = lost.map(|(number, _)| *number).collect();
+        if !lost.is_empty() && !bus.away {
+            self.forget(&lost, rng, bus, now_ns);
+            for partition in lost {
+                self.tell_end(partition, bus, now_ns);
+            }
+        }
+    }
+
+    /// The reader finds that `metrics` is not what it was, whatever it reads of it.
+    pub(crate) fn miss_metrics(&mut self, rng: &mut Rng, bus: &mut Bus, now_ns: u64) {
+        let all: Vec<i32> = self.places.keys().copied().collect();
+        self.forget(&all, rng, bus, now_ns);
+    }
+
+    fn forget(&mut self, partitions: &[i32], rng: &mut Rng, bus: &mut Bus, now_ns: u64) {
+        for event in std::mem::take(&mut self.reading).into_values().flatten() {
+            self.apply(event, rng, bus, now_ns);
+        }
+        self.places
+            .extend(partitions.iter().map(|number| (*number, 0)));
+        self.disk.logs += 1;
+        self.disk
+            .shadows
+            .retain(|number, _| !partitions.contains(number));
+        let event = Event::Forgotten {
+            log: self.raw.forget(partitions),
+            partitions: partitions.to_vec(),
+        };
+        self.apply(event, rng, bus, now_ns);
     }
 
     fn apply(&mut self, event: Event, rng: &mut Rng, bus: &mut Bus, now_ns: u64) {
@@ -466,6 +412,7 @@ impl Orchestrator {
     }
 }
 
-fn at(now_ns: u64) -> Now {
+/// What the clocks show then.
+pub(crate) fn at(now_ns: u64) -> Now {
     Now::new(UNIX_NS + now_ns, now_ns)
 }

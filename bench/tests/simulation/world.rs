@@ -1,20 +1,20 @@
 //! One run of everything from one seed.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use fastrand::Rng;
-use orchestrator::control::{Campaign, CampaignState, Command, Goal, Reply};
+use orchestrator::control::{Command, Reply};
 use proto::document::{Defaults, Document, Params, Setting};
-use proto::histogram::SparseLatencies;
-use proto::summary::{Capacity, CapacityAnswer, CapacityBounds, Repeats};
+use proto::summary::CapacityBounds;
+use proto::topic::Topic;
 use proto::units::NS_PER_MS;
 use proto::workload::{Rate, RateSpec, TestType, Workload};
-use serde_json::Value;
 
 use crate::bus::Bus;
-use crate::driver::{CAPACITY, Driver, RATE};
-use crate::merger::Mergers;
-use crate::orchestrator::Orchestrator;
+use crate::driver::{Driver, RATE};
+use crate::foreign::Foreign;
+use crate::group::{Group, Troubles};
+use crate::orchestrator::{Orchestrator, at};
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
 /// The wall clock at the start of the world.
@@ -29,7 +29,9 @@ const CAMPAIGNS_END_NS: u64 = 500 * SECOND;
 const CAMPAIGNS_MAX: usize = 3;
 /// Runs of a set, and the rest between them.
 const REPEATS: u32 = 3;
-const REST_MS: u64 = 700;
+pub(crate) const REST_MS: u64 = 700;
+/// Bytes that `merged` takes in some worlds.
+const MERGED_LEN_MAX: usize = 20_000;
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,21 +47,38 @@ pub(crate) struct Faults {
     /// So many mergers read several partitions of `metrics`; with other faults they die, sleep, and
     /// lose their partitions.
     pub(crate) mergers: usize,
+    /// Mergers do not reach the leaders of partitions.
+    pub(crate) leaders: bool,
+    /// Mergers read late.
+    pub(crate) lags: bool,
+    /// A second group of as many mergers reads the same.
+    pub(crate) rivals: bool,
+    /// Somebody deletes `metrics`, and it is made anew.
+    pub(crate) remakes: bool,
+    /// Drivers of another implementation take part.
+    pub(crate) foreigners: usize,
     /// People also search for capacities, and want sets of runs: no fault, but more that goes on.
     pub(crate) campaigns: bool,
 }
 
 pub(crate) struct World {
     rng: Rng,
-    faults: Faults,
-    now_ns: u64,
-    bus: Bus,
-    orchestrator: Orchestrator,
-    drivers: Vec<Driver>,
-    mergers: Mergers,
+    pub(crate) faults: Faults,
+    pub(crate) now_ns: u64,
+    pub(crate) bus: Bus,
+    pub(crate) orchestrator: Orchestrator,
+    pub(crate) drivers: Vec<Driver>,
+    pub(crate) foreigners: Vec<Foreign>,
+    groups: Vec<Group>,
     outage_until_ns: u64,
     /// Tests that are to be triggered, with the ticket of a trigger that is not answered.
-    wanted: Vec<(String, Option<u64>)>,
+    pub(crate) wanted: Vec<(String, Option<u64>)>,
+    /// Tests that were seen to have ended.
+    pub(crate) ended: BTreeSet<String>,
+    /// What people were told to be wrong with mergers.
+    pub(crate) troubles: BTreeSet<String>,
+    /// How often `metrics` was made anew.
+    pub(crate) remade: usize,
 }
 
 impl World {
@@ -68,10 +87,23 @@ impl World {
         let partitions = if faults.mergers > 0 { rng.i32(1..4) } else { 1 };
         let mut bus = Bus::new(partitions);
         bus.faulty = faults.messages;
-        let mergers = Mergers::new(faults.mergers);
+        if faults.mergers > 0 && rng.u8(0..4) == 0 {
+            bus.merged_len_max = MERGED_LEN_MAX;
+        }
+        let letters = if faults.rivals {
+            &['m', 'n'][..]
+        } else {
+            &['m']
+        };
+        let groups = letters
+            .iter()
+            .map(|letter| Group::new(faults.mergers, *letter));
         let count = rng.usize(1..5);
         let drivers = (0..count)
             .map(|at| Driver::new(&format!("d{at}"), &bus))
+            .collect();
+        let foreigners = (0..faults.foreigners)
+            .map(|at| Foreign::new(&format!("f{at}"), &bus))
             .collect();
         Self {
             rng,
@@ -80,9 +112,13 @@ impl World {
             bus,
             orchestrator: Orchestrator::new(),
             drivers,
-            mergers,
+            foreigners,
+            groups: groups.collect(),
             outage_until_ns: 0,
             wanted: Vec::new(),
+            ended: BTreeSet::new(),
+            troubles: BTreeSet::new(),
+            remade: 0,
         }
     }
 
@@ -120,22 +156,61 @@ impl World {
         self.bus.away = self.now_ns < self.outage_until_ns;
         self.users(calm);
         for (sender, token, arrived) in self.bus.arrive(&mut self.rng, self.now_ns) {
-            if sender == self.orchestrator.sender() {
-                let told = (token, arrived);
-                self.orchestrator
-                    .delivered(&mut self.rng, &mut self.bus, told, self.now_ns);
-            } else if !self.mergers.delivered(&sender, arrived)
-                && let Some(driver) = self.drivers.iter_mut().find(|d| d.alive && d.id == sender)
-            {
-                driver.delivered(token, arrived);
+            self.tell(&sender, (token, arrived));
+        }
+        let troubles = Troubles {
+            lives: self.faults.messages && !calm,
+            leaders: self.faults.leaders && !calm,
+            lags: self.faults.lags && !calm,
+        };
+        let (rng, bus, now_ns) = (&mut self.rng, &mut self.bus, self.now_ns);
+        for group in &mut self.groups {
+            group.step(rng, bus, troubles, now_ns);
+        }
+        self.orchestrator.step(rng, bus, now_ns);
+        for driver in &mut self.drivers {
+            driver.step(rng, bus, now_ns);
+        }
+        for foreign in &mut self.foreigners {
+            foreign.step(rng, bus, now_ns);
+        }
+        self.look();
+    }
+
+    /// A sender hears what became of a message.
+    fn tell(&mut self, sender: &str, told: (u64, bool)) {
+        let (rng, bus, now_ns) = (&mut self.rng, &mut self.bus, self.now_ns);
+        if sender == self.orchestrator.sender() {
+            return self.orchestrator.delivered(rng, bus, told, now_ns);
+        }
+        let mut groups = self.groups.iter_mut();
+        if groups.any(|group| group.delivered(sender, told, now_ns)) {
+            return;
+        }
+        let (token, arrived) = told;
+        if let Some(foreign) = self.foreigners.iter_mut().find(|f| f.id == sender) {
+            foreign.delivered(token, arrived);
+        } else if let Some(driver) = self.drivers.iter_mut().find(|d| d.alive && d.id == sender) {
+            driver.delivered(token, arrived);
+        }
+    }
+
+    /// Looks at what is to be seen at its time: who else ended, and once a second what people see.
+    fn look(&mut self) {
+        let runs = self.orchestrator.disk.runs.iter();
+        let has_ended = runs.filter(|(_, (run, _))| run.phase.has_ended());
+        let ended: Vec<String> = has_ended.map(|(id, _)| id.clone()).collect();
+        for test_id in ended {
+            if self.ended.insert(test_id.clone()) {
+                self.assert_foreign_is_read(&test_id);
+                self.assert_no_last_report_is_unread(&test_id);
             }
         }
-        self.mergers.are_disturbed = self.faults.messages && !calm;
-        self.mergers.step(&mut self.rng, &mut self.bus, self.now_ns);
-        self.orchestrator
-            .step(&mut self.rng, &mut self.bus, self.now_ns);
-        for driver in &mut self.drivers {
-            driver.step(&mut self.rng, &mut self.bus, self.now_ns);
+        if self.now_ns.is_multiple_of(SECOND)
+            && let Some(snapshot) = self.orchestrator.snapshot(self.now_ns)
+        {
+            self.troubles
+                .extend(snapshot.merging_troubles(at(self.now_ns)));
         }
     }
 
@@ -144,8 +219,12 @@ impl World {
             outages,
             kills,
             deaths,
+            remakes,
             ..
         } = self.faults;
+        if remakes && self.now_ns > 5 * SECOND && self.rng.u32(0..300) == 0 {
+            self.make_metrics_anew();
+        }
         if outages && self.rng.u32(0..300) == 0 {
             self.outage_until_ns = self.now_ns + self.rng.u64(0..12 * SECOND);
         }
@@ -165,6 +244,25 @@ impl World {
         if deaths && self.rng.u32(0..400) == 0 {
             let id = format!("d{}", self.drivers.len());
             self.drivers.push(Driver::new(&id, &self.bus));
+        }
+    }
+
+    /// Most brokers forget what groups committed of what is deleted; the reader may see that it is
+    /// missing before it is there again.
+    fn make_metrics_anew(&mut self) {
+        self.remade += 1;
+        for number in 0..self.bus.partitions {
+            let len = self.bus.all((Topic::Metrics, number)).len();
+            let shadow = self.orchestrator.disk.shadows.entry(number).or_default();
+            *shadow = (*shadow).max(len);
+        }
+        self.bus.make_anew(Topic::Metrics);
+        if self.rng.bool() {
+            self.groups.iter_mut().for_each(Group::forget_committed);
+        }
+        if self.orchestrator.is_up() && !self.bus.away && self.rng.bool() {
+            self.orchestrator
+                .miss_metrics(&mut self.rng, &mut self.bus, self.now_ns);
         }
     }
 
@@ -318,280 +416,4 @@ impl World {
             .find(|(of, _)| *of == ticket)
             .map(|(_, reply)| reply)
     }
-
-    pub(crate) fn assert_all_ended(&self) {
-        let nobody = self.drivers.iter().all(|driver| !driver.alive);
-        let wanted = &self.wanted;
-        assert!(wanted.is_empty() || nobody, "not taken: {wanted:?}");
-        for test_id in self.orchestrator.test_ids() {
-            let phase = self.orchestrator.phase(&test_id);
-            let ended = ["done", "partial", "aborted", "failed"].contains(&phase);
-            // A test that nobody could start, since every driver is dead, may wait.
-            let of_campaign = |id: &String| test_id.starts_with(&format!("{id}-"));
-            let is_of_one = self.orchestrator.disk.campaigns.keys().any(of_campaign);
-            let is_wanted = wanted.iter().any(|(id, _)| *id == test_id);
-            let waits = nobody && (is_wanted || is_of_one);
-            assert!(ended || waits, "{test_id} is still {phase}");
-        }
-    }
-
-    pub(crate) fn assert_states(&self, allowed: &[&str]) {
-        for test_id in self.orchestrator.test_ids() {
-            let phase = self.orchestrator.phase(&test_id);
-            let why = self.orchestrator.reason(&test_id);
-            assert!(allowed.contains(&phase), "{test_id} is {phase}: {why:?}");
-        }
-    }
-
-    /// Every campaign has ended, has a run for each of its numbers, and claims nothing that is not so.
-    pub(crate) fn assert_campaigns(&self, allowed: &[CampaignState]) {
-        let nobody = self.drivers.iter().all(|driver| !driver.alive);
-        for (test_id, campaign) in &self.orchestrator.disk.campaigns {
-            let Campaign { state, reason, .. } = campaign;
-            assert!(
-                allowed.contains(state) || nobody && *state == CampaignState::Running,
-                "{test_id} is {state:?}: {reason:?}"
-            );
-            let tests = self.orchestrator.test_ids();
-            for number in 1..campaign.next_run {
-                assert!(tests.contains(&format!("{test_id}-{number}")), "{number}");
-            }
-            let of_campaign = |id: &&String| id.starts_with(&format!("{test_id}-"));
-            let runs = tests.iter().filter(of_campaign).count();
-            assert_eq!(runs as u64, campaign.next_run - 1, "{test_id}");
-            match &campaign.goal {
-                Goal::Capacity(search) => assert_search(*state, &search.answer(&campaign.target)),
-                Goal::Repeat(set) => self.assert_set(campaign, set),
-            }
-        }
-    }
-
-    /// How many sets have all their runs.
-    pub(crate) fn sets_done(&self) -> usize {
-        let campaigns = self.orchestrator.disk.campaigns.values();
-        let is_done = |campaign: &&Campaign| {
-            matches!(campaign.goal, Goal::Repeat(_)) && campaign.state == CampaignState::Done
-        };
-        campaigns.filter(is_done).count()
-    }
-
-    /// A set has a row for each run that ended, in their order; those count that the same drivers did to
-    /// their end; and each rested.
-    fn assert_set(&self, campaign: &Campaign, set: &Repeats) {
-        let Campaign { test_id, state, .. } = campaign;
-        let ids: Vec<&str> = set
-            .runs
-            .iter()
-            .filter_map(|run| run.test_id.as_deref())
-            .collect();
-        let waits = u64::from(campaign.run.is_some());
-        let expected: Vec<String> = (1..campaign.next_run - waits)
-            .map(|number| format!("{test_id}-{number}"))
-            .collect();
-        assert_eq!(ids, expected, "{test_id}");
-        // The last run may be what ended it otherwise.
-        let is_done = *state == CampaignState::Done;
-        assert!(set.is_complete() || !is_done, "{set:?}");
-        assert_eq!(set.interrupted, *state == CampaignState::Aborted, "{set:?}");
-        for run in set.runs.iter().filter(|run| run.counted) {
-            let run_id = run.test_id.as_deref().unwrap();
-            assert_eq!(self.orchestrator.phase(run_id), "done");
-            let mut participants = self.orchestrator.participants(run_id).to_vec();
-            participants.sort_unstable();
-            assert_eq!(participants, campaign.participants, "{run_id}");
-            let ok = &self.orchestrator.disk.results[run_id]["requests_per_second"];
-            assert_eq!(run.figures.requests_per_second, ok.as_f64(), "{run_id}");
-        }
-        let counted = set.runs.iter().filter(|run| run.counted).count();
-        assert!(set.spread.iter().all(|one| one.runs <= counted), "{set:?}");
-        assert_eq!(set.spread.is_empty(), counted == 0, "{set:?}");
-        for pair in ids.windows(2) {
-            let created_ms = self.orchestrator.created_ms(pair[1]);
-            let ended_ms = self.orchestrator.ended_ms(pair[0]);
-            assert!(created_ms >= ended_ms + REST_MS, "{pair:?}");
-        }
-    }
-
-    /// Every result is what the drivers did, node by node.
-    pub(crate) fn assert_exact(&self) {
-        for (test_id, result) in &self.orchestrator.disk.results {
-            let sent: u64 = self
-                .drivers
-                .iter()
-                .map(|driver| sent_by(driver, test_id))
-                .sum();
-            assert_eq!(
-                int(&result["sent"]),
-                sent,
-                "{test_id}: {}",
-                result["coverage"]
-            );
-            if self.orchestrator.was_not_told(test_id) {
-                continue;
-            }
-            assert_eq!(
-                result["coverage"]["unfinished_nodes"]
-                    .as_array()
-                    .unwrap()
-                    .len(),
-                0,
-                "{test_id} is {}: {:?}",
-                self.orchestrator.phase(test_id),
-                self.orchestrator.reason(test_id)
-            );
-            let nodes = result["nodes"].as_array().unwrap();
-            assert_eq!(nodes.len(), self.orchestrator.participants(test_id).len());
-            assert_eq!(result["accounting"]["holds"], true, "{result}");
-            self.assert_times(test_id);
-            self.assert_rates(test_id, result);
-        }
-    }
-
-    /// The samples are those of one recording of all drivers.
-    fn assert_times(&self, test_id: &str) {
-        let times = self
-            .drivers
-            .iter()
-            .filter_map(|driver| driver.times.get(test_id));
-        let times: Vec<&SparseLatencies> = times.collect();
-        let counted = &self.orchestrator.disk.samples[test_id];
-        assert_eq!(*counted, SparseLatencies::sum(&times), "{test_id}");
-    }
-
-    /// How many messages of `metrics` the orchestrator read itself, and how many it counted merged.
-    pub(crate) fn read(&self) -> (u64, u64) {
-        (self.orchestrator.read_raw, self.orchestrator.disk.merged)
-    }
-
-    /// A run for a time sent what its rates ask for, as far as its nodes say that they followed them.
-    fn assert_rates(&self, test_id: &str, result: &Value) {
-        let none = Vec::new();
-        let rows = result["rate_changes"].as_array().unwrap_or(&none);
-        let ordered = self.orchestrator.rates(test_id);
-        assert_eq!(rows.len(), ordered.len(), "{test_id}");
-        let (Some(seconds), "done") = (
-            self.orchestrator.seconds(test_id),
-            self.orchestrator.phase(test_id),
-        ) else {
-            return;
-        };
-        for node in result["nodes"].as_array().unwrap() {
-            let id = &node["node_id"];
-            let joins: Vec<(u64, u64)> = rows
-                .iter()
-                .zip(ordered)
-                .filter(|(row, _)| !is_in(&row["not_followed"], |other| other == id))
-                .map(|(row, change)| {
-                    let late = row["late"].as_array().into_iter().flatten();
-                    let mut late = late.filter(|late| late["node_id"] == *id);
-                    let late_s = late.next().and_then(|late| late["late_s"].as_f64());
-                    let late = Duration::from_secs_f64(late_s.unwrap_or(0.0)).as_secs();
-                    (change.at_ns / SECOND + late, change.rate.milli() / 1000)
-                })
-                .collect();
-            let in_second = |second: u64| {
-                let in_force = joins.iter().rev().find(|(from, _)| *from <= second);
-                in_force.map_or(RATE, |(_, rate)| *rate)
-            };
-            let expected: u64 = (0..seconds).map(in_second).sum();
-            assert_eq!(int(&node["sent"]), expected, "{test_id} {id}: {rows:?}");
-            assert_eq!(int(&node["planned"]), expected, "{test_id} {id}");
-        }
-    }
-
-    /// What was answered to people who changed a rate is so, whatever was killed then.
-    pub(crate) fn assert_rates_are_kept(&self) {
-        for (_, reply) in &self.orchestrator.replies {
-            let Reply::RateChanged {
-                test_id,
-                change,
-                number,
-                ..
-            } = reply
-            else {
-                continue;
-            };
-            let kept = self.orchestrator.rates(test_id);
-            assert_eq!(kept.get(number - 1), Some(change), "{test_id}");
-            assert!(kept.is_sorted_by(|one, next| one.at_ns < next.at_ns));
-        }
-    }
-
-    /// Every node took every change on at its instant.
-    pub(crate) fn assert_rates_in_time(&self) {
-        for (test_id, result) in &self.orchestrator.disk.results {
-            for row in result["rate_changes"].as_array().into_iter().flatten() {
-                let is_late = row.get("late").or(row.get("not_followed"));
-                assert_eq!(is_late, None, "{test_id}");
-            }
-        }
-    }
-
-    /// How many changes of a rate were answered.
-    pub(crate) fn rates_changed(&self) -> usize {
-        let replies = self.orchestrator.replies.iter();
-        let is_changed = |(_, reply): &&(u64, Reply)| matches!(reply, Reply::RateChanged { .. });
-        replies.filter(is_changed).count()
-    }
-
-    /// No result claims what did not happen, nor anything twice.
-    pub(crate) fn assert_no_more_than_happened(&self) {
-        for (test_id, result) in &self.orchestrator.disk.results {
-            let in_histogram = self.orchestrator.disk.samples[test_id].response.len();
-            let missing = result["coverage"]["times_missing"].as_u64().unwrap_or(0);
-            assert_eq!(
-                in_histogram + missing,
-                int(&result["ok"]),
-                "{test_id}: {result}"
-            );
-            for node in result["nodes"].as_array().unwrap() {
-                let of_node = |driver: &&Driver| node["node_id"] == driver.id.as_str();
-                let driver = self.drivers.iter().find(of_node).unwrap();
-                let truth = sent_by(driver, test_id);
-                let counted = int(&node["sent"]);
-                assert!(
-                    counted <= truth,
-                    "{test_id} {}: {counted} > {truth}",
-                    driver.id
-                );
-                let finished = !node["outcome"].is_null();
-                assert!(
-                    !finished || counted == truth,
-                    "{test_id} {}: {node}",
-                    driver.id
-                );
-            }
-        }
-    }
-}
-
-/// What a search claims is so, and one that came to its end knows both ends.
-fn assert_search(state: CampaignState, answer: &CapacityAnswer) {
-    let Capacity { at_least, below } = answer.capacity;
-    assert!(at_least.is_none_or(|low| low <= CAPACITY), "{at_least:?}");
-    assert!(below.is_none_or(|high| high > CAPACITY), "{below:?}");
-    let is_whole = at_least.is_some() && below.is_some();
-    assert!(
-        state != CampaignState::Done || is_whole,
-        "{at_least:?} {below:?}"
-    );
-}
-
-fn sent_by(driver: &Driver, test_id: &str) -> u64 {
-    driver
-        .sent
-        .iter()
-        .filter(|(test, _)| test == test_id)
-        .map(|(_, sent)| sent)
-        .sum()
-}
-
-fn is_in(list: &Value, is: impl Fn(&Value) -> bool) -> bool {
-    list.as_array().into_iter().flatten().any(is)
-}
-
-fn int(value: &Value) -> u64 {
-    value
-        .as_u64()
-        .unwrap_or_else(|| panic!("{value} is no count"))
 }
