@@ -5,6 +5,7 @@
 
 mod decoding;
 mod raw;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +21,7 @@ use serde_json::json;
 use crate::control::{Batch, Broker, Event, Now, Offsets, RawReading};
 use decoding::Read;
 pub use raw::{RawReadings, Taken, Turn};
+use watch::Watch;
 
 /// Time that the broker has to answer a question.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -34,13 +36,7 @@ const BATCH_MAX: usize = 256;
 const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Longest time for which messages are gathered before they are decoded.
 const BATCH_WAIT: Duration = Duration::from_millis(10);
-/// Between looks at whether the broker is still there, and still the same.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Between questions for the cluster's id while nothing seems wrong.
-const ID_EVERY: Duration = Duration::from_secs(30);
-/// Between looks at whether there are mergers, which make the topic `merged`.
-const MERGERS_EVERY: Duration = Duration::from_secs(5);
-/// Time that the broker has for it: nothing is read meanwhile.
+/// Time that the broker has to say whether there are mergers, or where a partition ends: nothing is read meanwhile.
 const LOOK_TIMEOUT: Duration = Duration::from_millis(200);
 /// What mergers write goes to the first partition of their topic.
 const MERGED: Partition = (Topic::Merged, 0);
@@ -400,63 +396,6 @@ impl TopicReader {
         if let Err(error) = subscriber.assign_partitions(starts) {
             self.report(true, Some(error.to_string()));
         }
-    }
-}
-
-/// What was seen of the broker's health.
-struct Watch {
-    looked: Instant,
-    asked_id: Instant,
-    asked_mergers: Instant,
-    trouble: Option<String>,
-}
-
-impl Watch {
-    fn new() -> Self {
-        let now = Instant::now();
-        Self {
-            looked: now,
-            asked_id: now,
-            asked_mergers: now,
-            trouble: None,
-        }
-    }
-
-    /// The trouble, if it changed since the last look: `Some(None)` when it is over.
-    #[allow(clippy::option_option)]
-    fn look(&mut self, subscriber: &Subscriber) -> Option<Option<String>> {
-        if self.looked.elapsed() < LOOK_EVERY {
-            return None;
-        }
-        self.looked = Instant::now();
-        let health = subscriber.health();
-        let reason = || {
-            health
-                .last_error()
-                .unwrap_or_else(|| "all brokers are down".to_owned())
-        };
-        let trouble = health.is_down().then(reason);
-        if trouble.is_some() == self.trouble.is_some() {
-            return None;
-        }
-        self.trouble.clone_from(&trouble);
-        Some(trouble)
-    }
-
-    fn is_time_for_id(&mut self) -> bool {
-        let is_time = self.trouble.is_none() && self.asked_id.elapsed() >= ID_EVERY;
-        if is_time {
-            self.asked_id = Instant::now();
-        }
-        is_time
-    }
-
-    fn is_time_for_mergers(&mut self) -> bool {
-        let is_time = self.trouble.is_none() && self.asked_mergers.elapsed() >= MERGERS_EVERY;
-        if is_time {
-            self.asked_mergers = Instant::now();
-        }
-        is_time
     }
 }
 

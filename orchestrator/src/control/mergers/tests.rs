@@ -509,7 +509,7 @@ fn two_processes_that_read_one_partition_are_named_but_not_a_change_of_hands() {
     let both = Some(("m".to_owned(), "n".to_owned()));
     assert_eq!(turns[3], (contested, both));
     assert!(turns[4..].iter().all(|turn| turn.0 == Heard::Nothing));
-    let last_ms = 20_000 + CONTEST_MS;
+    let last_ms = 20_000 + place::CONTEST_MS;
     assert_eq!(mergers.partitions(last_ms)[0].rivals, None, "it is over");
 }
 

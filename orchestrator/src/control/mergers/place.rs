@@ -1,0 +1,162 @@
+//! One partition of `metrics`: who merges it, and whether what it holds was counted.
+
+use super::MergedRange;
+use super::chain::Chain;
+
+/// What is in a partition of which no merger was heard for this long may not have been read yet, nor
+/// what was known to be in it for this long and is not counted …
+const STALLED_MS: u64 = 3_000;
+/// … unless nothing more of it was counted for this long: nobody waits for ever for what does not come.
+const STANDSTILL_MS: u64 = 15_000;
+/// A partition that is read itself from now on may hold more than was known of it for this long, ms of
+/// observed time.
+const CATCH_UP_MS: u64 = 5_000;
+/// A merger takes a partition over from another one, and perhaps back. Where the speaker changes as often
+/// as this, each time within [`CONTEST_MS`] of the last, two have it.
+const CONTEST_TURNS: u32 = 4;
+/// Longest time between two of these changes, ms of observed time.
+pub(super) const CONTEST_MS: u64 = 5_000;
+
+/// What was heard of a partition.
+#[derive(Debug, Clone)]
+pub(super) struct Heart {
+    pub(super) merger_id: String,
+    pub(super) incarnation: u64,
+    pub(super) heard_at_ms: u64,
+    /// The offset up to which that merger had read, and the partition's end then.
+    pub(super) to: i64,
+    pub(super) end: i64,
+    /// Since when it says the same of a partition that has more, observed time, ms: one that lives
+    /// and does not read.
+    pub(super) stuck_since_ms: Option<u64>,
+}
+
+impl Heart {
+    /// Since when nobody reads the partition on.
+    pub(super) fn silent_since_ms(&self) -> u64 {
+        self.stuck_since_ms.unwrap_or(self.heard_at_ms)
+    }
+}
+
+/// What a partition is known to hold: until that is counted, reports lie unread.
+#[derive(Debug, Default)]
+struct Owed {
+    /// Its end …
+    end: i64,
+    /// … as it was at this observed time, ms.
+    since_ms: u64,
+}
+
+/// Who else speaks of a partition.
+#[derive(Debug, Clone)]
+struct Contest {
+    /// The merger that spoke before the newest one.
+    other: String,
+    /// When the speaker last changed, observed time, ms.
+    turned_at_ms: u64,
+    /// How often it changed, each time soon after the last.
+    turns: u32,
+}
+
+/// A partition.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    pub(super) chain: Chain,
+    owed: Owed,
+    /// Up to where it was counted when that last changed, and at which observed time, ms.
+    pub(super) moved: (i64, u64),
+    /// Its newest sign of a merger.
+    pub(super) heart: Option<Heart>,
+    contest: Option<Contest>,
+    /// Since when no merger reads it though others are read by some: observed time, ms.
+    pub(super) alone_since_ms: Option<u64>,
+    /// The same by our clock, ms since 1970, once it is long enough.
+    pub(super) silent_since_ms: Option<u64>,
+    /// When mergers were given up, observed time, ms.
+    pub(super) left_at_ms: Option<u64>,
+    /// The number of its log.
+    pub(super) log: u64,
+}
+
+impl Place {
+    /// A partition that was counted so far, of the log with this number.
+    pub(super) fn new(chain: Chain, log: u64) -> Self {
+        Self {
+            chain,
+            log,
+            ..Self::default()
+        }
+    }
+
+    /// Another process may be speaking than the one before: after a change of hands, or in turns.
+    /// Whether it is known only now that it is in turns.
+    pub(super) fn note_speaker(&mut self, range: &MergedRange, observed_ms: u64) -> bool {
+        let was_known = self.rivals(observed_ms).is_some();
+        let speaker = (&range.merger_id, range.incarnation);
+        let Some(heart) = &self.heart else {
+            return false;
+        };
+        if (&heart.merger_id, heart.incarnation) == speaker {
+            return false;
+        }
+        let before = self.contest.take();
+        let turns = before
+            .filter(|contest| observed_ms.saturating_sub(contest.turned_at_ms) < CONTEST_MS)
+            .map_or(0, |contest| contest.turns);
+        self.contest = Some(Contest {
+            other: heart.merger_id.clone(),
+            turned_at_ms: observed_ms,
+            turns: turns.saturating_add(1),
+        });
+        !was_known && turns + 1 >= CONTEST_TURNS
+    }
+
+    /// The two that speak of it in turn, if two do.
+    pub(super) fn rivals(&self, observed_ms: u64) -> Option<(String, String)> {
+        let contest = self.contest.as_ref()?;
+        let heart = self.heart.as_ref()?;
+        let is_going_on = contest.turns >= CONTEST_TURNS
+            && observed_ms.saturating_sub(contest.turned_at_ms) < CONTEST_MS;
+        is_going_on.then(|| (heart.merger_id.clone(), contest.other.clone()))
+    }
+
+    /// Who has it, lives, and reads nothing of it.
+    pub(super) fn idler(&self, observed_ms: u64) -> Option<String> {
+        let heart = self.heart.as_ref()?;
+        let is_heard = observed_ms.saturating_sub(heart.heard_at_ms) < STALLED_MS;
+        let idles = is_heard && heart.stuck_since_ms.is_some();
+        idles.then(|| heart.merger_id.clone())
+    }
+
+    /// It ends there by now. What is owed already stays so until it is counted.
+    pub(super) fn note_end(&mut self, end: i64, observed_ms: u64) {
+        if self.chain.pos() < self.owed.end {
+            return;
+        }
+        // After a silence what lies there may be as old as that.
+        let silent_since_ms = self.heart.as_ref().map(Heart::silent_since_ms);
+        let is_after_silence = |at_ms: &u64| observed_ms.saturating_sub(*at_ms) >= STALLED_MS;
+        let since_ms = silent_since_ms.filter(is_after_silence);
+        self.owed = Owed {
+            end,
+            since_ms: since_ms.unwrap_or(observed_ms),
+        };
+    }
+
+    /// Whether reports may lie unread in it that have been there for some time.
+    pub(super) fn is_stalled(&self, observed_ms: u64) -> bool {
+        let since = |at_ms: u64| observed_ms.saturating_sub(at_ms);
+        let silent_ms = self
+            .heart
+            .as_ref()
+            .map(|heart| since(heart.silent_since_ms()));
+        let is_unheard = self.chain.is_merged() && silent_ms.is_none_or(|ms| ms >= STALLED_MS);
+        let is_behind = self.chain.pos() < self.owed.end
+            && since(self.owed.since_ms) >= STALLED_MS
+            && since(self.owed.since_ms.max(self.moved.1)) < STANDSTILL_MS;
+        let is_new_to_us = self
+            .left_at_ms
+            .is_some_and(|at_ms| since(at_ms) < CATCH_UP_MS);
+        is_unheard || is_behind || is_new_to_us
+    }
+}
