@@ -218,6 +218,11 @@ impl TopicReader {
                 return;
             }
             if let Some(error) = forbidden {
+                // The client does not say which topic it is. Without any other one nothing works, and
+                // that shows; without this one all does.
+                if self.partitions.contains(&MERGED) {
+                    self.tell(Event::MergersHidden(error.to_string()));
+                }
                 self.report(true, Some(error.to_string()));
             }
             if is_lost {

@@ -162,6 +162,7 @@ impl Mergers {
 
     /// Takes what a merger says, and keeps it until [`Self::next`] gives it out.
     pub(super) fn hear(&mut self, range: MergedRange, observed_ms: u64, now: Now) -> Heard {
+        self.hidden = None;
         let before = self.known.get(&range.merger_id);
         if before.is_none() && self.known.len() >= KNOWN_MAX {
             return Heard::Ignored;
