@@ -218,11 +218,6 @@ impl TopicReader {
                 return;
             }
             if let Some(error) = forbidden {
-                // The client does not say which topic it is. Without any other one nothing works, and
-                // that shows; without this one all does.
-                if self.partitions.contains(&MERGED) {
-                    self.tell(Event::MergersHidden(error.to_string()));
-                }
                 self.report(true, Some(error.to_string()));
             }
             if is_lost {
@@ -244,35 +239,46 @@ impl TopicReader {
         if self.partitions.contains(&MERGED) || !watch.is_time_for_mergers() {
             return false;
         }
-        match subscriber.has(Topic::Merged, LOOK_TIMEOUT) {
-            Ok(is_there) => is_there,
-            Err(error @ BusError::Unreadable { .. }) => {
-                self.tell(Event::MergersHidden(error.to_string()));
-                false
-            }
+        let (is_there, hidden) = match subscriber.has(Topic::Merged, LOOK_TIMEOUT) {
+            Ok(is_there) => (is_there, None),
+            Err(error @ BusError::Unreadable { .. }) => (false, Some(error.to_string())),
             // The broker is asked again, and its health is looked after elsewhere.
-            Err(_) => false,
+            Err(_) => return false,
+        };
+        if hidden != watch.hidden {
+            watch.hidden.clone_from(&hidden);
+            self.tell(Event::MergersHidden(hidden));
         }
+        is_there
     }
 
     /// Reads of `metrics` what the state asks for.
     fn obey(&mut self, subscriber: &Subscriber) {
+        let mut alone = Vec::new();
         while let Ok(asked) = self.asked.try_recv() {
+            let was_alone = self.raw.is_alone(asked.partition);
             let turn = self.raw.obey(asked);
             self.turn(subscriber, asked.partition, turn);
-            let is_alone = asked.until.is_none() && turn != Turn::Stay;
-            if is_alone {
-                self.tell_end(subscriber, asked.partition);
+            if !was_alone && self.raw.is_alone(asked.partition) {
+                alone.push(asked.partition);
             }
         }
+        self.tell_ends(subscriber, &alone);
     }
 
-    /// Where a partition ends that no merger reads any more: until then it may hold what is old.
-    fn tell_end(&self, subscriber: &Subscriber, partition: i32) {
-        let place = (Topic::Metrics, partition);
-        // Where it is not known, the state allows some time.
-        if let Ok((_, end)) = subscriber.bounds_of(place, LOOK_TIMEOUT) {
-            self.tell(Event::PartitionEnds { partition, end });
+    /// Where partitions end that no merger reads any more: until then they may hold what is old. Where it
+    /// is not known soon, the state allows some time.
+    fn tell_ends(&self, subscriber: &Subscriber, partitions: &[i32]) {
+        let until = Instant::now() + LOOK_TIMEOUT;
+        for partition in partitions {
+            let left = until.saturating_duration_since(Instant::now());
+            let place = (Topic::Metrics, *partition);
+            if !left.is_zero()
+                && let Ok((_, end)) = subscriber.bounds_of(place, left)
+            {
+                let partition = *partition;
+                self.tell(Event::PartitionEnds { partition, end });
+            }
         }
     }
 

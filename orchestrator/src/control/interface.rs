@@ -78,8 +78,8 @@ pub enum Event {
         /// The offset of the next message to come.
         end: i64,
     },
-    /// What mergers write may not be read, and why.
-    MergersHidden(String),
+    /// Why what mergers write may not be read, or that it may.
+    MergersHidden(Option<String>),
     /// What is known of partitions of `metrics` is of a log that is gone: they are read from their
     /// beginning.
     Forgotten {

@@ -63,8 +63,17 @@ pub(super) struct Mergers {
     pub(super) ranges: u64,
     /// Ranges that held something which only messages say.
     refused: u64,
-    /// What the partitions counted whose log was forgotten: ranges that were read again, and dropped.
-    before: (u64, u64),
+    /// What the partitions counted whose log was forgotten.
+    forgotten: Forgotten,
+}
+
+/// Ranges of logs that are no more.
+#[derive(Debug, Default)]
+struct Forgotten {
+    /// Those that were read from the partition itself.
+    across: u64,
+    /// Those that had been counted.
+    overlaps: u64,
 }
 
 /// A merger, as `GET /nodes?role=merger` and `GET /healthz` show it.
@@ -134,8 +143,8 @@ impl Mergers {
         for partition in partitions {
             let place = Place::new(Chain::default(), log);
             if let Some(Place { chain, .. }) = self.places.insert(*partition, place) {
-                self.before.0 += chain.across;
-                self.before.1 += chain.overlaps;
+                self.forgotten.across += chain.across;
+                self.forgotten.overlaps += chain.overlaps;
             }
         }
     }
@@ -162,7 +171,6 @@ impl Mergers {
 
     /// Takes what a merger says, and keeps it until [`Self::next`] gives it out.
     pub(super) fn hear(&mut self, range: MergedRange, observed_ms: u64, now: Now) -> Heard {
-        self.hidden = None;
         let before = self.known.get(&range.merger_id);
         if before.is_none() && self.known.len() >= KNOWN_MAX {
             return Heard::Ignored;
@@ -200,31 +208,34 @@ impl Mergers {
             .filter(|_| !has_moved && range.end > range.to)
             .map(|heart| heart.stuck_since_ms.unwrap_or(observed_ms));
         // One that was given up is relied on again when it reads on.
-        // What ends before what was counted is behind us, or of a log that is no more.
-        let is_useful = (is_ahead || range.is_near_end())
-            && range.end >= place.chain.pos()
+        let is_useful = range.is_about(place.chain.pos())
             && (place.chain.is_merged() || stuck_since_ms.is_none());
         place.note_end(range.end, observed_ms);
+        if is_ahead {
+            place.note_merger(range.end, observed_ms);
+        }
         let begins = is_useful && !place.chain.is_merged();
-        let mut is_contested = false;
+        let mut rival = None;
         if is_ahead || place.heart.is_none() || begins {
-            is_contested = place.note_speaker(&range, observed_ms);
+            rival = place.note_speaker(&range, observed_ms);
             place.heart = Some(Heart {
                 merger_id: range.merger_id.clone(),
                 incarnation: range.incarnation,
                 heard_at_ms: observed_ms,
+                spoke_at_ms: observed_ms,
                 to: range.to,
                 end: range.end,
                 stuck_since_ms,
             });
+        } else if let Some(heart) = place.heart.as_mut().filter(|heart| heart.is_of(&range)) {
+            heart.spoke_at_ms = observed_ms;
         }
         if is_useful {
             place.chain.rely();
         }
         place.chain.offer(range, observed_ms);
         if !begins {
-            let rivals = place.rivals(observed_ms).filter(|_| is_contested);
-            return rivals.map_or(Heard::Nothing, |(_, other)| Heard::Contested(other));
+            return rival.map_or(Heard::Nothing, Heard::Contested);
         }
         place.alone_since_ms = None;
         place.silent_since_ms = None;
@@ -269,10 +280,7 @@ impl Mergers {
         let some_live = self.known.values().any(lives);
         let mut silent = Vec::new();
         for (number, place) in &mut self.places {
-            place.chain.forget_old(observed_ms);
-            if place.chain.pos() != place.moved.0 {
-                place.moved = (place.chain.pos(), observed_ms);
-            }
+            place.pulse(observed_ms);
             let heard_at_ms = place.heart.as_ref().map(Heart::silent_since_ms);
             if place.chain.is_merged() {
                 if heard_at_ms.is_none_or(|at_ms| since(at_ms) >= SILENT_MS) {
@@ -310,13 +318,13 @@ impl Mergers {
     /// Ranges that had to be read from the partition itself.
     pub(super) fn reread(&self) -> u64 {
         let across = self.places.values().map(|place| place.chain.across);
-        self.before.0 + self.refused + across.sum::<u64>()
+        self.forgotten.across + self.refused + across.sum::<u64>()
     }
 
     /// Ranges that were dropped, since all of it had been counted.
     pub(super) fn overlaps(&self) -> u64 {
         let overlaps = self.places.values().map(|place| place.chain.overlaps);
-        self.before.1 + overlaps.sum::<u64>()
+        self.forgotten.overlaps + overlaps.sum::<u64>()
     }
 
     /// The mergers that were heard of.

@@ -17,6 +17,8 @@ pub(super) struct Watch {
     asked_id: Instant,
     asked_mergers: Instant,
     trouble: Option<String>,
+    /// Why what mergers write may not be read, as the state was told.
+    pub(super) hidden: Option<String>,
 }
 
 impl Watch {
@@ -27,6 +29,7 @@ impl Watch {
             asked_id: now,
             asked_mergers: now,
             trouble: None,
+            hidden: None,
         }
     }
 

@@ -74,15 +74,9 @@ pub(super) fn measure(
         reports: None,
     };
     let player = thread::spawn(move || crowd.play(&told));
-    let seconds = options.seconds.into();
+    let seconds = u64::from(options.seconds);
     let encode = |test_id: &str| encode(test_id, nodes, seconds, latencies);
-    let sample = ask(
-        &cluster,
-        &cues,
-        (nodes, seconds, options.samples.into()),
-        &published,
-        encode,
-    );
+    let sample = ask(&cluster, &cues, options, nodes, &published, encode);
     // It may have ended with an error of its own, which says more.
     let _ = cues.send(Cue::End);
     let played = player
@@ -96,10 +90,12 @@ pub(super) fn measure(
 fn ask(
     cluster: &Cluster,
     cues: &Sender<Cue>,
-    (nodes, seconds, samples): (u32, u64, u64),
+    options: &Options,
+    nodes: u32,
     published: &Published,
     encode: impl Fn(&str) -> Reports,
 ) -> Result<Sample, Error> {
+    let (seconds, samples) = (u64::from(options.seconds), u64::from(options.samples));
     let tell = |cue| {
         cues.send(cue)
             .map_err(|_| Error::Nothing("the crowd left".to_owned()))
