@@ -182,7 +182,7 @@ impl Control {
             } => self.metrics_read(partition, next, event, now, actions),
             Event::Merged(range) => self.merged_read(*range, now, actions),
             Event::Partitions(partitions) => self.partitions_found(&partitions),
-            Event::MergersHidden(reason) => self.mergers.hidden = Some(reason),
+            Event::MergersHidden(reason) => self.mergers.hidden = reason,
             Event::PartitionEnds { partition, end } => self.partition_ends(partition, end),
             Event::Forgotten { log, partitions } => self.partitions_forgotten(log, &partitions),
             Event::Config(config) => self.config_read(*config, now, actions),

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use proto::summary::{HeatGrid, NodeCourses};
+use proto::summary::{HeatGrid, NodeCourses, StepCourses};
 
 pub use event::Place;
 use kept::Kept;
@@ -39,6 +39,7 @@ pub struct Live {
     results: Results,
     heat: Kept<HeatGrid>,
     courses: Kept<NodeCourses>,
+    steps: Kept<StepCourses>,
     streams: Streams,
     queues: Arc<Queues>,
     bell: Sender<()>,
@@ -55,6 +56,7 @@ impl Live {
             results: Results::default(),
             heat: Kept::default(),
             courses: Kept::default(),
+            steps: Kept::default(),
             streams: Streams::new(store_path),
             queues: Arc::default(),
             bell,
@@ -119,6 +121,24 @@ impl Live {
         read: impl FnOnce() -> Result<NodeCourses, E>,
     ) -> Result<Arc<NodeCourses>, E> {
         self.courses.of_stored(test_id, read)
+    }
+
+    /// What each step of a run counted by time: of one that goes on up to a second old.
+    #[must_use]
+    pub fn steps(&self, seen: &SeenRun) -> Arc<StepCourses> {
+        self.steps.of(seen, SeenRun::steps)
+    }
+
+    /// The same of a run that is not in memory, as [`Self::heat_of_stored`].
+    ///
+    /// # Errors
+    /// What `read` says.
+    pub fn steps_of_stored<E>(
+        &self,
+        test_id: &str,
+        read: impl FnOnce() -> Result<StepCourses, E>,
+    ) -> Result<Arc<StepCourses>, E> {
+        self.steps.of_stored(test_id, read)
     }
 
     /// Begins to listen to a run in memory.

@@ -47,8 +47,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 const ENDS_EVERY: Duration = Duration::from_secs(1);
 /// Time that the broker has to say so: what is read meanwhile waits.
 const ENDS_TIMEOUT: Duration = Duration::from_secs(1);
-/// The same for each on its own, where one of them has none.
-const ENDS_TIMEOUT_EACH: Duration = Duration::from_millis(300);
+/// The same for one that did not answer before.
+const ENDS_TIMEOUT_UNREACHED: Duration = Duration::from_millis(300);
 /// Between lines of the log on what was merged.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 /// Most troubles that are told before the broker is heard again.
@@ -144,6 +144,7 @@ pub fn run(options: &Options) -> Result<(), MergerError> {
         metrics_partitions: cluster.partitions_of(Topic::Metrics).count(),
         settings,
         paused: BTreeSet::new(),
+        unreached: BTreeSet::new(),
         told: Told::new(),
         ask_ends_at: Instant::now(),
     };
@@ -242,6 +243,8 @@ struct Process {
     metrics_partitions: usize,
     /// Partitions of which more was read than can be sent at the moment.
     paused: BTreeSet<i32>,
+    /// Partitions of which the broker did not say lately where they end.
+    unreached: BTreeSet<i32>,
     told: Told,
     ask_ends_at: Instant,
 }
@@ -397,33 +400,37 @@ impl Process {
         if self.partitions.is_empty() || Instant::now() < self.ask_ends_at {
             return;
         }
-        let mut numbers = self.partitions.numbers();
-        let is_known = self.note_ends(&numbers, ENDS_TIMEOUT);
-        if !is_known && numbers.len() > 1 {
-            // One that does not answer has the answers of all thrown away.
-            let end = Instant::now() + ENDS_TIMEOUT;
-            fastrand::shuffle(&mut numbers);
-            for number in numbers {
-                if Instant::now() < end {
-                    self.note_ends(&[number], ENDS_TIMEOUT_EACH);
-                }
-            }
+        let numbers = self.partitions.numbers();
+        self.unreached.retain(|number| numbers.contains(number));
+        let is_reached = |number: &i32| !self.unreached.contains(number);
+        let reached: Vec<i32> = numbers.into_iter().filter(is_reached).collect();
+        self.note_ends(&reached, ENDS_TIMEOUT);
+        // The others wait as long as this takes: one of them at a time.
+        let again = fastrand::choice(self.unreached.iter().copied());
+        if let Some(number) = again {
+            self.note_ends(&[number], ENDS_TIMEOUT_UNREACHED);
         }
         self.ask_ends_at = Instant::now() + ENDS_EVERY;
     }
 
-    /// Asks where these end, and whether the broker said it.
-    fn note_ends(&mut self, numbers: &[i32], timeout: Duration) -> bool {
-        match self.group.ends(numbers, timeout) {
-            Ok(ends) => {
-                self.partitions.note_ends(&ends, clock::monotonic_ns());
-                ends.len() == numbers.len()
+    /// Asks where these end.
+    fn note_ends(&mut self, numbers: &[i32], timeout: Duration) {
+        let (ends, error) = self.group.ends(numbers, timeout);
+        self.partitions.note_ends(&ends, clock::monotonic_ns());
+        for number in numbers {
+            if ends.contains_key(number) {
+                self.unreached.remove(number);
+            } else {
+                self.unreached.insert(*number);
             }
-            Err(error) => {
-                let reason = format!("where partitions {numbers:?} end is not known: {error}");
-                self.told.trouble(reason);
-                false
-            }
+        }
+        if let Some(error) = error {
+            let unreached = &self.unreached;
+            let reason = format!(
+                "where partitions {unreached:?} of metrics end is not known, so that nothing is said \
+                 of them: {error}"
+            );
+            self.told.trouble(reason);
         }
     }
 

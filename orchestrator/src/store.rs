@@ -15,6 +15,7 @@ mod backup;
 mod compact;
 mod keeper;
 mod read;
+mod reported;
 mod schema;
 #[cfg(test)]
 mod tests;

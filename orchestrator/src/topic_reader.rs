@@ -5,6 +5,7 @@
 
 mod decoding;
 mod raw;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +21,7 @@ use serde_json::json;
 use crate::control::{Batch, Broker, Event, Now, Offsets, RawReading};
 use decoding::Read;
 pub use raw::{RawReadings, Taken, Turn};
+use watch::Watch;
 
 /// Time that the broker has to answer a question.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -34,13 +36,7 @@ const BATCH_MAX: usize = 256;
 const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Longest time for which messages are gathered before they are decoded.
 const BATCH_WAIT: Duration = Duration::from_millis(10);
-/// Between looks at whether the broker is still there, and still the same.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Between questions for the cluster's id while nothing seems wrong.
-const ID_EVERY: Duration = Duration::from_secs(30);
-/// Between looks at whether there are mergers, which make the topic `merged`.
-const MERGERS_EVERY: Duration = Duration::from_secs(5);
-/// Time that the broker has for it: nothing is read meanwhile.
+/// Time that the broker has to say whether there are mergers, or where a partition ends: nothing is read meanwhile.
 const LOOK_TIMEOUT: Duration = Duration::from_millis(200);
 /// What mergers write goes to the first partition of their topic.
 const MERGED: Partition = (Topic::Merged, 0);
@@ -243,29 +239,33 @@ impl TopicReader {
         if self.partitions.contains(&MERGED) || !watch.is_time_for_mergers() {
             return false;
         }
-        match subscriber.has(Topic::Merged, LOOK_TIMEOUT) {
-            Ok(is_there) => is_there,
-            Err(error @ BusError::Unreadable { .. }) => {
-                self.tell(Event::MergersHidden(error.to_string()));
-                false
-            }
+        let (is_there, hidden) = match subscriber.has(Topic::Merged, LOOK_TIMEOUT) {
+            Ok(is_there) => (is_there, None),
+            Err(error @ BusError::Unreadable { .. }) => (false, Some(error.to_string())),
             // The broker is asked again, and its health is looked after elsewhere.
-            Err(_) => false,
+            Err(_) => return false,
+        };
+        if hidden != watch.hidden {
+            watch.hidden.clone_from(&hidden);
+            self.tell(Event::MergersHidden(hidden));
         }
+        is_there
     }
 
     /// Reads of `metrics` what the state asks for.
     fn obey(&mut self, subscriber: &Subscriber) {
+        let mut alone = Vec::new();
         while let Ok(asked) = self.asked.try_recv() {
+            let was_alone = self.raw.is_alone(asked.partition);
             let turn = self.raw.obey(asked);
             self.turn(subscriber, asked.partition, turn);
-            let is_alone = asked.until.is_none() && turn != Turn::Stay;
-            if is_alone {
-                self.tell_end(subscriber, asked.partition);
+            if !was_alone && self.raw.is_alone(asked.partition) {
+                alone.push(asked.partition);
             } else if self.raw.is_look(asked) {
                 self.look_at(subscriber, asked);
             }
         }
+        self.tell_ends(subscriber, &alone);
     }
 
     /// A partition that mergers read may be another log by now: whoever reads it would be told so by the
@@ -283,17 +283,22 @@ impl TopicReader {
     fn begin_again(&mut self, subscriber: &Subscriber, lost: &[Partition]) {
         self.forget(lost);
         self.reassign(subscriber);
-        for partition in numbers_of_metrics(lost) {
-            self.tell_end(subscriber, partition);
-        }
+        self.tell_ends(subscriber, &numbers_of_metrics(lost));
     }
 
-    /// Where a partition ends that no merger reads: until then it may hold what is old.
-    fn tell_end(&self, subscriber: &Subscriber, partition: i32) {
-        let place = (Topic::Metrics, partition);
-        // Where it is not known, the state allows some time.
-        if let Ok((_, end)) = subscriber.bounds_of(place, LOOK_TIMEOUT) {
-            self.tell(Event::PartitionEnds { partition, end });
+    /// Where partitions end that no merger reads any more: until then they may hold what is old. Where it
+    /// is not known soon, the state allows some time.
+    fn tell_ends(&self, subscriber: &Subscriber, partitions: &[i32]) {
+        let until = Instant::now() + LOOK_TIMEOUT;
+        for partition in partitions {
+            let left = until.saturating_duration_since(Instant::now());
+            let place = (Topic::Metrics, *partition);
+            if !left.is_zero()
+                && let Ok((_, end)) = subscriber.bounds_of(place, left)
+            {
+                let partition = *partition;
+                self.tell(Event::PartitionEnds { partition, end });
+            }
         }
     }
 
@@ -421,63 +426,6 @@ impl TopicReader {
         if let Err(error) = subscriber.assign_partitions(starts) {
             self.report(true, Some(error.to_string()));
         }
-    }
-}
-
-/// What was seen of the broker's health.
-struct Watch {
-    looked: Instant,
-    asked_id: Instant,
-    asked_mergers: Instant,
-    trouble: Option<String>,
-}
-
-impl Watch {
-    fn new() -> Self {
-        let now = Instant::now();
-        Self {
-            looked: now,
-            asked_id: now,
-            asked_mergers: now,
-            trouble: None,
-        }
-    }
-
-    /// The trouble, if it changed since the last look: `Some(None)` when it is over.
-    #[allow(clippy::option_option)]
-    fn look(&mut self, subscriber: &Subscriber) -> Option<Option<String>> {
-        if self.looked.elapsed() < LOOK_EVERY {
-            return None;
-        }
-        self.looked = Instant::now();
-        let health = subscriber.health();
-        let reason = || {
-            health
-                .last_error()
-                .unwrap_or_else(|| "all brokers are down".to_owned())
-        };
-        let trouble = health.is_down().then(reason);
-        if trouble.is_some() == self.trouble.is_some() {
-            return None;
-        }
-        self.trouble.clone_from(&trouble);
-        Some(trouble)
-    }
-
-    fn is_time_for_id(&mut self) -> bool {
-        let is_time = self.trouble.is_none() && self.asked_id.elapsed() >= ID_EVERY;
-        if is_time {
-            self.asked_id = Instant::now();
-        }
-        is_time
-    }
-
-    fn is_time_for_mergers(&mut self) -> bool {
-        let is_time = self.trouble.is_none() && self.asked_mergers.elapsed() >= MERGERS_EVERY;
-        if is_time {
-            self.asked_mergers = Instant::now();
-        }
-        is_time
     }
 }
 

@@ -39,6 +39,7 @@ pub use about::REPEATS_MAX;
 pub use check::{BODY_LEN_MAX, CONNECTIONS_MAX, Defaults, HEADERS_MAX, PIPELINE_MAX, REQUESTS_MAX};
 pub use conditions::{AbortCondition, Bound, Condition, Whose};
 pub use files::{Carried, FILE_LEN_MAX, Reference};
+pub use flows::STEPS_MAX;
 pub use folder::{Folder, has_document_name, named_value, placed};
 pub use params::{InvalidParam, Params};
 pub use place::{InvalidDocument, Place, Problem};

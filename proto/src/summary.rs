@@ -40,7 +40,8 @@ pub use fold::{Absorbed, Figures, NodeSummary, Nodes, Summary, Totals};
 pub use heatmap::{HEAT_BANDS_MAX, HEAT_COLUMNS_MAX, HeatColumn, HeatGrid, HeatMap, HeatOf};
 pub use intervals::{Intervals, QuantileInterval};
 pub use lines::{
-    LINE_POINTS_MAX, LINES_MAX, Line, LinesOf, NodeCourse, NodeCourses, NodeLines, Others,
+    LINE_POINTS_MAX, LINES_MAX, Line, Lines, LinesOf, Many, NodeCourse, NodeCourses, Others,
+    StepCourses, StepFold, StepGrid, StepLinesOf, Whose,
 };
 pub use plausibility::{LinkUse, LittlesLaw};
 pub use rates::{LateNode, RateRow};

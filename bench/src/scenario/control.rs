@@ -35,8 +35,6 @@ use crate::scenario::cluster::Size;
 use crate::table::Column;
 use crate::throughput;
 
-/// Samples in each histogram of a report.
-const SAMPLES: u64 = 100_000;
 const NS_PER_S: u64 = 1_000_000_000;
 /// Longest wait for the broker or the reader.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -59,6 +57,12 @@ pub struct Options {
     #[arg(long, value_name = "LIST", value_delimiter = ',',
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub real: Vec<u32>,
+
+    /// Samples in each histogram of a report: what a node answers a second. With fewer of them it has
+    /// fewer buckets
+    #[arg(long, value_name = "N", default_value_t = 100_000,
+          value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub samples: u32,
 
     /// Process of the broker of --kafka, to measure its CPU time with --real
     #[arg(long, value_name = "PID", requires = "kafka")]
@@ -129,7 +133,7 @@ pub const VIEW: View = View {
 /// When a process cannot be started, or a run does not end.
 pub fn run(options: &Options) -> Result<Document, Error> {
     let rig = Rig::new(None)?;
-    let latencies = samples();
+    let latencies = samples(options.samples.into());
     let mut cells = Vec::new();
     if !options.real.is_empty() {
         cells = real::cells(options, &rig)?;
@@ -162,7 +166,7 @@ pub fn run(options: &Options) -> Result<Document, Error> {
         ("repetitions", options.repetitions.into()),
         ("seconds", options.seconds.into()),
         ("bursts", options.reports_together().into()),
-        ("samples a histogram", SAMPLES),
+        ("samples a histogram", options.samples.into()),
     ] {
         document.settings.insert(name.to_owned(), value.into());
     }
@@ -182,9 +186,9 @@ fn merge_cell(options: &Options, nodes: u32, latencies: &SparseLatencies) -> Res
 }
 
 /// Samples as a busy second gives them: a body and a long tail.
-fn samples() -> SparseLatencies {
+fn samples(count: u64) -> SparseLatencies {
     let mut latencies = Latencies::new();
-    for index in 0..SAMPLES {
+    for index in 0..count {
         // Low-discrepancy fractions: the same samples each time, without a random generator.
         let fraction = (index as f64 * 0.618_033_988_749_895).fract();
         let service_ns = 20_000 + whole(fraction.powi(6) * 5e6);
@@ -210,15 +214,15 @@ fn whole(ns: f64) -> u64 {
     ns as u64
 }
 
-/// The report of a node on a second, or, for `last`, on all seconds before that one.
+/// The report of a node on a second that had these samples.
 fn message(node: u32, second: u64, latencies: &SparseLatencies) -> Metrics {
-    let counters = counters(1);
+    let count = latencies.service.len();
     let row = SecondRow {
         second,
-        offered: SAMPLES,
-        sent: SAMPLES,
-        completed: SAMPLES,
-        ok: SAMPLES,
+        offered: count,
+        sent: count,
+        completed: count,
+        ok: count,
         ..SecondRow::default()
     };
     Metrics {
@@ -231,7 +235,7 @@ fn message(node: u32, second: u64, latencies: &SparseLatencies) -> Metrics {
             sequence: second,
             interval_start_ns: second * NS_PER_S,
             interval_end_ns: (second + 1) * NS_PER_S,
-            counters,
+            counters: counters(count),
             seconds: vec![row],
             first_send_ns: Some(0),
             latencies: latencies.clone(),
@@ -240,9 +244,8 @@ fn message(node: u32, second: u64, latencies: &SparseLatencies) -> Metrics {
     }
 }
 
-/// What a node counts in so many seconds.
-fn counters(seconds: u64) -> Counters {
-    let count = SAMPLES * seconds;
+/// What a node counts that has so many answers.
+fn counters(count: u64) -> Counters {
     Counters {
         planned: count,
         offered: count,

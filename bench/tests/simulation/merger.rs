@@ -1,7 +1,7 @@
 //! A merger: the real book of its partitions around a client of the broker that sleeps, reads late or
 //! nothing, and does not reach every leader.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
 use orchestrator::merger::{Fate, Partitions};
@@ -14,7 +14,7 @@ use crate::world::SECOND;
 
 /// Between questions where the partitions end.
 const ENDS_EVERY_NS: u64 = SECOND;
-/// How long it waits for an answer of all leaders, and then of each.
+/// How long it waits for an answer of all leaders, and then of one.
 const ENDS_TIMEOUT_NS: u64 = SECOND;
 const ENDS_TIMEOUT_EACH_NS: u64 = 3 * SECOND / 10;
 /// How long an end waits for what is on its way.
@@ -50,6 +50,8 @@ pub(crate) struct Merger {
     pub(crate) fetches: BTreeMap<i32, Fetch>,
     pub(crate) ailments: Ailments,
     ask_ends_ns: u64,
+    /// Partitions whose leader did not answer lately.
+    unreached: BTreeSet<i32>,
     /// It waits for an answer.
     busy_until_ns: u64,
     /// It publishes what it has, until then, and leaves.
@@ -67,6 +69,7 @@ impl Merger {
             fetches: BTreeMap::new(),
             ailments: Ailments::default(),
             ask_ends_ns: 0,
+            unreached: BTreeSet::new(),
             busy_until_ns: 0,
             ends_ns: None,
             too_long: Vec::new(),
@@ -210,35 +213,32 @@ impl Merger {
         }
     }
 
-    /// Asks all leaders at once, and where one does not answer, each.
+    /// Asks the leaders that answered before at once, and where one does not answer, each; and one of the
+    /// others.
     fn ask_ends(&mut self, rng: &mut Rng, bus: &Bus, now_ns: u64) {
         if self.partitions.is_empty() || now_ns < self.ask_ends_ns {
             return;
         }
-        let mut numbers = self.partitions.numbers();
-        let end = |number: i32| (number, bus.end((Topic::Metrics, number), now_ns));
+        let numbers = self.partitions.numbers();
+        self.unreached.retain(|number| numbers.contains(number));
         let is_told = |number: &i32| !bus.away && self.reaches(*number, now_ns);
+        let reached = numbers.iter().filter(|it| !self.unreached.contains(it));
+        let (told, untold): (Vec<i32>, Vec<i32>) = reached.partition(|it| is_told(it));
         let mut answered_ns = now_ns;
-        let mut ends = BTreeMap::new();
-        if numbers.iter().all(is_told) {
-            ends.extend(numbers.iter().map(|number| end(*number)));
-        } else {
-            answered_ns += ENDS_TIMEOUT_NS;
-            let until_ns = answered_ns + ENDS_TIMEOUT_NS;
-            rng.shuffle(&mut numbers);
-            let is_one = numbers.len() == 1;
-            for number in numbers {
-                if is_one || answered_ns >= until_ns {
-                    break;
-                }
-                if is_told(&number) {
-                    ends.extend([end(number)]);
-                } else {
-                    answered_ns += ENDS_TIMEOUT_EACH_NS;
-                }
-            }
+        if !untold.is_empty() {
+            let each_ns = ENDS_TIMEOUT_EACH_NS * untold.len() as u64;
+            answered_ns += ENDS_TIMEOUT_NS + each_ns.min(ENDS_TIMEOUT_NS);
         }
-        self.partitions.note_ends(&ends, answered_ns);
+        let again = rng.choice(self.unreached.iter().copied());
+        let back = again.filter(is_told);
+        if again != back {
+            answered_ns += ENDS_TIMEOUT_EACH_NS;
+        }
+        let said = told.into_iter().chain(back);
+        let ends = said.map(|number| (number, bus.end((Topic::Metrics, number), now_ns)));
+        self.partitions.note_ends(&ends.collect(), answered_ns);
+        self.unreached.extend(untold);
+        self.unreached.retain(|number| Some(*number) != back);
         self.busy_until_ns = answered_ns;
         self.ask_ends_ns = answered_ns + ENDS_EVERY_NS;
     }

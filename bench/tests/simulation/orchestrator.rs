@@ -271,11 +271,9 @@ impl Orchestrator {
     /// looks whether it is another log.
     fn obey(&mut self, asked: RawReading, rng: &mut Rng, bus: &mut Bus, now_ns: u64) {
         let RawReading {
-            partition,
-            until,
-            from,
-            ..
+            partition, from, ..
         } = asked;
+        let was_alone = self.raw.is_alone(partition);
         let turn = self.raw.obey(asked);
         if let Turn::From(next) = turn {
             let next = usize::try_from(next.unwrap_or(0)).unwrap();
@@ -284,7 +282,7 @@ impl Orchestrator {
         if bus.away {
             return;
         }
-        if until.is_none() && turn != Turn::Stay {
+        if !was_alone && self.raw.is_alone(partition) {
             self.tell_end(partition, bus, now_ns);
         } else if self.raw.is_look(asked) && bus.end((Topic::Metrics, partition), now_ns) < from {
             self.forget(&[partition], rng, bus, now_ns);

@@ -157,6 +157,11 @@ impl Control {
                 let reason = node.reason.clone();
                 let reason = reason.unwrap_or_else(|| "no reason given".into());
                 readiness.failed.insert(id, reason);
+            } else if node.is_followed() {
+                let since = reasons::time_of_day(node.last_heartbeat_ms);
+                let what =
+                    format!("silent since {since}; another process of its id waits for its place");
+                readiness.waiting.insert(id, what);
             } else {
                 let activity = node.activity.unwrap_or(NodeState::Unknown);
                 let other = node.test_id.as_deref().unwrap_or("nothing");

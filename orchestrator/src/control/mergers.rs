@@ -1,6 +1,7 @@
 //! Who merges which partition of `metrics`, and how far each was counted.
 
 mod chain;
+mod place;
 mod range;
 #[cfg(test)]
 mod tests;
@@ -12,35 +13,20 @@ use serde::Serialize;
 
 use chain::Chain;
 pub use chain::RawReading;
+use place::{Heart, Place};
 pub use range::{MergedRange, RangeError, RangePart, UntouchedReport};
 
 use super::Now;
 
 /// A partition of which no merger was heard for this long is read itself, ms of observed time.
 const SILENT_MS: u64 = 10_000;
-/// What is in a partition of which no merger was heard for this long may not have been read yet, nor
-/// what was known to be in it for this long and is not counted …
-const STALLED_MS: u64 = 3_000;
-/// … unless nothing more of it was counted for this long: nobody waits for ever for what does not come.
-const STANDSTILL_MS: u64 = 15_000;
-/// A partition that is read itself from now on may hold more than was known of it for this long, ms of
-/// observed time.
-const CATCH_UP_MS: u64 = 5_000;
 /// What mergers say of a partition that was found to be another log may be of the one before for this
 /// long, ms of observed time.
 const SETTLE_MS: u64 = 5_000;
-/// Between two looks at whether a partition of which somebody says that it ends before what was counted
-/// is another log, ms of observed time.
-const DOUBT_EVERY_MS: u64 = 3_000;
 /// Between two lines of the log on a merger that is refused, ms of observed time.
 const TELL_EVERY_MS: u64 = 60_000;
 /// A merger that was not heard for this long is forgotten, ms of observed time.
 const FORGET_MS: u64 = 600_000;
-/// A merger takes a partition over from another one, and perhaps back. Where the speaker changes as often
-/// as this, each time within [`CONTEST_MS`] of the last, two have it.
-const CONTEST_TURNS: u32 = 4;
-/// Longest time between two of these changes, ms of observed time.
-const CONTEST_MS: u64 = 5_000;
 /// Most mergers and partitions that are known.
 const KNOWN_MAX: usize = 1_000;
 
@@ -69,71 +55,6 @@ struct Merger {
     told_at_ms: Option<u64>,
 }
 
-/// What was heard of a partition.
-#[derive(Debug, Clone)]
-struct Heart {
-    merger_id: String,
-    incarnation: u64,
-    heard_at_ms: u64,
-    /// The offset up to which that merger had read, and the partition's end then.
-    to: i64,
-    end: i64,
-    /// Since when it says the same of a partition that has more, observed time, ms: one that lives
-    /// and does not read.
-    stuck_since_ms: Option<u64>,
-}
-
-impl Heart {
-    /// Since when nobody reads the partition on.
-    fn silent_since_ms(&self) -> u64 {
-        self.stuck_since_ms.unwrap_or(self.heard_at_ms)
-    }
-}
-
-/// What a partition is known to hold: until that is counted, reports lie unread.
-#[derive(Debug, Default)]
-struct Owed {
-    /// Its end …
-    end: i64,
-    /// … as it was at this observed time, ms.
-    since_ms: u64,
-}
-
-/// Who else speaks of a partition.
-#[derive(Debug, Clone)]
-struct Contest {
-    /// The merger that spoke before the newest one.
-    other: String,
-    /// When the speaker last changed, observed time, ms.
-    turned_at_ms: u64,
-    /// How often it changed, each time soon after the last.
-    turns: u32,
-}
-
-/// A partition.
-#[derive(Debug, Default)]
-struct Place {
-    chain: Chain,
-    owed: Owed,
-    /// Up to where it was counted when that last changed, and at which observed time, ms.
-    moved: (i64, u64),
-    /// Its newest sign of a merger.
-    heart: Option<Heart>,
-    contest: Option<Contest>,
-    /// Since when no merger reads it though others are read by some: observed time, ms.
-    alone_since_ms: Option<u64>,
-    /// The same by our clock, ms since 1970, once it is long enough.
-    silent_since_ms: Option<u64>,
-    /// When mergers were given up, observed time, ms.
-    left_at_ms: Option<u64>,
-    /// The number of its log.
-    log: u64,
-    /// When it was found to be another one than before, observed time, ms.
-    begun_at_ms: Option<u64>,
-    /// When it was last asked whether it is another one now, observed time, ms.
-    doubted_at_ms: Option<u64>,
-}
-
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Mergers {
@@ -145,8 +66,17 @@ pub(super) struct Mergers {
     pub(super) ranges: u64,
     /// Ranges that held something which only messages say.
     refused: u64,
-    /// What the partitions counted whose log was forgotten: ranges that were read again, and dropped.
-    before: (u64, u64),
+    /// What the partitions counted whose log was forgotten.
+    forgotten: Forgotten,
+}
+
+/// Ranges of logs that are no more.
+#[derive(Debug, Default)]
+struct Forgotten {
+    /// Those that were read from the partition itself.
+    across: u64,
+    /// Those that had been counted.
+    overlaps: u64,
 }
 
 /// A merger, as `GET /nodes?role=merger` and `GET /healthz` show it.
@@ -187,99 +117,11 @@ pub struct PartitionRow {
     pub idler: Option<String>,
 }
 
-impl Place {
-    /// Another process may be speaking than the one before: after a change of hands, or in turns.
-    /// Whether it is known only now that it is in turns.
-    fn note_speaker(&mut self, range: &MergedRange, observed_ms: u64) -> bool {
-        let was_known = self.rivals(observed_ms).is_some();
-        let speaker = (&range.merger_id, range.incarnation);
-        let Some(heart) = &self.heart else {
-            return false;
-        };
-        if (&heart.merger_id, heart.incarnation) == speaker {
-            return false;
-        }
-        let before = self.contest.take();
-        let turns = before
-            .filter(|contest| observed_ms.saturating_sub(contest.turned_at_ms) < CONTEST_MS)
-            .map_or(0, |contest| contest.turns);
-        self.contest = Some(Contest {
-            other: heart.merger_id.clone(),
-            turned_at_ms: observed_ms,
-            turns: turns.saturating_add(1),
-        });
-        !was_known && turns + 1 >= CONTEST_TURNS
-    }
-
-    /// The two that speak of it in turn, if two do.
-    fn rivals(&self, observed_ms: u64) -> Option<(String, String)> {
-        let contest = self.contest.as_ref()?;
-        let heart = self.heart.as_ref()?;
-        let is_going_on = contest.turns >= CONTEST_TURNS
-            && observed_ms.saturating_sub(contest.turned_at_ms) < CONTEST_MS;
-        is_going_on.then(|| (heart.merger_id.clone(), contest.other.clone()))
-    }
-
-    /// Who has it, lives, and reads nothing of it.
-    fn idler(&self, observed_ms: u64) -> Option<String> {
-        let heart = self.heart.as_ref()?;
-        let is_heard = observed_ms.saturating_sub(heart.heard_at_ms) < STALLED_MS;
-        let idles = is_heard && heart.stuck_since_ms.is_some();
-        idles.then(|| heart.merger_id.clone())
-    }
-
-    /// It ends there by now. What is owed already stays so until it is counted.
-    fn note_end(&mut self, end: i64, observed_ms: u64) {
-        if self.chain.pos() < self.owed.end {
-            return;
-        }
-        // After a silence what lies there may be as old as that.
-        let silent_since_ms = self.heart.as_ref().map(Heart::silent_since_ms);
-        let is_after_silence = |at_ms: &u64| observed_ms.saturating_sub(*at_ms) >= STALLED_MS;
-        let since_ms = silent_since_ms.filter(is_after_silence);
-        self.owed = Owed {
-            end,
-            since_ms: since_ms.unwrap_or(observed_ms),
-        };
-    }
-
-    /// Somebody says that it ends before what was counted: that was said long ago, or of another log,
-    /// which nobody finds who does not read it.
-    fn doubt(&mut self, observed_ms: u64) {
-        let is_old = |at_ms: u64| observed_ms.saturating_sub(at_ms) >= DOUBT_EVERY_MS;
-        if self.doubted_at_ms.is_none_or(is_old) {
-            self.doubted_at_ms = Some(observed_ms);
-            self.chain.doubt();
-        }
-    }
-
-    /// Whether reports may lie unread in it that have been there for some time.
-    fn is_stalled(&self, observed_ms: u64) -> bool {
-        let since = |at_ms: u64| observed_ms.saturating_sub(at_ms);
-        let silent_ms = self
-            .heart
-            .as_ref()
-            .map(|heart| since(heart.silent_since_ms()));
-        let is_unheard = self.chain.is_merged() && silent_ms.is_none_or(|ms| ms >= STALLED_MS);
-        let is_behind = self.chain.pos() < self.owed.end
-            && since(self.owed.since_ms) >= STALLED_MS
-            && since(self.owed.since_ms.max(self.moved.1)) < STANDSTILL_MS;
-        let begun_ms = self.left_at_ms.max(self.begun_at_ms);
-        let is_new_to_us = begun_ms.is_some_and(|at_ms| since(at_ms) < CATCH_UP_MS);
-        is_unheard || is_behind || is_new_to_us
-    }
-}
-
 impl Mergers {
     /// As it was stored: the next offset of each partition.
     pub(super) fn restore(counted: BTreeMap<i32, i64>) -> Self {
-        let place = |pos| Place {
-            chain: Chain::at(pos),
-            ..Place::default()
-        };
-        let places = counted
-            .into_iter()
-            .map(|(number, pos)| (number, place(pos)));
+        let places = counted.into_iter();
+        let places = places.map(|(number, pos)| (number, Place::new(Chain::at(pos), 0)));
         Self {
             places: places.collect(),
             ..Self::default()
@@ -302,14 +144,11 @@ impl Mergers {
     /// Another log is read from its beginning: what it holds by now may be as old as what it replaces.
     pub(super) fn forget(&mut self, log: u64, partitions: &[i32], observed_ms: u64) {
         for partition in partitions {
-            let place = Place {
-                log,
-                begun_at_ms: Some(observed_ms),
-                ..Place::default()
-            };
+            let mut place = Place::new(Chain::default(), log);
+            place.begun_at_ms = Some(observed_ms);
             if let Some(Place { chain, .. }) = self.places.insert(*partition, place) {
-                self.before.0 += chain.across;
-                self.before.1 += chain.overlaps;
+                self.forgotten.across += chain.across;
+                self.forgotten.overlaps += chain.overlaps;
             }
         }
     }
@@ -380,31 +219,34 @@ impl Mergers {
             .filter(|_| !has_moved && range.end > range.to)
             .map(|heart| heart.stuck_since_ms.unwrap_or(observed_ms));
         // One that was given up is relied on again when it reads on.
-        // What ends before what was counted is behind us, or of a log that is no more.
-        let is_useful = (is_ahead || range.is_near_end())
-            && range.end >= place.chain.pos()
+        let is_useful = range.is_about(place.chain.pos())
             && (place.chain.is_merged() || stuck_since_ms.is_none());
         place.note_end(range.end, observed_ms);
+        if is_ahead {
+            place.note_merger(range.end, observed_ms);
+        }
         let begins = is_useful && !place.chain.is_merged();
-        let mut is_contested = false;
+        let mut rival = None;
         if is_ahead || place.heart.is_none() || begins {
-            is_contested = place.note_speaker(&range, observed_ms);
+            rival = place.note_speaker(&range, observed_ms);
             place.heart = Some(Heart {
                 merger_id: range.merger_id.clone(),
                 incarnation: range.incarnation,
                 heard_at_ms: observed_ms,
+                spoke_at_ms: observed_ms,
                 to: range.to,
                 end: range.end,
                 stuck_since_ms,
             });
+        } else if let Some(heart) = place.heart.as_mut().filter(|heart| heart.is_of(&range)) {
+            heart.spoke_at_ms = observed_ms;
         }
         if is_useful {
             place.chain.rely();
         }
         place.chain.offer(range, observed_ms);
         if !begins {
-            let rivals = place.rivals(observed_ms).filter(|_| is_contested);
-            return rivals.map_or(Heard::Nothing, |(_, other)| Heard::Contested(other));
+            return rival.map_or(Heard::Nothing, Heard::Contested);
         }
         place.alone_since_ms = None;
         place.silent_since_ms = None;
@@ -449,10 +291,7 @@ impl Mergers {
         let some_live = self.known.values().any(lives);
         let mut silent = Vec::new();
         for (number, place) in &mut self.places {
-            place.chain.forget_old(observed_ms);
-            if place.chain.pos() != place.moved.0 {
-                place.moved = (place.chain.pos(), observed_ms);
-            }
+            place.pulse(observed_ms);
             let heard_at_ms = place.heart.as_ref().map(Heart::silent_since_ms);
             if place.chain.is_merged() {
                 if heard_at_ms.is_none_or(|at_ms| since(at_ms) >= SILENT_MS) {
@@ -490,13 +329,13 @@ impl Mergers {
     /// Ranges that had to be read from the partition itself.
     pub(super) fn reread(&self) -> u64 {
         let across = self.places.values().map(|place| place.chain.across);
-        self.before.0 + self.refused + across.sum::<u64>()
+        self.forgotten.across + self.refused + across.sum::<u64>()
     }
 
     /// Ranges that were dropped, since all of it had been counted.
     pub(super) fn overlaps(&self) -> u64 {
         let overlaps = self.places.values().map(|place| place.chain.overlaps);
-        self.before.1 + overlaps.sum::<u64>()
+        self.forgotten.overlaps + overlaps.sum::<u64>()
     }
 
     /// The mergers that were heard of.

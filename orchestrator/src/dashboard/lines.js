@@ -1,8 +1,8 @@
-// The rates of a run by node, in place of those of all together. They are loaded only while they are
-// chosen, and no more often than they may cost.
+// The rates of a run by node or by step, in place of those of all together. They are loaded only while
+// they are chosen, and no more often than they may cost.
 
 import { get, poll } from "./api.js";
-import { choice, h, setAttribute, setText } from "./dom.js";
+import { choice, h, setAttributes, setText } from "./dom.js";
 import { pace } from "./heat.js";
 import { plural } from "./format.js";
 
@@ -14,11 +14,12 @@ export function linesOf({ span_s: span, end_s, lines, others }, end) {
   const last = Math.min(end, end_s);
   const length = lines[0]?.counts.length ?? 0;
   const xs = Array.from({ length }, (_, at) => at * span).filter((x) => x < last);
-  const rates = (counts, nodes = 1) =>
-    xs.map((x, at) => counts[at] / nodes / Math.min(span, last - x));
-  const shown = lines.map(({ node_id: id, counts }, at) => [id, id, `c-${STYLES[at]}`, rates(counts)]);
-  // No node has an empty id.
-  if (others) shown.push(["", "mean of the others", "c-grey", rates(others.counts, others.nodes)]);
+  const rates = (counts, many = 1) =>
+    xs.map((x, at) => counts[at] / many / Math.min(span, last - x));
+  const line = ({ node_id: id, name = id, counts }, at) => [name, name, `c-${STYLES[at]}`, rates(counts)];
+  const shown = lines.map(line);
+  // None has an empty name.
+  if (others) shown.push(["", "mean of the others", "c-grey", rates(others.counts, manyOf(others))]);
   return {
     lines: shown.map(([key, label, style]) => ({ key, label, style })),
     xs,
@@ -26,52 +27,60 @@ export function linesOf({ span_s: span, end_s, lines, others }, end) {
   };
 }
 
-// Which nodes have a line, where not all do.
-function inWords({ lines, others }, of) {
+const manyOf = ({ nodes, steps = nodes }) => steps;
+
+// Which have a line, where not all do.
+function inWords({ by, of, lines, others }) {
+  if (lines.length === 0) return `Not known by ${by}.`;
   if (!others) return "";
   const half = lines.length / 2;
+  const many = manyOf(others);
   return (
-    `Of ${lines.length + others.nodes} nodes the ${half} with most ${of} over the run and the ${half} with ` +
-    `least; the other ${plural(others.nodes, "node")} as their mean.`
+    `Of ${lines.length + many} ${by}s the ${half} with most ${of} over the run and the ${half} with ` +
+    `least; the other ${plural(many, by)} as their mean.`
   );
 }
 
 // The choice; `onChange` is called whenever something else is to be drawn.
-export function byNode(testId, onChange) {
-  const state = { of: "ok", answer: null, loop: null, isOver: false, loaded: null };
+export function byPart(testId, onChange) {
+  const state = { by: "all", of: "ok", answer: null, loop: null, isOver: false, loaded: null };
   const note = h("p", { class: "note" });
   const chooseCount = (of) => {
     state.of = of;
     state.loop?.now();
   };
   const names = ["sent", "ok", "errors"];
-  const counts = choice("Count by node", names.map((name) => [name, name]), state.of, chooseCount);
+  const counts = choice("Count", names.map((name) => [name, name]), state.of, chooseCount);
   counts.hidden = true;
   const chooseLines = (by) => {
     state.loop?.stop();
-    state.loop = by === "node" ? poll(step) : null;
-    counts.hidden = state.loop === null;
-    Object.assign(state, { answer: null, loaded: null });
+    Object.assign(state, { by, answer: null, loaded: null });
+    state.loop = by === "all" ? null : poll(step);
+    counts.hidden = by === "all";
     show();
   };
-  const both = [
+  const all = [
     ["all", "all"],
     ["node", "by node"],
+    ["step", "by step"],
   ];
-  const element = h("span", { class: "by" }, choice("Lines", both, "all", chooseLines), counts);
+  const ways = choice("Lines", all, state.by, chooseLines);
+  ways.lastChild.hidden = true;
+  const element = h("span", { class: "by" }, ways, counts);
 
   function show() {
-    setText(note, state.answer ? inWords(state.answer, state.answer.of) : "");
-    setAttribute(element, "data-of", state.answer?.of);
+    setText(note, state.answer ? inWords(state.answer) : "");
+    setAttributes(element, { "data-by": state.answer?.by, "data-of": state.answer?.of });
     onChange();
   }
 
+  const query = () => `by=${state.by}&of=${state.of}`;
   const step = () =>
-    pace(state, state.of, async () => {
-      const { of } = state;
-      const answer = await get(`/tests/${encodeURIComponent(testId)}/lines?of=${of}`);
+    pace(state, query(), async () => {
+      const wanted = query();
+      const answer = await get(`/tests/${encodeURIComponent(testId)}/lines?${wanted}`);
       // Another one was chosen meanwhile.
-      if (of !== state.of || state.loop === null) return 0;
+      if (wanted !== query()) return 0;
       state.answer = answer;
       show();
       return JSON.stringify(answer).length;
@@ -79,10 +88,12 @@ export function byNode(testId, onChange) {
   return {
     element,
     note,
-    // What was loaded last; null where all nodes are one.
+    // What was loaded last; null where all are one.
     answer: () => state.answer,
-    tell(isOver) {
+    // Whether the run is over, and its steps.
+    tell(isOver, steps) {
       state.isOver = isOver;
+      ways.lastChild.hidden = !(steps?.length > 1);
     },
     stop: () => state.loop?.stop(),
   };

@@ -6,7 +6,7 @@ import { Chart } from "./chart.js";
 import { download, h, setAttribute, setAttributes, setText } from "./dom.js";
 import * as format from "./format.js";
 import { heatMap } from "./heat.js";
-import { byNode, linesOf } from "./lines.js";
+import { byPart, linesOf } from "./lines.js";
 import { forget, recall } from "./memory.js";
 import { getNodes, testNodes } from "./nodes.js";
 import { marksOf, notes } from "./notes.js";
@@ -185,7 +185,7 @@ function build(testId) {
   const header = head(testId);
   const linked = new Set();
   const axis = new TimeAxis();
-  const by = byNode(testId, () => page.redraw());
+  const by = byPart(testId, () => page.redraw());
   const rates = new Chart({ ...ratesOptions(axis, linked), choice: by.element, note: by.note });
   const times = new Chart(timesOptions(axis, linked));
   const [flight, bytes] = MORE.map((options) => new Chart({ axis, linked, ...options }));
@@ -260,8 +260,8 @@ function drawCharts({ charts: [rates, times, flight, bytes, curve], heat, by }, 
     change.at_s - warmUp,
     run.changeInWords(change),
   ]);
-  const nodes = by.answer() && linesOf(by.answer(), series.end());
-  const shown = nodes ?? { lines: RATES, xs, columns: columns(RATES.map(({ key }) => key)) };
+  const each = by.answer() && linesOf(by.answer(), series.end());
+  const shown = each ?? { lines: RATES, xs, columns: columns(RATES.map(({ key }) => key)) };
   const isSame = ({ key }, at) => key === rates.options.lines[at]?.key;
   const { length } = rates.options.lines;
   if (shown.lines.length !== length || !shown.lines.every(isSame)) rates.relabel(shown.lines);
@@ -272,7 +272,7 @@ function drawCharts({ charts: [rates, times, flight, bytes, curve], heat, by }, 
     chart.element.hidden = chart !== times && !series.has(names[0]);
   }
   heat.tell(run.hasEnded(result.state), changes);
-  by.tell(run.hasEnded(result.state));
+  by.tell(run.hasEnded(result.state), result.steps);
   const points = curvePoints(result);
   curve.update(
     points.map((point) => point.quantile),

@@ -48,6 +48,22 @@ fn every_module_that_a_module_imports_exists() {
     assert!(count > 20, "{count} imports");
 }
 
+#[test]
+fn paths_beyond_the_list_are_refused() {
+    for path in [
+        "",
+        "/x",
+        "/assets/",
+        "/assets/0/app.js",
+        "/assets/../app.js",
+        "//",
+    ] {
+        assert_eq!(asset(path), None, "{path}");
+    }
+    let version = VERSION.as_str();
+    assert_eq!(asset(&format!("/assets/{version}/../app.js")), None);
+}
+
 /// What the browser loads to show a view: the page, its style and icon, and modules with theirs.
 fn sent_for(view: &'static str) -> usize {
     let mut files = BTreeSet::from(["style.css", "icon.svg", "theme.js"]);

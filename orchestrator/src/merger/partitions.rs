@@ -195,9 +195,10 @@ impl Partitions {
     pub fn note_ends(&mut self, ends: &BTreeMap<i32, i64>, now_ns: u64) {
         for (number, end) in ends {
             if let Some(partition) = self.all.get_mut(number) {
-                let mut range = partition.range.iter();
-                if range.any(|range| range.to() > *end) {
-                    partition.range = Some(Range::starting_at(0));
+                // Where reading begins was not known before: not later than there.
+                let range = partition.range.get_or_insert(Range::starting_at(*end));
+                if range.to() > *end {
+                    *range = Range::starting_at(0);
                     partition.since_ns = None;
                 }
                 partition.end = *end;

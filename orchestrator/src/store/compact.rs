@@ -1,5 +1,6 @@
 //! A complete run in little room: what every driver reported each second becomes one merged set of
-//! histograms a second, and one short row a second of each driver. Pure: reports in, pieces out.
+//! histograms a second, one short row a second of each driver, and what the steps of its document
+//! counted by time. Pure: reports in, pieces out.
 //!
 //! Nothing that is exported changes by it. Histograms add, so the interval log is the same to the
 //! byte; the last reports, from which the result was merged, and what does not read stay verbatim.
@@ -13,6 +14,7 @@ use flate2::write::ZlibEncoder;
 use proto::histogram::{HistogramError, LatenciesWire, SparseLatencies};
 use proto::measure::{IntervalFigures, Report, SecondRow};
 use proto::message::{MergedPart, MergedReport};
+use proto::summary::{StepFold, StepGrid};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +43,11 @@ pub(super) enum Piece {
         node_id: String,
         /// Its number among the driver's.
         part: u32,
+        /// Deflated.
+        payload: Vec<u8>,
+    },
+    /// What the steps counted by time.
+    Steps {
         /// Deflated.
         payload: Vec<u8>,
     },
@@ -104,6 +111,7 @@ pub(super) struct Compactor {
     seconds: BTreeMap<u64, SparseLatencies>,
     seconds_part: u32,
     nodes: BTreeMap<String, NodePart>,
+    steps: StepFold,
 }
 
 #[derive(Debug, Default)]
@@ -117,6 +125,7 @@ impl Compactor {
     /// added to `pieces`.
     pub(super) fn add(&mut self, node_id: &str, report: &Report, pieces: &mut Vec<Piece>) {
         self.add_samples(report.second(), &report.latencies, pieces);
+        self.steps.absorb(node_id, report);
         let figures = IntervalFigures::from(&report.latencies);
         self.add_rows(node_id, node_seconds(report, figures), pieces);
     }
@@ -129,9 +138,15 @@ impl Compactor {
         pieces: &mut Vec<Piece>,
     ) {
         self.add_samples(part.second, latencies, pieces);
+        self.steps.absorb_part(part);
         for (node_id, rows) in part_seconds(part) {
             self.add_rows(node_id, rows, pieces);
         }
+    }
+
+    /// Takes a last report, which is kept verbatim, for what it tells of the driver's steps.
+    pub(super) fn end(&mut self, node_id: &str, report: &Report) {
+        self.steps.absorb(node_id, report);
     }
 
     fn add_samples(&mut self, second: u64, latencies: &SparseLatencies, pieces: &mut Vec<Piece>) {
@@ -159,6 +174,10 @@ impl Compactor {
             if !node.rows.is_empty() {
                 pieces.push(node.close(node_id));
             }
+        }
+        if !self.steps.grid().is_empty() {
+            let payload = deflated(self.steps.grid());
+            pieces.push(Piece::Steps { payload });
         }
         pieces
     }
@@ -208,6 +227,14 @@ pub(super) fn read_seconds(
 /// # Errors
 /// What does not read of it.
 pub(super) fn read_rows(payload: &[u8]) -> Result<Vec<NodeSecond>, String> {
+    inflated(payload)
+}
+
+/// What the piece of a run's steps holds.
+///
+/// # Errors
+/// What does not read of it.
+pub(super) fn read_steps(payload: &[u8]) -> Result<StepGrid, String> {
     inflated(payload)
 }
 
@@ -316,7 +343,7 @@ mod tests {
         pieces.extend(compactor.finish());
         let rows = pieces.iter().find_map(|piece| match piece {
             Piece::Node { payload, .. } => Some(payload),
-            Piece::Seconds { .. } => None,
+            Piece::Seconds { .. } | Piece::Steps { .. } => None,
         });
         let rows = rows.unwrap();
         assert!(rows.len() <= 120 * 100, "{} bytes", rows.len());

@@ -6,8 +6,9 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 
 use super::compact::{Compactor, Piece, deflate};
+use super::read::report;
+use super::reported::{Found, Reported, reported};
 use super::{Store, StoreError, configure};
-use crate::control::RangePart;
 
 /// Rows that are read, or deleted, in one slice: some 2 MB of reports.
 const ROWS_A_SLICE: usize = 256;
@@ -21,19 +22,12 @@ const PAGES_KEPT: u32 = 64;
 /// What belongs to a test, beyond its row and its result: what was reported …
 const REPORTED: [&str; 2] = ["reports", "merged_parts"];
 /// … and what that becomes in little room.
-const COMPACT: [&str; 3] = ["merged_seconds", "node_seconds", "last_reports"];
-
-/// A report as it is stored: driver, sequence, message.
-type Found = (String, i64, Vec<u8>);
-
-/// A row of what was reported.
-#[derive(Debug, Clone, Copy)]
-enum Reported {
-    /// Of `reports`.
-    Report(i64),
-    /// Of `merged_parts`.
-    Part(i64),
-}
+const COMPACT: [&str; 4] = [
+    "merged_seconds",
+    "node_seconds",
+    "step_seconds",
+    "last_reports",
+];
 
 /// The one that does it.
 #[derive(Debug)]
@@ -87,7 +81,7 @@ impl Keeper {
         goes_on: impl Fn() -> bool,
     ) -> Result<bool, StoreError> {
         self.forget_half_done(test_id)?;
-        let rows = self.reported(test_id)?;
+        let rows = reported(&self.connection, test_id)?;
         let mut compactor = Compactor::default();
         for slice in rows.chunk_by(Reported::is_in_slice_with) {
             for slice in slice.chunks(slice[0].rows_a_slice()) {
@@ -109,24 +103,6 @@ impl Keeper {
         Ok(self.delete_some()? || self.give_back_some()?)
     }
 
-    /// What was reported on a test, about in the order of its seconds.
-    fn reported(&self, test_id: &str) -> Result<Vec<Reported>, StoreError> {
-        let rows =
-            |sql, reported: fn(i64) -> Reported| -> Result<Vec<(i64, Reported)>, StoreError> {
-                let mut statement = self.connection.prepare_cached(sql)?;
-                let row = |row: &Row<'_>| Ok((row.get(0)?, reported(row.get(1)?)));
-                let rows: Result<Vec<_>, _> = statement.query_map([test_id], row)?.collect();
-                Ok(rows?)
-            };
-        let parts = "SELECT second, rowid FROM merged_parts WHERE test_id = ?1";
-        let mut all = rows(parts, Reported::Part)?;
-        let reports = "SELECT sequence, rowid FROM reports WHERE test_id = ?1";
-        all.extend(rows(reports, Reported::Report)?);
-        // A driver's intervals are about a second each.
-        all.sort_by_key(|(second, _)| *second);
-        Ok(all.into_iter().map(|(_, reported)| reported).collect())
-    }
-
     fn forget_half_done(&mut self, test_id: &str) -> Result<(), StoreError> {
         for table in COMPACT {
             let sql = format!("DELETE FROM {table} WHERE test_id = ?1");
@@ -143,23 +119,25 @@ impl Keeper {
     ) -> Result<(), StoreError> {
         let (mut pieces, mut verbatim) = (Vec::new(), Vec::new());
         for row in rows {
-            match row {
-                Reported::Part(rowid) => {
-                    if let Some(RangePart {
-                        part, latencies, ..
-                    }) = self.part(*rowid)?
-                    {
-                        compactor.add_part(&part, &latencies, &mut pieces);
-                    }
+            let (node_id, sequence, payload) = match row.read(&self.connection)? {
+                None => continue,
+                Some(Found::Part(it)) => {
+                    compactor.add_part(&it.part, &it.latencies, &mut pieces);
+                    continue;
                 }
-                Reported::Report(rowid) => {
-                    let Some((node_id, sequence, payload)) = self.report(*rowid)? else {
-                        continue;
-                    };
-                    match super::read::interval(&payload) {
-                        Some(report) => compactor.add(&node_id, &report, &mut pieces),
-                        None => verbatim.push((node_id, sequence, deflate(&payload))),
+                Some(Found::Report {
+                    node_id,
+                    sequence,
+                    payload,
+                }) => (node_id, sequence, payload),
+            };
+            match report(&payload) {
+                Some(report) if !report.last => compactor.add(&node_id, &report, &mut pieces),
+                last => {
+                    if let Some(last) = last {
+                        compactor.end(&node_id, &last);
                     }
+                    verbatim.push((node_id, sequence, deflate(&payload)));
                 }
             }
         }
@@ -174,21 +152,6 @@ impl Keeper {
             transaction.prepare_cached(sql)?.execute(values)?;
         }
         Ok(transaction.commit()?)
-    }
-
-    fn report(&self, rowid: i64) -> Result<Option<Found>, StoreError> {
-        let sql = "SELECT node_id, sequence, payload FROM reports WHERE rowid = ?1";
-        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-        let mut statement = self.connection.prepare_cached(sql)?;
-        Ok(statement.query_row([rowid], row).optional()?)
-    }
-
-    /// A part that was deleted meanwhile is `None`; it decoded when it was read from the broker.
-    fn part(&self, rowid: i64) -> Result<Option<RangePart>, StoreError> {
-        let sql = "SELECT payload FROM merged_parts WHERE rowid = ?1";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let payload: Option<Vec<u8>> = statement.query_row([rowid], |row| row.get(0)).optional()?;
-        Ok(payload.and_then(|payload| RangePart::decode(payload).ok()))
     }
 
     /// The last slice: from now on the run is read from its pieces.
@@ -292,6 +255,9 @@ fn add_piece(connection: &Connection, test_id: &str, piece: &Piece) -> Result<()
         } => connection
             .prepare_cached("INSERT INTO node_seconds VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![test_id, node_id, part, payload])?,
+        Piece::Steps { payload } => connection
+            .prepare_cached("INSERT INTO step_seconds VALUES (?1, ?2)")?
+            .execute(params![test_id, payload])?,
     };
     Ok(())
 }

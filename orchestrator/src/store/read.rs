@@ -6,13 +6,16 @@ use proto::bus::Partition;
 use proto::histogram::{LatenciesWire, SparseLatencies};
 use proto::measure::{IntervalFigures, Report};
 use proto::message::Metrics;
-use proto::summary::{SeriesRow, Summary};
+use proto::summary::{SeriesRow, StepFold, StepGrid, Summary};
 use proto::topic::Topic;
 use rusqlite::types::{FromSqlError, ValueRef};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 use serde::de::DeserializeOwned;
 
-use super::compact::{NodeSecond, inflate, node_seconds, part_seconds, read_rows, read_seconds};
+use super::compact::{
+    NodeSecond, inflate, node_seconds, part_seconds, read_rows, read_seconds, read_steps,
+};
+use super::reported::{Found, reported};
 use super::{BUSY_TIMEOUT, Store, StoreError};
 use crate::control::run::Run;
 use crate::control::{Offsets, Outgoing, RangePart, Restored, TestDetail, TestRow};
@@ -83,22 +86,27 @@ impl Store {
     }
 
     fn with_reports(&self, run: Run) -> Result<(Run, Summary), StoreError> {
-        let mut summary = Summary::default();
-        // As its nodes go on: after its last report no part of a node is counted.
-        each_part(
-            &self.connection,
-            &run.test_id,
-            |RangePart {
-                 part, latencies, ..
-             }| {
-                if summary.takes([&part]) {
-                    summary.absorb_part(&part, &latencies);
+        let (mut summary, mut last) = (Summary::default(), Vec::new());
+        for row in reported(&self.connection, &run.test_id)? {
+            match row.read(&self.connection)? {
+                Some(Found::Part(it)) if summary.takes([&it.part]) => {
+                    summary.absorb_part(&it.part, &it.latencies);
                 }
-            },
-        )?;
-        each_report(&self.connection, &run.test_id, |report| {
-            summary.absorb(&report);
-        })?;
+                Some(Found::Report { mut payload, .. }) => {
+                    // It decoded when it was read from the broker.
+                    match proto::codec::decode::<Metrics>(&mut payload) {
+                        Ok(message) if is_last(&message) => last.push(message),
+                        Ok(message) => _ = summary.absorb(&message),
+                        Err(_) => {}
+                    }
+                }
+                Some(Found::Part(_)) | None => {}
+            }
+        }
+        // After it no part of its node is counted.
+        for message in &last {
+            summary.absorb(message);
+        }
         Ok((run, summary))
     }
 
@@ -319,6 +327,39 @@ impl Reader {
         Ok(())
     }
 
+    /// What each step of a test counted by time; nothing of one that was compacted before that was
+    /// kept.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file does not read.
+    pub fn steps(&self, test_id: &str) -> Result<StepGrid, StoreError> {
+        let _instant = self.connection.unchecked_transaction()?;
+        if self.is_compact(test_id)? {
+            let sql = "SELECT payload FROM step_seconds WHERE test_id = ?1";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let payload: Option<Vec<u8>> = statement
+                .query_row([test_id], |row| row.get(0))
+                .optional()?;
+            let grid = payload.map(|payload| read_steps(&payload)).transpose();
+            return Ok(grid.map_err(|e| corrupt("steps", &e))?.unwrap_or_default());
+        }
+        let mut fold = StepFold::default();
+        for row in reported(&self.connection, test_id)? {
+            match row.read(&self.connection)? {
+                Some(Found::Part(it)) => fold.absorb_part(&it.part),
+                Some(Found::Report {
+                    node_id, payload, ..
+                }) => {
+                    if let Some(report) = report(&payload) {
+                        fold.absorb(&node_id, &report);
+                    }
+                }
+                None => {}
+            }
+        }
+        Ok(fold.grid().clone())
+    }
+
     fn is_compact(&self, test_id: &str) -> Result<bool, StoreError> {
         let sql = "SELECT is_compact FROM tests WHERE test_id = ?1";
         let mut statement = self.connection.prepare_cached(sql)?;
@@ -337,7 +378,7 @@ impl Reader {
         let mut rows = statement.query([test_id])?;
         while let Some(row) = rows.next()? {
             let (node_id, payload): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-            if let Some(report) = interval(&payload) {
+            if let Some(report) = report(&payload).filter(|report| !report.last) {
                 take(&node_id, report);
             }
         }
@@ -345,11 +386,15 @@ impl Reader {
     }
 }
 
-/// The interval report in a message; `None` for last reports, and for those of others.
-pub(super) fn interval(payload: &[u8]) -> Option<Report> {
+fn is_last(message: &Metrics) -> bool {
+    message.report.as_ref().is_some_and(|report| report.last)
+}
+
+/// The report in a message; `None` of other implementations.
+pub(super) fn report(payload: &[u8]) -> Option<Report> {
     // It decoded when it was read from the broker.
     let message: Metrics = proto::codec::decode(&mut payload.to_vec()).ok()?;
-    message.report.filter(|report| !report.last)
+    message.report
 }
 
 /// A text that is kept as it is, or deflated.
@@ -368,24 +413,6 @@ fn text_of(row: &Row<'_>, at: usize) -> rusqlite::Result<String> {
         }
         _ => Err(damaged(Box::new(FromSqlError::InvalidType))),
     }
-}
-
-fn each_report(
-    connection: &Connection,
-    test_id: &str,
-    mut take: impl FnMut(Metrics),
-) -> Result<(), StoreError> {
-    let sql = "SELECT payload FROM reports WHERE test_id = ?1 ORDER BY node_id, sequence";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params![test_id])?;
-    while let Some(row) = rows.next()? {
-        let mut payload: Vec<u8> = row.get(0)?;
-        // It decoded when it was read from the broker.
-        if let Ok(report) = proto::codec::decode(&mut payload) {
-            take(report);
-        }
-    }
-    Ok(())
 }
 
 fn each_part(

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// The newest schema version.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// What SQLite calls its mode in which a file gives free pages back when it is told to.
 const INCREMENTAL: u32 = 2;
@@ -109,6 +109,11 @@ const STEPS: [&str; VERSION as usize] = [
         payload BLOB NOT NULL
     );
     CREATE INDEX merged_parts_by_second ON merged_parts (test_id, second);
+    ",
+    // 6: what the steps of a compact run counted by time. Of one that was compacted before it is not
+    // known.
+    "
+    CREATE TABLE step_seconds (test_id TEXT NOT NULL UNIQUE, payload BLOB NOT NULL);
     ",
 ];
 

@@ -401,7 +401,8 @@ fn a_search_of_version_3_goes_on_as_a_campaign() {
     drop(Store::open(&file(&folder)).unwrap());
     let expected = [campaign("nameless"), search_on_its_way()];
     let old = Connection::open(file(&folder)).unwrap();
-    let sql = "DROP TABLE campaigns; DROP TABLE merged_parts; PRAGMA user_version = 3;
+    let sql = "DROP TABLE campaigns; DROP TABLE merged_parts; DROP TABLE step_seconds;
+        PRAGMA user_version = 3;
         CREATE TABLE searches (test_id TEXT PRIMARY KEY, search TEXT NOT NULL) WITHOUT ROWID;";
     old.execute_batch(sql).unwrap();
     for campaign in &expected {

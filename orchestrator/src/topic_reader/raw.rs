@@ -79,6 +79,13 @@ impl RawReadings {
             && asked.until.is_some_and(|until| until <= asked.from)
     }
 
+    /// Whether no merger is relied on for a partition.
+    #[must_use]
+    pub fn is_alone(&self, partition: i32) -> bool {
+        let course = self.courses.get(&partition);
+        course.is_some_and(|course| course.until.is_none())
+    }
+
     /// What is known of these partitions is of another log; the number of the new one.
     pub fn forget(&mut self, partitions: &[i32]) -> u64 {
         self.log += 1;
@@ -168,6 +175,7 @@ mod tests {
             "from what was counted"
         );
         assert_eq!(raw.obey(ask(60, None)), Turn::From(Some(60)));
+        assert!(raw.is_alone(3) && !raw.is_alone(4));
         assert_eq!(raw.obey(ask(60, Some(70))), Turn::Stay);
     }
 

@@ -56,6 +56,68 @@ fn the_rates_are_shown_by_node_and_together_again() {
 }
 
 #[test]
+fn the_rates_of_a_document_of_several_steps_are_shown_by_step() {
+    let Some(stage) = Stage::set(&["one"]) else {
+        return;
+    };
+    let browser = &stage.browser;
+    let target = stage.cluster.target_url("?delay=10ms");
+    let document = |steps: &[&str]| {
+        let step = |name: &&str| json!({"name": name, "GET": target});
+        let steps: Vec<_> = steps.iter().map(step).collect();
+        json!({"target": target, "steps": steps, "load": {"closed": 2, "for": "3s"}})
+    };
+    let id = stage
+        .cluster
+        .run_to_end("tests", &document(&["front", "cart"]));
+    let lines = |of: &str| {
+        stage
+            .cluster
+            .get(&format!("tests/{id}/lines?by=step&of={of}"))
+    };
+    let result = stage.cluster.get(&format!("metrics/{id}")).unwrap();
+    for of in ["sent", "ok"] {
+        let told = lines(of).unwrap();
+        for at in 0..2 {
+            let (line, step) = (&told["lines"][at], &result["steps"][at]);
+            let total = (&line["name"], &line["total"]);
+            assert_eq!(total, (&step["name"], &step[of]), "{told}");
+        }
+    }
+    stage.open(&format!("#/test/{id}"));
+    stage.wait_for_state("done");
+    let by_step = "span.by [data-value=step]";
+    browser.wait("the choice", SOON, |browser| {
+        browser.attribute(by_step, "hidden").is_none()
+    });
+    // As a keyboard does it.
+    browser.type_into(by_step, "\u{e007}"); // enter
+    let legend = || browser.run(LEGEND, json!([])).as_str().unwrap().to_owned();
+    browser.wait("the steps", SOON, |browser| {
+        browser.attribute(BY, "data-by").as_deref() == Some("step") && legend() == "frontcart"
+    });
+    assert_eq!(
+        browser.attribute(by_step, "aria-pressed").as_deref(),
+        Some("true")
+    );
+    browser.type_into(RATES, "\u{e011}"); // home
+    let spoken = "return document.querySelector('.spoken').textContent";
+    let spoken = browser.run(spoken, json!([]));
+    let spoken = spoken.as_str().unwrap();
+    assert!(
+        spoken.starts_with("at 0:00: front ") && spoken.contains(", cart "),
+        "{spoken}"
+    );
+    browser.click("span.by [data-value=node]");
+    browser.wait("the node", SOON, |_| legend() == "one");
+    let id = stage.cluster.run_to_end("tests", &document(&["alone"]));
+    stage.open(&format!("#/test/{id}"));
+    stage.wait_for_state("done");
+    assert!(browser.attribute(by_step, "hidden").is_some());
+    stage.assert_no_console_errors();
+}
+
+#[test]
 fn what_is_in_flight_and_the_bytes_of_each_second_are_drawn() {
     let Some(stage) = Stage::set(&["one"]) else {
         return;

@@ -259,6 +259,15 @@ fn check_nodes(stage: &Stage) {
     for (expression, expected) in &cases {
         check(stage, "lines.js", &[(expression, expected.clone())]);
     }
+    let none = "m.linesOf({ span_s: 1, end_s: 0, lines: [], others: null }, 5)";
+    let nothing = json!({"lines": [], "xs": [], "columns": {}});
+    let steps = json!({
+        "span_s": 1, "end_s": 1, "lines": [{"step": 0, "name": "login", "counts": [8]}],
+        "others": {"steps": 2, "counts": [6]},
+    });
+    let of_steps = format!("m.linesOf({steps}, 1).columns");
+    let cases = [(none, nothing), (&of_steps, json!({"login": [8], "": [3]}))];
+    check(stage, "lines.js", &cases);
     check(
         stage,
         "heat.js",

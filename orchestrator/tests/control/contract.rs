@@ -348,7 +348,7 @@ const NOTES: [&str; 5] = [
 ];
 
 /// What charts are drawn of, and what is refused.
-const CHARTS: [&str; 8] = [
+const CHARTS: [&str; 11] = [
     "heatmap",
     "heatmap?histogram=service&points=1",
     "heatmap?points=301",
@@ -357,6 +357,9 @@ const CHARTS: [&str; 8] = [
     "lines?of=sent&points=1",
     "lines?points=0",
     "lines?of=bytes",
+    "lines?by=step",
+    "lines?by=step&of=offered",
+    "lines?by=flow",
 ];
 
 fn documented(orchestrator: &Orchestrator, player: &Player, test_id: &str) {

@@ -15,4 +15,5 @@ mod process;
 mod runs;
 mod schema;
 mod secure;
+mod steps;
 mod stream;

@@ -10,16 +10,22 @@ use crate::process::{Orchestrator, wait_for};
 
 pub(crate) const NODES: [&str; 2] = ["a", "b"];
 
-/// Has the drivers become ready for a test and triggers it.
+/// Creates a test and has the drivers run it.
 pub(crate) fn run(orchestrator: &Orchestrator, player: &Player, nodes: &[&str]) -> String {
     let test_id = orchestrator.create("/avalanche?requests=300");
+    start(orchestrator, player, nodes, &test_id);
+    test_id
+}
+
+/// Has the drivers become ready for a test and triggers it.
+pub(crate) fn start(orchestrator: &Orchestrator, player: &Player, nodes: &[&str], test_id: &str) {
     for node in nodes {
         player.register(node);
     }
     let answer = wait_for("the drivers to be seen", || {
         // Again and again, as drivers do: one that is heard of once is soon held for lost.
         for node in nodes {
-            player.beat(node, NodeState::Ready, Some(&test_id));
+            player.beat(node, NodeState::Ready, Some(test_id));
         }
         player.flush();
         let answer = orchestrator.post(&format!("/trigger/{test_id}"));
@@ -27,7 +33,6 @@ pub(crate) fn run(orchestrator: &Orchestrator, player: &Player, nodes: &[&str]) 
     });
     let participants = answer.json()["participants"].as_array().unwrap().len();
     assert_eq!(participants, nodes.len(), "{answer:?}");
-    test_id
 }
 
 pub(crate) fn await_state(orchestrator: &Orchestrator, test_id: &str, state: &str) -> Value {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
@@ -30,6 +30,8 @@ pub(super) const BUSY_MAX_MS: &str = "30000";
 
 /// How long a question on partitions may take, while nothing is read of the others.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// The same for one of several.
+const ANSWER_MAX_EACH: Duration = Duration::from_millis(300);
 /// Offsets that were committed longer ago than this are those of a group that was gone: nobody waits
 /// for what was written since.
 const COMMIT_AGE_MAX_MS: u64 = 30_000;
@@ -149,7 +151,7 @@ fn uncommitted(error: &KafkaError) -> GroupEvent {
 /// Where each partition is read from: where the group stands, unless it stood there long ago; else at
 /// the end.
 fn starts(consumer: &BaseConsumer<Context>, numbers: &[i32]) -> Vec<Start> {
-    let ends = ends(consumer, numbers, ANSWER_MAX).unwrap_or_default();
+    let (ends, _) = ends(consumer, numbers, ANSWER_MAX);
     let committed = committed(consumer, numbers).unwrap_or_default();
     let start = |number: &i32| {
         let (end, committed) = (ends.get(number).copied(), committed.get(number).copied());
@@ -186,8 +188,34 @@ fn is_recent(noted: &str, now_ms: u64) -> bool {
     at_ms.is_some_and(|at_ms| now_ms.saturating_sub(at_ms) <= COMMIT_AGE_MAX_MS)
 }
 
-/// Where these partitions end: the offset of the next message to come.
+/// Where these partitions end: the offset of the next message to come, and why that is not known of
+/// all. One that does not answer has the answers of all thrown away: then each is asked on its own,
+/// for as long again altogether.
 fn ends(
+    consumer: &BaseConsumer<Context>,
+    numbers: &[i32],
+    timeout: Duration,
+) -> (BTreeMap<i32, i64>, Option<KafkaError>) {
+    let mut error = match ends_of_all(consumer, numbers, timeout) {
+        Ok(ends) => return (ends, None),
+        Err(error) => error,
+    };
+    let mut known = BTreeMap::new();
+    let until = Instant::now() + timeout;
+    for number in numbers {
+        let left = until.saturating_duration_since(Instant::now());
+        if numbers.len() == 1 || left.is_zero() {
+            break;
+        }
+        match ends_of_all(consumer, &[*number], left.min(ANSWER_MAX_EACH)) {
+            Ok(end) => known.extend(end),
+            Err(other) => error = other,
+        }
+    }
+    (known, Some(error))
+}
+
+fn ends_of_all(
     consumer: &BaseConsumer<Context>,
     numbers: &[i32],
     timeout: Duration,
@@ -199,7 +227,7 @@ fn ends(
     for number in numbers {
         list.add_partition_offset(Topic::Metrics.name(), *number, Offset::End)?;
     }
-    // One question for all of them: an instant after all that was ever written.
+    // The question is where an instant is that comes after all that was ever written.
     let ends = consumer.offsets_for_times(list, timeout)?;
     let elements = ends.elements().into_iter();
     Ok(elements.filter_map(|element| offset_of(&element)).collect())
@@ -282,16 +310,14 @@ impl Group {
     }
 
     /// Where these partitions end: the offset of the next message to come. What is not known is not
-    /// there.
-    ///
-    /// # Errors
-    /// [`BusError::Kafka`] when the broker does not answer within `timeout`.
+    /// there, and then it is said why. Takes twice `timeout` at most.
     pub fn ends(
         &self,
         partitions: &[i32],
         timeout: Duration,
-    ) -> Result<BTreeMap<i32, i64>, BusError> {
-        Ok(ends(&self.subscriber.consumer, partitions, timeout)?)
+    ) -> (BTreeMap<i32, i64>, Option<BusError>) {
+        let (ends, error) = ends(&self.subscriber.consumer, partitions, timeout);
+        (ends, error.map(BusError::from))
     }
 
     /// Reads nothing more of a partition until it is resumed.

@@ -33,7 +33,7 @@ impl BrokerOptions {
 /// What the Kafka client is told besides.
 #[derive(Debug, Clone, Default, Args)]
 pub struct PropertyOptions {
-    /// Any librdkafka property, name=value; may be repeated
+    /// Any librdkafka property of the connections to the broker, name=value; may be repeated
     #[arg(long = "kafka-property", value_name = "NAME=VALUE", value_parser = parse_property)]
     pub kafka_properties: Vec<(String, String)>,
 }
@@ -41,8 +41,8 @@ pub struct PropertyOptions {
 /// How the topic that drivers report on is made by whoever finds none.
 #[derive(Debug, Clone, Args)]
 pub struct PartitionOptions {
-    /// Partitions of the topic metrics where we make it, 1 to 100: as many mergers can share it; the
-    /// same number to the orchestrator and to all drivers
+    /// Partitions of the topic metrics where it is made anew, 1 to 100: as many mergers can share it;
+    /// the orchestrator and the drivers, of which any may make it, are given the same number
     #[arg(
         long,
         value_name = "COUNT",

@@ -164,8 +164,9 @@ impl BusSettings {
             .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", self.fetch_wait_ms.to_string())
             // What waits in the client stands before our own pulse, and takes memory: a fraction of a
-            // second of the work of its reader.
+            // second of the work of its reader. An answer that was asked for before may come on top.
             .set("queued.max.messages.kbytes", "16384")
+            .set("fetch.max.bytes", "8388608")
             .set("fetch.error.backoff.ms", "50")
             .set("fetch.queue.backoff.ms", "50");
         config

@@ -21,7 +21,7 @@ pub(super) const STEP_KEYS: [&str; 12] = [
 /// Most flows of a document.
 const FLOWS_MAX: usize = 1000;
 /// Most steps of all flows.
-const STEPS_MAX: usize = 1000;
+pub const STEPS_MAX: usize = 1000;
 /// Most operations of a flow.
 const OPS_MAX: usize = 10_000;
 /// Most values that are extracted in a document.

@@ -37,9 +37,26 @@ impl<T, const MOST: usize> Default for Columns<T, MOST> {
 }
 
 impl<T: Sum + Clone, const MOST: usize> Columns<T, MOST> {
+    /// Those of a span that is a power of two, in seconds, by their places; `None` of another span.
+    pub(super) fn of(span_s: u64, by_place: impl IntoIterator<Item = (u64, T)>) -> Option<Self> {
+        let mut columns = Self {
+            span_s: span_s.is_power_of_two().then_some(span_s)?,
+            ..Self::default()
+        };
+        for (place, column) in by_place {
+            columns.add_at(place, &column);
+        }
+        columns.bound();
+        Some(columns)
+    }
+
     /// Adds something of a second.
     pub(super) fn add(&mut self, second: u64, more: &T) {
         self.add_at(second / self.span_s, more);
+        self.bound();
+    }
+
+    fn bound(&mut self) {
         while self.by_place.size() > MOST {
             self.join_pairs();
         }
@@ -72,6 +89,11 @@ impl<T: Sum + Clone, const MOST: usize> Columns<T, MOST> {
     /// Seconds of a column: a power of two.
     pub(super) fn span_s(&self) -> u64 {
         self.span_s
+    }
+
+    /// The columns by their places.
+    pub(super) fn by_place(&self) -> impl Iterator<Item = (u64, &T)> {
+        self.by_place.iter().map(|(place, column)| (*place, column))
     }
 
     /// What `of` takes of the columns, joined into ones of this span, which is a multiple of their

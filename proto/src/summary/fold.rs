@@ -8,7 +8,7 @@ use rpds::RedBlackTreeMapSync;
 
 use super::Statistics;
 use super::heatmap::HeatGrid;
-use super::lines::{NodeCourse, NodeCourses};
+use super::lines::{NodeCourse, NodeCourses, StepFold, StepGrid};
 use super::ranges::Ranges;
 use super::series::{Series, SeriesRow};
 use crate::histogram::SparseLatencies;
@@ -234,12 +234,14 @@ impl NodeSummary {
 pub type Nodes = RedBlackTreeMapSync<String, NodeSummary>;
 
 /// Everything reported on one test. The order and the number of times in which messages are
-/// absorbed make no difference. A clone shares all that does not change after it, and costs next to
-/// nothing: readers of a live run merge and compute on one of their own.
+/// absorbed make no difference, but that of one node's to the seconds in which its steps count. A
+/// clone shares all that does not change after it, and costs next to nothing: readers of a live run
+/// merge and compute on one of their own.
 #[derive(Debug, Clone, Default)]
 pub struct Summary {
     nodes: Nodes,
     series: Series,
+    steps: StepFold,
     /// The samples that came merged, of all nodes.
     parts: SparseLatencies,
     /// Computed when it is first asked for after a report.
@@ -257,6 +259,7 @@ impl Summary {
         let absorbed = node.absorb(report);
         if absorbed == Absorbed::New {
             self.merged = OnceLock::new();
+            self.steps.absorb(&message.node_id, report);
             if !report.last {
                 self.series.add(report);
             }
@@ -320,6 +323,12 @@ impl Summary {
     #[must_use]
     pub fn courses(&self) -> NodeCourses {
         NodeCourses::of(self.nodes.iter().map(|(id, node)| (id, &node.course)))
+    }
+
+    /// What each step counted by time, over all nodes.
+    #[must_use]
+    pub fn steps(&self) -> &StepGrid {
+        self.steps.grid()
     }
 
     /// What of these totals no second of the series has: the requests of interval reports that never

@@ -1,5 +1,7 @@
-//! What each node did, second by second: counts in bounded memory, and the few lines of a chart that
-//! say most of many nodes.
+//! What each node, or each step, did second by second: counts in bounded memory, and the few lines of
+//! a chart that say most of many.
+
+mod steps;
 
 use std::collections::BTreeMap;
 
@@ -8,7 +10,9 @@ use serde::Serialize;
 use super::columns::{Columns, Sum, span_for};
 use crate::measure::SecondRow;
 
-/// Most lines of a [`NodeLines`], besides the one of all others.
+pub use steps::{StepCourses, StepFold, StepGrid, StepLinesOf};
+
+/// Most of [`Lines::lines`], besides the one of all others.
 pub const LINES_MAX: usize = 8;
 /// Most points of a line.
 pub const LINE_POINTS_MAX: usize = 300;
@@ -38,7 +42,7 @@ impl NodeCourse {
     }
 }
 
-/// Which count the lines are of.
+/// Which count the lines of nodes are of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinesOf {
     /// Intended starts.
@@ -104,70 +108,110 @@ impl NodeCourses {
     /// is taken for the nearest). Of more than [`LINES_MAX`] nodes those that counted most and least
     /// have one each, and the others are one.
     #[must_use]
-    pub fn lines(&self, which: LinesOf, points: usize) -> NodeLines {
+    pub fn lines(&self, which: LinesOf, points: usize) -> Lines {
         let courses = || self.by_node.values().map(|course| &course.counts);
         let end_s = courses().map(Columns::end_s).max().unwrap_or(0);
-        let most = points.clamp(1, LINE_POINTS_MAX);
         // Of powers of two the largest is a multiple of each.
         let own_s = courses().map(Columns::span_s).max().unwrap_or(1);
+        let axis = Axis::new(own_s, end_s, points);
+        let line = |(node_id, course): (&String, &NodeCourse)| {
+            let counts = course.counts.joined(axis.span_s, |row| which.of(row));
+            let node_id = node_id.clone();
+            axis.line(Whose::Node { node_id }, counts.into_iter())
+        };
+        axis.lines(self.by_node.iter().map(line).collect(), Many::Nodes)
+    }
+}
+
+/// The points that all lines of an answer have.
+#[derive(Debug, Clone, Copy)]
+struct Axis {
+    span_s: u64,
+    end_s: u64,
+    len: usize,
+}
+
+impl Axis {
+    /// At most so many points, of a multiple of `own_s`, up to a second.
+    fn new(own_s: u64, end_s: u64, points: usize) -> Self {
+        let most = points.clamp(1, LINE_POINTS_MAX);
         let span_s = span_for(own_s, end_s, most);
         let len = usize::try_from(end_s.div_ceil(span_s)).unwrap_or(most);
-        let line = |(node_id, course): (&String, &NodeCourse)| {
-            let counts = course.counts.joined(span_s, |row| which.of(row));
-            Line::new(node_id.clone(), &counts, len)
-        };
-        let mut lines: Vec<Line> = self.by_node.iter().map(line).collect();
-        let others = Others::out_of(&mut lines, len);
-        NodeLines {
-            span_s,
-            end_s,
+        Self { span_s, end_s, len }
+    }
+
+    /// A line of counts by their places.
+    fn line(&self, whose: Whose, by_place: impl Iterator<Item = (u64, u64)>) -> Line {
+        let mut counts = vec![0_u64; self.len];
+        for (place, count) in by_place {
+            if let Some(mine) = usize::try_from(place)
+                .ok()
+                .and_then(|at| counts.get_mut(at))
+            {
+                mine.sum(&count);
+            }
+        }
+        Line {
+            whose,
+            total: total(&counts),
+            counts,
+        }
+    }
+
+    /// The lines, or the extremes of them and all others as one.
+    fn lines(&self, mut lines: Vec<Line>, many: fn(u64) -> Many) -> Lines {
+        let others = Others::out_of(&mut lines, self.len, many);
+        Lines {
+            span_s: self.span_s,
+            end_s: self.end_s,
             lines,
             others,
         }
     }
 }
 
-/// What the nodes of a run counted by time.
+/// What the nodes of a run, or its steps, counted by time.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct NodeLines {
+pub struct Lines {
     /// Seconds of a point.
     pub span_s: u64,
     /// The second after the last that is counted: the last point may have fewer than the others.
     pub end_s: u64,
-    /// The nodes, by id; of many those that counted most and least over the whole run.
+    /// The nodes by id, or the steps in the order of the document; of many those that counted most
+    /// and least over the whole run.
     pub lines: Vec<Line>,
-    /// All other nodes together.
+    /// All others together.
     pub others: Option<Others>,
 }
 
-/// What one node counted.
+/// Whose line it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(untagged)]
+pub enum Whose {
+    /// A node's.
+    Node {
+        /// Its id.
+        node_id: String,
+    },
+    /// A step's.
+    Step {
+        /// Its number in the document, from 0.
+        step: usize,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// What one node or step counted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Line {
-    /// The node.
-    pub node_id: String,
+    /// Which one.
+    #[serde(flatten)]
+    pub whose: Whose,
     /// Over all points.
     pub total: u64,
     /// Of each point from the first second on.
     pub counts: Vec<u64>,
-}
-
-impl Line {
-    fn new(node_id: String, by_place: &BTreeMap<u64, u64>, len: usize) -> Self {
-        let mut counts = vec![0_u64; len];
-        for (place, count) in by_place {
-            if let Some(mine) = usize::try_from(*place)
-                .ok()
-                .and_then(|at| counts.get_mut(at))
-            {
-                mine.sum(count);
-            }
-        }
-        Self {
-            node_id,
-            total: total(&counts),
-            counts,
-        }
-    }
 }
 
 fn total(counts: &[u64]) -> u64 {
@@ -176,35 +220,43 @@ fn total(counts: &[u64]) -> u64 {
         .fold(0, |sum, count| sum.saturating_add(*count))
 }
 
-/// The nodes that have no line of their own.
+/// How many have no line of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Many {
+    /// So many nodes.
+    Nodes(u64),
+    /// So many steps.
+    Steps(u64),
+}
+
+/// Those that have no line of their own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Others {
     /// How many they are.
-    pub nodes: u64,
+    #[serde(flatten)]
+    pub many: Many,
     /// What they counted together, of each point.
     pub counts: Vec<u64>,
 }
 
 impl Others {
     /// Leaves the extremes in `lines`, and takes the rest.
-    fn out_of(lines: &mut Vec<Line>, len: usize) -> Option<Self> {
+    fn out_of(lines: &mut Vec<Line>, len: usize, many: fn(u64) -> Many) -> Option<Self> {
         if lines.len() <= LINES_MAX {
             return None;
         }
-        lines.sort_by(|one, other| (one.total, &one.node_id).cmp(&(other.total, &other.node_id)));
+        lines.sort_by(|one, other| (one.total, &one.whose).cmp(&(other.total, &other.whose)));
         let rest = LINES_MAX / 2..lines.len() - LINES_MAX.div_ceil(2);
-        let mut others = Self {
-            nodes: 0,
-            counts: vec![0; len],
-        };
+        let mut counts = vec![0; len];
+        let many = many(rest.len() as u64);
         for line in lines.drain(rest) {
-            others.nodes += 1;
-            for (mine, more) in others.counts.iter_mut().zip(&line.counts) {
+            for (mine, more) in counts.iter_mut().zip(&line.counts) {
                 mine.sum(more);
             }
         }
-        lines.sort_by(|one, other| one.node_id.cmp(&other.node_id));
-        Some(others)
+        lines.sort_by(|one, other| one.whose.cmp(&other.whose));
+        Some(Self { many, counts })
     }
 }
 
@@ -218,6 +270,13 @@ mod tests {
             ok,
             ..SecondRow::default()
         }
+    }
+
+    fn node_id(line: &Line) -> &str {
+        let Whose::Node { node_id } = &line.whose else {
+            panic!("a node's line: {line:?}");
+        };
+        node_id
     }
 
     #[test]
@@ -236,7 +295,7 @@ mod tests {
         let [a, b] = lines.lines.as_slice() else {
             panic!("two lines: {lines:?}");
         };
-        assert_eq!((a.node_id.as_str(), a.total, b.total), ("a", 70, 2000));
+        assert_eq!((node_id(a), a.total, b.total), ("a", 70, 2000));
         assert_eq!((a.counts.len(), b.counts.len()), (250, 250));
         assert_eq!(
             (a.counts[..4].to_vec(), b.counts[249]),
@@ -247,9 +306,9 @@ mod tests {
         assert_eq!((few.span_s, few.lines[0].counts.len()), (100, 10));
         assert_eq!(
             NodeCourses::default().lines(LinesOf::Ok, 300),
-            NodeLines {
+            Lines {
                 span_s: 1,
-                ..NodeLines::default()
+                ..Lines::default()
             }
         );
     }
@@ -261,19 +320,15 @@ mod tests {
             courses.add(&format!("n{node:02}"), &row(1, node * 10));
         }
         let lines = courses.lines(LinesOf::Ok, 300);
-        let ids: Vec<&str> = lines
-            .lines
-            .iter()
-            .map(|line| line.node_id.as_str())
-            .collect();
+        let ids: Vec<&str> = lines.lines.iter().map(node_id).collect();
         assert_eq!(
             ids,
             ["n00", "n01", "n02", "n03", "n16", "n17", "n18", "n19"]
         );
         let others = lines.others.unwrap();
         assert_eq!(
-            (others.nodes, others.counts[1]),
-            (12, (4..16).sum::<u64>() * 10)
+            (others.many, others.counts[1]),
+            (Many::Nodes(12), (4..16).sum::<u64>() * 10)
         );
     }
 

@@ -18,7 +18,7 @@ use proto::measure::Outcome;
 use proto::message::{Heartbeat, NodeState, Register, Role, WIRE_VERSION};
 use proto::topic::Topic;
 
-use super::{NS_PER_S, Options, PATIENCE, SAMPLES, bus, counters, message, node_id};
+use super::{NS_PER_S, Options, PATIENCE, bus, message, node_id};
 use crate::machine;
 use crate::results::Sample;
 use crate::rig::Error;
@@ -74,9 +74,9 @@ pub(super) fn measure(
         reports: None,
     };
     let player = thread::spawn(move || crowd.play(&told));
-    let seconds = options.seconds.into();
+    let seconds = u64::from(options.seconds);
     let encode = |test_id: &str| encode(test_id, nodes, seconds, latencies);
-    let sample = ask(&cluster, &cues, nodes, seconds, &published, encode);
+    let sample = ask(&cluster, &cues, options, nodes, &published, encode);
     // It may have ended with an error of its own, which says more.
     let _ = cues.send(Cue::End);
     let played = player
@@ -90,11 +90,12 @@ pub(super) fn measure(
 fn ask(
     cluster: &Cluster,
     cues: &Sender<Cue>,
+    options: &Options,
     nodes: u32,
-    seconds: u64,
     published: &Published,
     encode: impl Fn(&str) -> Reports,
 ) -> Result<Sample, Error> {
+    let (seconds, samples) = (u64::from(options.seconds), u64::from(options.samples));
     let tell = |cue| {
         cues.send(cue)
             .map_err(|_| Error::Nothing("the crowd left".to_owned()))
@@ -120,7 +121,7 @@ fn ask(
         let asked = Instant::now();
         let result = cluster.get(&path)?;
         answers_ms.push(asked.elapsed().as_secs_f64() * 1e3);
-        let shown = result["ok"].as_u64().unwrap_or(0) / SAMPLES;
+        let shown = result["ok"].as_u64().unwrap_or(0) / samples;
         ages_ms.push(oldest_unseen_ms(published, shown, asked));
         let state = result["state"].as_str().unwrap_or_default();
         if ["done", "partial", "aborted", "failed"].contains(&state) {
@@ -134,11 +135,11 @@ fn ask(
     let elapsed_s = begin.elapsed().as_secs_f64();
     let cores = (cpu_s() - cpu_before_s) / elapsed_s;
     let merger_cores = (mergers_cpu_s() - mergers_before_s) / elapsed_s;
-    let expected = u64::from(nodes) * seconds * SAMPLES;
+    let expected = u64::from(nodes) * seconds * samples;
     let missing = result["coverage"]["reports_missing"]
         .as_f64()
         .unwrap_or(f64::NAN);
-    let uncounted = expected.abs_diff(result["ok"].as_u64().unwrap_or(0)) / SAMPLES;
+    let uncounted = expected.abs_diff(result["ok"].as_u64().unwrap_or(0)) / samples;
     let at = |values: &[f64], quantile| quantile_of(values, quantile).unwrap_or(f64::NAN);
     let [merged, all] =
         ["dlts_reports_merged_total", "dlts_reports_total"].map(|name| cluster.exposed(name));
@@ -337,7 +338,6 @@ fn encode(test_id: &str, nodes: u32, seconds: u64, latencies: &SparseLatencies) 
             report.last = true;
             report.interval_start_ns = 0;
             report.interval_end_ns = second * NS_PER_S;
-            report.counters = counters(second);
             report.seconds.clear();
             report.outcome = Some(Outcome::Done);
         }
@@ -374,14 +374,17 @@ mod tests {
 
     #[test]
     fn the_reports_of_a_test_are_those_of_each_second_and_a_last_one_of_each_node() {
-        let reports = encode("t", 2, 3, &SparseLatencies::default());
+        let reports = encode("t", 2, 3, &super::super::samples(10));
         assert_eq!(reports.len(), 2 * 4);
         let mut last = reports.last().unwrap().clone();
         let last: proto::message::Metrics = proto::codec::decode(&mut last).unwrap();
         assert_eq!((last.node_id, last.test_id), (node_id(1), "t".to_owned()));
         let report = last.report.unwrap();
         assert!(report.last);
-        assert_eq!(report.counters.ok, 3 * SAMPLES);
+        assert_eq!(
+            (report.counters.ok, report.latencies.service.len()),
+            (30, 30)
+        );
     }
 
     #[test]

@@ -198,11 +198,14 @@ impl MergedRange {
         })
     }
 
-    /// Whether its merger has about read its partition to the end: what is left is what came while it
-    /// was at work.
-    pub(super) fn is_near_end(&self) -> bool {
+    /// Whether its merger is about where a partition is that was counted up to `pos`: it has read beyond
+    /// that, or to its partition's end but for what came while it was at work; and the partition does not
+    /// end long before that, as one of another log does.
+    pub(super) fn is_about(&self, pos: i64) -> bool {
         let length = self.to.saturating_sub(self.from);
-        self.end.saturating_sub(self.to) <= length.saturating_mul(2).saturating_add(NEAR)
+        let near = length.saturating_mul(2).saturating_add(NEAR);
+        let is_near_end = self.end.saturating_sub(self.to) <= near;
+        (self.to >= pos || is_near_end) && pos.saturating_sub(self.end) <= near
     }
 }
 

@@ -1,5 +1,7 @@
 //! However mergers, raw reading and what is asked of it interleave, each message counts once.
 
+mod other_logs;
+
 use std::collections::VecDeque;
 
 use fastrand::Rng;
@@ -134,7 +136,7 @@ impl World {
 
     fn count_merged(&mut self) {
         if let Some(range) = self.merged.pop_front() {
-            if range.to >= self.chain.pos() || range.is_near_end() {
+            if range.is_about(self.chain.pos()) {
                 self.chain.rely();
             }
             self.chain.offer(range, 0);
@@ -418,21 +420,24 @@ fn reports_lie_unread_where_a_merger_is_behind_as_long_as_it_reads_on() {
     let mut mergers = Mergers::default();
     mergers.know(&[0]);
     say(&mut mergers, range(0, 0, 0), 0);
-    let mut pos = 0;
-    for second in 1..=20 {
-        say(&mut mergers, range(pos, pos + 10, 500), second * 1000);
-        pos += 10;
+    // Ten messages a second come and are merged, and all the time two hundred more are there.
+    for second in 1..=60 {
+        let from = i64::try_from(second).unwrap() * 10 - 10;
+        say(
+            &mut mergers,
+            range(from, from + 10, from + 210),
+            second * 1000,
+        );
         let is_stalled = mergers.are_stalled(second * 1000);
         assert_eq!(is_stalled, second >= 4, "after {second} s");
     }
-    say(&mut mergers, range(pos, 500, 520), 21_000);
-    assert!(!mergers.are_stalled(21_000), "what is new may be unread");
-    say(&mut mergers, range(500, 501, 521), 22_000);
-    for second in 23..=40 {
-        say(&mut mergers, range(501, 501, 521), second * 1000);
+    say(&mut mergers, range(600, 800, 820), 61_000);
+    assert!(!mergers.are_stalled(61_000), "what is new may be unread");
+    for second in 62..=80 {
+        say(&mut mergers, range(800, 800, 820), second * 1000);
     }
-    assert_eq!(mergers.partitions(40_000)[0].merger_id, None);
-    assert!(!mergers.are_stalled(40_000), "nobody waits for ever");
+    assert_eq!(mergers.partitions(80_000)[0].merger_id, None);
+    assert!(!mergers.are_stalled(80_000), "nobody waits for ever");
 }
 
 #[test]
@@ -450,7 +455,23 @@ fn after_a_silence_all_that_is_there_by_then_is_waited_for() {
     assert!(mergers.are_stalled(7250));
     say(&mut mergers, range(8, 9, 9), 7500);
     assert!(!mergers.are_stalled(7500));
-    // The same where it is we who go on.
+    // It dies with more unread, and the next one has far to go.
+    say(&mut mergers, range(9, 10, 50), 7_600);
+    mergers.silent(8_000, now(8_000));
+    for (second, from) in (17..37).zip((10..).step_by(100)) {
+        say(&mut mergers, range(from, from + 100, 5000), second * 1000);
+        assert!(mergers.are_stalled(second * 1000), "at {from}");
+    }
+    say(&mut mergers, range(2010, 5000, 5000), 37_000);
+    assert!(!mergers.are_stalled(37_000));
+}
+
+#[test]
+fn where_we_read_on_ourselves_all_that_is_there_by_then_is_waited_for() {
+    let mut mergers = Mergers::default();
+    mergers.know(&[0]);
+    say(&mut mergers, range(0, 9, 9), 7500);
+    assert_eq!(mergers.ask(0).unwrap().until, Some(0));
     for second in 8..=18 {
         mergers.silent(second * 1000, now(second * 1000));
     }
@@ -472,45 +493,14 @@ fn of_a_log_that_ends_before_what_was_counted_no_merger_is_relied_on() {
     mergers.pass(0, 1000);
     assert_eq!(say(&mut mergers, range(7, 7, 7), 1000), Heard::Nothing);
     assert_eq!(mergers.ask(0), None, "it is read, and found to be another");
-    mergers.forget(1, &[0], 2000);
-    let later_ms = 2000 + SETTLE_MS;
-    assert_eq!(say(&mut mergers, range(7, 7, 7), later_ms), Heard::Begins);
-}
-
-#[test]
-fn where_a_log_is_said_to_end_before_what_was_counted_its_reader_looks_at_times() {
-    let mut mergers = Mergers::default();
-    mergers.know(&[0]);
-    say(&mut mergers, range(0, 9, 9), 1000);
-    assert_eq!(mergers.ask(0).unwrap().until, Some(0), "nothing is read");
-    say(&mut mergers, range(0, 2, 2), 2000);
-    let look = mergers.ask(0).unwrap();
-    assert_eq!((look.from, look.until), (9, Some(0)));
-    say(&mut mergers, range(2, 3, 3), 2500);
-    assert_eq!(mergers.ask(0), None, "it was asked just now");
-    say(&mut mergers, range(3, 4, 4), 2000 + DOUBT_EVERY_MS);
-    assert!(mergers.ask(0).is_some());
-    // What is read itself shows it.
-    say(&mut mergers, range(12, 14, 14), 9000);
-    assert_eq!(mergers.ask(0).unwrap().until, Some(12));
-    say(&mut mergers, range(4, 5, 5), 9000);
-    assert_eq!(mergers.ask(0), None);
-}
-
-#[test]
-fn what_is_said_of_a_log_that_was_just_found_to_be_another_one_may_be_of_the_one_before() {
-    let mut mergers = Mergers::default();
-    mergers.know(&[0]);
-    say(&mut mergers, range(0, 900, 900), 1000);
-    assert!(mergers.ask(0).is_some() && !mergers.are_stalled(2000));
-    mergers.forget(1, &[0], 2000);
-    assert!(mergers.are_stalled(2000), "it holds what nobody has read");
-    let late = say(&mut mergers, range(900, 900, 900), 2500);
-    assert_eq!((late, mergers.ask(0)), (Heard::Ignored, None));
-    mergers.pass(0, 5);
-    let later_ms = 2000 + SETTLE_MS;
-    assert!(!mergers.are_stalled(later_ms), "nobody waits for 900");
-    assert_eq!(say(&mut mergers, range(5, 5, 5), later_ms), Heard::Begins);
+    mergers.forget(1, &[0], 1000);
+    // What was said of the log before is no debt of this one.
+    say(&mut mergers, range(1000, 2000, 900_000), 6500);
+    assert_eq!(say(&mut mergers, range(0, 7, 7), 7000), Heard::Nothing);
+    for second in 8..25 {
+        say(&mut mergers, range(7, 7, 7), second * 1000);
+        assert!(!mergers.are_stalled(second * 1000), "after {second} s");
+    }
 }
 
 #[test]
@@ -546,7 +536,7 @@ fn two_processes_that_read_one_partition_are_named_but_not_a_change_of_hands() {
     let both = Some(("m".to_owned(), "n".to_owned()));
     assert_eq!(turns[3], (contested, both));
     assert!(turns[4..].iter().all(|turn| turn.0 == Heard::Nothing));
-    let last_ms = 20_000 + CONTEST_MS;
+    let last_ms = 20_000 + place::CONTEST_MS;
     assert_eq!(mergers.partitions(last_ms)[0].rivals, None, "it is over");
 }
 

@@ -50,6 +50,14 @@ pub struct Identity {
     pub hostname: Option<String>,
 }
 
+/// Another process that has a driver's id.
+#[derive(Debug, Clone, Copy)]
+struct Rival {
+    incarnation: u64,
+    /// When it was last heard of, in time that counts, ms.
+    heard_at_ms: u64,
+}
+
 /// One driver.
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -71,8 +79,8 @@ pub struct Node {
     pub incarnation: Option<u64>,
     /// The version of the wire that it speaks, where that is another than ours.
     pub other_wire: Option<u64>,
-    /// Another process that says it has this id, and when it was last heard of, in time that counts, ms.
-    rival: Option<(u64, u64)>,
+    /// Another process that says it has this id.
+    rival: Option<Rival>,
     /// What the process of another incarnation said of itself, for when it takes the place.
     heir: Option<(u64, Identity)>,
     /// The files that it lacks for it.
@@ -128,11 +136,16 @@ impl Node {
         if known.is_none() || incarnation.is_none() || known == incarnation {
             self.incarnation = incarnation.or(known);
             let rival = self.rival.take();
-            return rival.map_or(Speaker::Itself, |(other, _)| Speaker::ItselfBefore(other));
+            return rival.map_or(Speaker::Itself, |rival| {
+                Speaker::ItselfBefore(rival.incarnation)
+            });
         }
         let is_silent = observed_ms.saturating_sub(self.heard_at_ms) >= SUSPECT_MS;
         if !is_silent || !is_free {
-            self.rival = incarnation.map(|rival| (rival, observed_ms));
+            self.rival = incarnation.map(|incarnation| Rival {
+                incarnation,
+                heard_at_ms: observed_ms,
+            });
             return Speaker::Rival;
         }
         (self.incarnation, self.rival) = (incarnation, None);
@@ -184,8 +197,8 @@ impl Node {
 
     /// Whether the process that waits for its place fell silent itself.
     pub(super) fn is_rival_gone(&self, observed_ms: u64) -> bool {
-        self.rival
-            .is_some_and(|(_, heard_at_ms)| observed_ms.saturating_sub(heard_at_ms) >= SUSPECT_MS)
+        let is_silent = |rival: Rival| observed_ms.saturating_sub(rival.heard_at_ms) >= SUSPECT_MS;
+        self.rival.is_some_and(is_silent)
     }
 
     pub(super) fn forget_rival(&mut self) {
@@ -216,10 +229,16 @@ impl Node {
         let is_unheard = self.activity == Some(NodeState::Unknown);
         let may_live = match self.liveness {
             Liveness::Up => true,
-            Liveness::Suspect => is_unheard || self.rival.is_some(),
-            Liveness::Down => self.rival.is_some(),
+            Liveness::Suspect => is_unheard || self.is_followed(),
+            Liveness::Down => self.is_followed(),
         };
         may_live && self.other_wire.is_none()
+    }
+
+    /// Whether it is silent, and another process of its id is about to take its place.
+    #[must_use]
+    pub fn is_followed(&self) -> bool {
+        self.liveness != Liveness::Up && self.rival.is_some()
     }
 
     /// The name of its state in the API: whether it lives, or that it takes no part although it

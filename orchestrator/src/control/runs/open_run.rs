@@ -48,6 +48,13 @@ impl Frame {
             series_from: u64::MAX,
         })
     }
+
+    /// The names of the steps of its document; none of a test that is none.
+    pub(super) fn step_names(&self) -> Vec<String> {
+        let document = self.document.iter();
+        let steps = document.flat_map(|document| &document.scenario.steps);
+        steps.map(|step| step.name.clone()).collect()
+    }
 }
 
 /// A run that reports still count for, and these reports.

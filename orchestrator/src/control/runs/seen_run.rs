@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use proto::histogram::SparseLatencies;
-use proto::summary::{HeatGrid, NodeCourses, NodeSummary, SeriesRow, Summary, TestResult};
+use proto::summary::{
+    HeatGrid, NodeCourses, NodeSummary, SeriesRow, StepCourses, Summary, TestResult,
+};
 
 use super::open_run::{Frame, OpenRun};
 use crate::control::run::Run;
@@ -62,6 +64,15 @@ impl SeenRun {
     #[must_use]
     pub fn courses(&self) -> NodeCourses {
         self.summary.courses()
+    }
+
+    /// What each step counted by time.
+    #[must_use]
+    pub fn steps(&self) -> StepCourses {
+        StepCourses {
+            names: self.frame.step_names(),
+            grid: self.summary.steps().clone(),
+        }
     }
 
     /// The merged samples.

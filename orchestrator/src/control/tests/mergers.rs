@@ -180,6 +180,53 @@ fn a_partition_that_mergers_leave_is_read_itself_and_said() {
     );
 }
 
+/// What is not as it should be, in words.
+fn troubles(world: &mut World) -> Vec<String> {
+    let now = world.now();
+    world.seen().merging_troubles(now).collect()
+}
+
+#[test]
+fn that_what_mergers_write_may_not_be_read_is_said_until_it_is() {
+    let mut world = world();
+    world.event(Event::MergersHidden(Some("no right".into())));
+    let expected = "mergers, if there are any, are of no use: no right";
+    assert_eq!(troubles(&mut world), [expected]);
+    world.event(Event::MergersHidden(None));
+    assert_eq!(troubles(&mut world), [""; 0]);
+}
+
+#[test]
+fn two_mergers_of_one_partition_are_named_and_one_that_does_not_read() {
+    let mut world = world();
+    for turn in 0..6 {
+        let mut range = range(0, &[]);
+        range.incarnation = turn % 2;
+        world.event(Event::Merged(Box::new(range)));
+        world.pulse();
+    }
+    let said = troubles(&mut world);
+    assert!(
+        said[0].contains("partition 0 of metrics is read by two mergers, m and m"),
+        "{said:?}"
+    );
+    for second in 0..20 {
+        let mut range = range(0, &[]);
+        range.end = 7;
+        world.event(Event::Merged(Box::new(range)));
+        world.pulse();
+        if second == 14 {
+            // Given up, and what it has not read is read here.
+            world.raw(0, interval("a", "t", 0));
+        }
+    }
+    let said = troubles(&mut world);
+    assert!(
+        said[0].contains("merger m has partition 0 of metrics and has read nothing of it for"),
+        "{said:?}"
+    );
+}
+
 #[test]
 fn another_log_is_counted_from_its_beginning() {
     let mut world = world();

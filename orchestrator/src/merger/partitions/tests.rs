@@ -89,6 +89,20 @@ fn a_partition_without_messages_is_told_of_once_a_second() {
 }
 
 #[test]
+fn a_partition_whose_start_was_not_known_is_told_of_once_its_end_is() {
+    let mut partitions = partitions();
+    partitions.assign(&[start(0, None)], 0);
+    assert_eq!(sent(&mut partitions, S, false), []);
+    partitions.note_ends(&[(0, 40)].into(), 2 * S);
+    assert_eq!(sent(&mut partitions, 2 * S, false), [(0, 1, (40, 40))]);
+    // The client began before that.
+    partitions.add(0, read(38, 0), 2 * S);
+    partitions.note_fate(1, Fate::Arrived, 2 * S);
+    partitions.take_arrived();
+    assert_eq!(sent(&mut partitions, 3 * S, false)[0].2, (38, 39));
+}
+
+#[test]
 fn nothing_is_said_of_a_partition_that_we_do_not_reach() {
     let mut partitions = partitions();
     let begun = Start {

@@ -2,9 +2,12 @@
 
 use proto::codec;
 use proto::histogram::Latencies;
-use proto::measure::{Counters, LatencyFigures, Report, SecondRow};
+use proto::measure::{
+    Counters, LatencyFigures, PartProgress, Progress, Report, SecondRow, SessionCounts, StepCounts,
+};
 use proto::merging::{LEN_MAX, Merger, Range, Read};
 use proto::message::Metrics;
+use proto::summary::{StepCourses, StepGrid, StepLinesOf};
 
 use super::*;
 use crate::control::{MergedRange, StoredPart};
@@ -38,9 +41,21 @@ fn message(node_id: &str, second: u64) -> Metrics {
                 ..SecondRow::default()
             }],
             latencies: SparseLatencies::from(&latencies),
+            progress: Some(Box::new(Progress {
+                steps: vec![PartProgress {
+                    part: 1,
+                    counts: [sent(second), 0, 0, 0, 0, 0],
+                }],
+                flows: Vec::new(),
+            })),
             ..Report::default()
         }),
     }
+}
+
+/// What a driver has sent of its second step at the end of a second.
+fn sent(second: u64) -> u64 {
+    (second + 1) * (second + 2)
 }
 
 fn last(node_id: &str, sequence: u64) -> Metrics {
@@ -48,6 +63,15 @@ fn last(node_id: &str, sequence: u64) -> Metrics {
     let report = message.report.as_mut().unwrap();
     report.last = true;
     report.seconds.clear();
+    report.progress = None;
+    let step = |sent| StepCounts {
+        sent,
+        ..StepCounts::default()
+    };
+    report.sessions = Some(Box::new(SessionCounts {
+        steps: vec![step(0), step(sent(sequence - 1))],
+        ..SessionCounts::default()
+    }));
     message
 }
 
@@ -131,22 +155,38 @@ fn a_run_that_came_merged_reads_as_if_it_had_not_and_is_compacted_and_deleted() 
     assert_eq!(one.merged(), other.merged());
     assert_eq!(one.series(0), other.series(0));
     assert_eq!(one.courses(), other.courses());
+    assert_eq!(one.steps(), other.steps());
+    let of_step = |grid: &StepGrid| {
+        let courses = StepCourses {
+            names: vec!["first".into(), "second".into()],
+            grid: grid.clone(),
+        };
+        courses.lines(StepLinesOf::Sent, 300).lines[1].clone()
+    };
+    let line = of_step(one.steps());
+    assert_eq!(line.total, 3 * sent(SECONDS - 1));
+    assert_eq!(line.counts[33], 3 * (sent(135) - sent(131)));
     let counted = merged.load().unwrap().restored.counted;
     assert_eq!(counted, BTreeMap::from([(0, 42), (12, 43)]));
     let [of_plain, of_merged] = [&plain, &merged].map(|store| store.reader().unwrap());
-    let expected = (interval_log(&of_plain, "t"), rows(&of_plain));
+    let read = |reader: &Reader| {
+        let steps = reader.steps("t").unwrap();
+        (interval_log(reader, "t"), rows(reader), steps)
+    };
+    let expected = read(&of_plain);
     assert_eq!(expected.1.len(), 3 * 700);
-    assert_eq!((interval_log(&of_merged, "t"), rows(&of_merged)), expected);
+    assert_eq!(expected.2, *one.steps());
+    assert_eq!(read(&of_merged), expected);
     let mut keeper = merged.keeper().unwrap();
     assert!(keeper.compact("t", || true).unwrap());
-    assert_eq!((interval_log(&of_merged, "t"), rows(&of_merged)), expected);
+    assert_eq!(read(&of_merged), expected);
     assert_eq!(
         count(&merged, "merged_parts"),
         600,
         "until they are tidied away"
     );
     while keeper.tidy().unwrap() {}
-    assert_eq!((interval_log(&of_merged, "t"), rows(&of_merged)), expected);
+    assert_eq!(read(&of_merged), expected);
     assert_eq!(
         (
             count(&merged, "merged_parts"),
@@ -162,6 +202,7 @@ fn a_run_that_came_merged_reads_as_if_it_had_not_and_is_compacted_and_deleted() 
         "last_reports",
         "merged_seconds",
         "node_seconds",
+        "step_seconds",
     ] {
         assert_eq!(count(&merged, table), 0, "{table}");
     }
@@ -202,11 +243,24 @@ fn a_store_of_version_4_opens() {
     let folder = tempfile::tempdir().unwrap();
     drop(store(&folder, SECONDS));
     let old = Connection::open(file(&folder)).unwrap();
-    old.execute_batch("DROP TABLE merged_parts; PRAGMA user_version = 4;")
-        .unwrap();
+    let back = "DROP TABLE merged_parts; DROP TABLE step_seconds; PRAGMA user_version = 4;";
+    old.execute_batch(back).unwrap();
     drop(old);
     let store = Store::open(&file(&folder)).unwrap();
     let (_, summary) = store.run_and_reports("t").unwrap().unwrap();
     assert_eq!(summary.nodes().size(), 3);
     assert_eq!(count(&store, "merged_parts"), 0);
+}
+
+#[test]
+fn of_a_run_that_was_compacted_before_steps_were_kept_they_are_not_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = store(&folder, SECONDS);
+    assert!(old.keeper().unwrap().compact("t", || true).unwrap());
+    assert!(!old.reader().unwrap().steps("t").unwrap().is_empty());
+    let back = "DROP TABLE step_seconds; PRAGMA user_version = 5;";
+    old.connection.execute_batch(back).unwrap();
+    drop(old);
+    let store = Store::open(&file(&folder)).unwrap();
+    assert!(store.reader().unwrap().steps("t").unwrap().is_empty());
 }

@@ -5,7 +5,7 @@
 //! where every node of which some came merged has sent its last report, the nodes' totals; before
 //! that, the merged samples, those that came on their own, and the last reports of the other nodes.
 
-use super::{NodeSummary, Summary};
+use super::{NodeSummary, StepFold, Summary};
 use crate::histogram::SparseLatencies;
 use crate::measure::Report;
 use crate::message::MergedPart;
@@ -57,6 +57,7 @@ impl Summary {
             node.absorb(report);
             self.series.count(report);
         }
+        self.steps.absorb_part(part);
         self.series.add_samples(part.second, latencies);
         self.parts.add(latencies);
         self.merged.take();
@@ -94,6 +95,17 @@ impl Summary {
     fn is_merged_node_open(&self) -> bool {
         let is_open = |node: &NodeSummary| node.is_merged && node.last.is_none();
         self.nodes.values().any(is_open)
+    }
+}
+
+impl StepFold {
+    /// Takes in what each report of a part tells.
+    pub fn absorb_part(&mut self, part: &MergedPart) {
+        for (node_id, report) in reports(part) {
+            if let Some(report) = report {
+                self.absorb(node_id, report);
+            }
+        }
     }
 }
 

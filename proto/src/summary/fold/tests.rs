@@ -9,6 +9,7 @@ use crate::summary::{Context, Judgement, Plan};
 
 mod parts;
 mod sessions;
+mod steps;
 
 /// One node's interval with these response times, all sent and answered in it.
 fn interval(node: &str, sequence: u64, samples: &[u64]) -> Metrics {

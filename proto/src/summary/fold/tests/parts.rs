@@ -6,7 +6,7 @@ use crate::measure::IntervalFigures;
 use crate::message::{MergedPart, MergedReport};
 
 /// What a merger makes of interval reports of one second.
-fn part(second: u64, messages: &[&Metrics]) -> (MergedPart, SparseLatencies) {
+pub(super) fn part(second: u64, messages: &[&Metrics]) -> (MergedPart, SparseLatencies) {
     let mut latencies = SparseLatencies::default();
     let mut reports = Vec::new();
     for message in messages {
