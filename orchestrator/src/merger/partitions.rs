@@ -103,8 +103,8 @@ impl Partition {
 
     /// When the next range is to be published.
     fn due_ns(&self) -> Option<u64> {
-        let range = self.range.as_ref()?;
-        if range.expected_len() >= LEN_WANTED {
+        let mut read = self.range.iter();
+        if read.any(|range| range.expected_len() >= LEN_WANTED) {
             return Some(0);
         }
         if let Some(since_ns) = self.since_ns {
@@ -191,14 +191,11 @@ impl Partitions {
     }
 
     /// Notes where partitions end, as the broker says now. One that ends before what was read of it is
-    /// another log, of which nothing was read: the client begins at its beginning.
+    /// another log, and it is not known yet where reading begins there.
     pub fn note_ends(&mut self, ends: &BTreeMap<i32, i64>, now_ns: u64) {
         for (number, end) in ends {
             if let Some(partition) = self.all.get_mut(number) {
-                // Where reading begins was not known before: not later than there.
-                let range = partition.range.get_or_insert(Range::starting_at(*end));
-                if range.to() > *end {
-                    *range = Range::starting_at(0);
+                if partition.range.take_if(|range| range.to() > *end).is_some() {
                     partition.since_ns = None;
                 }
                 partition.end = *end;
@@ -272,14 +269,18 @@ impl Partitions {
             return;
         };
         let is_due = partition.due_ns().is_some_and(|due| due <= now_ns);
-        let Some(range) = partition.range.as_mut() else {
-            return;
-        };
-        let is_last = is_end && !range.is_empty();
+        let is_last = is_end && partition.range.iter().any(|range| !range.is_empty());
         if partition.flight.is_some() || !(is_due || is_last) {
             return;
         }
-        let range = std::mem::replace(range, Range::starting_at(range.to()));
+        // Where it is not known where reading begins, all up to the end is said to be for others. What
+        // is read then need not follow on that, and is a range of its own.
+        let next = partition
+            .range
+            .as_ref()
+            .map(|range| Range::starting_at(range.to()));
+        let range = std::mem::replace(&mut partition.range, next);
+        let range = range.unwrap_or_else(|| Range::starting_at(partition.end));
         partition.since_ns = None;
         partition.said_ns = Some(now_ns);
         let end = partition.end;

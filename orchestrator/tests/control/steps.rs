@@ -101,6 +101,8 @@ fn a_kill_changes_no_line_and_neither_does_the_store() {
     orchestrator.end(Signal::KILL);
     let orchestrator = Orchestrator::start(folder.path(), broker.address());
     assert_eq!(counts(&orchestrator, test_id, "sent"), expected);
-    let unknown = orchestrator.get(&format!("/tests/{test_id}/lines?by=step&of=offered"));
-    assert_eq!(unknown.status, 400, "{unknown:?}");
+    for (of, status) in [("offered", 404), ("bytes", 400)] {
+        let refused = orchestrator.get(&format!("/tests/{test_id}/lines?by=step&of={of}"));
+        assert_eq!(refused.status, status, "{refused:?}");
+    }
 }

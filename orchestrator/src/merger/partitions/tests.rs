@@ -245,21 +245,29 @@ fn another_log_under_the_same_name_begins_a_new_range() {
 }
 
 #[test]
-fn another_log_of_which_nothing_was_read_yet_is_not_said_to_be_read_to_its_end() {
+fn another_log_of_which_nothing_was_read_yet_is_left_to_others_up_to_its_end() {
     let mut partitions = partitions();
     partitions.assign(&[start(0, Some(100))], 0);
-    let first = sent(&mut partitions, S, false);
-    partitions.note_fate(first[0].1, Fate::Arrived, S);
-    partitions.take_arrived();
+    partitions.add(0, read(100, 0), S);
     partitions.note_ends(&[(0, 9)].into(), 2 * S);
-    let mut said = Vec::new();
-    partitions.send(2 * S, false, |_, _, payload| {
-        let merged: Merged = codec::decode(&mut payload.to_vec()).unwrap();
-        said.push((merged.from, merged.to, merged.end));
-        true
-    });
-    assert_eq!(said, [(0, 0, 9)]);
-    assert_eq!(partitions.lag(), 9);
+    assert_eq!(sent(&mut partitions, 2 * S, false)[0].2, (9, 9));
+    partitions.note_fate(1, Fate::Arrived, 2 * S);
+    assert_eq!(partitions.take_arrived(), [(0, 9)]);
+    partitions.add(0, read(0, 0), 3 * S);
+    assert_eq!(sent(&mut partitions, 4 * S, false)[0].2, (0, 1));
+}
+
+#[test]
+fn where_reading_begins_is_not_taken_from_where_the_partition_ended() {
+    let mut partitions = partitions();
+    partitions.assign(&[start(0, None)], 0);
+    partitions.note_ends(&[(0, 40)].into(), S);
+    assert_eq!(sent(&mut partitions, S, false), [(0, 1, (40, 40))]);
+    partitions.note_fate(1, Fate::Arrived, S);
+    partitions.take_arrived();
+    // The client reached the partition later, when it ended there; nobody read what came between.
+    partitions.add(0, read(45, 0), 2 * S);
+    assert_eq!(sent(&mut partitions, 3 * S, false)[0].2, (45, 46));
 }
 
 #[test]

@@ -63,7 +63,13 @@ impl Worker {
                 self.courses(test_id)?.lines(which, points)
             }
             By::Step => {
-                let which = named("of", of, &StepLinesOf::NAMES)?;
+                // A count that nodes have and steps have not is no mistake in the call.
+                named("of", of, &LinesOf::NAMES)?;
+                let counts = named("of", of, &StepLinesOf::NAMES);
+                let which = counts.map_err(|_| {
+                    let error = format!("steps do not count {of}; they count sent, ok and errors");
+                    Answer::error(404, &error, "ask for one of these, or by=node")
+                })?;
                 self.step_courses(test_id)?.lines(which, points)
             }
         };
