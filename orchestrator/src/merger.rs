@@ -12,6 +12,7 @@
 
 pub mod options;
 mod partitions;
+mod told;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -30,6 +31,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use thiserror::Error;
 
 use options::Options;
+use told::Told;
 // Public for the simulation of `bench`, whose mergers keep the same book.
 pub use partitions::{Fate, LeftOut, Partitions};
 
@@ -51,8 +53,6 @@ const ENDS_TIMEOUT: Duration = Duration::from_secs(1);
 const ENDS_TIMEOUT_UNREACHED: Duration = Duration::from_millis(300);
 /// Between lines of the log on what was merged.
 const TELL_EVERY: Duration = Duration::from_secs(10);
-/// Most troubles that are told before the broker is heard again.
-const TROUBLES_MAX: usize = 16;
 /// After how long without a partition it is said why.
 const IDLE_TOLD_AFTER: Duration = Duration::from_secs(10);
 /// How long the end waits for what is on its way.
@@ -188,50 +188,6 @@ fn find(settings: &BusSettings, stop: &AtomicBool) -> Option<Cluster> {
         std::thread::sleep(RETRY_WAIT);
     }
     None
-}
-
-/// What was told, and when.
-struct Told {
-    /// Troubles since the broker was last heard.
-    troubles: BTreeSet<String>,
-    merged_at: Instant,
-    messages: u64,
-    ranges: u64,
-    bytes: u64,
-    /// Since when there is no partition, unless it was told.
-    idle_since: Option<Instant>,
-    /// Whether the group has dealt at all.
-    has_been_dealt: bool,
-}
-
-impl Told {
-    fn new() -> Self {
-        Self {
-            troubles: BTreeSet::new(),
-            merged_at: Instant::now(),
-            messages: 0,
-            ranges: 0,
-            bytes: 0,
-            idle_since: Some(Instant::now()),
-            has_been_dealt: false,
-        }
-    }
-
-    /// The client repeats its troubles; once is enough until the broker is heard again.
-    fn trouble(&mut self, reason: String) {
-        if self.troubles.len() < TROUBLES_MAX && !self.troubles.contains(&reason) {
-            log::warn("bus_trouble", json!({"reason": reason}));
-            self.troubles.insert(reason);
-        }
-    }
-
-    /// The broker was heard.
-    fn all_is_well(&mut self) {
-        if !self.troubles.is_empty() {
-            self.troubles.clear();
-            log::info("bus_up", json!({}));
-        }
-    }
 }
 
 struct Process {
