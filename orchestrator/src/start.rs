@@ -34,6 +34,9 @@ use threads::{Threads, pool_behind};
 
 /// REST threads: as many as the front passes requests at a time.
 const API_THREADS: usize = 32;
+/// Connections that wait to be accepted, as far as the system has room for them (`somaxconn`). Whoever finds
+/// no room tries again after a second, which the 128 of the standard library made many do that came at once.
+const WAITING_MAX: i32 = 4096;
 const DAY_MS: u64 = 86_400_000;
 
 /// Why the orchestrator cannot start, or go on.
@@ -137,7 +140,11 @@ fn no(what: &'static str) -> impl Fn(std::io::Error) -> StartError {
 }
 
 fn listen(text: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).map_err(|error| StartError::Listen {
+    let listener = TcpListener::bind(address).and_then(|listener| {
+        rustix::net::listen(&listener, WAITING_MAX)?;
+        Ok(listener)
+    });
+    listener.map_err(|error| StartError::Listen {
         address: text.to_owned(),
         remedy: match error.kind() {
             std::io::ErrorKind::AddrInUse => {
