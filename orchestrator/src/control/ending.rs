@@ -111,8 +111,14 @@ impl OpenRun {
                 None => "stopped".to_owned(),
             });
         }
-        let lost = self.run.lost.iter().map(|(id, why)| format!("{id}: {why}"));
-        reasons.extend(lost);
+        for (id, why) in &self.run.lost {
+            let later = if self.has_reported_its_end(id) {
+                "; its last report came later, and counts"
+            } else {
+                ""
+            };
+            reasons.push(format!("{id}: {why}{later}"));
+        }
         for id in &self.run.participants {
             let Some(node) = self.summary.node(id) else {
                 continue;
@@ -182,7 +188,7 @@ impl Control {
     }
 
     /// Ends a run whose participants have all finished. While reports may lie unread in a partition
-    /// whose merger is gone, nobody is held for lost.
+    /// whose merger is gone, nobody is held for lost, and who is already may have reported since.
     pub(super) fn settle(&mut self, test_id: &str, now: Now, actions: &mut Actions) {
         let is_stalled = self.mergers.are_stalled(self.registry.observed_ms());
         let Some(open) = self.runs.get_mut(test_id).filter(|open| open.is_active()) else {
@@ -191,12 +197,12 @@ impl Control {
         let mut is_over = true;
         let mut lost = Vec::new();
         for node_id in &open.run.participants {
-            if open.has_finished(node_id) {
-                continue;
-            }
-            if is_stalled {
+            if is_stalled && !open.has_reported_its_end(node_id) {
                 is_over = false;
                 break;
+            }
+            if open.has_finished(node_id) {
+                continue;
             }
             if open.is_foreign_done(node_id, &self.registry) {
                 continue;

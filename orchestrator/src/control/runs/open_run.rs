@@ -120,11 +120,7 @@ impl OpenRun {
     fn index_parts(&mut self) {
         self.parts = Parts::new(&self.run.participants);
         for node_id in &self.run.participants {
-            let ended = self
-                .summary
-                .node(node_id)
-                .is_some_and(NodeSummary::has_ended);
-            if ended || self.run.lost.contains_key(node_id) {
+            if self.has_reported_its_end(node_id) || self.run.lost.contains_key(node_id) {
                 self.parts.finish(node_id);
             }
         }
@@ -221,6 +217,12 @@ impl OpenRun {
 
     pub(in crate::control) fn part(&self, node_id: &str) -> Option<&Part> {
         self.parts.get(node_id)
+    }
+
+    /// Whether a participant's last report is in.
+    pub(in crate::control) fn has_reported_its_end(&self, node_id: &str) -> bool {
+        let node = self.summary.node(node_id);
+        node.is_some_and(NodeSummary::has_ended)
     }
 
     /// Whether a participant's last report is in, or is not awaited any more.

@@ -282,3 +282,28 @@ fn nobody_is_lost_while_reports_may_lie_unread_where_a_merger_died() {
     world.seconds(30, &[]);
     assert_eq!(world.phase("t"), Phase::Partial, "but not for ever");
 }
+
+#[test]
+fn a_run_with_a_lost_driver_waits_for_what_lies_unread_where_a_merger_died() {
+    let mut world = world();
+    world.merged(0, &[interval("a", "t", 0), interval("b", "t", 0)]);
+    for _ in 0..12 {
+        world.merged(2, &[]);
+        world.seconds(1, &[("b", NodeState::Running, Some("t"))]);
+    }
+    assert_eq!(world.state.runs.get("t").unwrap().run.lost.len(), 1);
+    // It comes back and reports its end, which nobody merges.
+    let idle = ["a", "b"].map(|node| (node, NodeState::Idle, None));
+    world.seconds(4, &idle);
+    world.raw(2, last("b", "t", Outcome::Done));
+    world.seconds(1, &idle);
+    assert_eq!(world.phase("t"), Phase::Running);
+    world.raw(3, last("a", "t", Outcome::Done));
+    world.pulse();
+    assert_eq!(world.phase("t"), Phase::Partial);
+    let reason = world.reason("t");
+    assert!(
+        reason.ends_with("; its last report came later, and counts"),
+        "{reason}"
+    );
+}
