@@ -223,7 +223,7 @@ impl Mergers {
             && (place.chain.is_merged() || stuck_since_ms.is_none());
         place.note_end(range.end, observed_ms);
         if is_ahead {
-            place.note_merger(range.end, observed_ms);
+            place.note_merger(range.end, has_moved, observed_ms);
         }
         let begins = is_useful && !place.chain.is_merged();
         let mut rival = None;

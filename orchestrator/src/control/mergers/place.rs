@@ -10,6 +10,9 @@ use super::chain::Chain;
 const STALLED_MS: u64 = 3_000;
 /// … unless it did not go on for this long: nobody waits for ever for what does not come.
 const STANDSTILL_MS: u64 = 15_000;
+/// For so long after such a silence a merger may still say where the partition ended before it, ms of
+/// observed time: what it said then was on its way.
+const WAKING_MS: u64 = 2_000;
 /// Between two ends that are kept, ms of observed time.
 const ENDS_EVERY_MS: u64 = 1_000;
 /// Most of them. What is further behind is only taken to be younger than it is.
@@ -63,6 +66,13 @@ struct End {
     since_ms: u64,
 }
 
+/// A silence of the merger that is over. Instants are in observed time, ms.
+#[derive(Debug, Clone, Copy)]
+struct Silence {
+    since_ms: u64,
+    over_at_ms: u64,
+}
+
 /// Who else speaks of a partition.
 #[derive(Debug, Clone)]
 struct Contest {
@@ -82,9 +92,11 @@ pub(super) struct Place {
     ends: VecDeque<End>,
     /// Up to where it was counted at our last heartbeat.
     counted_to: i64,
-    /// When it was last seen to go on: more of it was counted, or a merger spoke after a silence;
-    /// observed time, ms.
+    /// When it was last seen to go on: more of it was counted or read, or a merger spoke after a
+    /// silence; observed time, ms.
     went_on_at_ms: u64,
+    /// The last long silence of its merger.
+    silence: Option<Silence>,
     /// Its newest sign of a merger.
     pub(super) heart: Option<Heart>,
     contest: Option<Contest>,
@@ -159,7 +171,8 @@ impl Place {
         let is_long = |at_ms: &u64| observed_ms.saturating_sub(*at_ms) >= STALLED_MS;
         let heart = self.heart.as_ref();
         let silent_since_ms = heart.map(Heart::silent_since_ms).filter(is_long);
-        let since_ms = silent_since_ms.unwrap_or(observed_ms);
+        let waking = self.waking(observed_ms).map(|silence| silence.since_ms);
+        let since_ms = silent_since_ms.or(waking).unwrap_or(observed_ms);
         let is_news = self.ends.back().is_none_or(|last| {
             end > last.end && observed_ms.saturating_sub(last.since_ms) >= ENDS_EVERY_MS
         });
@@ -169,13 +182,29 @@ impl Place {
     }
 
     /// A merger speaks of it that is not behind what was counted, and says that it ends there.
-    pub(super) fn note_merger(&mut self, end: i64, observed_ms: u64) {
+    pub(super) fn note_merger(&mut self, end: i64, has_moved: bool, observed_ms: u64) {
         // What is said to lie beyond is of another log, which this one replaced.
         self.ends.retain(|known| known.end <= end);
-        let is_back = |heart: &Heart| observed_ms.saturating_sub(heart.spoke_at_ms) >= STALLED_MS;
-        if self.heart.as_ref().is_some_and(is_back) {
+        let Some(heart) = &self.heart else {
+            return;
+        };
+        let is_back = observed_ms.saturating_sub(heart.spoke_at_ms) >= STALLED_MS;
+        if is_back {
+            self.silence = Some(Silence {
+                since_ms: heart.silent_since_ms(),
+                over_at_ms: observed_ms,
+            });
+        }
+        if is_back || has_moved {
             self.went_on_at_ms = observed_ms;
         }
+    }
+
+    /// The silence of its merger, if that was over a moment ago.
+    fn waking(&self, observed_ms: u64) -> Option<Silence> {
+        let is_fresh =
+            |silence: &Silence| observed_ms.saturating_sub(silence.over_at_ms) < WAKING_MS;
+        self.silence.filter(is_fresh)
     }
 
     /// Somebody says that it ends before what was counted: that was said long ago, or of another log,
@@ -214,6 +243,7 @@ impl Place {
         });
         let begun_ms = self.left_at_ms.max(self.begun_at_ms);
         let is_new_to_us = begun_ms.is_some_and(|at_ms| since(at_ms) < CATCH_UP_MS);
-        is_unheard || is_behind || is_new_to_us
+        let is_waking = self.chain.is_merged() && self.waking(observed_ms).is_some();
+        is_unheard || is_waking || is_behind || is_new_to_us
     }
 }

@@ -41,16 +41,51 @@ fn after_a_silence_all_that_is_there_by_then_is_waited_for() {
     say(&mut mergers, range(5, 8, 9), 7250);
     assert!(mergers.are_stalled(7250));
     say(&mut mergers, range(8, 9, 9), 7500);
-    assert!(!mergers.are_stalled(7500));
+    assert!(
+        mergers.are_stalled(7500),
+        "it may have said that before the silence"
+    );
+    say(&mut mergers, range(9, 9, 9), 9000);
+    assert!(!mergers.are_stalled(9000));
     // It dies with more unread, and the next one has far to go.
-    say(&mut mergers, range(9, 10, 50), 7_600);
-    mergers.silent(8_000, now(8_000));
-    for (second, from) in (17..37).zip((10..).step_by(100)) {
+    say(&mut mergers, range(9, 10, 50), 9_100);
+    mergers.silent(9_500, now(9_500));
+    for (second, from) in (19..39).zip((10..).step_by(100)) {
         say(&mut mergers, range(from, from + 100, 5000), second * 1000);
         assert!(mergers.are_stalled(second * 1000), "at {from}");
     }
-    say(&mut mergers, range(2010, 5000, 5000), 37_000);
-    assert!(!mergers.are_stalled(37_000));
+    say(&mut mergers, range(2010, 5000, 5000), 39_000);
+    assert!(!mergers.are_stalled(39_000));
+}
+
+#[test]
+fn an_end_that_was_said_before_a_silence_and_comes_after_it_is_no_news() {
+    let mut mergers = Mergers::default();
+    mergers.know(&[0]);
+    say(&mut mergers, range(0, 4, 4), 1000);
+    say(&mut mergers, range(4, 4, 4), 5000);
+    assert!(mergers.are_stalled(5000), "so much may have come since");
+    say(&mut mergers, range(4, 4, 8), 5300);
+    for at_ms in (6000..15_000).step_by(1000) {
+        say(&mut mergers, range(4, 4, 9), at_ms);
+        assert!(
+            mergers.are_stalled(at_ms),
+            "what is there since 1000, at {at_ms}"
+        );
+    }
+}
+
+#[test]
+fn a_merger_that_reads_on_what_it_read_before_goes_on() {
+    let mut mergers = Mergers::restore(BTreeMap::from([(0, 6)]));
+    for second in 0..=12 {
+        say(&mut mergers, range(0, 0, 10), second * 1000);
+    }
+    say(&mut mergers, range(0, 6, 10), 13_000);
+    for second in 14..=19 {
+        say(&mut mergers, range(6, 6, 10), second * 1000);
+        assert!(mergers.are_stalled(second * 1000), "after {second} s");
+    }
 }
 
 #[test]
