@@ -10,6 +10,7 @@ mod pace;
 mod queues;
 mod results;
 mod streams;
+mod text;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub use results::Made;
 use results::Results;
 use streams::Streams;
 pub use streams::{Joined, NotJoined, Since, of_ended};
+pub use text::ResultText;
 
 use crate::control::{SeenRun, Snapshot};
 

@@ -13,6 +13,9 @@ use super::nginx::Speaks;
 use super::{Error, Observed};
 use crate::machine;
 
+/// Longest answer that is read, in bytes: results of thousands of drivers are tens of megabytes.
+const ANSWER_MAX: u64 = 1 << 30;
+
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
@@ -286,7 +289,8 @@ fn ask(
         .http_status_as_error(false)
         .build();
     let mut answer = call(ureq::Agent::new_with_config(config)).map_err(failed)?;
-    answer.body_mut().read_to_string().map_err(failed)
+    let body = answer.body_mut().with_config().limit(ANSWER_MAX);
+    body.read_to_string().map_err(failed)
 }
 
 fn read_address(child: &mut Child) -> Option<String> {

@@ -6,6 +6,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::rig::{self, Error};
@@ -169,13 +170,28 @@ impl Cluster {
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Value, Error> {
-        let url = format!("http://{}{path}", self.orchestrator);
-        let text = rig::get(&url)?;
-        serde_json::from_str(&text).map_err(|_| Error::Answer { url, message: text })
+        self.read(path, self.text(path)?)
+    }
+
+    /// What the orchestrator answers, as it came.
+    pub(super) fn text(&self, path: &str) -> Result<String, Error> {
+        rig::get(&self.url(path))
+    }
+
+    /// What is looked for in an answer.
+    pub(super) fn read<T: DeserializeOwned>(&self, path: &str, text: String) -> Result<T, Error> {
+        serde_json::from_str(&text).map_err(|_| Error::Answer {
+            url: self.url(path),
+            message: text,
+        })
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.orchestrator)
     }
 
     pub(super) fn post(&self, path: &str) -> Result<Value, Error> {
-        let url = format!("http://{}{path}", self.orchestrator);
+        let url = self.url(path);
         let text = rig::post(&url)?;
         let answer: Option<Value> = serde_json::from_str(&text).ok();
         match answer {

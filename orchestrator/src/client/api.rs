@@ -19,6 +19,8 @@ const UPLOADED_MAX: Duration = Duration::from_secs(150);
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// The largest answer that is read: an export of hours.
 const ANSWER_LEN_MAX: u64 = 1 << 30;
+/// Asks for a result with as many nodes as there can be.
+pub(super) const ALL_NODES: &str = "nodes_limit=1000000";
 
 /// Why the orchestrator did not answer as hoped.
 #[derive(Debug, Error)]
@@ -302,6 +304,14 @@ impl Api {
             request = request.header("Authorization", token);
         }
         self.json(&self.accept(request.call())?)
+    }
+
+    /// The result of a test, with its series and all of its nodes.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub fn result(&self, test_id: &str) -> Result<Value, ApiError> {
+        self.get(&format!("metrics/{}?{ALL_NODES}", segment(test_id)))
     }
 
     /// The drivers that the orchestrator knows.

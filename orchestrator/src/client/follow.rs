@@ -190,7 +190,9 @@ impl<'a> Source<'a> {
         self.asked = Some(Instant::now());
         // The series is for the dashboard; nothing here reads it.
         let id = api::segment(self.test_id);
-        self.raw = self.api.get(&format!("metrics/{id}?points=1"))?;
+        self.raw = self
+            .api
+            .get(&format!("metrics/{id}?points=1&{}", api::ALL_NODES))?;
         self.heard = Instant::now();
         let is_time = self.listened.is_none_or(|at| at.elapsed() >= LISTEN_EVERY);
         if is_time && !has_ended(&self.raw) {

@@ -11,7 +11,7 @@ use proto::summary::{Brief, REST_NS, Repeats, RepeatsWithResults, words};
 use proto::units::ns_to_seconds;
 use serde_json::Value;
 
-use super::api::{self, Api};
+use super::api::Api;
 use super::cli::RunTerms;
 use super::ending::{Ending, Problem};
 use super::follow::{Followed, Interrupts};
@@ -128,8 +128,8 @@ impl Repeater<'_> {
         let findings = Findings::of_set(&title, &self.set, &self.briefs, &asked);
         self.terms.report.write(&findings)?;
         if self.as_json {
-            let whole = |id: &String| self.api.get(&format!("metrics/{}", api::segment(id)));
-            let results: Vec<Value> = self.ended.iter().map(whole).collect::<Result<_, _>>()?;
+            let whole = self.ended.iter().map(|id| self.api.result(id));
+            let results: Vec<Value> = whole.collect::<Result<_, _>>()?;
             let (set, results) = (&self.set, &results[..]);
             let json = proto::codec::encode(&RepeatsWithResults { set, results });
             print(&format!("{}\n", String::from_utf8_lossy(&json)))?;

@@ -330,7 +330,7 @@ fn conclude(
             match shown {
                 Shown::Json => {
                     // The whole of it, with the series that the following left out.
-                    let whole = api.get(&format!("metrics/{}", api::segment(test_id)))?;
+                    let whole = api.result(test_id)?;
                     print(&format!("{whole}\n"))?;
                 }
                 Shown::Table => print(&report::table(result))?,

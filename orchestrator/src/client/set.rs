@@ -96,7 +96,7 @@ pub(super) fn watch(
 /// The results of the runs, whole; of one that was deleted since there is none.
 fn results(api: &Api, set: &Repeats) -> Result<Vec<Value>, ApiError> {
     let ids = set.runs.iter().filter_map(|run| run.test_id.as_ref());
-    let whole = |id: &String| match api.get(&format!("metrics/{}", api::segment(id))) {
+    let whole = |id: &String| match api.result(id) {
         Ok(result) => Some(Ok(result)),
         Err(ApiError::Refused { status: 404, .. }) => None,
         Err(error) => Some(Err(error)),

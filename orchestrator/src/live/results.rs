@@ -5,6 +5,7 @@
 //! gets the last one.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use arc_swap::ArcSwapOption;
 use proto::summary::TestResult;
 
 use super::pace::{Burst, pause};
+use super::text::ResultText;
 use crate::control::run::Phase;
 use crate::control::{SeenRun, Snapshot};
 
@@ -28,7 +30,7 @@ pub struct Made {
     /// The result, without its series.
     pub result: TestResult,
     phase: Phase,
-    json: String,
+    text: ResultText,
     /// When it was ready.
     at: Instant,
     /// How long making it took.
@@ -38,28 +40,26 @@ pub struct Made {
 impl Made {
     fn of(seen: &SeenRun) -> Self {
         let began = Instant::now();
-        let result = seen.result();
-        let json = serde_json::to_string(&result)
-            .expect("invariant: results have string keys and finite numbers");
+        let mut result = seen.result();
+        let text = ResultText::of(&mut result);
         Self {
             version: seen.version,
             phase: seen.run.phase,
             result,
-            json,
+            text,
             at: Instant::now(),
             took: began.elapsed(),
         }
     }
 
-    /// The result as JSON with an empty series, in the phase that the run is in now.
+    /// The result as JSON, in the phase that the run is in now, with the nodes of this range and this
+    /// series.
     #[must_use]
-    pub fn json_in(&self, phase: Phase) -> String {
+    pub fn json_in(&self, phase: Phase, nodes: Range<usize>, series: &str) -> String {
         if phase == self.phase {
-            return self.json.clone();
+            return self.text.with(nodes, series);
         }
-        // In texts quotes are escaped, so that this is the field.
-        let field = |phase: Phase| format!("\"state\":\"{}\"", phase.name());
-        self.json.replacen(&field(self.phase), &field(phase), 1)
+        self.text.with_step((self.phase, phase), nodes, series)
     }
 
     /// Whether it says what can be said of a run: the state of one that goes on is put in anew, but

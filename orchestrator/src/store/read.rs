@@ -86,7 +86,7 @@ impl Store {
     }
 
     fn with_reports(&self, run: Run) -> Result<(Run, Summary), StoreError> {
-        let (mut summary, mut last) = (Summary::default(), Vec::new());
+        let (mut summary, mut last) = (run.empty_summary(), Vec::new());
         for row in reported(&self.connection, &run.test_id)? {
             match row.read(&self.connection)? {
                 Some(Found::Part(it)) if summary.takes([&it.part]) => {

@@ -59,9 +59,9 @@ pub struct Totals {
 }
 
 impl Totals {
-    fn absorb(&mut self, report: &Report) {
+    /// Takes in all of a report but its samples.
+    fn count(&mut self, report: &Report) {
         self.counters.add(&report.counters);
-        self.latencies.add(&report.latencies);
         self.health.absorb(&report.health);
         self.end_ns = self.end_ns.max(report.interval_end_ns);
         self.sending_ns = self.sending_ns.max(report.sending_ns);
@@ -188,14 +188,16 @@ impl NodeSummary {
         self.seen.gaps()
     }
 
-    fn absorb(&mut self, report: &Report) -> Absorbed {
+    /// Takes in a report; `has_samples` when its samples are to be its node's own.
+    fn absorb(&mut self, report: &Report, has_samples: bool) -> Absorbed {
         if !self.seen.insert(report.sequence_first, report.sequence) {
             return Absorbed::Duplicate;
         }
         self.figures = OnceLock::new();
         if report.last {
             let mut totals = Totals::default();
-            totals.absorb(report);
+            totals.count(report);
+            totals.latencies = report.latencies.clone();
             self.last = Some(totals);
             if !self.is_merged {
                 // Of a thousand drivers they would be half of the memory.
@@ -205,7 +207,10 @@ impl NodeSummary {
             self.connections = report.connections;
             self.sessions.clone_from(&report.sessions);
         } else if self.last.is_none() || self.is_merged {
-            self.intervals.absorb(report);
+            self.intervals.count(report);
+            if has_samples {
+                self.intervals.latencies.add(&report.latencies);
+            }
             if let Some(progress) = report.progress.as_ref().filter(|_| self.last.is_none()) {
                 self.sessions.get_or_insert_default().see(progress);
             }
@@ -242,8 +247,10 @@ pub struct Summary {
     nodes: Nodes,
     series: Series,
     steps: StepFold,
-    /// The samples that came merged, of all nodes.
+    /// The samples that came merged, of all nodes, and those that are joined.
     parts: SparseLatencies,
+    /// Whether samples are joined with those of the other nodes as they come.
+    joins: bool,
     /// Computed when it is first asked for after a report.
     merged: OnceLock<SparseLatencies>,
 }
@@ -251,13 +258,19 @@ pub struct Summary {
 impl Summary {
     /// Takes in one message; its `test_id` is the caller's to check.
     pub fn absorb(&mut self, message: &Metrics) -> Absorbed {
+        let joins = self.joins;
         let node = self.of_node(&message.node_id);
         let Some(report) = &message.report else {
             node.foreign = Some(message.metrics);
             return Absorbed::Foreign;
         };
-        let absorbed = node.absorb(report);
+        let is_joined = joins && node.can_be_joined(report);
+        let absorbed = node.absorb(report, !is_joined);
         if absorbed == Absorbed::New {
+            if is_joined {
+                node.is_merged = true;
+                self.parts.add(&report.latencies);
+            }
             self.merged = OnceLock::new();
             self.steps.absorb(&message.node_id, report);
             if !report.last {

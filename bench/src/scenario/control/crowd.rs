@@ -17,6 +17,7 @@ use proto::histogram::SparseLatencies;
 use proto::measure::Outcome;
 use proto::message::{Heartbeat, NodeState, Register, Role, WIRE_VERSION};
 use proto::topic::Topic;
+use serde::Deserialize;
 
 use super::{NS_PER_S, Options, PATIENCE, bus, message, node_id};
 use crate::machine;
@@ -86,6 +87,19 @@ pub(super) fn measure(
     sample
 }
 
+/// What is looked for in a result.
+#[derive(Deserialize)]
+struct Seen {
+    state: String,
+    ok: u64,
+    coverage: Missing,
+}
+
+#[derive(Deserialize)]
+struct Missing {
+    reports_missing: u64,
+}
+
 /// Creates and triggers a test, and looks at its result until it has ended.
 fn ask(
     cluster: &Cluster,
@@ -119,11 +133,12 @@ fn ask(
     let (mut ages_ms, mut answers_ms) = (Vec::new(), Vec::new());
     let result = loop {
         let asked = Instant::now();
-        let result = cluster.get(&path)?;
+        let text = cluster.text(&path)?;
         answers_ms.push(asked.elapsed().as_secs_f64() * 1e3);
-        let shown = result["ok"].as_u64().unwrap_or(0) / samples;
-        ages_ms.push(oldest_unseen_ms(published, shown, asked));
-        let state = result["state"].as_str().unwrap_or_default();
+        // All but this would take longer to read than it took to come.
+        let result: Seen = cluster.read(&path, text)?;
+        ages_ms.push(oldest_unseen_ms(published, result.ok / samples, asked));
+        let state = result.state.as_str();
         if ["done", "partial", "aborted", "failed"].contains(&state) {
             break result;
         }
@@ -136,10 +151,8 @@ fn ask(
     let cores = (cpu_s() - cpu_before_s) / elapsed_s;
     let merger_cores = (mergers_cpu_s() - mergers_before_s) / elapsed_s;
     let expected = u64::from(nodes) * seconds * samples;
-    let missing = result["coverage"]["reports_missing"]
-        .as_f64()
-        .unwrap_or(f64::NAN);
-    let uncounted = expected.abs_diff(result["ok"].as_u64().unwrap_or(0)) / samples;
+    let missing = result.coverage.reports_missing;
+    let uncounted = expected.abs_diff(result.ok) / samples;
     let at = |values: &[f64], quantile| quantile_of(values, quantile).unwrap_or(f64::NAN);
     let [merged, all] =
         ["dlts_reports_merged_total", "dlts_reports_total"].map(|name| cluster.exposed(name));
@@ -155,7 +168,7 @@ fn ask(
         ("rest_p99_ms", at(&answers_ms, 0.99)),
         ("cores", cores),
         ("rss_mib", machine::rss_max_mib(pid).unwrap_or(f64::NAN)),
-        ("lost", missing + uncounted as f64),
+        ("lost", (missing + uncounted) as f64),
     ]
     .into_iter()
     .chain(of_mergers)

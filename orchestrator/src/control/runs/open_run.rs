@@ -119,6 +119,9 @@ impl OpenRun {
 
     fn index_parts(&mut self) {
         self.parts = Parts::new(&self.run.participants);
+        if self.run.has_many() {
+            self.summary.join_samples();
+        }
         for node_id in &self.run.participants {
             if self.has_reported_its_end(node_id) || self.run.lost.contains_key(node_id) {
                 self.parts.finish(node_id);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::live::ResultText;
 
 /// The sent requests of each second that is seen.
 fn sent(seen: &SeenRun) -> Vec<u64> {
@@ -73,4 +74,22 @@ fn a_second_is_settled_when_all_who_go_on_have_reported_it_or_much_later() {
     assert_eq!(settled(&mut world), 3, "b is not waited for any longer");
     world.report(last("b", "t", Outcome::Done));
     assert_eq!(settled(&mut world), 6, "b has finished");
+}
+
+#[test]
+fn the_text_of_a_result_is_that_of_the_whole_or_of_some_nodes() {
+    let mut world = World::with(&["a", "b"]);
+    world.run("t", &["a", "b"]);
+    for node in ["a", "b"] {
+        world.report(interval(node, "t", 0));
+    }
+    let seen = world.seen();
+    let mut result = seen.run("t").unwrap().result();
+    let whole = serde_json::to_string(&result).unwrap();
+    let text = ResultText::of(&mut result);
+    assert_eq!(ResultText::read(&whole).unwrap(), text);
+    assert_eq!(text.with(0..2, "[]"), whole);
+    result.nodes.remove(0);
+    let of_b = serde_json::to_string(&result).unwrap();
+    assert_eq!(text.with(1..2, "[]"), of_b);
 }

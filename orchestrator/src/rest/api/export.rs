@@ -94,7 +94,11 @@ impl Worker {
             Answer::error(400, &error, "see /openapi.json")
         })?;
         let (content_type, extension, body) = match format.as_str() {
-            "json" => ("application/json", "json", self.result(test_id, View::ALL)?),
+            "json" => (
+                "application/json",
+                "json",
+                self.result(test_id, View::ALL, 0..usize::MAX)?,
+            ),
             "csv" => {
                 let rows = self.series(test_id)?;
                 let body = csv(&rows, &self.covers(test_id)?);

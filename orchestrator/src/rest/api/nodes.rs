@@ -1,14 +1,14 @@
-//! `GET /nodes`, all of them or a page, and a page of the nodes in a result.
+//! `GET /nodes`, all of them or a page.
 //!
 //! With thousands of drivers their lists are megabytes, and who asks once a second wants few of
 //! them: how many there are, those that are down, or the next fifty.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use proto::clock;
 use proto::message::NodeState;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
 
 use super::call::take_flag;
 use super::{Answer, Call, Worker};
@@ -31,46 +31,29 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// The page that a query asks for with these two parameters; `None` for the whole list.
+    /// The page that a query asks for with these two parameters; `most` without a limit.
     ///
     /// # Errors
     /// The answer to a value that is no count.
-    pub(super) fn asked(call: &Call, offset: &str, limit: &str) -> Result<Option<Self>, Answer> {
+    pub(super) fn asked(
+        call: &Call,
+        offset: &str,
+        limit: &str,
+        most: usize,
+    ) -> Result<Self, Answer> {
         let of = |name| {
             call.count(name)
                 .map(|count| count.map(super::query::to_usize))
         };
-        let page = match (of(offset)?, of(limit)?) {
-            (None, None) => return Ok(None),
-            (offset, limit) => Self {
-                offset: offset.unwrap_or(0),
-                limit: limit.unwrap_or(usize::MAX),
-            },
-        };
-        Ok(Some(page))
+        Ok(Self {
+            offset: of(offset)?.unwrap_or(0),
+            limit: of(limit)?.unwrap_or(most),
+        })
     }
 
-    fn of<T>(self, list: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
-        list.skip(self.offset).take(self.limit)
-    }
-
-    /// A result's JSON with these of its nodes alone. What is said of all of them stays as it is.
-    ///
-    /// # Errors
-    /// What of the text is no result.
-    pub(super) fn of_nodes_in(self, result: &str) -> Result<String, serde_json::Error> {
-        #[derive(Deserialize)]
-        struct Nodes<'a> {
-            #[serde(borrow)]
-            nodes: &'a RawValue,
-        }
-        let list = serde_json::from_str::<Nodes>(result)?.nodes.get();
-        let nodes: Vec<&RawValue> = serde_json::from_str(list)?;
-        let page: Vec<&RawValue> = self.of(nodes.into_iter()).collect();
-        // The list is a part of the text, so that it is where it lies.
-        let from = list.as_ptr() as usize - result.as_ptr() as usize;
-        let (head, tail) = (&result[..from], &result[from + list.len()..]);
-        Ok(format!("{head}{}{tail}", serde_json::to_string(&page)?))
+    /// Which of a list are on it.
+    pub(super) fn range(self) -> Range<usize> {
+        self.offset..self.offset.saturating_add(self.limit)
     }
 }
 
@@ -129,7 +112,7 @@ impl Worker {
                 return Err(Answer::error(400, &error, "see /openapi.json"));
             }
         }
-        let page = Page::asked(call, "offset", "limit")?;
+        let page = Page::asked(call, "offset", "limit", usize::MAX)?;
         let now = Now::new(clock::unix_ns(), clock::monotonic_ns());
         let mut rows = self.api.live.snapshot().nodes(now);
         rows.retain(|row| {
@@ -143,33 +126,8 @@ impl Worker {
         if take_flag(&mut call.query_values(), "summary")? {
             return Ok(Answer::json(&Summary::of(&rows)));
         }
-        Ok(match page {
-            Some(page) => Answer::json(&page.of(rows.iter()).collect::<Vec<_>>()),
-            None => Answer::json(&rows),
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RESULT: &str = r#"{"reason":"\"nodes\":[9]","nodes":[{"node_id":"a"},{"node_id":"b]"},{"node_id":"c"}],"series":[]}"#;
-
-    fn page(offset: usize, limit: usize) -> String {
-        let page = Page { offset, limit };
-        page.of_nodes_in(RESULT).unwrap()
-    }
-
-    #[test]
-    fn a_page_of_the_nodes_leaves_the_rest_of_a_result_alone() {
-        assert_eq!(page(0, usize::MAX), RESULT);
-        assert_eq!(
-            page(1, 1),
-            r#"{"reason":"\"nodes\":[9]","nodes":[{"node_id":"b]"}],"series":[]}"#
-        );
-        let none = r#"{"reason":"\"nodes\":[9]","nodes":[],"series":[]}"#;
-        assert_eq!(page(0, 0), none);
-        assert_eq!(page(3, 5), none);
+        let Range { start, end } = page.range();
+        let end = end.min(rows.len());
+        Ok(Answer::json(&&rows[start.min(end)..end]))
     }
 }

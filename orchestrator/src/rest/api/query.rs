@@ -1,17 +1,21 @@
 //! `GET /tests`, `/tests/{id}`, `/metrics/{id}`.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use proto::histogram::SparseLatencies;
 use proto::summary::{SeriesRow, downsample};
-use serde_json::json;
 
 use super::call::take_flag;
 use super::nodes::Page;
 use super::{Answer, Call, Worker, reply, store_away};
 use crate::control::{SeenRun, Selection, Snapshot, SortBy, TestDetail};
+use crate::live::ResultText;
 use crate::report;
 use crate::store::StoredTest;
+
+/// Nodes of a result without a `nodes_limit`: each is some 3 kB.
+const RESULT_NODES: usize = 1_000;
 
 impl Worker {
     pub(super) fn tests(&mut self, call: &Call) -> Answer {
@@ -54,18 +58,14 @@ impl Worker {
                 from: from.unwrap_or(0),
                 points: points.map(to_usize),
             };
-            let nodes = Page::asked(call, "nodes_offset", "nodes_limit")?;
+            let nodes = Page::asked(call, "nodes_offset", "nodes_limit", RESULT_NODES)?;
             Ok((view, nodes, wants_text(call)?))
         });
         let answer = asked.and_then(|(view, nodes, as_text)| {
             if as_text {
                 return self.report(test_id);
             }
-            let mut body = self.result(test_id, view)?;
-            if let Some(page) = nodes {
-                let of_page = page.of_nodes_in(&body);
-                body = of_page.map_err(|error| store_away(&error))?;
-            }
+            let body = self.result(test_id, view, nodes.range())?;
             Ok(Answer::new(200, "application/json", body.into_bytes()))
         });
         answer.unwrap_or_else(|refusal| refusal)
@@ -79,13 +79,20 @@ impl Worker {
         Ok(Answer::new(200, "text/plain; charset=utf-8", text))
     }
 
-    /// The result as JSON: of a test that goes on from the snapshot, else from the store.
-    pub(super) fn result(&mut self, test_id: &str, view: View) -> Result<String, Answer> {
+    /// The result as JSON with these of its nodes: of a test that goes on from the snapshot, else from
+    /// the store.
+    pub(super) fn result(
+        &mut self,
+        test_id: &str,
+        view: View,
+        nodes: Range<usize>,
+    ) -> Result<String, Answer> {
         let Some(seen) = self.seen(test_id)? else {
-            return self.stored_result(test_id, view);
+            return self.stored_result(test_id, view, nodes);
         };
-        let result = self.api.live.result(&seen).json_in(seen.run.phase);
-        Ok(joined(&result, &view.of(seen.series(view.from))))
+        let series = to_json(&view.of(seen.series(view.from)));
+        let made = self.api.live.result(&seen);
+        Ok(made.json_in(seen.run.phase, nodes, &series))
     }
 
     /// The run, if it is in memory: one that ended long ago is not, and the store has it.
@@ -97,24 +104,30 @@ impl Worker {
         }
     }
 
-    fn stored_result(&mut self, test_id: &str, view: View) -> Result<String, Answer> {
+    fn stored_result(
+        &mut self,
+        test_id: &str,
+        view: View,
+        nodes: Range<usize>,
+    ) -> Result<String, Answer> {
         let texts = self
             .reader()?
             .result_texts(test_id)
             .map_err(|error| store_away(&error))?;
-        let (result, series) = texts.ok_or_else(|| not_written(test_id))?;
-        if view.from == 0 && view.points.is_none() {
-            return Ok(with_series(&result, &series));
+        let (result, mut series) = texts.ok_or_else(|| not_written(test_id))?;
+        if view.from > 0 || view.points.is_some() {
+            let mut rows: Vec<SeriesRow> =
+                serde_json::from_str(&series).map_err(|error| store_away(&error))?;
+            rows.retain(|row| row.counts.second >= view.from);
+            series = to_json(&view.of(rows));
         }
-        let mut rows: Vec<SeriesRow> =
-            serde_json::from_str(&series).map_err(|error| store_away(&error))?;
-        rows.retain(|row| row.counts.second >= view.from);
-        Ok(joined(&result, &view.of(rows)))
+        let text = ResultText::read(&result).map_err(|error| store_away(&error))?;
+        Ok(text.with(nodes, &series))
     }
 
     /// The result as JSON with an empty series.
     pub(super) fn result_without_series(&mut self, test_id: &str) -> Result<String, Answer> {
-        self.result(test_id, View::NOTHING)
+        self.result(test_id, View::NOTHING, 0..usize::MAX)
     }
 
     /// Second by second.
@@ -220,15 +233,4 @@ pub(super) fn to_usize(count: u64) -> usize {
 
 fn to_json<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("invariant: results have string keys and finite numbers")
-}
-
-fn joined(result: &str, series: &[SeriesRow]) -> String {
-    with_series(result, &to_json(&json!(series)))
-}
-
-/// A result's JSON with another series. The series is the last field of a result, and empty in
-/// those that are kept.
-fn with_series(result: &str, series: &str) -> String {
-    let head = result.strip_suffix("[]}").unwrap_or(result);
-    format!("{head}{series}}}")
 }

@@ -1,4 +1,4 @@
-//! Reports whose samples came merged with those of others.
+//! Reports whose samples came merged with those of others, or are joined with them here.
 //!
 //! Counts stay each node's own. Of the samples that came merged there is only the sum over all nodes,
 //! so that the samples of the run are one of two sums, and never a mixture that has any of them twice:
@@ -17,6 +17,14 @@ fn reports(part: &MergedPart) -> impl Iterator<Item = (&str, Option<&Report>)> {
 }
 
 impl Summary {
+    /// From now on the samples of a report are joined with those of all others at once, as if it had
+    /// come merged: a sum for each node, of which there are two or three while somebody reads it, is
+    /// most of the memory and of the work of a run of thousands. As where they come merged, a node has
+    /// figures of its own once it has sent its last report.
+    pub fn join_samples(&mut self) {
+        self.joins = true;
+    }
+
     /// Whether these parts of one test can be counted as they are: each of their reports is one of an
     /// interval, of a node that has not ended, and new. Where it is not so, their samples hold some
     /// that must not be counted, and nobody can take them out.
@@ -54,7 +62,7 @@ impl Summary {
             };
             let node = self.of_node(node_id);
             node.is_merged = true;
-            node.absorb(report);
+            node.absorb(report, false);
             self.series.count(report);
         }
         self.steps.absorb_part(part);
@@ -113,6 +121,12 @@ impl NodeSummary {
     /// Whether a report of these intervals is news, and can come merged.
     fn awaits(&self, first: u64, last: u64) -> bool {
         self.last.is_none() && !self.seen.has_any(first, last)
+    }
+
+    /// Whether a report's samples can be joined with those of others: after a last report, which has
+    /// them all, they would count twice, but where that is known to be in no sum before all have ended.
+    pub(super) fn can_be_joined(&self, report: &Report) -> bool {
+        !report.last && (self.last.is_none() || self.is_merged)
     }
 
     /// Its part of the run's samples, with the merged ones counted apart or not.

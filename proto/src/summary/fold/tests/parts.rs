@@ -61,6 +61,14 @@ fn response(all: impl Iterator<Item = u64>) -> Sparse {
     Sparse::from(&whole)
 }
 
+fn empty(joins: bool) -> Summary {
+    let mut summary = Summary::default();
+    if joins {
+        summary.join_samples();
+    }
+    summary
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -70,9 +78,10 @@ proptest! {
         cuts in prop::collection::vec(0..4_u8, 64),
         again in prop::collection::vec(prop::bool::weighted(0.2), 64),
         look in any::<bool>(),
+        joins in any::<bool>(),
     ) {
         let (mut cuts, mut again) = (cuts.into_iter().cycle(), again.into_iter().cycle());
-        let mut summary = Summary::default();
+        let mut summary = empty(joins);
         // Raw reports and parts, as a store replays them: parts first.
         let (mut parts, mut messages) = (Vec::new(), Vec::new());
         for second in 0..9_u64 {
@@ -112,7 +121,7 @@ proptest! {
                 let _ = summary.merged();
             }
         }
-        let mut replayed = Summary::default();
+        let mut replayed = empty(joins);
         for (part, latencies) in &parts {
             prop_assert!(replayed.takes([part]));
             replayed.absorb_part(part, latencies);
@@ -214,4 +223,35 @@ fn times_that_only_a_last_report_has_are_named_where_they_cannot_be_taken() {
         ),
         (0, 4)
     );
+}
+
+#[test]
+fn samples_that_are_joined_are_the_runs_and_in_the_end_their_nodes_too() {
+    let mut summary = empty(true);
+    for (node, samples) in [("a", [1_000_000]), ("b", [3_000_000])] {
+        summary.absorb(&interval(node, 0, &samples));
+        assert!(
+            summary
+                .node(node)
+                .unwrap()
+                .totals()
+                .latencies
+                .response
+                .is_empty()
+        );
+    }
+    assert_eq!(summary.merged().response.len(), 2);
+    assert_eq!(
+        summary.absorb(&interval("b", 0, &[3_000_000])),
+        Absorbed::Duplicate
+    );
+    summary.absorb(&last("a", 1, &[1_000_000]));
+    summary.absorb(&last("c", 2, &[5_000_000, 5_000_000]));
+    // Its interval comes late, and is in its last report.
+    summary.absorb(&interval("c", 0, &[5_000_000]));
+    assert_eq!(summary.merged().response.len(), 4, "neither twice nor lost");
+    summary.absorb(&last("b", 1, &[3_000_000]));
+    assert_eq!(summary.merged().response.len(), 4);
+    let of_b = summary.node("b").unwrap().figures().response.max;
+    assert!(of_b.is_some_and(|ms| (ms - 3.0).abs() < 0.01), "{of_b:?}");
 }
