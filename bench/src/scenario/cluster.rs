@@ -223,14 +223,9 @@ impl Cluster {
     pub(super) fn wait_until_up(&self, drivers: usize) -> Result<(), Error> {
         let begin = Instant::now();
         loop {
-            let nodes = self.get("/nodes")?;
-            let rows = nodes.as_array().or_else(|| nodes["nodes"].as_array());
-            let up = rows
-                .into_iter()
-                .flatten()
-                .filter(|row| row["state"] == "up")
-                .count();
-            if up >= drivers {
+            let nodes = self.get("/nodes?summary=1")?;
+            let up = nodes["states"]["up"].as_u64().unwrap_or(0);
+            if up >= drivers as u64 {
                 return Ok(());
             }
             if begin.elapsed() > PATIENCE {

@@ -55,7 +55,9 @@ pub(super) fn measure(
     latencies: &SparseLatencies,
 ) -> Result<Sample, Error> {
     let cluster = Cluster::start(folder, options.kafka.as_deref(), size, &[])?;
-    let settings = BusSettings::new(cluster.bootstrap(), "crowd", &[]).map_err(bus)?;
+    // One client speaks for all: by single messages, as a driver sends, it could not keep up.
+    let linger = [("linger.ms".to_owned(), "10".to_owned())];
+    let settings = BusSettings::new(cluster.bootstrap(), "crowd", &linger).map_err(bus)?;
     let publisher = Publisher::new(&settings).map_err(bus)?;
     let published = Published::default();
     let (cues, told) = channel();
