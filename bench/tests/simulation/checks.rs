@@ -35,7 +35,7 @@ impl World {
         if self.orchestrator.was_not_told(test_id) {
             return;
         }
-        let until_ns = self.now_ns.saturating_sub(self.unread_ns());
+        let until_ns = self.readable_since(self.unread_ns());
         for foreign in &self.foreigners {
             let number_of = |payload: &[u8]| foreign::number_of(payload, &foreign.id, test_id);
             let partitions = 0..self.bus.partitions;
@@ -63,7 +63,7 @@ impl World {
         if lost.is_empty() || self.orchestrator.was_not_told(test_id) {
             return;
         }
-        let until_ns = self.now_ns.saturating_sub(self.unread_ns());
+        let until_ns = self.readable_since(self.unread_ns());
         for number in 0..self.bus.partitions {
             let place = (Topic::Metrics, number);
             let counted = self.orchestrator.disk.cursors.get(&place).copied();
@@ -85,7 +85,7 @@ impl World {
         }
     }
 
-    /// For so long a report may lie unread and be missed.
+    /// For so long a report may be there to be read and be missed.
     fn unread_ns(&self) -> u64 {
         if self.faults.messages {
             UNREAD_LATE_NS

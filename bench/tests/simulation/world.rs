@@ -71,6 +71,8 @@ pub(crate) struct World {
     pub(crate) foreigners: Vec<Foreign>,
     groups: Vec<Group>,
     outage_until_ns: u64,
+    /// How long the broker was there until each step, ns.
+    there_ns: Vec<u64>,
     /// Tests that are to be triggered, with the ticket of a trigger that is not answered.
     pub(crate) wanted: Vec<(String, Option<u64>)>,
     /// Tests that were seen to have ended.
@@ -115,6 +117,7 @@ impl World {
             foreigners,
             groups: groups.collect(),
             outage_until_ns: 0,
+            there_ns: vec![0],
             wanted: Vec::new(),
             ended: BTreeSet::new(),
             troubles: BTreeSet::new(),
@@ -154,6 +157,8 @@ impl World {
             self.disturb();
         }
         self.bus.away = self.now_ns < self.outage_until_ns;
+        let there_ns = self.there_ns.last().unwrap_or(&0) + u64::from(!self.bus.away) * STEP_NS;
+        self.there_ns.push(there_ns);
         self.users(calm);
         for (sender, token, arrived) in self.bus.arrive(&mut self.rng, self.now_ns) {
             self.tell(&sender, (token, arrived));
@@ -212,6 +217,14 @@ impl World {
             self.troubles
                 .extend(snapshot.merging_troubles(at(self.now_ns)));
         }
+    }
+
+    /// Before this instant was what could be read for so long: nobody reads while the broker is away.
+    pub(crate) fn readable_since(&self, long_ns: u64) -> u64 {
+        let there_ns = self.there_ns.last().unwrap_or(&0);
+        let is_long = |then_ns: &u64| there_ns - then_ns >= long_ns;
+        let steps = self.there_ns.partition_point(is_long);
+        steps.saturating_sub(1) as u64 * STEP_NS
     }
 
     fn disturb(&mut self) {

@@ -88,12 +88,11 @@ impl OpenRun {
             count(Outcome::Aborted),
         );
         let all = self.run.participants.len();
+        let lost = self.run.lost.keys();
+        let unheard = lost.filter(|id| !self.has_reported_its_end(id)).count();
         let step = if self.run.stop_requested {
             Step::Abort
-        } else if failed == all
-            || reported == 0
-            || failed + self.run.lost.len() >= all && failed > 0
-        {
+        } else if failed == all || reported == 0 || failed + unheard >= all && failed > 0 {
             Step::Fail
         } else if failed + aborted > 0 || !self.run.lost.is_empty() {
             Step::Give

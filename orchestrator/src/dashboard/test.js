@@ -28,6 +28,7 @@ const AGAIN_MS = 1_000;
 const HIDDEN_MS = 10_000;
 const STALE_LOOK_MS = 250;
 const REPORT_POINTS = 3600;
+const ALL_NODES = "nodes_limit=1000000";
 
 export function testView(root, [testId]) {
   const page = build(testId);
@@ -105,7 +106,7 @@ function tellEarlier(page, testId) {
 async function step(state) {
   const { testId, page, series } = state;
   const query = series.query(Date.now(), state.settling);
-  const path = `/metrics/${encodeURIComponent(testId)}?${query.text}`;
+  const path = `/metrics/${encodeURIComponent(testId)}?${query.text}&${ALL_NODES}`;
   try {
     const [result, test] = await Promise.all([get(path), get(`/tests/${encodeURIComponent(testId)}`)]);
     state.test = test;
@@ -508,7 +509,7 @@ async function saveReport(page, testId) {
   await page.heat.load();
   [...page.charts, page.heat.chart].forEach((chart) => chart.draw());
   // The page holds only the newest seconds of the raw series.
-  const result = await get(`/metrics/${encodeURIComponent(testId)}?points=${REPORT_POINTS}`);
+  const result = await get(`/metrics/${encodeURIComponent(testId)}?points=${REPORT_POINTS}&${ALL_NODES}`);
   const text = await standalone(page.element, { test: page.latest.test, result });
   download(`${testId}.html`, "text/html", text);
 }

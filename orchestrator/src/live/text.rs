@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use proto::summary::TestResult;
 use serde::Deserialize;
+use serde::de::Error;
 use serde_json::value::RawValue;
 
 use crate::control::run::Phase;
@@ -52,11 +53,12 @@ impl ResultText {
         // The list is a part of the text, so that it is where it lies.
         let from = list.as_ptr() as usize - result.as_ptr() as usize;
         let tail = &result[from + list.len()..];
+        let no_series = || serde_json::Error::custom("a result that ends with a series");
         let mut text = Self {
             head: format!("{}[", &result[..from]),
             nodes: String::with_capacity(list.len()),
             places: Vec::with_capacity(nodes.len()),
-            tail: format!("]{}", tail.strip_suffix("[]}").unwrap_or(tail)),
+            tail: format!("]{}", tail.strip_suffix("[]}").ok_or_else(no_series)?),
         };
         nodes.iter().for_each(|node| text.push(node.get()));
         Ok(text)
@@ -141,5 +143,6 @@ mod tests {
         assert_eq!(with(7, 8), none);
         assert_eq!(text.with(0..0, "[1]"), none.replace("[]}", "[1]}"));
         assert!(ResultText::read("{}").is_err());
+        assert!(ResultText::read(&RESULT.replace("[]}", "[1]}")).is_err());
     }
 }

@@ -28,8 +28,11 @@ fn good(what: &str, before: usize) -> (u16, Value) {
             200,
             json!({"state": "armed", "participants": ["driver-1", "b"]}),
         ),
-        "GET /metrics/abc?points=1" if before == 0 => (200, result("running", true)),
-        "GET /metrics/abc?points=1" | "GET /metrics/abc" => (200, result("done", true)),
+        "GET /metrics/abc?points=1&nodes_limit=1000000" if before == 0 => {
+            (200, result("running", true))
+        }
+        "GET /metrics/abc?points=1&nodes_limit=1000000"
+        | "GET /metrics/abc?nodes_limit=1000000" => (200, result("done", true)),
         // Where there is no stream, it is asked now and then.
         other if other.starts_with("GET /tests/abc/stream?") => (
             404,
@@ -127,14 +130,16 @@ fn ctrl_c_stops_the_test_and_prints_what_it_has() {
     fn endless(what: &str, before: usize) -> (u16, Value) {
         match what {
             "POST /stop/abc" => (200, json!({"test_id": "abc", "state": "draining"})),
-            "GET /metrics/abc?points=1" if before < 3 => (200, result("running", true)),
-            "GET /metrics/abc?points=1" => (200, result("aborted", true)),
+            "GET /metrics/abc?points=1&nodes_limit=1000000" if before < 3 => {
+                (200, result("running", true))
+            }
+            "GET /metrics/abc?points=1&nodes_limit=1000000" => (200, result("aborted", true)),
             other => good(other, before),
         }
     }
     let orchestrator = Scripted::start(endless);
     let run = orchestrator.command(&["run", "avalanche"]).spawn().unwrap();
-    orchestrator.wait_for("GET /metrics/abc?points=1");
+    orchestrator.wait_for("GET /metrics/abc?points=1&nodes_limit=1000000");
     kill_process(Pid::from_child(&run), Signal::INT).unwrap();
     let run = run.wait_with_output().unwrap();
     assert_eq!(run.status.code(), Some(130), "{}", stderr(&run));
@@ -151,14 +156,16 @@ fn a_stop_that_is_refused_is_told_and_asked_for_again() {
                 json!({"error": "the broker does not answer", "hint": "is it running?"}),
             ),
             "POST /stop/abc" => (200, json!({"test_id": "abc", "state": "draining"})),
-            "GET /metrics/abc?points=1" if before < 6 => (200, result("running", true)),
-            "GET /metrics/abc?points=1" => (200, result("aborted", true)),
+            "GET /metrics/abc?points=1&nodes_limit=1000000" if before < 6 => {
+                (200, result("running", true))
+            }
+            "GET /metrics/abc?points=1&nodes_limit=1000000" => (200, result("aborted", true)),
             other => good(other, before),
         }
     }
     let orchestrator = Scripted::start(away_at_first);
     let run = orchestrator.command(&["run", "avalanche"]).spawn().unwrap();
-    orchestrator.wait_for("GET /metrics/abc?points=1");
+    orchestrator.wait_for("GET /metrics/abc?points=1&nodes_limit=1000000");
     kill_process(Pid::from_child(&run), Signal::INT).unwrap();
     let run = run.wait_with_output().unwrap();
     assert_eq!(run.status.code(), Some(130), "{}", stderr(&run));
@@ -182,7 +189,7 @@ fn a_watch_leaves_the_test_running() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    orchestrator.wait_for("GET /metrics/abc?points=1");
+    orchestrator.wait_for("GET /metrics/abc?points=1&nodes_limit=1000000");
     kill_process(Pid::from_child(&watch), Signal::INT).unwrap();
     let watch = watch.wait_with_output().unwrap();
     assert_eq!(watch.status.code(), Some(130));

@@ -126,11 +126,11 @@ impl From<&SparseLatencies> for Figures {
 #[derive(Debug, Clone, Default)]
 pub struct NodeSummary {
     seen: Ranges,
-    /// Of what came before the last report; without the samples that came merged. Of a node whose
-    /// samples all came on their own it is let go of with the last report, which has all of it.
+    /// Of what came before the last report; without the samples that came merged or were joined. Of a
+    /// node whose samples are all its own it is let go of with the last report, which has all of it.
     intervals: Totals,
     last: Option<Totals>,
-    /// Whether samples of it came merged with those of others.
+    /// Whether samples of it came merged with those of others, or were joined with them.
     is_merged: bool,
     /// Computed when they are first asked for after a report: a live result shows them all each
     /// time, and most nodes have not reported since the last one.
@@ -188,8 +188,9 @@ impl NodeSummary {
         self.seen.gaps()
     }
 
-    /// Takes in a report; `has_samples` when its samples are to be its node's own.
-    fn absorb(&mut self, report: &Report, has_samples: bool) -> Absorbed {
+    /// Takes in a report; `keeps_samples` when those of an interval are to be its node's own. Those of
+    /// a last report are.
+    fn absorb(&mut self, report: &Report, keeps_samples: bool) -> Absorbed {
         if !self.seen.insert(report.sequence_first, report.sequence) {
             return Absorbed::Duplicate;
         }
@@ -208,7 +209,7 @@ impl NodeSummary {
             self.sessions.clone_from(&report.sessions);
         } else if self.last.is_none() || self.is_merged {
             self.intervals.count(report);
-            if has_samples {
+            if keeps_samples {
                 self.intervals.latencies.add(&report.latencies);
             }
             if let Some(progress) = report.progress.as_ref().filter(|_| self.last.is_none()) {
@@ -265,10 +266,10 @@ impl Summary {
             return Absorbed::Foreign;
         };
         let is_joined = joins && node.can_be_joined(report);
+        node.is_merged |= is_joined;
         let absorbed = node.absorb(report, !is_joined);
         if absorbed == Absorbed::New {
             if is_joined {
-                node.is_merged = true;
                 self.parts.add(&report.latencies);
             }
             self.merged = OnceLock::new();

@@ -69,7 +69,8 @@ impl Summary {
             aborted_by: context.aborted_by.map(str::to_owned),
             rate_changes: self.rate_rows(context),
             verdict: {
-                let mut verdict = self.verdict(context, &coverage, &accounting, &accounts, &nodes);
+                let mut verdict =
+                    self.verdict(context, &coverage, &accounting, &accounts, &figures, &nodes);
                 let full = links.iter().filter_map(LinkUse::doubt);
                 let doubt = littles_law.as_ref().and_then(LittlesLaw::doubt);
                 full.chain(doubt).for_each(|doubt| verdict.note(&doubt));
@@ -219,11 +220,17 @@ impl Summary {
         coverage: &Coverage,
         accounting: &Accounting,
         accounts: &Accounts<'_>,
+        figures: &Figures,
         nodes: &[NodeResult],
     ) -> Verdict {
         let mut verdict = Verdict::default();
         for node in nodes {
             verdict.absorb(&format!("{}: ", node.node_id), &node.verdict);
+        }
+        if self.is_merged_node_open()
+            && let Some(doubt) = validity::late_release(&figures.response, &figures.release_lag)
+        {
+            verdict.note(&doubt);
         }
         let of_node = |node: &String, doubt: Doubt<'_>| format!("{node}: {doubt}");
         for node in &coverage.unmerged_nodes {

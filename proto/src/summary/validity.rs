@@ -183,16 +183,23 @@ fn of_machine<'a>(evidence: &Evidence<'a>) -> Vec<Doubt<'a>> {
     doubts
 }
 
+/// Whether requests left so late that it matters, by the times of a node or of all nodes together.
+pub(super) fn late_release<'a>(
+    response: &Statistics,
+    release_lag: &Statistics,
+) -> Option<Doubt<'a>> {
+    let matters = |lag: &f64| {
+        let is_share = |p99: f64| *lag > p99 * LAG_SHARE;
+        *lag > LAG_P99_MS && response.p99.is_none_or(is_share)
+    };
+    let lag_ms = release_lag.p99.filter(matters)?;
+    Some(Doubt::LateRelease { lag_ms })
+}
+
 fn of_pace<'a>(evidence: &Evidence<'a>) -> Vec<Doubt<'a>> {
     let counters = evidence.counters;
     let mut doubts = Vec::new();
-    let matters = |lag: &f64| {
-        let is_share = |p99: f64| *lag > p99 * LAG_SHARE;
-        *lag > LAG_P99_MS && evidence.response.p99.is_none_or(is_share)
-    };
-    if let Some(lag_ms) = evidence.release_lag.p99.filter(matters) {
-        doubts.push(Doubt::LateRelease { lag_ms });
-    }
+    doubts.extend(late_release(evidence.response, evidence.release_lag));
     if counters.shed_rate() > SHED_MAX {
         let share = counters.shed_rate();
         doubts.push(Doubt::Shed { share });

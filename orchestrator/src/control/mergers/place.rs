@@ -182,20 +182,21 @@ impl Place {
     }
 
     /// A merger speaks of it that is not behind what was counted, and says that it ends there.
-    pub(super) fn note_merger(&mut self, end: i64, has_moved: bool, observed_ms: u64) {
+    pub(super) fn note_merger(&mut self, end: i64, reads_on: bool, observed_ms: u64) {
         // What is said to lie beyond is of another log, which this one replaced.
         self.ends.retain(|known| known.end <= end);
         let Some(heart) = &self.heart else {
             return;
         };
-        let is_back = observed_ms.saturating_sub(heart.spoke_at_ms) >= STALLED_MS;
-        if is_back {
+        let is_long = |at_ms: u64| observed_ms.saturating_sub(at_ms) >= STALLED_MS;
+        let is_back = is_long(heart.spoke_at_ms);
+        if is_long(heart.silent_since_ms()) {
             self.silence = Some(Silence {
                 since_ms: heart.silent_since_ms(),
                 over_at_ms: observed_ms,
             });
         }
-        if is_back || has_moved {
+        if is_back || reads_on {
             self.went_on_at_ms = observed_ms;
         }
     }

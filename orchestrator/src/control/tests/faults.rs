@@ -31,6 +31,18 @@ fn a_lost_driver_leaves_a_partial_result_and_its_late_reports_count() {
 }
 
 #[test]
+fn a_driver_that_was_lost_and_failed_is_one() {
+    let mut world = World::with(&["a", "b"]);
+    world.run("t", &["a", "b"]);
+    world.report(interval("a", "t", 0));
+    world.seconds(11, &[("a", RUNNING, Some("t"))]);
+    world.report(last("b", "t", Outcome::Failed));
+    world.report(last("a", "t", Outcome::Done));
+    world.pulse();
+    assert_eq!(world.phase("t"), Phase::Partial, "{}", world.reason("t"));
+}
+
+#[test]
 fn a_run_whose_drivers_all_vanish_ends() {
     let mut world = World::with(&["a"]);
     world.run("t", &["a"]);

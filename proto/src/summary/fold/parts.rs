@@ -99,8 +99,9 @@ impl Summary {
         self.nodes.values().filter_map(missing).sum()
     }
 
-    /// Whether a node of which samples came merged has not sent its last report.
-    fn is_merged_node_open(&self) -> bool {
+    /// Whether a node of which samples came merged has not sent its last report: it has no figures of
+    /// its own then.
+    pub(in crate::summary) fn is_merged_node_open(&self) -> bool {
         let is_open = |node: &NodeSummary| node.is_merged && node.last.is_none();
         self.nodes.values().any(is_open)
     }
@@ -123,10 +124,11 @@ impl NodeSummary {
         self.last.is_none() && !self.seen.has_any(first, last)
     }
 
-    /// Whether a report's samples can be joined with those of others: after a last report, which has
-    /// them all, they would count twice, but where that is known to be in no sum before all have ended.
+    /// Whether a report's samples can be joined with those of others: those of an interval that was not
+    /// counted. After its node's last report too, so that the order makes no difference: of a node of
+    /// which samples are joined the last report is taken when all such nodes have sent theirs.
     pub(super) fn can_be_joined(&self, report: &Report) -> bool {
-        !report.last && (self.last.is_none() || self.is_merged)
+        !report.last && !self.seen.has_any(report.sequence_first, report.sequence)
     }
 
     /// Its part of the run's samples, with the merged ones counted apart or not.

@@ -322,7 +322,8 @@ impl fmt::Display for Doubt<'_> {
             Self::TimesMissing { answers } => write!(
                 f,
                 "the times of {answers} answers are in no percentile: their reports never came, and \
-                 a merged run takes last reports only where every driver sent its own"
+                 where the samples of many drivers are in one sum, as mergers make it and a run of more \
+                 than 1000 has it, last reports are taken only when every driver has sent its own"
             ),
             Self::NothingReported => f.write_str("no driver reported anything"),
             Self::Imbalance { imbalance } => {

@@ -77,13 +77,15 @@ proptest! {
         nodes in prop::collection::vec(did(), NODES),
         cuts in prop::collection::vec(0..4_u8, 64),
         again in prop::collection::vec(prop::bool::weighted(0.2), 64),
+        late in prop::collection::vec(prop::bool::weighted(0.1), 64),
         look in any::<bool>(),
         joins in any::<bool>(),
     ) {
         let (mut cuts, mut again) = (cuts.into_iter().cycle(), again.into_iter().cycle());
+        let (mut late, mut came_late) = (late.into_iter().cycle(), Vec::new());
         let mut summary = empty(joins);
         // Raw reports and parts, as a store replays them: parts first.
-        let (mut parts, mut messages) = (Vec::new(), Vec::new());
+        let (mut parts, mut messages, mut lasts) = (Vec::new(), Vec::new(), Vec::new());
         for second in 0..9_u64 {
             let at = usize::try_from(second).unwrap();
             // Of a second each report is lost, comes raw, in one part, or in another.
@@ -92,13 +94,17 @@ proptest! {
                 let name = format!("n{number}");
                 if at == did.seconds.len() && did.ends {
                     let all: Vec<u64> = did.seconds.concat();
-                    messages.push(last(&name, second, &all));
-                    summary.absorb(messages.last().unwrap());
+                    lasts.push(last(&name, second, &all));
+                    summary.absorb(lasts.last().unwrap());
                 }
                 let Some(samples) = did.seconds.get(at).filter(|_| !did.lost[at]) else {
                     continue;
                 };
                 let message = interval(&name, second, samples);
+                if late.next().unwrap() {
+                    came_late.push(message);
+                    continue;
+                }
                 match cuts.next().unwrap() {
                     0 => groups[0].push(message),
                     1 => groups[1].push(message),
@@ -121,6 +127,11 @@ proptest! {
                 let _ = summary.merged();
             }
         }
+        for message in came_late {
+            summary.absorb(&message);
+            messages.push(message);
+        }
+        messages.append(&mut lasts);
         let mut replayed = empty(joins);
         for (part, latencies) in &parts {
             prop_assert!(replayed.takes([part]));
@@ -247,11 +258,31 @@ fn samples_that_are_joined_are_the_runs_and_in_the_end_their_nodes_too() {
     );
     summary.absorb(&last("a", 1, &[1_000_000]));
     summary.absorb(&last("c", 2, &[5_000_000, 5_000_000]));
-    // Its interval comes late, and is in its last report.
+    assert_eq!(summary.merged().response.len(), 4);
+    // Its interval comes late: from now on its samples are joined too, and one is in no interval.
     summary.absorb(&interval("c", 0, &[5_000_000]));
-    assert_eq!(summary.merged().response.len(), 4, "neither twice nor lost");
+    assert_eq!(summary.merged().response.len() + summary.times_missing(), 4);
+    assert_eq!(summary.times_missing(), 1);
     summary.absorb(&last("b", 1, &[3_000_000]));
     assert_eq!(summary.merged().response.len(), 4);
     let of_b = summary.node("b").unwrap().figures().response.max;
     assert!(of_b.is_some_and(|ms| (ms - 3.0).abs() < 0.01), "{of_b:?}");
+}
+
+#[test]
+fn what_left_late_is_in_the_verdict_also_where_no_node_has_times_of_its_own() {
+    let mut summary = empty(true);
+    let mut message = interval("a", 0, &[1_000_000]);
+    let mut latencies = Latencies::new();
+    latencies.response.saturating_record(1_000_000);
+    latencies.release_lag.saturating_record(900_000_000);
+    message.report.as_mut().unwrap().latencies = SparseLatencies::from(&latencies);
+    summary.absorb(&message);
+    let names = ["a".to_owned()];
+    let result = summary.result(&context(&names));
+    let reasons = &result.verdict.reasons;
+    assert!(
+        reasons.iter().any(|reason| reason.contains("900")),
+        "{reasons:?}"
+    );
 }
