@@ -7,6 +7,10 @@ use serde_json::{Value, json};
 
 use crate::scripted::{Scripted, stderr, stdout};
 
+/// What the client asks for while a test goes on, and for the whole of its result.
+const RESULT: &str = "GET /metrics/abc?points=1&nodes_limit=1000000";
+const WHOLE_RESULT: &str = "GET /metrics/abc?nodes_limit=1000000";
+
 fn result(state: &str, p99_passes: bool) -> Value {
     json!({
         "test_id": "abc", "test_type": "AVALANCHE", "state": state, "planned": 20, "sent": 20,
@@ -28,11 +32,8 @@ fn good(what: &str, before: usize) -> (u16, Value) {
             200,
             json!({"state": "armed", "participants": ["driver-1", "b"]}),
         ),
-        "GET /metrics/abc?points=1&nodes_limit=1000000" if before == 0 => {
-            (200, result("running", true))
-        }
-        "GET /metrics/abc?points=1&nodes_limit=1000000"
-        | "GET /metrics/abc?nodes_limit=1000000" => (200, result("done", true)),
+        RESULT if before == 0 => (200, result("running", true)),
+        RESULT | WHOLE_RESULT => (200, result("done", true)),
         // Where there is no stream, it is asked now and then.
         other if other.starts_with("GET /tests/abc/stream?") => (
             404,
@@ -130,16 +131,14 @@ fn ctrl_c_stops_the_test_and_prints_what_it_has() {
     fn endless(what: &str, before: usize) -> (u16, Value) {
         match what {
             "POST /stop/abc" => (200, json!({"test_id": "abc", "state": "draining"})),
-            "GET /metrics/abc?points=1&nodes_limit=1000000" if before < 3 => {
-                (200, result("running", true))
-            }
-            "GET /metrics/abc?points=1&nodes_limit=1000000" => (200, result("aborted", true)),
+            RESULT if before < 3 => (200, result("running", true)),
+            RESULT => (200, result("aborted", true)),
             other => good(other, before),
         }
     }
     let orchestrator = Scripted::start(endless);
     let run = orchestrator.command(&["run", "avalanche"]).spawn().unwrap();
-    orchestrator.wait_for("GET /metrics/abc?points=1&nodes_limit=1000000");
+    orchestrator.wait_for(RESULT);
     kill_process(Pid::from_child(&run), Signal::INT).unwrap();
     let run = run.wait_with_output().unwrap();
     assert_eq!(run.status.code(), Some(130), "{}", stderr(&run));
@@ -156,16 +155,14 @@ fn a_stop_that_is_refused_is_told_and_asked_for_again() {
                 json!({"error": "the broker does not answer", "hint": "is it running?"}),
             ),
             "POST /stop/abc" => (200, json!({"test_id": "abc", "state": "draining"})),
-            "GET /metrics/abc?points=1&nodes_limit=1000000" if before < 6 => {
-                (200, result("running", true))
-            }
-            "GET /metrics/abc?points=1&nodes_limit=1000000" => (200, result("aborted", true)),
+            RESULT if before < 6 => (200, result("running", true)),
+            RESULT => (200, result("aborted", true)),
             other => good(other, before),
         }
     }
     let orchestrator = Scripted::start(away_at_first);
     let run = orchestrator.command(&["run", "avalanche"]).spawn().unwrap();
-    orchestrator.wait_for("GET /metrics/abc?points=1&nodes_limit=1000000");
+    orchestrator.wait_for(RESULT);
     kill_process(Pid::from_child(&run), Signal::INT).unwrap();
     let run = run.wait_with_output().unwrap();
     assert_eq!(run.status.code(), Some(130), "{}", stderr(&run));
@@ -189,7 +186,7 @@ fn a_watch_leaves_the_test_running() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    orchestrator.wait_for("GET /metrics/abc?points=1&nodes_limit=1000000");
+    orchestrator.wait_for(RESULT);
     kill_process(Pid::from_child(&watch), Signal::INT).unwrap();
     let watch = watch.wait_with_output().unwrap();
     assert_eq!(watch.status.code(), Some(130));
