@@ -215,7 +215,7 @@ impl Mergers {
         let is_ahead = range.to >= place.chain.pos();
         let before = place.heart.as_ref();
         let has_moved = before.is_none_or(|heart| range.to > heart.to);
-        let before_is_speaker = before.is_some_and(|heart| heart.is_of(&range));
+        let reads_on = has_moved && before.is_some_and(|heart| heart.is_of(&range));
         let stuck_since_ms = before
             .filter(|_| !has_moved && range.end > range.to)
             .map(|heart| heart.stuck_since_ms.unwrap_or(observed_ms));
@@ -224,7 +224,6 @@ impl Mergers {
             && (place.chain.is_merged() || stuck_since_ms.is_none());
         place.note_end(range.end, observed_ms);
         if is_ahead {
-            let reads_on = has_moved && before_is_speaker;
             place.note_merger(range.end, reads_on, observed_ms);
         }
         let begins = is_useful && !place.chain.is_merged();

@@ -17,8 +17,8 @@ use proto::workload::RateChange;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Most participants of which each has a sum of its samples while the run goes on. With three sets of
-/// 2000 buckets each, in two or three versions, those of 3000 took 600 MB and half of the work.
+/// Most participants of which each has a sum of its samples while the run goes on. Of three sets of
+/// buckets each, in two or three versions, those of 3000 took half of 1.6 GB.
 const APART_MAX: usize = 1_000;
 
 /// Where a run stands.

@@ -11,6 +11,7 @@ use proto::summary::SeriesRow;
 use serde_json::{Map, Value, json};
 
 use super::event::{Event, Place, event};
+use super::text::to_json;
 use crate::control::run::Phase;
 
 /// Between two results, unless the state changed: drivers report once a second, give or take some.
@@ -275,10 +276,6 @@ fn gone(known: &mut Map<String, Value>, now: &Map<String, Value>) -> Map<String,
         }
     }
     gone
-}
-
-fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> String {
-    serde_json::to_string(value).expect("invariant: results have string keys and finite numbers")
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::channel::{Channel, Look};
 use super::event::{Event, Place};
 use super::queues::Queues;
 use super::results::{Results, locked};
+use super::text::to_json;
 use crate::control::run::Phase;
 use crate::control::{SeenRun, Snapshot, TestDetail, TestRow};
 use crate::store::Reader;
@@ -310,10 +311,6 @@ fn fields(result: &str) -> Map<String, Value> {
     let mut fields: Map<String, Value> = serde_json::from_str(result).unwrap_or_default();
     fields.remove("series");
     fields
-}
-
-fn to_json<T: serde::Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("invariant: details have string keys and finite numbers")
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::control::run::Phase;
 
 /// A result's JSON with an empty series, cut where its nodes are: of thousands of drivers they are
 /// megabytes, and who asks once a second wants few of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct ResultText {
     /// All before the first node.
     head: String,
@@ -73,18 +73,6 @@ impl ResultText {
         self.places.push(from..self.nodes.len());
     }
 
-    /// How many nodes there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.places.len()
-    }
-
-    /// Whether there is no node.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
-    }
-
     /// The result with the nodes of this range, as far as there are any, and this series.
     #[must_use]
     pub fn with(&self, nodes: Range<usize>, series: &str) -> String {
@@ -108,7 +96,8 @@ impl ResultText {
     }
 
     fn after(&self, head: &str, nodes: Range<usize>, series: &str) -> String {
-        let of_page = &self.places[nodes.start.min(self.len())..nodes.end.min(self.len())];
+        let all = self.places.len();
+        let of_page = &self.places[nodes.start.min(all)..nodes.end.min(all)];
         let page = match of_page {
             [] => "",
             [first, .., last] => &self.nodes[first.start..last.end],
@@ -118,8 +107,9 @@ impl ResultText {
     }
 }
 
-fn to_json<T: serde::Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("invariant: results have string keys and finite numbers")
+pub(super) fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value)
+        .expect("invariant: results and details have string keys and finite numbers")
 }
 
 #[cfg(test)]
@@ -132,7 +122,8 @@ mod tests {
     fn some_of_the_nodes_leave_the_rest_of_a_result_alone() {
         let text = ResultText::read(RESULT).unwrap();
         let with = |from, to| text.with(from..to, "[]");
-        assert_eq!((text.len(), with(0, usize::MAX)), (3, RESULT.to_owned()));
+        assert_eq!(text.places.len(), 3);
+        assert_eq!(with(0, usize::MAX), RESULT);
         assert_eq!(
             with(1, 2),
             r#"{"reason":"\"nodes\":[9]","nodes":[{"node_id":"b]"}],"series":[]}"#

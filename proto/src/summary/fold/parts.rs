@@ -19,7 +19,7 @@ fn reports(part: &MergedPart) -> impl Iterator<Item = (&str, Option<&Report>)> {
 impl Summary {
     /// From now on the samples of a report are joined with those of all others at once, as if it had
     /// come merged: a sum for each node, of which there are two or three while somebody reads it, is
-    /// most of the memory and of the work of a run of thousands. As where they come merged, a node has
+    /// half of the memory of a run of thousands. As where they come merged, a node has
     /// figures of its own once it has sent its last report.
     pub fn join_samples(&mut self) {
         self.joins = true;
